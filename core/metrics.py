@@ -1,0 +1,144 @@
+"""What a measurement is, and which metrics exist: label, unit, direction, digits.
+
+Pages, charts and reports take every label from here, so a new metric is one line in `METRICS`.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Better = Literal["lower", "higher"]
+Role = Literal["quality", "cost", "detail"]
+Obtained = Literal["measured", "estimated"]
+
+
+class Metric(BaseModel):
+    """One thing that can be known about a candidate."""
+
+    model_config = ConfigDict(frozen=True)
+    id: str
+    label: str
+    unit: str
+    better: Better
+    role: Role
+    explain: str
+    digits: int = 3  # significant digits shown
+
+
+class Measurement(BaseModel):
+    """A value and how it was obtained.
+
+    `low` and `high` bound a 95 % interval for quality, and are the 10th and 90th percentile for
+    times (`settings["interval"]` names which). `samples` holds the per-window (or per-item) values
+    in a fixed order, so two candidates can be compared in pairs; its meaning is in
+    `settings["samples"]`.
+    """
+
+    metric: str
+    value: float
+    unit: str
+    low: float | None = None
+    high: float | None = None
+    obtained: Obtained = "measured"
+    device: str = "cpu"
+    dtype: str = ""
+    settings: dict[str, Any] = Field(default_factory=dict)
+    samples: list[float] | None = None
+
+
+def _m(id: str, label: str, unit: str, better: Better, role: Role, explain: str, digits: int = 3) -> Metric:
+    return Metric(id=id, label=label, unit=unit, better=better, role=role, explain=explain, digits=digits)
+
+
+METRICS: dict[str, Metric] = {
+    m.id: m
+    for m in (
+        _m("perplexity", "Perplexity", "", "lower", "quality",
+           "How surprised the model is by unseen text: exp of the mean loss per token.", 4),
+        _m("loss", "Loss per token", "nats", "lower", "quality", "Mean negative log-likelihood of a token.", 4),
+        _m("loss_change", "Loss change", "nats", "lower", "quality",
+           "Loss per token minus the baseline's on the same windows, compared in pairs.", 3),
+        _m("kl_to_teacher", "KL to the baseline", "nats", "lower", "quality",
+           "Mean Kullback-Leibler divergence of the next-token distribution from the baseline's.", 3),
+        _m("accuracy", "Accuracy", "", "higher", "quality", "Share of items answered correctly.", 3),
+        _m("accuracy_norm", "Accuracy, length-normalised", "", "higher", "quality",
+           "Share of items whose best answer per byte is the right one.", 3),
+        _m("f1", "F1 (macro)", "", "higher", "quality", "Mean over classes of the F1 score.", 3),
+        _m("parameters", "Parameters", "", "lower", "cost", "Numbers stored in the model, tied ones once.", 4),
+        _m("nonzero_parameters", "Non-zero parameters", "", "lower", "detail",
+           "Parameters that are not zero. Zeros still take space and time in a dense model.", 4),
+        _m("sparsity_pruned", "Sparsity of the pruned matrices", "%", "higher", "detail",
+           "Zeros among the weights the method may prune: what was asked for."),
+        _m("sparsity_model", "Sparsity of the whole model", "%", "higher", "detail",
+           "Zeros among all parameters, embeddings and head included."),
+        _m("disk_bytes", "Size on disk", "B", "lower", "cost", "Bytes of the saved model files.", 4),
+        _m("memory_bytes", "Memory of the weights", "B", "lower", "cost",
+           "Bytes of parameters and buffers once loaded.", 4),
+        _m("peak_memory_bytes", "Peak memory", "B", "lower", "cost",
+           "Peak resident memory of a fresh process that loads the model and generates.", 4),
+        _m("kv_bytes_per_token", "Key-value cache per token", "B", "lower", "cost",
+           "Memory each token of context takes while generating.", 4),
+        _m("prefill_ms", "Prefill latency", "ms", "lower", "cost", "Time to read the prompt, one sequence.", 3),
+        _m("decode_ms", "Latency per token", "ms", "lower", "cost", "Time to write one more token, one sequence.", 3),
+        _m("energy_j_per_token", "Energy per token", "J", "lower", "cost",
+           "Energy to write one more token.", 3),
+        _m("cost_per_mtok", "Cost per million tokens", "", "lower", "cost",
+           "Price of a machine-hour divided by the tokens it writes.", 3),
+        _m("reload_difference", "Largest logit difference after reload", "", "lower", "detail",
+           "Saved, loaded by plain transformers in a fresh process, compared.", 2),
+    )
+}  # fmt: skip
+
+
+def metric(metric_id: str) -> Metric:
+    """The metric's description; an unknown id (from a newer home) is shown under its own name."""
+    known = METRICS.get(metric_id)
+    return known or _m(metric_id, metric_id, "", "lower", "detail", "Recorded by another version of Retort.")
+
+
+def show(metric_id: str, value: float | None) -> str:
+    """A number as a person reads it: '252.5 MB', '31.6', '41 ms', '50 %'. None is an en dash."""
+    if value is None or value != value:
+        return "\u2013"
+    m = metric(metric_id)
+    if m.unit == "B":
+        return show_bytes(value)
+    if metric_id in ("parameters", "nonzero_parameters"):
+        return show_count(value)
+    if m.unit == "%":
+        return f"{value:.1f} %"
+    text = significant(value, m.digits)
+    return f"{text} {m.unit}".strip()
+
+
+def significant(value: float, digits: int) -> str:
+    """`value` at `digits` significant digits, without exponents between 1e-4 and 1e7."""
+    if value == 0:
+        return "0"
+    size = abs(value)
+    if size >= 1e7 or size < 1e-4:
+        return f"{value:.{digits - 1}e}"
+    text = f"{value:.{digits}g}"
+    if "e" in text:
+        text = f"{float(text):.0f}"
+    if size >= 1000:
+        text = f"{float(text):,.0f}"
+    return text
+
+
+def show_bytes(value: float) -> str:
+    """Bytes in decimal units, as file managers and model cards count them."""
+    for unit, size in (("TB", 1e12), ("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
+        if abs(value) >= size:
+            return f"{value / size:.1f} {unit}" if value / size < 1000 else f"{value / size:,.0f} {unit}"
+    return f"{value:.0f} B"
+
+
+def show_count(value: float) -> str:
+    """A count of parameters: '134.5 M'."""
+    for unit, size in (("B", 1e9), ("M", 1e6), ("k", 1e3)):
+        if abs(value) >= size:
+            return f"{value / size:.1f} {unit}"
+    return f"{value:.0f}"

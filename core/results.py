@@ -1,0 +1,90 @@
+"""What a trial is, what it yields, and the key that makes sure it is never computed twice."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from core.metrics import Measurement
+from core.recipes import Prune, Recipe
+
+ENGINE_REVISION = 1
+"""Raise when a change makes earlier results differ: their trials are then computed again."""
+
+
+class Trial(BaseModel):
+    """One point of a sweep. `prune` None is the dense baseline."""
+
+    model_config = ConfigDict(frozen=True)
+    index: int
+    key: str
+    label: str
+    prune: Prune | None = None
+
+
+class RoundTrip(BaseModel):
+    """Saved, reloaded in a fresh process by plain transformers, and compared."""
+
+    max_logit_difference: float
+    cached_equals_uncached: bool | None = None
+    """`generate` with and without the key-value cache gives the same tokens; None for encoders."""
+    peak_memory_bytes: int
+
+
+class Result(BaseModel):
+    """A finished candidate. Written as `result.json` in `home/candidates/KEY/`, then indexed."""
+
+    key: str
+    label: str
+    model: str
+    """The model reference the candidate was made from."""
+    method: str
+    """Registry id, or 'dense' for the baseline."""
+    prune: dict[str, Any] | None = None
+    baseline: bool = False
+    baseline_key: str | None = None
+    """The dense model measured in the same run, which paired figures refer to."""
+    saved: bool = False
+    """True where the model itself is kept, in `home/candidates/KEY/model/`."""
+    measurements: list[Measurement] = Field(default_factory=list)
+    round_trip: RoundTrip | None = None
+    facts: dict[str, Any] = Field(default_factory=dict)
+    """Shape of the candidate: layers, hidden, heads, sparsity by matrix, ..."""
+    notes: list[str] = Field(default_factory=list)
+    """Plain sentences on how it was obtained (columns left dense, damping raised, ...)."""
+    recipe: dict[str, Any] = Field(default_factory=dict)
+    versions: dict[str, str] = Field(default_factory=dict)
+    seconds: float = 0.0
+
+
+def trial_key(recipe: Recipe, fingerprint: str, prune: Prune | None) -> str:
+    """A hash of everything that determines a trial's figures (names and other trials do not).
+
+    `fingerprint` identifies the model's exact bytes (hub commit, pinned sample, folder hash).
+    """
+    calibrated = prune is not None
+    parts = {
+        "engine": ENGINE_REVISION,
+        "model": fingerprint,
+        "prune": prune.model_dump(mode="json") if prune else None,
+        "calibration": recipe.calibration.model_dump(mode="json") if calibrated else None,
+        "evaluation": recipe.evaluation.model_dump(mode="json"),
+        "latency": recipe.latency.model_dump(mode="json") if recipe.latency else None,
+        "dtype": recipe.dtype,
+        "seed": recipe.seed,
+    }
+    text = json.dumps(parts, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()[:24]
+
+
+def trials_of(recipe: Recipe, fingerprint: str) -> list[Trial]:
+    """The dense baseline first, then every trial of the sweep in order. Needs `recipe.sweep`."""
+    assert recipe.sweep is not None
+    prunes: list[Prune | None] = [None, *recipe.sweep.trials()]
+    return [
+        Trial(index=i, key=trial_key(recipe, fingerprint, p), label=p.label() if p else "Dense baseline", prune=p)
+        for i, p in enumerate(prunes)
+    ]
