@@ -1,0 +1,1 @@
+"""Finding, loading and saving models, and what their architectures look like."""
