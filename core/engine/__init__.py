@@ -1,1 +1,1 @@
-"""The heavy core: everything that imports torch. Only the worker, the live host and the CLI come in here."""
+"""The heavy half: everything here may import torch. Imports the light core, nothing above it."""

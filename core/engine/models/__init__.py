@@ -1,1 +1,1 @@
-"""Finding, loading and saving models, and what their architectures look like."""
+"""Models as files and as modules: convert, load, save, walk."""

@@ -1,0 +1,88 @@
+"""Fixtures every test may use: an empty home, a tiny real model, and the home with the fetched samples."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from core.settings import Settings
+
+SENTENCES = (
+    "The river ran slowly past the old mill, and the children threw stones into the water.",
+    "In 1834 the council bought the island and built a small harbour with a lighthouse.",
+    "She measured the weight of the parcel twice, because the first number looked wrong.",
+    "A model that is smaller is not always faster, and a faster one is not always worse.",
+    "Rain fell on the roofs of the town until morning; then the market opened as usual.",
+)
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Settings:
+    """Settings of a fresh, empty home; local models may lie under `home/models`."""
+    base = tmp_path.resolve() / "home"
+    (base / "models").mkdir(parents=True)
+    return Settings(home=base, roots=(base / "models",))
+
+
+@pytest.fixture(scope="session")
+def tiny_text() -> str:
+    """About 40 kB of plain text with structure, for tokenizers and windows."""
+    return "\n\n".join(f"{i}. {SENTENCES[i % 5]} {SENTENCES[(i * 3 + 1) % 5]}" for i in range(240))
+
+
+@pytest.fixture(scope="session")
+def tiny_llama(tmp_path_factory: pytest.TempPathFactory, tiny_text: str) -> Path:
+    """A folder with a random 4-layer Llama (grouped-query, tied) and a byte-level BPE tokenizer, as safetensors.
+
+    Hidden 32, intermediate 64, 4 query / 2 key-value heads, 384 tokens, context 256, float32, seed 0.
+    """
+    import torch
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+    from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+
+    folder = tmp_path_factory.mktemp("models") / "tiny-llama"
+    bpe = Tokenizer(models.BPE())
+    bpe.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    bpe.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=384,
+        special_tokens=["<|endoftext|>"],
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    bpe.train_from_iterator(tiny_text.split("\n\n"), trainer)
+    tokenizer = PreTrainedTokenizerFast(
+        tokenizer_object=bpe, eos_token="<|endoftext|>", pad_token="<|endoftext|>", model_max_length=256
+    )
+    config = LlamaConfig(
+        vocab_size=384,
+        hidden_size=32,
+        intermediate_size=64,
+        num_hidden_layers=4,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        head_dim=8,
+        max_position_embeddings=256,
+        tie_word_embeddings=True,
+        bos_token_id=0,
+        eos_token_id=0,
+        pad_token_id=0,
+    )
+    torch.manual_seed(0)
+    LlamaForCausalLM(config).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def sample_home() -> Settings:
+    """Settings of the home that holds the fetched samples (`RETORT_TEST_HOME`, or the default home)."""
+    from core.catalogue.samples import SAMPLES, is_fetched
+
+    settings = Settings.load(os.environ.get("RETORT_TEST_HOME"))
+    for sample in ("smollm2-135m", "wiki"):
+        if not is_fetched(SAMPLES[sample], settings):
+            pytest.skip(f"needs sample:{sample}, which is not in {settings.home}; fetch it with 'make run' first")
+    return settings
