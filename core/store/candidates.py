@@ -1,0 +1,181 @@
+"""Candidates: a folder each, addressed by what determined it; the tables only index them."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import sqlite3
+import time
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from core.errors import RetortError
+from core.results import Result
+from core.store.connection import Database
+from core.store.problems import plain_errors
+from core.store.rows import CandidateRow, measurement
+
+
+class Candidates:
+    """The folder of candidates, and its index."""
+
+    def __init__(self, database: Database, folder: Path) -> None:
+        self._db = database
+        self._folder = folder
+
+    def folder(self, key: str) -> Path:
+        """`home/candidates/KEY`: `result.json`, and `model/` where the model is kept.
+
+        Raises:
+            RetortError: the key, perhaps from a URL, is none.
+        """
+        if not re.fullmatch(r"[A-Za-z0-9_-]{1,80}", key):
+            raise RetortError("That is not the key of a candidate.", "Choose a candidate on the Trade-offs page.")
+        return self._folder / key
+
+    def add(self, result: Result) -> None:
+        """Makes a result durable (file first, then index). Adding it again changes nothing."""
+        with plain_errors(self._folder):
+            _write_durably(self.folder(result.key) / "result.json", _dump(result))
+        self._index([result])
+
+    def get(self, key: str) -> Result | None:
+        """The result with this key, or None. A file the index has lost is found and indexed again."""
+        rows = self._db.read("SELECT result FROM candidates WHERE key = ?", (key,))
+        if rows:
+            return Result.model_validate_json(rows[0][0])
+        result = _read(self.folder(key) / "result.json")
+        if result is not None:
+            self._index([result])
+        return result
+
+    def results(self, *, run_id: str | None = None, keys: Sequence[str] | None = None) -> list[Result]:
+        """Full results with their samples: of a run (in trial order), of keys (in their order), or all (newest last)."""
+        columns = "candidates.result"
+        if keys is not None:
+            found = {r["key"]: r["result"] for r in self._select(f"candidates.key, {columns}", None, keys)}
+            return [Result.model_validate_json(found[k]) for k in dict.fromkeys(keys) if k in found]
+        return [Result.model_validate_json(r["result"]) for r in self._select(columns, run_id, None)]
+
+    def rows(self, *, run_id: str | None = None, keys: Sequence[str] | None = None) -> list[CandidateRow]:
+        """The same candidates without samples and notes, much faster: for tables and charts."""
+        heads = self._select(
+            "candidates.key, label, model, method, baseline, baseline_key, saved, created", run_id, keys
+        )
+        measured: dict[str, list[Any]] = {h["key"]: [] for h in heads}
+        for row in self._db.read(
+            "SELECT * FROM measurements WHERE candidate IN (SELECT value FROM json_each(?)) ORDER BY candidate, position",
+            (json.dumps(list(measured)),),
+        ):
+            measured[row["candidate"]].append(measurement(row))
+        return [_candidate(h, measured[h["key"]]) for h in heads]
+
+    def runs_of(self, key: str) -> list[str]:
+        """Ids of the runs that have a trial with this key, oldest first."""
+        sql = "SELECT DISTINCT runs.id FROM trials JOIN runs ON runs.id = trials.run WHERE key = ? ORDER BY runs.seq"
+        return [r[0] for r in self._db.read(sql, (key,))]
+
+    def reindex(self) -> int:
+        """Indexes result files the database does not know, drops nothing; returns how many it found.
+
+        A worker killed between writing a result and indexing it loses nothing this way, and neither does
+        a database that was lost.
+        """
+        known = {r[0] for r in self._db.read("SELECT key FROM candidates")}
+        lost = [p for p in self._folder.glob("*/result.json") if p.parent.name not in known]
+        found = [r for r in map(_read, sorted(lost, key=lambda p: p.stat().st_mtime)) if r is not None]
+        self._index(found)
+        return len(found)
+
+    def move_away(self, keys: Iterable[str], trash: Path) -> None:
+        """Moves folders of candidates into `trash` (a rename: at once, however large they are)."""
+        with plain_errors(self._folder):
+            for key in keys:
+                if self.folder(key).exists():
+                    trash.mkdir(parents=True, exist_ok=True)
+                    self.folder(key).rename(trash / f"{key}-{time.time_ns()}")
+
+    def _select(self, columns: str, run_id: str | None, keys: Sequence[str] | None) -> list[sqlite3.Row]:
+        if keys is not None:
+            sql = f"SELECT {columns} FROM candidates WHERE key IN (SELECT value FROM json_each(?)) ORDER BY seq"
+            return self._db.read(sql, (json.dumps(list(keys)),))
+        if run_id is None:
+            return self._db.read(f"SELECT {columns} FROM candidates ORDER BY seq")
+        sql = (
+            f"SELECT {columns.replace('label', 'candidates.label')} FROM trials"
+            " JOIN candidates ON candidates.key = trials.key WHERE trials.run = ? ORDER BY trials.position"
+        )
+        return self._db.read(sql, (run_id,))
+
+    def _index(self, results: list[Result]) -> None:
+        if not results:
+            return
+        with self._db.write() as db:
+            for r in results:
+                db.execute("DELETE FROM measurements WHERE candidate = ?", (r.key,))
+                db.execute(
+                    "INSERT INTO candidates"
+                    " (key, label, model, method, baseline, baseline_key, saved, result, created)"
+                    " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (key) DO UPDATE SET label = excluded.label,"
+                    " baseline_key = excluded.baseline_key, saved = excluded.saved, result = excluded.result",
+                    (r.key, r.label, r.model, r.method, r.baseline, r.baseline_key, r.saved, _dump(r),
+                     time.time()),
+                )  # fmt: skip
+                db.executemany(
+                    "INSERT INTO measurements VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                    [
+                        (r.key, i, m.metric, m.value, m.unit, m.low, m.high, m.obtained, m.device, m.dtype,
+                         json.dumps(m.settings))
+                        for i, m in enumerate(r.measurements)
+                    ],
+                )  # fmt: skip
+
+
+def _candidate(head: sqlite3.Row, measurements: list[Any]) -> CandidateRow:
+    values = dict(head)
+    values |= {"baseline": bool(head["baseline"]), "saved": bool(head["saved"])}
+    return CandidateRow(**values, measurements=tuple(measurements))
+
+
+def _dump(result: Result) -> str:
+    """JSON that keeps infinities and NaN (pydantic would write null): a ruined model's perplexity is infinite."""
+    return json.dumps(result.model_dump(mode="json"))
+
+
+def _read(path: Path) -> Result | None:
+    """A result file; None where it is missing or not a result (only whole files are ever put in place)."""
+    try:
+        result = Result.model_validate_json(path.read_bytes())
+    except (OSError, ValidationError):
+        return None
+    return result if result.key == path.parent.name else None
+
+
+def _write_durably(path: Path, text: str) -> None:
+    """Temporary name, fsync, rename, fsync of the folder: after it returns, a power cut loses nothing."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    try:
+        with partial.open("w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        partial.replace(path)
+    except OSError:
+        partial.unlink(missing_ok=True)
+        raise
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+def empty(trash: Path) -> None:
+    """Removes what `move_away` put aside."""
+    shutil.rmtree(trash, ignore_errors=True)

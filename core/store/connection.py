@@ -1,0 +1,115 @@
+"""One SQLite connection a thread, in WAL, with migrations on first use."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any
+
+from core.errors import RetortError
+from core.store.problems import plain_errors
+from core.store.schema import MIGRATIONS, VERSION
+
+BUSY_SECONDS = 30.0
+"""How long a reader or writer waits for another process before it gives up."""
+
+
+class Database:
+    """Opens, migrates and hands out connections; every statement runs through `read` or `write`.
+
+    Raises:
+        RetortError: the folder cannot be written, the disk is full, the file is damaged, stays locked,
+            or comes from a newer version.
+    """
+
+    def __init__(self, path: Path, busy_seconds: float = BUSY_SECONDS) -> None:
+        self.path = path
+        self.folder = path.parent
+        self._busy_seconds = busy_seconds
+        self._local = threading.local()
+        with plain_errors(self.folder):
+            self.folder.mkdir(parents=True, exist_ok=True)
+            self._migrate()
+
+    def read(self, sql: str, values: Any = ()) -> list[sqlite3.Row]:
+        """All rows of a query."""
+        with plain_errors(self.folder):
+            return self._connection().execute(sql, values).fetchall()
+
+    @contextmanager
+    def write(self) -> Iterator[sqlite3.Connection]:
+        """A transaction that holds the write lock from its start, so what it reads stays true until it ends."""
+        with plain_errors(self.folder):
+            connection = self._connection()
+            connection.execute("BEGIN IMMEDIATE")
+            try:
+                yield connection
+            except BaseException:
+                if connection.in_transaction:
+                    connection.execute("ROLLBACK")
+                raise
+            connection.execute("COMMIT")
+
+    def _connection(self) -> sqlite3.Connection:
+        # A forked child must not use its parent's connection: SQLite's locks belong to the process.
+        if getattr(self._local, "owner", None) != os.getpid():
+            self._local.connection = self._open()
+            self._local.owner = os.getpid()
+        connection: sqlite3.Connection = self._local.connection
+        return connection
+
+    def _open(self) -> sqlite3.Connection:
+        connection = sqlite3.connect(self.path, timeout=self._busy_seconds, isolation_level=None)
+        connection.row_factory = sqlite3.Row
+        connection.execute("PRAGMA foreign_keys = ON")
+        # FULL: a submitted run survives a power cut. The worker writes about twice a second, so it costs nothing.
+        connection.execute("PRAGMA synchronous = FULL")
+        self._use_wal(connection)
+        return connection
+
+    def _use_wal(self, connection: sqlite3.Connection) -> None:
+        """WAL lets pages read while the worker writes. Switching needs the file alone, and SQLite does not wait."""
+        give_up = time.monotonic() + self._busy_seconds
+        while connection.execute("PRAGMA journal_mode").fetchone()[0] != "wal":
+            try:
+                connection.execute("PRAGMA journal_mode = WAL")
+            except sqlite3.OperationalError:
+                if time.monotonic() > give_up:
+                    raise
+                time.sleep(0.02)
+
+    def _migrate(self) -> None:
+        connection = self._connection()
+        found = connection.execute("PRAGMA user_version").fetchone()[0]
+        if found > VERSION:
+            raise RetortError(
+                f"The data folder {self.folder} was written by a newer Retort (format {found}; this one reads {VERSION}).",
+                "Update Retort, or choose another folder with RETORT_HOME or --home.",
+            )
+        if found == VERSION:
+            return
+        if found:
+            self._back_up(found)
+        with self.write() as transaction:
+            # Another process may have migrated while this one waited for the lock.
+            found = transaction.execute("PRAGMA user_version").fetchone()[0]
+            for statements in MIGRATIONS[found:]:
+                for statement in statements:
+                    transaction.execute(statement)
+            if found < VERSION:
+                transaction.execute(f"PRAGMA user_version = {VERSION}")
+
+    def _back_up(self, version: int) -> None:
+        """Keeps the older file beside the migrated one, so that going back to the older version is possible."""
+        target = self.path.with_name(f"{self.path.stem}-format-{version}{self.path.suffix}")
+        if target.exists():
+            return
+        partial = target.with_suffix(f".{os.getpid()}.partial")
+        with closing(sqlite3.connect(partial)) as copy:
+            self._connection().backup(copy)
+        partial.replace(target)

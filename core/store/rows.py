@@ -1,0 +1,157 @@
+"""What the store hands out: frozen rows, never cursors. Times are seconds since 1970, UTC."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from dataclasses import dataclass, fields
+from typing import Any, Literal
+
+from core.metrics import Measurement
+from core.recipes import Recipe
+from core.results import Trial
+
+RunState = Literal["queued", "running", "done", "failed", "cancelled"]
+TrialState = Literal["queued", "running", "done", "failed"]
+ACTIVE: tuple[RunState, ...] = ("queued", "running")
+
+
+@dataclass(frozen=True, slots=True)
+class RunRow:
+    """One run. `trials_*` count its trials; `done` of `total` is its progress in its own units."""
+
+    seq: int
+    id: str
+    kind: str
+    name: str
+    model: str
+    recipe: dict[str, Any]
+    state: RunState
+    done: float
+    total: float
+    message: str
+    created: float
+    started: float | None
+    finished: float | None
+    attempts: int
+    """Starts since the run last finished a trial."""
+    cause: str
+    remedy: str
+    cancel_requested: bool
+    tags: tuple[str, ...]
+    notes: str
+    parent: str | None
+    trials_total: int = 0
+    trials_done: int = 0
+    trials_failed: int = 0
+
+    @property
+    def active(self) -> bool:
+        return self.state in ACTIVE
+
+    def parsed(self) -> Recipe:
+        """The recipe, for the kinds that have one ('sweep' and 'recipe')."""
+        return Recipe.model_validate(self.recipe)
+
+
+@dataclass(frozen=True, slots=True)
+class RunCounts:
+    """How many runs are in each state."""
+
+    queued: int = 0
+    running: int = 0
+    done: int = 0
+    failed: int = 0
+    cancelled: int = 0
+
+    @property
+    def active(self) -> int:
+        return self.queued + self.running
+
+    @property
+    def total(self) -> int:
+        return self.active + self.done + self.failed + self.cancelled
+
+
+@dataclass(frozen=True, slots=True)
+class TrialRow:
+    run: str
+    index: int
+    key: str
+    label: str
+    prune: dict[str, Any] | None
+    state: TrialState
+    started: float | None
+    finished: float | None
+    cause: str
+    remedy: str
+
+    def trial(self) -> Trial:
+        return Trial.model_validate(
+            {"index": self.index, "key": self.key, "label": self.label, "prune": self.prune},
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class CandidateRow:
+    """A candidate without its samples and notes: enough for tables and charts. `results` has everything."""
+
+    key: str
+    label: str
+    model: str
+    method: str
+    baseline: bool
+    baseline_key: str | None
+    saved: bool
+    created: float
+    measurements: tuple[Measurement, ...]
+
+    def measurement(self, metric: str) -> Measurement | None:
+        """The first measurement of `metric`."""
+        return next((m for m in self.measurements if m.metric == metric), None)
+
+
+@dataclass(frozen=True, slots=True)
+class EventRow:
+    id: int
+    run: str
+    time: float
+    level: str
+    message: str
+    data: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class SeriesPoint:
+    """The mean of the points from `step` on that share a bucket, and their range."""
+
+    step: int
+    value: float
+    low: float
+    high: float
+
+
+def run_row(row: sqlite3.Row) -> RunRow:
+    values = dict(row)
+    values["recipe"] = json.loads(values["recipe"])
+    values["tags"] = tuple(json.loads(values["tags"]))
+    values["cancel_requested"] = bool(values["cancel_requested"])
+    return RunRow(**{f.name: values[f.name] for f in fields(RunRow)})
+
+
+def trial_row(row: sqlite3.Row) -> TrialRow:
+    values = dict(row)
+    values["index"] = values.pop("position")
+    values["prune"] = json.loads(values["prune"]) if values["prune"] else None
+    return TrialRow(**values)
+
+
+def event_row(row: sqlite3.Row) -> EventRow:
+    return EventRow(**{**dict(row), "data": json.loads(row["data"])})
+
+
+def measurement(row: sqlite3.Row) -> Measurement:
+    values = {k: row[k] for k in ("metric", "unit", "low", "high", "obtained", "device", "dtype")}
+    value = row["value"]
+    # SQLite stores NaN as NULL.
+    return Measurement(**values, value=float("nan") if value is None else value, settings=json.loads(row["settings"]))

@@ -1,0 +1,243 @@
+"""Runs: add, find, change state. Every change of state is a compare-and-set."""
+
+from __future__ import annotations
+
+import json
+import secrets
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from core.errors import RetortError
+from core.store.connection import Database
+from core.store.rows import RunCounts, RunRow, RunState, run_row
+
+_COLUMNS = """
+    runs.*,
+    (SELECT COUNT(*) FROM trials WHERE run = runs.id) AS trials_total,
+    (SELECT COUNT(*) FROM trials WHERE run = runs.id AND state = 'done') AS trials_done,
+    (SELECT COUNT(*) FROM trials WHERE run = runs.id AND state = 'failed') AS trials_failed
+"""
+
+
+def new_run_id() -> str:
+    """Readable and roughly sortable: 20261125-174427-ab12c3. `RunRow.seq` is the true order."""
+    return f"{time.strftime('%Y%m%d-%H%M%S', time.gmtime())}-{secrets.token_hex(3)}"
+
+
+class Runs:
+    """The table of runs."""
+
+    def __init__(self, database: Database) -> None:
+        self._db = database
+
+    def add(
+        self,
+        kind: str,
+        name: str,
+        model: str,
+        recipe: dict[str, Any],
+        *,
+        parent: str | None = None,
+        tags: Sequence[str] = (),
+        notes: str = "",
+        max_queued: int | None = None,
+    ) -> str:
+        """Queues a run and returns its id.
+
+        Raises:
+            RetortError: `max_queued` runs are waiting already.
+        """
+        run_id = new_run_id()
+        with self._db.write() as db:
+            waiting = db.execute("SELECT COUNT(*) FROM runs WHERE state = 'queued'").fetchone()[0]
+            if max_queued is not None and waiting >= max_queued:
+                raise RetortError(
+                    f"{waiting} runs are waiting already, which is as many as the queue holds.",
+                    "Wait until some are finished, or cancel some on the Runs page.",
+                )
+            db.execute(
+                "INSERT INTO runs (id, kind, name, model, recipe, state, created, tags, notes, parent)"
+                " VALUES (?, ?, ?, ?, ?, 'queued', ?, ?, ?, ?)",
+                (run_id, kind, name, model, json.dumps(recipe), time.time(), json.dumps(list(tags)), notes, parent),
+            )
+        return run_id
+
+    def get(self, run_id: str) -> RunRow:
+        """The run.
+
+        Raises:
+            RetortError: there is none with this id.
+        """
+        rows = self._db.read(f"SELECT {_COLUMNS} FROM runs WHERE id = ?", (run_id,))
+        if not rows:
+            raise RetortError(f"There is no run '{run_id}'.", "Open the Runs page to see which runs there are.")
+        return run_row(rows[0])
+
+    def find(
+        self,
+        *,
+        states: Sequence[RunState] | None = None,
+        kinds: Sequence[str] | None = None,
+        model: str | None = None,
+        tag: str | None = None,
+        text: str = "",
+        parent: str | None = None,
+        limit: int = 50,
+        offset: int = 0,
+        oldest_first: bool = False,
+    ) -> list[RunRow]:
+        """A page of runs, newest first. `text` is looked for in id, name, model and notes."""
+        where, values = _filter(states, kinds, model, tag, text, parent)
+        order = "ASC" if oldest_first else "DESC"
+        sql = f"SELECT {_COLUMNS} FROM runs WHERE {where} ORDER BY seq {order} LIMIT ? OFFSET ?"
+        return [run_row(r) for r in self._db.read(sql, (*values, limit, offset))]
+
+    def count(
+        self,
+        *,
+        states: Sequence[RunState] | None = None,
+        kinds: Sequence[str] | None = None,
+        model: str | None = None,
+        tag: str | None = None,
+        text: str = "",
+        parent: str | None = None,
+    ) -> int:
+        """How many runs `find` has over all its pages."""
+        where, values = _filter(states, kinds, model, tag, text, parent)
+        return int(self._db.read(f"SELECT COUNT(*) FROM runs WHERE {where}", values)[0][0])
+
+    def counts(self) -> RunCounts:
+        """How many runs are in each state."""
+        return RunCounts(**{r[0]: r[1] for r in self._db.read("SELECT state, COUNT(*) FROM runs GROUP BY state")})
+
+    def tags(self) -> list[str]:
+        """Every tag in use, in alphabetical order."""
+        return [r[0] for r in self._db.read("SELECT DISTINCT value FROM runs, json_each(runs.tags) ORDER BY value")]
+
+    def claim(self, run_id: str) -> bool:
+        """queued -> running; False where somebody else was faster or the run was cancelled."""
+        return self._change(
+            "UPDATE runs SET state = 'running', attempts = attempts + 1, started = COALESCE(started, :now),"
+            " finished = NULL, cause = '', remedy = '', message = 'Starting'"
+            " WHERE id = :id AND state = 'queued' AND cancel_requested = 0",
+            run_id,
+        )
+
+    def progress(self, run_id: str, done: float, total: float, message: str) -> bool:
+        """Records progress of a running run."""
+        return self._change(
+            "UPDATE runs SET done = :done, total = :total, message = :message WHERE id = :id AND state = 'running'",
+            run_id, done=done, total=total, message=message,
+        )  # fmt: skip
+
+    def finish(
+        self, run_id: str, state: RunState, *, message: str = "", cause: str = "", remedy: str = ""
+    ) -> bool:
+        """running -> done, failed or cancelled; False where the run was not running."""
+        return self._change(
+            "UPDATE runs SET state = :state, finished = MAX(:now, started), message = :message, cause = :cause,"
+            " remedy = :remedy, cancel_requested = 0 WHERE id = :id AND state = 'running'",
+            run_id, state=state, message=message, cause=cause, remedy=remedy,
+        )  # fmt: skip
+
+    def request_cancel(self, run_id: str) -> RunState:
+        """A queued run is cancelled at once, a running one is asked to stop. Returns its state afterwards."""
+        with self._db.write() as db:
+            db.execute(
+                "UPDATE runs SET state = 'cancelled', finished = MAX(:now, created), message = ''"
+                " WHERE id = :id AND state = 'queued'",
+                {"id": run_id, "now": time.time()},
+            )
+            db.execute("UPDATE runs SET cancel_requested = 1 WHERE id = ? AND state = 'running'", (run_id,))
+        return self.get(run_id).state
+
+    def cancel_requested(self, run_id: str) -> bool:
+        rows = self._db.read("SELECT cancel_requested FROM runs WHERE id = ?", (run_id,))
+        return bool(rows and rows[0][0])
+
+    def requeue(self, run_id: str, *, lost: bool = False) -> bool:
+        """Back to the queue: a running run whose worker was `lost`, else one that has ended (attempts start anew)."""
+        came_from = "state = 'running'" if lost else "state IN ('done', 'failed', 'cancelled')"
+        attempts = "attempts" if lost else "0"
+        return self._change(
+            f"UPDATE runs SET state = 'queued', attempts = {attempts}, finished = NULL, cancel_requested = 0,"
+            f" cause = '', remedy = '', message = '' WHERE id = :id AND {came_from}",
+            run_id,
+        )
+
+    def annotate(
+        self, run_id: str, *, name: str | None = None, tags: Sequence[str] | None = None, notes: str | None = None
+    ) -> None:
+        """Changes what the user wrote about a run; None leaves a field as it is."""
+        self._change(
+            "UPDATE runs SET name = COALESCE(:name, name), tags = COALESCE(:tags, tags), notes = COALESCE(:notes, notes)"
+            " WHERE id = :id",
+            run_id, name=name, tags=None if tags is None else json.dumps(list(tags)), notes=notes,
+        )  # fmt: skip
+
+    def delete(self, run_id: str, before_commit: Callable[[list[str]], None]) -> list[str]:
+        """Deletes a run that is not active, and the candidates no other run refers to.
+
+        `before_commit` gets the keys of those candidates and moves their folders away; where it raises,
+        nothing is deleted.
+
+        Raises:
+            RetortError: the run is queued or running, another active run builds on it, or it does not exist.
+        """
+        run = self.get(run_id)
+        with self._db.write() as db:
+            state = db.execute("SELECT state FROM runs WHERE id = ?", (run_id,)).fetchone()
+            if state is None or state[0] in ("queued", "running"):
+                raise RetortError(f"'{run.name}' has not ended yet.", "Cancel it first, then delete it.")
+            user = db.execute(
+                "SELECT name FROM runs WHERE state IN ('queued', 'running') AND (model = :m OR model LIKE :m || '/%')",
+                {"m": f"run:{run_id}"},
+            ).fetchone()
+            if user is not None:
+                raise RetortError(f"'{user[0]}' works on a model of this run.", "Wait until it has ended, or cancel it.")
+            orphans = [
+                r[0]
+                for r in db.execute(
+                    "SELECT DISTINCT key FROM trials WHERE run = :id AND key NOT IN"
+                    " (SELECT t.key FROM trials t WHERE t.key = trials.key AND t.run <> :id)",
+                    {"id": run_id},
+                )
+            ]
+            before_commit(orphans)
+            db.executemany("DELETE FROM candidates WHERE key = ?", [(k,) for k in orphans])
+            db.execute("DELETE FROM runs WHERE id = ?", (run_id,))
+        return orphans
+
+    def _change(self, sql: str, run_id: str, **values: Any) -> bool:
+        with self._db.write() as db:
+            return db.execute(sql, {"id": run_id, "now": time.time(), **values}).rowcount == 1
+
+
+def _filter(
+    states: Sequence[RunState] | None,
+    kinds: Sequence[str] | None,
+    model: str | None,
+    tag: str | None,
+    text: str,
+    parent: str | None,
+) -> tuple[str, list[Any]]:
+    """An SQL condition and its values."""
+    parts: list[str] = ["1"]
+    values: list[Any] = []
+    for column, allowed in (("state", states), ("kind", kinds)):
+        if allowed is not None:
+            parts.append(f"{column} IN ({', '.join('?' * len(allowed))})")
+            values += allowed
+    for column, wanted in (("model", model), ("parent", parent)):
+        if wanted is not None:
+            parts.append(f"{column} = ?")
+            values.append(wanted)
+    if tag is not None:
+        parts.append("EXISTS (SELECT 1 FROM json_each(runs.tags) WHERE value = ?)")
+        values.append(tag)
+    if text.strip():
+        pattern = "%" + text.strip().replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_") + "%"
+        parts.append("(id || ' ' || name || ' ' || model || ' ' || notes) LIKE ? ESCAPE '\\'")
+        values.append(pattern)
+    return " AND ".join(parts), values

@@ -1,0 +1,110 @@
+"""The tables, as a list of migrations. A home's version is the number of them it has been through.
+
+A migration that has been released is never edited: a later one changes what it made.
+"""
+
+from __future__ import annotations
+
+_VERSION_1 = (
+    # `seq` orders runs: it only grows, whatever the clock does.
+    """
+    CREATE TABLE runs (
+        seq INTEGER PRIMARY KEY AUTOINCREMENT,
+        id TEXT NOT NULL UNIQUE,
+        kind TEXT NOT NULL,
+        name TEXT NOT NULL,
+        model TEXT NOT NULL,
+        recipe TEXT NOT NULL,
+        state TEXT NOT NULL CHECK (state IN ('queued', 'running', 'done', 'failed', 'cancelled')),
+        done REAL NOT NULL DEFAULT 0,
+        total REAL NOT NULL DEFAULT 0,
+        message TEXT NOT NULL DEFAULT '',
+        created REAL NOT NULL,
+        started REAL,
+        finished REAL,
+        attempts INTEGER NOT NULL DEFAULT 0,
+        cause TEXT NOT NULL DEFAULT '',
+        remedy TEXT NOT NULL DEFAULT '',
+        cancel_requested INTEGER NOT NULL DEFAULT 0,
+        tags TEXT NOT NULL DEFAULT '[]',
+        notes TEXT NOT NULL DEFAULT '',
+        parent TEXT
+    )
+    """,
+    "CREATE INDEX runs_by_state ON runs (state, seq)",
+    "CREATE INDEX runs_by_model ON runs (model, seq)",
+    "CREATE INDEX runs_by_parent ON runs (parent) WHERE parent IS NOT NULL",
+    """
+    CREATE TABLE trials (
+        run TEXT NOT NULL REFERENCES runs (id) ON DELETE CASCADE,
+        position INTEGER NOT NULL,
+        key TEXT NOT NULL,
+        label TEXT NOT NULL,
+        prune TEXT,
+        state TEXT NOT NULL CHECK (state IN ('queued', 'running', 'done', 'failed')),
+        started REAL,
+        finished REAL,
+        cause TEXT NOT NULL DEFAULT '',
+        remedy TEXT NOT NULL DEFAULT '',
+        PRIMARY KEY (run, position)
+    ) WITHOUT ROWID
+    """,
+    "CREATE INDEX trials_by_key ON trials (key)",
+    "CREATE INDEX trials_by_state ON trials (run, state)",
+    """
+    CREATE TABLE candidates (
+        seq INTEGER PRIMARY KEY AUTOINCREMENT,
+        key TEXT NOT NULL UNIQUE,
+        label TEXT NOT NULL,
+        model TEXT NOT NULL,
+        method TEXT NOT NULL,
+        baseline INTEGER NOT NULL,
+        baseline_key TEXT,
+        saved INTEGER NOT NULL,
+        result TEXT NOT NULL,
+        created REAL NOT NULL
+    )
+    """,
+    "CREATE INDEX candidates_by_model ON candidates (model)",
+    """
+    CREATE TABLE measurements (
+        candidate TEXT NOT NULL REFERENCES candidates (key) ON DELETE CASCADE,
+        position INTEGER NOT NULL,
+        metric TEXT NOT NULL,
+        value REAL,
+        unit TEXT NOT NULL,
+        low REAL,
+        high REAL,
+        obtained TEXT NOT NULL,
+        device TEXT NOT NULL,
+        dtype TEXT NOT NULL,
+        settings TEXT NOT NULL,
+        PRIMARY KEY (candidate, position)
+    ) WITHOUT ROWID
+    """,
+    """
+    CREATE TABLE events (
+        id INTEGER PRIMARY KEY AUTOINCREMENT,
+        run TEXT NOT NULL REFERENCES runs (id) ON DELETE CASCADE,
+        time REAL NOT NULL,
+        level TEXT NOT NULL,
+        message TEXT NOT NULL,
+        data TEXT NOT NULL DEFAULT '{}'
+    )
+    """,
+    "CREATE INDEX events_by_run ON events (run, id)",
+    """
+    CREATE TABLE series (
+        run TEXT NOT NULL REFERENCES runs (id) ON DELETE CASCADE,
+        name TEXT NOT NULL,
+        step INTEGER NOT NULL,
+        value REAL,
+        PRIMARY KEY (run, name, step)
+    ) WITHOUT ROWID
+    """,
+)
+
+MIGRATIONS: tuple[tuple[str, ...], ...] = (_VERSION_1,)
+"""Statements that lead from version i to version i + 1."""
+
+VERSION = len(MIGRATIONS)

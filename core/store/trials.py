@@ -1,0 +1,78 @@
+"""Trials of a run: announced in order, then queued, running, done or failed."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Sequence
+from typing import Any
+
+from core.results import Trial
+from core.store.connection import Database
+from core.store.rows import TrialRow, trial_row
+
+
+class Trials:
+    """The table of trials."""
+
+    def __init__(self, database: Database) -> None:
+        self._db = database
+
+    def add(self, run_id: str, trials: Sequence[Trial]) -> None:
+        """Announces the trials of a run; those it has already stay as they are."""
+        with self._db.write() as db:
+            db.executemany(
+                "INSERT INTO trials (run, position, key, label, prune, state) VALUES (?, ?, ?, ?, ?, 'queued')"
+                " ON CONFLICT (run, position) DO UPDATE SET key = excluded.key, label = excluded.label,"
+                " prune = excluded.prune, state = 'queued', started = NULL, finished = NULL, cause = '', remedy = ''"
+                " WHERE trials.key <> excluded.key",
+                [(run_id, t.index, t.key, t.label, t.prune.model_dump_json() if t.prune else None) for t in trials],
+            )
+            positions = json.dumps([t.index for t in trials])
+            db.execute(
+                "DELETE FROM trials WHERE run = ? AND position NOT IN (SELECT value FROM json_each(?))",
+                (run_id, positions),
+            )
+
+    def of(self, run_id: str) -> list[TrialRow]:
+        """The trials of a run, in order."""
+        return [trial_row(r) for r in self._db.read("SELECT * FROM trials WHERE run = ? ORDER BY position", (run_id,))]
+
+    def start(self, run_id: str, index: int) -> None:
+        self._set(
+            "state = 'running', started = :now, finished = NULL, cause = '', remedy = ''", run_id, index,
+        )  # fmt: skip
+
+    def fail(self, run_id: str, index: int, cause: str, remedy: str) -> None:
+        self._set(
+            "state = 'failed', finished = MAX(:now, COALESCE(started, 0)), cause = :cause, remedy = :remedy",
+            run_id, index, cause=cause, remedy=remedy,
+        )  # fmt: skip
+
+    def finish(self, run_id: str, index: int) -> None:
+        """Marks a trial done. The run made progress, so its attempts start anew."""
+        with self._db.write() as db:
+            db.execute(
+                "UPDATE trials SET state = 'done', finished = MAX(:now, COALESCE(started, 0)), cause = '', remedy = ''"
+                " WHERE run = :run AND position = :position",
+                {"run": run_id, "position": index, "now": time.time()},
+            )
+            db.execute("UPDATE runs SET attempts = 0 WHERE id = ?", (run_id,))
+
+    def requeue(self, run_id: str, *, failed: bool) -> list[str]:
+        """Puts the trials a lost or stopped worker left running, and the `failed` ones, back; returns their labels."""
+        states = "('running', 'failed')" if failed else "('running')"
+        with self._db.write() as db:
+            rows = db.execute(
+                "UPDATE trials SET state = 'queued', started = NULL, finished = NULL, cause = '', remedy = ''"
+                f" WHERE run = ? AND state IN {states} RETURNING label",
+                (run_id,),
+            ).fetchall()
+        return [r[0] for r in rows]
+
+    def _set(self, assignments: str, run_id: str, index: int, **values: Any) -> None:
+        with self._db.write() as db:
+            db.execute(
+                f"UPDATE trials SET {assignments} WHERE run = :run AND position = :position",
+                {"run": run_id, "position": index, "now": time.time(), **values},
+            )
