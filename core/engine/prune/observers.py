@@ -19,6 +19,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
+import torch
 from torch import Tensor, nn
 
 
@@ -45,3 +46,28 @@ class Observer(Protocol):
     def finish(self) -> dict[str, Tensor]:
         """The block's tensors, each under a name relative to the block (`mlp.down_proj`, or '' for the block)."""
         ...
+
+
+class BlockInfluence:
+    """1 - the mean over tokens of cos(h_in, h_out): how much a block changes its input.
+
+    Men et al. 2024, ShortGPT, equation 1. Written as one number, ''.
+    """
+
+    key = "block_influence"
+
+    def __init__(self) -> None:
+        self._sum = 0.0
+        self._tokens = 0
+
+    def attach(self, block: nn.Module, index: int) -> list[Handle]:
+        self._sum, self._tokens = 0.0, 0
+        return []
+
+    def see(self, hidden_in: Tensor, hidden_out: Tensor) -> None:
+        cosine = nn.functional.cosine_similarity(hidden_in.float(), hidden_out.float(), dim=-1)  # (batch, length)
+        self._sum += float(cosine.sum(dtype=torch.float64))
+        self._tokens += cosine.numel()
+
+    def finish(self) -> dict[str, Tensor]:
+        return {"": torch.tensor(1 - self._sum / self._tokens)}

@@ -1,0 +1,176 @@
+"""The weight matrices that weight pruning may touch, found without knowing the architecture.
+
+Only the matrices of linear layers inside the model's repeated blocks count. Embeddings, the head,
+norms, biases, routers of mixtures of experts and gates with a single output are left out: they are
+small, or they are known to break when pruned, and the published figures leave them out as well.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from transformers.pytorch_utils import Conv1D
+
+from core.errors import RetortError
+
+
+@dataclass(frozen=True, eq=False)
+class Matrix:
+    """One linear map `(out, in)`, however the model stores it.
+
+    Attributes:
+        name: unique in the model: the module's name, with `.parameter.expert` where experts are fused.
+        block_index: the block it lies in, counted from 0.
+        part: its name inside the block, the same in every block (`mlp.down_proj`).
+        module: the module that holds the parameter.
+        transposed: True where it is stored as `(in, out)` (GPT-2's Conv1D, some fused experts).
+        expert: which slice of a fused `(experts, ., .)` parameter, or None.
+    """
+
+    name: str
+    block_index: int
+    part: str
+    module: nn.Module
+    parameter: str = "weight"
+    transposed: bool = False
+    expert: int | None = None
+
+    @property
+    def stored(self) -> Tensor:
+        """A view `(out, in)` of the parameter itself, in its own dtype."""
+        tensor: Tensor = getattr(self.module, self.parameter).detach()
+        if self.expert is not None:
+            tensor = tensor[self.expert]
+        return tensor.t() if self.transposed else tensor  # (out, in)
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """`(out, in)`"""
+        out, in_ = self.stored.shape
+        return int(out), int(in_)
+
+    def numel(self) -> int:
+        return self.stored.numel()
+
+    def read(self) -> Tensor:
+        """A float32 copy `(out, in)`."""
+        return self.stored.to(torch.float32, copy=True).contiguous()
+
+    def write(self, weight: Tensor) -> None:
+        """Puts `weight` `(out, in)` in place, rounded to the parameter's dtype."""
+        self.stored.copy_(weight)
+
+
+def find_blocks(model: nn.Module) -> tuple[str, nn.ModuleList]:
+    """The stack of repeated blocks: its name in the model, and the blocks in order.
+
+    It is the outermost list of modules of one kind that each hold linear layers; of several such
+    lists (a model with two towers), the one with the most weights.
+
+    Raises:
+        RetortError: there is none, or the model has an encoder and a decoder.
+    """
+    if getattr(getattr(model, "config", None), "is_encoder_decoder", False):
+        raise RetortError(
+            "This model has an encoder and a decoder, and pruning handles a single stack of layers.",
+            "Choose a decoder-only model (Llama, GPT) or an encoder-only one (BERT).",
+        )
+    stacks: list[tuple[str, nn.ModuleList]] = []
+    for name, module in model.named_modules():
+        inside = any(name.startswith(f"{outer}.") for outer, _ in stacks)
+        if not inside and isinstance(module, nn.ModuleList) and _repeated(module):
+            stacks.append((name, module))
+    if not stacks:
+        raise RetortError(
+            "This model has no repeated layers with weight matrices in them.",
+            "Choose a transformer model whose layers are a list of blocks.",
+        )
+    return max(stacks, key=lambda s: sum(p.numel() for p in s[1].parameters()))
+
+
+def prunable(model: nn.Module) -> list[Matrix]:
+    """Every matrix weight pruning may touch, block by block in the model's own order.
+
+    Raises:
+        RetortError: the model has no such matrix (nothing would be pruned, silently).
+    """
+    prefix, blocks = find_blocks(model)
+    experts = number_of_experts(model)
+    found: list[Matrix] = []
+    for index, block in enumerate(blocks):
+        for part, module in block.named_modules():
+            name = f"{prefix}.{index}.{part}"
+            if isinstance(module, (nn.Linear, Conv1D)):
+                matrix = Matrix(name, index, part, module, transposed=isinstance(module, Conv1D))
+                if not _is_router(matrix, experts):
+                    found.append(matrix)
+            elif is_fused_experts(module):
+                found += _experts(name, index, part, module)
+    if not found:
+        raise RetortError("The layers of this model hold no linear weight matrices.", "Choose another model.")
+    return found
+
+
+def is_fused_experts(module: nn.Module) -> bool:
+    """True for a module that stores all its experts in 3-D parameters `(experts, ., .)`.
+
+    transformers 5 marks such modules with `num_experts` and says with `is_transposed` how they are stored.
+    """
+    return hasattr(module, "is_transposed") and bool(expert_parameters(module))
+
+
+def expert_parameters(module: nn.Module) -> dict[str, nn.Parameter]:
+    """The 3-D parameters of a module of fused experts by name; empty for any other module."""
+    count = getattr(module, "num_experts", None)
+    own = module.named_parameters(recurse=False)
+    return {name: p for name, p in own if p.dim() == 3 and p.shape[0] == count}
+
+
+def number_of_experts(model: nn.Module) -> int:
+    """Experts of each mixture, from the config; 0 for a model without."""
+    config = getattr(model, "config", None)
+    config = config.get_text_config() if hasattr(config, "get_text_config") else config
+    for field in ("num_local_experts", "num_experts", "n_routed_experts", "moe_num_experts"):
+        value = getattr(config, field, None)
+        if isinstance(value, int) and value > 0:
+            return value
+    return 0
+
+
+def block_parts(model: nn.Module) -> list[str]:
+    """The names of the prunable parts of a block (`self_attn.q_proj`), experts merged, in order."""
+    return list(dict.fromkeys(family(m) for m in prunable(model)))
+
+
+def family(matrix: Matrix) -> str:
+    """The matrix's part of the block with the expert's number left out, so that experts count as one."""
+    part = matrix.part.rsplit(".", 1)[0] if matrix.expert is not None else matrix.part
+    return re.sub(r"\.experts\.\d+\.", ".experts.", part)
+
+
+def _repeated(stack: nn.ModuleList) -> bool:
+    """Blocks hold linear layers of their own; a list of bare linear layers is not a stack of blocks."""
+    kinds = {type(block) for block in stack}
+    return len(kinds) == 1 and all(_holds_matrices(block) for block in stack)
+
+
+def _holds_matrices(block: nn.Module) -> bool:
+    inner = [m for name, m in block.named_modules() if name]
+    return any(isinstance(m, (nn.Linear, Conv1D)) or is_fused_experts(m) for m in inner)
+
+
+def _is_router(matrix: Matrix, experts: int) -> bool:
+    out, _ = matrix.shape
+    return out == 1 or (experts > 0 and out == experts)
+
+
+def _experts(name: str, index: int, part: str, module: nn.Module) -> list[Matrix]:
+    transposed = bool(module.is_transposed)
+    return [
+        Matrix(f"{name}.{p}.{e}", index, f"{part}.{p}.{e}", module, p, transposed, e)
+        for p, tensor in expert_parameters(module).items()
+        for e in range(tensor.shape[0])
+    ]
