@@ -1,0 +1,37 @@
+# Two commands are all a new user needs: `make run` and `make test`. Each installs what is missing first.
+# PYTHON=/path/to/python3.12 chooses the Python; the first one that is new enough is taken otherwise.
+
+PY := .venv/bin/python
+PYTHON ?=
+SAMPLES := smollm2-135m wiki
+FAST := not (sample or browser or jobs or slow)
+
+bootstrap = @found=; for p in $(PYTHON) python3 python3.13 python3.12 python3.11 python; do \
+	if "$$p" -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1; then found=$$p; break; fi; done; \
+	if [ -z "$$found" ]; then \
+	echo "Retort needs Python 3.11 or newer, and none was found. Install it (on Debian and Ubuntu, as root: apt-get install python3 python3-venv), then run the same command again." >&2; exit 1; fi; \
+	"$$found" scripts/bootstrap.py
+
+.PHONY: help run test check
+help:
+	@echo "make run    install what is missing, fetch the sample model, open the dashboard"
+	@echo "make test   install what is missing and run every test, the browser's included"
+	@echo "make check  lint, types and the fast tests (under a minute)"
+
+run:
+	$(bootstrap)
+	@$(PY) -m core fetch $(SAMPLES)
+	@$(PY) -m streamlit run app.py
+
+test:
+	$(bootstrap) test chromium
+	-@$(PY) -m core fetch $(SAMPLES)
+	OMP_NUM_THREADS=1 $(PY) -m pytest -n 2 -m "$(FAST)"
+	$(PY) -m pytest -m "not ($(FAST))"
+
+check:
+	$(bootstrap) test
+	$(PY) -m ruff check
+	$(PY) -m ruff format --check
+	$(PY) -m mypy
+	OMP_NUM_THREADS=1 $(PY) -m pytest -n 2 -m "$(FAST)"
