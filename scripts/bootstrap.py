@@ -115,8 +115,10 @@ def _need_venv() -> None:
         return
     name = f"python{sys.version_info[0]}.{sys.version_info[1]}-venv"
     if not (_apt(name) and _has_venv()):
-        raise Refusal("This Python cannot make environments: its venv module is missing. "
-                      f"Install it (on Debian and Ubuntu, as root: apt-get install {name}), then try again.")  # fmt: skip
+        raise Refusal(
+            "This Python cannot make environments: its venv module is missing. "
+            f"Install it (on Debian and Ubuntu, as root: apt-get install {name}), then try again."
+        )
 
 
 def _has_venv() -> bool:
