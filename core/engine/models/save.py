@@ -1,0 +1,94 @@
+"""Writing a model as an ordinary Hugging Face folder that plain transformers loads."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import uuid
+from pathlib import Path
+from typing import Any
+
+from transformers import PreTrainedModel
+
+from core.errors import RetortError
+
+_SHARD_BYTES = "4GB"
+
+
+def save_model(model: PreTrainedModel, tokenizer: Any, folder: Path, card: dict[str, Any]) -> int:
+    """Writes weights (safetensors, sharded above 4 GB), config, tokenizer, generation config and a model card.
+
+    The folder appears complete or not at all: everything goes to a neighbour under a temporary name
+    first. A folder of that name is replaced. Tied weights are written once and stay tied.
+
+    Args:
+        model: any transformers model.
+        tokenizer: its tokenizer, or None.
+        folder: where the model shall be.
+        card: plain facts on how the model was made, label to value; shown in README.md in this order.
+
+    Returns:
+        Bytes written.
+
+    Raises:
+        RetortError: the disk is full or may not be written to.
+    """
+    folder = Path(folder)
+    temporary = folder.with_name(f".{folder.name}.{uuid.uuid4().hex[:8]}.tmp")
+    try:
+        temporary.mkdir(parents=True)
+        model.save_pretrained(temporary, max_shard_size=_SHARD_BYTES)
+        if tokenizer is not None:
+            tokenizer.save_pretrained(temporary)
+        (temporary / "README.md").write_text(model_card(model, card), encoding="utf-8")
+        written = sum(p.stat().st_size for p in temporary.rglob("*") if p.is_file())
+        _replace(temporary, folder)
+    except OSError as error:
+        raise RetortError(
+            f"The model could not be written to '{folder.name}': {error.strerror or error}.",
+            "Free disk space or choose a folder you may write to.",
+        ) from error
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+    return written
+
+
+def model_card(model: PreTrainedModel, card: dict[str, Any]) -> str:
+    """README.md: how the model was made, as the facts passed in, and how to load it."""
+    facts = "\n".join(f"- {label}: {_text(value)}" for label, value in card.items())
+    loader = _loader(model)
+    return (
+        "---\nlibrary_name: transformers\ntags:\n- pruned\n---\n"
+        f"# {card.get('Name', 'Pruned model')}\n\n"
+        "## How this model was made\n"
+        f"{facts or '- Nothing was recorded.'}\n\n"
+        "## How to load it\n"
+        "Ordinary transformers loads it; nothing else is needed.\n"
+        f'```python\nfrom transformers import {loader}\nmodel = {loader}.from_pretrained("this-folder")\n```\n'
+    )
+
+
+def _loader(model: PreTrainedModel) -> str:
+    name = type(model).__name__
+    if name.endswith(("ForCausalLM", "LMHeadModel")):
+        return "AutoModelForCausalLM"
+    for task in ("ForMaskedLM", "ForSequenceClassification"):
+        if name.endswith(task):
+            return f"AutoModel{task}"
+    return "AutoModel"
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
+
+
+def _replace(source: Path, target: Path) -> None:
+    """Renames `source` to `target`; what was there before is removed once the new one is in place."""
+    if target.exists():
+        old = target.with_name(f".{target.name}.{uuid.uuid4().hex[:8]}.old")
+        os.rename(target, old)
+        os.rename(source, target)
+        shutil.rmtree(old, ignore_errors=True)
+    else:
+        os.rename(source, target)
