@@ -1,0 +1,143 @@
+"""What a run will take, before it starts: trials, time, disk. Light: no torch.
+
+Times come from this machine: from earlier results on the same model where there are any, else from a
+timed probe (`core.engine.probe`) scaled by the model's size. `basis` says which.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict
+
+from core.methods import METHODS
+from core.recipes import Prune, Recipe
+from core.settings import Settings
+
+_START_SECONDS = 12.0  # a worker's imports, loading the model, tokenising
+_LATENCY_FACTOR = 2.2  # every timing is interleaved with the baseline, plus its warm-up
+_CHECK_SECONDS = 2.0  # reload in a fresh process
+
+
+class MachineProbe(BaseModel):
+    """Rates measured on this machine (units in the names)."""
+
+    model_config = ConfigDict(frozen=True)
+    dtype: str
+    threads: int
+    forward_flops: float
+    decode_seconds_per_layer: float
+    rank_weights_per_second: float
+    write_bytes_per_second: float
+
+
+class ModelSize(BaseModel):
+    """What the estimate needs to know of a model; all of it stands in its anatomy."""
+
+    model_config = ConfigDict(frozen=True)
+    parameters: int
+    active_parameters: int
+    """Parameters a token passes through (fewer than all in a mixture of experts)."""
+    block_parameters: int
+    layers: int
+    disk_bytes: int
+
+
+class Estimate(BaseModel):
+    """An estimate, and what it rests on."""
+
+    model_config = ConfigDict(frozen=True)
+    trials: int
+    seconds: float | None
+    """None until this machine has been timed."""
+    disk_bytes: int
+    basis: str
+
+
+def probe_path(settings: Settings) -> Path:
+    return settings.home / "machine-probe.json"
+
+
+def read_probe(settings: Settings) -> MachineProbe | None:
+    """The stored probe, or None where this machine was never timed (or the file is damaged)."""
+    try:
+        return MachineProbe.model_validate(json.loads(probe_path(settings).read_text()))
+    except (OSError, ValueError):
+        return None
+
+
+def estimate(recipe: Recipe, size: ModelSize, settings: Settings, trial_seconds: list[float] | None = None) -> Estimate:
+    """Trials, seconds and bytes of disk a sweep needs.
+
+    Args:
+        recipe: a recipe with a sweep.
+        size: the model's size.
+        settings: where the probe is stored.
+        trial_seconds: durations of earlier trials of this model with the same evaluation and latency
+            settings, where there are any; they are preferred to the probe.
+    """
+    assert recipe.sweep is not None
+    prunes = recipe.sweep.trials()
+    kept = _kept(recipe, prunes)
+    disk = size.disk_bytes * (kept + 1)  # one is always being written
+    count = len(prunes) + 1
+    if trial_seconds:
+        mean = sum(trial_seconds) / len(trial_seconds)
+        seconds = _START_SECONDS + mean * count
+        return Estimate(trials=count, seconds=seconds, disk_bytes=disk,
+                        basis=f"from {len(trial_seconds)} finished trials of this model on this machine")  # fmt: skip
+    probe = read_probe(settings)
+    if probe is None:
+        return Estimate(trials=count, seconds=None, disk_bytes=disk, basis="this machine has not been timed yet")
+    seconds = _START_SECONDS + _calibration(recipe, prunes, size, probe)
+    seconds += sum(_trial(recipe, p, size, probe) for p in [None, *prunes])
+    return Estimate(trials=count, seconds=seconds, disk_bytes=disk,
+                    basis="estimated from a timed probe of this machine")  # fmt: skip
+
+
+def _kept(recipe: Recipe, prunes: list[Prune]) -> int:
+    assert recipe.sweep is not None
+    if recipe.sweep.keep == "all":
+        return len(prunes)
+    if recipe.sweep.keep == "structured":
+        return sum(METHODS[p.method].structured for p in prunes)
+    return 0
+
+
+def _forward(tokens: int, size: ModelSize, probe: MachineProbe) -> float:
+    return 2 * size.active_parameters * tokens / probe.forward_flops
+
+
+def _calibration(recipe: Recipe, prunes: list[Prune], size: ModelSize, probe: MachineProbe) -> float:
+    tokens = recipe.calibration.sequences * recipe.calibration.length
+    joint = any(METHODS[p.method].calibrated and p.mode == "joint" for p in prunes)
+    passes = float(joint) + 2.0 * sum(METHODS[p.method].calibrated and p.mode == "sequential" for p in prunes)
+    return passes * _forward(tokens, size, probe)
+
+
+def _trial(recipe: Recipe, prune: Prune | None, size: ModelSize, probe: MachineProbe) -> float:
+    left = _share_left(prune, size)
+    seconds = _forward(recipe.evaluation.tokens, size, probe) * left + _CHECK_SECONDS
+    seconds += size.disk_bytes / probe.write_bytes_per_second
+    if prune is not None and not METHODS[prune.method].structured:
+        seconds += size.block_parameters / probe.rank_weights_per_second
+    if recipe.latency is not None:
+        spec = recipe.latency
+        once = _forward(spec.prompt, size, probe) + spec.new_tokens * size.layers * probe.decode_seconds_per_layer
+        seconds += _LATENCY_FACTOR * (spec.repeats + spec.warmup) * once
+    return seconds
+
+
+def _share_left(prune: Prune | None, size: ModelSize) -> float:
+    """The share of the dense work a structured candidate still does."""
+    if prune is None or prune.target is None:
+        return 1.0
+    blocks = size.block_parameters / size.parameters
+    if prune.target.remove_layers is not None and size.layers:
+        return 1.0 - blocks * prune.target.remove_layers / size.layers
+    if prune.target.block_fraction is not None:
+        return 1.0 - blocks * prune.target.block_fraction
+    if prune.target.total_fraction is not None:
+        return 1.0 - prune.target.total_fraction
+    return 1.0

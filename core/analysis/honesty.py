@@ -1,0 +1,131 @@
+"""What pruning promised beside what it delivered: every cost as a share of the dense baseline's.
+
+Half of the weights at zero sounds like half of the model; on ordinary kernels and in ordinary files it
+is all of it. These functions put the two side by side, in numbers and in one sentence.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Protocol
+
+from core.methods import method
+from core.metrics import Measurement, Obtained, metric, show
+
+COSTS = ("parameters", "disk_bytes", "memory_bytes", "peak_memory_bytes", "prefill_ms", "decode_ms")
+"""The costs compared, in the order shown; those a candidate lacks are left out."""
+
+NOMINAL = "nominal"
+
+
+class Measured(Protocol):
+    """Anything with a label, a method and measurements: a `Result` or a row of the store."""
+
+    @property
+    def label(self) -> str: ...
+
+    @property
+    def method(self) -> str: ...
+
+    @property
+    def measurements(self) -> Iterable[Measurement]: ...
+
+
+@dataclass(frozen=True)
+class Share:
+    """One cost of a candidate as a share of the baseline's (1.0: no change)."""
+
+    metric: str
+    label: str
+    value: float
+    low: float | None
+    """Bounds of the share where the measurement has a spread: its own bounds over the baseline's value."""
+    high: float | None
+    shown: str
+    """The candidate's value in its own unit."""
+    baseline_shown: str
+    obtained: Obtained
+    same: bool
+    """True where the spread of the two measurements overlaps: no difference can be claimed."""
+
+
+def find(candidate: Measured, metric_id: str) -> Measurement | None:
+    """The first measurement of a metric."""
+    return next((m for m in candidate.measurements if m.metric == metric_id), None)
+
+
+def shares(candidate: Measured, baseline: Measured) -> list[Share]:
+    """What was promised (weights left, for methods that zero), then every cost both of them have."""
+    found = [_nominal(candidate)]
+    found += [_share(find(candidate, m), find(baseline, m)) for m in COSTS]
+    return [s for s in found if s is not None]
+
+
+def verdict(candidate: Measured, baseline: Measured) -> str:
+    """One plain sentence: what was asked for, and what became of file and latency.
+
+    '50 % sparse, yet the file is 100 % of the dense size and the latency 99 % (no difference beyond the
+    spread).'
+    """
+    by_metric = {s.metric: s for s in shares(candidate, baseline)}
+    parts = [
+        f"{name} {percent(by_metric[m].value)} of the dense {what}{_doubt(by_metric[m])}"
+        for m, name, what in (("disk_bytes", "the file is", "size"), ("decode_ms", "a token takes", "time"))
+        if m in by_metric
+    ]
+    if not parts:
+        return "Neither size nor latency was measured for this candidate."
+    outcome = " and ".join(parts)
+    nominal = by_metric.get(NOMINAL)
+    if nominal is None:
+        return f"{outcome[0].upper()}{outcome[1:]}."
+    kept = by_metric.get("disk_bytes") or by_metric.get("decode_ms")
+    link = ", yet " if kept is not None and kept.value > nominal.value + 0.05 else ": "
+    return f"{percent(1 - nominal.value)} sparse{link}{outcome}."
+
+
+def _nominal(candidate: Measured) -> Share | None:
+    known = method(candidate.method)
+    sparsity = find(candidate, "sparsity_pruned")
+    if sparsity is None or (known is not None and known.structured) or candidate.method == "dense":
+        return None
+    left = 1.0 - sparsity.value / 100.0
+    return Share(
+        NOMINAL, "Weights left in the pruned matrices", left, None, None, percent(left), percent(1.0),
+        sparsity.obtained, same=False,
+    )  # fmt: skip
+
+
+def _share(mine: Measurement | None, dense: Measurement | None) -> Share | None:
+    if mine is None or dense is None or not dense.value > 0:
+        return None
+    return Share(
+        metric=mine.metric,
+        label=metric(mine.metric).label,
+        value=mine.value / dense.value,
+        low=None if mine.low is None else mine.low / dense.value,
+        high=None if mine.high is None else mine.high / dense.value,
+        shown=show(mine.metric, mine.value),
+        baseline_shown=show(mine.metric, dense.value),
+        obtained="estimated" if "estimated" in (mine.obtained, dense.obtained) else "measured",
+        same=_overlap(mine, dense),
+    )
+
+
+def _overlap(a: Measurement, b: Measurement) -> bool:
+    if a.low is None or a.high is None or b.low is None or b.high is None:
+        return a.value == b.value
+    return a.low <= b.high and b.low <= a.high
+
+
+def percent(share: float) -> str:
+    """A share without false digits: '50 %', '99.6 %' only where rounding would hide that it is not all."""
+    percent = 100.0 * share
+    if round(percent) == 100 and abs(percent - 100) >= 0.05:
+        return f"{percent:.1f} %"
+    return f"{percent:.0f} %"
+
+
+def _doubt(share: Share) -> str:
+    return " (no difference beyond the spread)" if share.same and share.low is not None else ""

@@ -1,0 +1,78 @@
+"""The loss of a masked language model on tokens it cannot see.
+
+A masked model has no left-to-right likelihood. What is measured instead, and labelled so: a fixed
+share of each window's tokens is replaced by the mask token, the same ones for every candidate, and
+the loss is taken on those (the training objective of BERT, Devlin et al. 2019, section 3.1, with
+every chosen token masked).
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from core.engine.evaluate.logits import Logits, token_losses
+from core.errors import RetortError
+from core.progress import Reporter
+
+MASKED_SHARE = 0.15
+
+
+@torch.inference_mode()
+def masked_losses(
+    model: PreTrainedModel,
+    windows: Tensor,
+    batch: int,
+    reporter: Reporter,
+    tokenizer: PreTrainedTokenizerBase | None,
+    seed: int,
+) -> Tensor:
+    """Loss in nats of the masked tokens of windows (n, window): (n, masked) float32 on the CPU.
+
+    Each window is put between the tokenizer's first and last special token, as in training.
+    Raises RetortError without a mask token.
+    """
+    if tokenizer is None or tokenizer.mask_token_id is None:
+        raise RetortError(
+            "A masked language model needs its tokenizer's mask token to be measured, and there is none.",
+            "Use a model folder whose tokenizer files are complete.",
+        )
+    framed, offset = _framed(windows, tokenizer, getattr(model.config, "max_position_embeddings", None))
+    chosen = masked_positions(framed.shape[0], windows.shape[1], seed) + offset  # (n, masked)
+    hidden = framed.scatter(1, chosen, int(tokenizer.mask_token_id))
+    targets = framed.gather(1, chosen)
+    source = Logits(model, hidden)
+    batch = source.batch(batch, hidden.shape[1])
+    losses: list[Tensor] = []
+    for start in range(0, hidden.shape[0], batch):
+        reporter.checkpoint()
+        part = slice(start, start + batch)
+        where = chosen[part].to(model.device)[..., None]
+        features = source.features(hidden[part].to(model.device))  # (batch, tokens, hidden)
+        picked = features.take_along_dim(where, dim=1).flatten(0, 1)  # (batch * masked, hidden)
+        found = token_losses(source, picked, targets[part].flatten().to(model.device))
+        losses.append(found.view(-1, chosen.shape[1]).cpu())
+        done = min(start + batch, hidden.shape[0])
+        reporter.progress(done, hidden.shape[0], f"Measured the masked loss on {done} of {hidden.shape[0]} windows.")
+    return torch.cat(losses)
+
+
+def masked_positions(windows: int, tokens: int, seed: int) -> Tensor:
+    """Sorted positions to mask: (windows, masked), `MASKED_SHARE` of `tokens` and at least one, by `seed`."""
+    count = max(1, round(MASKED_SHARE * tokens))
+    ranks = torch.rand(windows, tokens, generator=torch.Generator().manual_seed(seed))
+    return ranks.argsort(dim=1)[:, :count].sort(dim=1).values
+
+
+def _framed(windows: Tensor, tokenizer: PreTrainedTokenizerBase, context: int | None) -> tuple[Tensor, int]:
+    """Windows between special tokens (n, window + 2) and the place of the first text token.
+
+    Left as they are where the tokenizer has no such tokens or the context has no room for them.
+    """
+    first, last = tokenizer.cls_token_id, tokenizer.sep_token_id
+    if first is None or last is None or (context is not None and windows.shape[1] + 2 > context):
+        return windows, 0
+    n = windows.shape[0]
+    ends = [windows.new_full((n, 1), int(first)), windows, windows.new_full((n, 1), int(last))]
+    return torch.cat(ends, dim=1), 1

@@ -1,0 +1,127 @@
+"""Perplexity and its comparisons: settings, refusals, pairing."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from transformers import (
+    AutoModelForCausalLM,
+    BertConfig,
+    BertForMaskedLM,
+    BertModel,
+    T5Config,
+    T5ForConditionalGeneration,
+)
+
+from core.engine.evaluate.compare import loss_change
+from core.engine.evaluate.divergence import divergence_measurements
+from core.engine.evaluate.perplexity import perplexity
+from core.errors import Cancelled, RetortError
+from core.metrics import METRICS
+from core.progress import Quiet
+
+
+@pytest.fixture
+def model(tiny_llama: Path) -> Any:
+    return AutoModelForCausalLM.from_pretrained(tiny_llama).eval()
+
+
+@pytest.fixture
+def windows() -> torch.Tensor:
+    return torch.randint(0, 384, (6, 32), generator=torch.Generator().manual_seed(0))
+
+
+def test_the_figures_say_how_they_were_obtained(model: Any, windows: torch.Tensor) -> None:
+    ppl, loss = perplexity(model, windows, 4, Quiet(), settings={"corpus": "sample:wiki", "split": "evaluation"})
+    assert (ppl.metric, loss.metric, loss.unit, loss.dtype, loss.device) == (
+        "perplexity", "loss", "nats", "float32", "cpu",
+    )  # fmt: skip
+    assert loss.settings["corpus"] == "sample:wiki" and loss.settings["window"] == 32
+    assert loss.low is not None and loss.high is not None and loss.low < loss.value < loss.high
+    assert ppl.samples == loss.samples and len(loss.samples or []) == 6
+
+
+def test_one_window_has_no_interval(model: Any, windows: torch.Tensor) -> None:
+    assert perplexity(model, windows[:1], 4, Quiet())[1].low is None
+
+
+def test_logits_that_are_not_numbers_are_refused(model: Any, windows: torch.Tensor) -> None:
+    with torch.no_grad():
+        model.model.norm.weight[0] = float("nan")
+    with pytest.raises(RetortError, match="not numbers"):
+        perplexity(model, windows, 4, Quiet())
+
+
+def test_a_huge_loss_is_still_a_finite_perplexity(model: Any, windows: torch.Tensor) -> None:
+    with torch.no_grad():
+        model.model.norm.weight.mul_(1e5)
+    ppl, loss = perplexity(model, windows, 4, Quiet())
+    assert loss.value > 800 and ppl.value < float("inf")
+
+
+def test_models_that_predict_no_tokens_are_refused() -> None:
+    sizes = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16}
+    ids = torch.ones(2, 8, dtype=torch.long)
+    with pytest.raises(RetortError, match="BertModel is not a language model"):
+        perplexity(BertModel(BertConfig(vocab_size=40, **sizes)), ids, 1, Quiet())
+    t5 = T5ForConditionalGeneration(T5Config(vocab_size=40, d_model=16, d_kv=8, d_ff=16, num_layers=1, num_heads=2))
+    with pytest.raises(RetortError, match="T5ForConditionalGeneration is not"):
+        perplexity(t5, ids, 1, Quiet())
+    with pytest.raises(RetortError, match="mask token"):
+        perplexity(BertForMaskedLM(BertConfig(vocab_size=40, **sizes)), ids, 1, Quiet())
+
+
+def test_no_window_is_refused(model: Any) -> None:
+    with pytest.raises(RetortError, match="no full window"):
+        perplexity(model, torch.empty(0, 32, dtype=torch.long), 4, Quiet())
+
+
+def test_a_stop_is_heard_between_batches(model: Any, windows: torch.Tensor) -> None:
+    class Stop(Quiet):
+        def checkpoint(self) -> None:
+            if len(self.messages) == 2:
+                raise Cancelled
+
+    reporter = Stop()
+    with pytest.raises(Cancelled):
+        perplexity(model, windows, 1, reporter)
+    assert len(reporter.messages) == 2
+
+
+def test_loss_change_is_paired(model: Any, windows: torch.Tensor) -> None:
+    base = perplexity(model, windows, 4, Quiet())[1]
+    with torch.no_grad():
+        model.model.norm.weight.mul_(1.5)
+    cand = perplexity(model, windows, 2, Quiet())[1]
+    change = loss_change(cand, base)
+    assert change.metric == "loss_change" and change.value == pytest.approx(cand.value - base.value)
+    assert change.samples == pytest.approx([a - b for a, b in zip(cand.samples or [], base.samples or [], strict=True)])
+    assert change.high - change.low < (cand.high or 0) - (cand.low or 0) + (base.high or 0) - (base.low or 0)  # type: ignore[operator]
+    same = loss_change(base, base)
+    assert (same.value, same.low, same.high) == (0.0, 0.0, 0.0)
+
+
+def test_loss_change_refuses_other_windows(model: Any, windows: torch.Tensor) -> None:
+    base = perplexity(model, windows, 4, Quiet(), settings={"corpus": "sample:wiki"})[1]
+    for other in (
+        perplexity(model, windows[:5], 4, Quiet(), settings={"corpus": "sample:wiki"})[1],
+        perplexity(model, windows, 4, Quiet(), settings={"corpus": "path:/other.txt"})[1],
+    ):
+        with pytest.raises(RetortError, match="same windows"):
+            loss_change(other, base)
+
+
+def test_a_model_does_not_diverge_from_itself(model: Any, windows: torch.Tensor) -> None:
+    kl, agreement = divergence_measurements(model, model, windows, 4, Quiet())
+    assert kl.value == pytest.approx(0.0, abs=1e-6) and agreement.value == 100.0
+    assert {kl.metric, agreement.metric} <= METRICS.keys()
+
+
+def test_divergence_needs_one_vocabulary(model: Any, windows: torch.Tensor, tiny_llama: Path) -> None:
+    other = AutoModelForCausalLM.from_pretrained(tiny_llama).eval()
+    other.resize_token_embeddings(400)
+    with pytest.raises(RetortError, match="400 and 384 tokens"):
+        divergence_measurements(other, model, windows, 4, Quiet())
