@@ -1,0 +1,59 @@
+"""Child processes of a fetch: watched, cancellable, their output in a file and never in a pipe."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import core
+
+POLL_SECONDS = 0.2
+
+
+def run_child(arguments: list[str], log: Path, environment: dict[str, str], poll: Callable[[], None]) -> int:
+    """Runs this Python with `arguments`, calling `poll` a few times a second; returns the exit status.
+
+    Whatever `poll` raises (a cancellation) ends the child before it is passed on.
+    """
+    root = str(Path(core.__file__).resolve().parent.parent)
+    paths = [root, *filter(None, [os.environ.get("PYTHONPATH")])]
+    env = os.environ | {"PYTHONPATH": os.pathsep.join(paths)} | environment
+    with log.open("ab") as out:
+        child = subprocess.Popen(
+            [sys.executable, *arguments], stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT, env=env
+        )
+        try:
+            while child.poll() is None:
+                poll()
+                time.sleep(POLL_SECONDS)
+        finally:
+            if child.poll() is None:
+                child.terminate()
+                try:
+                    child.wait(5)
+                except subprocess.TimeoutExpired:
+                    child.kill()
+                    child.wait()
+    return child.returncode
+
+
+def last_line(log: Path) -> str:
+    """The last line a child wrote that says anything."""
+    lines = log.read_text("utf-8", "replace").replace("\r", "\n").splitlines() if log.is_file() else []
+    return next((line.strip() for line in reversed(lines) if line.strip()), "no message")
+
+
+def folder_bytes(folder: Path) -> int:
+    """Bytes of all files under `folder`; files that vanish while it looks are not counted."""
+    total = 0
+    for base, _, names in os.walk(folder):
+        for name in names:
+            try:
+                total += os.stat(os.path.join(base, name)).st_size
+            except OSError:
+                continue
+    return total
