@@ -1,0 +1,214 @@
+"""Measures one candidate the same way as the baseline beside it: quality, size, latency, memory."""
+
+from __future__ import annotations
+
+import platform
+import shutil
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import datasets
+import torch
+import transformers
+from transformers import PreTrainedModel
+
+import core
+from core.engine.evaluate.compare import loss_change
+from core.engine.evaluate.perplexity import perplexity
+from core.engine.inputs import Inputs
+from core.engine.measure.latency import latency
+from core.engine.measure.memory import peak_memory
+from core.engine.measure.size import size_measurements
+from core.engine.models.load import Loaded
+from core.engine.models.roundtrip import FreshProcess
+from core.engine.models.save import save_model
+from core.engine.prune.report import PruneReport
+from core.hooks import Hooks
+from core.metrics import Measurement, metric
+from core.progress import Reporter
+from core.recipes import Recipe
+from core.results import Result, RoundTrip, Trial
+
+_COMPARED_TOKENS = 32
+_BASELINE, _CANDIDATE = "baseline", "candidate"
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """Which parts of the measurement a candidate gets."""
+
+    quality: bool = True
+    cost: bool = True
+
+
+@dataclass
+class Bench:
+    """What stays the same between the candidates of a run.
+
+    `dense` is the baseline model, for latencies interleaved with it; None where memory is too short
+    for two models at once, and the figures then say so. `baseline` is its result once measured.
+    """
+
+    recipe: Recipe
+    inputs: Inputs
+    hooks: Hooks
+    reporter: Reporter
+    fresh: FreshProcess
+    dense: Loaded | None = None
+    baseline: Result | None = None
+
+    def candidate(
+        self, trial: Trial, loaded: Loaded, report: PruneReport, keep: bool, wanted: Wanted = Wanted()
+    ) -> Result:
+        """Saves `loaded`, reloads it elsewhere, measures it, and says what was found.
+
+        The saved model stays only with `keep`. Asks between the parts whether to stop.
+
+        Raises:
+            RetortError: it cannot be saved, reloaded or measured.
+        """
+        started = time.perf_counter()
+        folder = self.hooks.candidate_folder(trial.key) / "model"
+        result = self._blank(trial, loaded, report)
+        save_model(loaded.model, loaded.tokenizer, folder, self._card(trial, report))
+        try:
+            self.reporter.checkpoint()
+            if wanted.quality:
+                result.measurements += self._quality(loaded)
+            if wanted.cost:
+                self.reporter.checkpoint()
+                result.measurements += size_measurements(loaded.model, folder)
+                self.reporter.checkpoint()
+                result.measurements += self._latency(trial, loaded, result)
+            self.reporter.checkpoint()
+            result.round_trip = self._round_trip(loaded, folder)
+            result.measurements += _from_round_trip(result.round_trip, loaded)
+        except BaseException:
+            keep = False
+            raise
+        finally:
+            if not keep:
+                shutil.rmtree(folder, ignore_errors=True)
+        result.saved = keep
+        result.seconds = time.perf_counter() - started
+        return result
+
+    def dense_candidate(self, trial: Trial, loaded: Loaded, wanted: Wanted = Wanted()) -> Result:
+        """The model as it is, measured: the baseline every other candidate is compared with."""
+        return self.candidate(trial, loaded, PruneReport(), keep=False, wanted=wanted)
+
+    def _blank(self, trial: Trial, loaded: Loaded, report: PruneReport) -> Result:
+        return Result(
+            key=trial.key,
+            label=trial.label,
+            model=self.recipe.model,
+            baseline=trial.prune is None,
+            method=trial.prune.method if trial.prune else "dense",
+            prune=trial.prune.model_dump(mode="json") if trial.prune else None,
+            baseline_key=self.baseline.key if self.baseline else trial.key,
+            facts={**shape_of(loaded.model), **report.facts},
+            notes=list(report.notes),
+            recipe=self.recipe.model_dump(mode="json"),
+            versions=versions(),
+        )
+
+    def _card(self, trial: Trial, report: PruneReport) -> dict[str, Any]:
+        """What the model card says about how the model was made."""
+        steps = trial.prune.model_dump(mode="json", exclude_defaults=True) if trial.prune else {}
+        return {
+            "Name": trial.label,
+            "Made from": self.recipe.model,
+            "Made by": f"Retort {core.__version__}",
+            "Pruning": steps or "none: the model as it was",
+            "Calibration": self.recipe.calibration.model_dump(mode="json"),
+            "Remarks": " ".join(report.notes) or "none",
+        }
+
+    def _quality(self, loaded: Loaded) -> list[Measurement]:
+        found = perplexity(
+            loaded.model,
+            self.inputs.evaluation,
+            self.recipe.evaluation.batch,
+            self.reporter,
+            settings=self.inputs.settings,
+            tokenizer=loaded.tokenizer,
+        )
+        dense = _find(self.baseline.measurements, "loss") if self.baseline else None
+        if dense is not None:
+            loss = _find(found, "loss")
+            assert loss is not None
+            found.append(loss_change(loss, dense))
+        return found
+
+    def _latency(self, trial: Trial, loaded: Loaded, result: Result) -> list[Measurement]:
+        """The candidate's times; the baseline's, taken in turn with them, go into their settings."""
+        if self.recipe.latency is None:
+            return []
+        models = {_CANDIDATE: loaded.model}
+        if self.dense is not None and trial.prune is not None:
+            models = {_BASELINE: self.dense.model, **models}
+        elif trial.prune is not None:
+            result.notes.append("Latency was measured without the baseline beside it: memory holds one model only.")
+        times = latency(models, self.recipe.latency, self.reporter)
+        for found in times[_CANDIDATE]:
+            beside = _find(times.get(_BASELINE, []), found.metric)
+            if beside is not None:
+                found.settings["baseline_value"] = beside.value
+                found.settings["baseline_low"], found.settings["baseline_high"] = beside.low, beside.high
+        return times[_CANDIDATE]
+
+    def _round_trip(self, loaded: Loaded, folder: Path) -> RoundTrip:
+        ids = self.inputs.evaluation[:1, :_COMPARED_TOKENS]  # (1, tokens)
+        with torch.inference_mode():
+            out = loaded.model(input_ids=ids.to(loaded.model.device))
+        logits = out.logits if "logits" in out else out.last_hidden_state
+        return self.fresh.check(folder, ids, logits)
+
+
+def _find(measurements: list[Measurement], metric_id: str) -> Measurement | None:
+    return next((m for m in measurements if m.metric == metric_id), None)
+
+
+def _from_round_trip(trip: RoundTrip, loaded: Loaded) -> list[Measurement]:
+    difference = metric("reload_difference")
+    dtype = str(loaded.dtype).removeprefix("torch.")
+    return [
+        peak_memory(trip.peak_memory_bytes, dtype=dtype),
+        Measurement(
+            metric=difference.id,
+            value=trip.max_logit_difference,
+            unit=difference.unit,
+            dtype=dtype,
+            settings={"tokens": _COMPARED_TOKENS, "cached_equals_uncached": trip.cached_equals_uncached},
+        ),
+    ]
+
+
+_SHAPE = {
+    "layers": "num_hidden_layers",
+    "hidden": "hidden_size",
+    "intermediate": "intermediate_size",
+    "heads": "num_attention_heads",
+    "kv_heads": "num_key_value_heads",
+    "experts": "num_local_experts",
+}
+
+
+def shape_of(model: PreTrainedModel) -> dict[str, int]:
+    """The sizes of a model, as far as its config names them."""
+    config = model.config.get_text_config()
+    found = {name: getattr(config, key, None) for name, key in _SHAPE.items()}
+    return {name: value for name, value in found.items() if isinstance(value, int)}
+
+
+def versions() -> dict[str, str]:
+    """The versions a figure depends on."""
+    return {
+        "retort": core.__version__,
+        "torch": torch.__version__,
+        "transformers": transformers.__version__,
+        "datasets": datasets.__version__,
+        "python": platform.python_version(),
+    }

@@ -1,0 +1,74 @@
+"""The windows of text a run calibrates and evaluates on, checked against each other."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from core.engine.data.corpora import load_texts
+from core.engine.data.windows import calibration_windows, evaluation_windows, overlap
+from core.errors import RetortError
+from core.progress import Reporter
+from core.recipes import Recipe
+from core.settings import Settings
+
+_REFUSED_OVERLAP = 0.05
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """Token windows, and what a figure must say about them."""
+
+    calibration: torch.Tensor | None  # (sequences, length), None where no step is calibrated
+    evaluation: torch.Tensor  # (windows, window)
+    settings: dict[str, Any]  # corpus, split, window, tokens of the evaluation
+
+
+def prepare(
+    recipe: Recipe, tokenizer: Any, context: int | None, settings: Settings, reporter: Reporter, calibrated: bool
+) -> Inputs:
+    """Loads and tokenises the recipe's texts.
+
+    Raises:
+        RetortError: a text is missing, empty or too short; a window exceeds the model's context; the
+            calibration text overlaps the evaluation text.
+    """
+    evaluation, calibration = recipe.evaluation, recipe.calibration
+    _fits(evaluation.window, context, "evaluation.window")
+    eval_windows = evaluation_windows(load_texts(evaluation, settings), tokenizer, evaluation.tokens, evaluation.window)
+    cal_windows = None
+    if calibrated:
+        _fits(calibration.length, context, "calibration.length")
+        cal_windows = calibration_windows(
+            load_texts(calibration, settings), tokenizer, calibration.sequences, calibration.length, calibration.seed
+        )
+        _refuse_overlap(cal_windows, eval_windows, tokenizer, reporter)
+    said = {
+        "corpus": evaluation.data,
+        "split": evaluation.split,
+        "window": evaluation.window,
+        "tokens": int(eval_windows.numel()),
+    }
+    return Inputs(cal_windows, eval_windows, said)
+
+
+def _fits(length: int, context: int | None, name: str) -> None:
+    if context is not None and length > context:
+        raise RetortError(
+            f"The recipe asks for {length} tokens at a time ({name}), but this model reads at most {context}.",
+            f"Set {name} to {context} or less.",
+        )
+
+
+def _refuse_overlap(calibration: torch.Tensor, evaluation: torch.Tensor, tokenizer: Any, reporter: Reporter) -> None:
+    """A model calibrated on the text it is judged by looks better than it is."""
+    shared = overlap(tokenizer.batch_decode(calibration), tokenizer.batch_decode(evaluation))
+    if shared > _REFUSED_OVERLAP:
+        raise RetortError(
+            f"{shared:.0%} of the evaluation text also stands in the calibration text, so the figures would flatter.",
+            "Choose another split or another text for one of the two.",
+        )
+    if shared > 0:
+        reporter.event("warning", f"{shared:.1%} of the evaluation text also stands in the calibration text.")

@@ -1,0 +1,99 @@
+"""One run's model, texts and instruments, opened once and shared by its parts."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+from core.catalogue.references import ResolvedModel, resolve
+from core.engine.bench import Bench
+from core.engine.inputs import prepare
+from core.engine.models.load import Loaded, load_model
+from core.engine.models.roundtrip import FreshProcess
+from core.hooks import Hooks
+from core.methods import METHODS
+from core.progress import Level, Reporter
+from core.recipes import Prune, Recipe
+from core.results import Trial
+
+logger = logging.getLogger("retort")
+
+
+@dataclass
+class Focus:
+    """A reporter that says which part of the run a message belongs to, and counts finished parts.
+
+    The engine's functions each count from 0 to their own total; a run's progress is in trials.
+    """
+
+    base: Reporter
+    total: int = 1
+    done: int = 0
+    label: str = ""
+
+    def progress(self, done: float, total: float, message: str) -> None:
+        self.base.progress(self.done, self.total, f"{self.label}: {message}" if self.label else message)
+
+    def event(self, level: Level, message: str, **data: Any) -> None:
+        self.base.event(level, f"{self.label}: {message}" if self.label else message, **data)
+
+    def series(self, name: str, step: int, value: float) -> None:
+        self.base.series(name, step, value)
+
+    def checkpoint(self) -> None:
+        self.base.checkpoint()
+
+
+@dataclass
+class Session:
+    """A recipe being executed."""
+
+    recipe: Recipe
+    hooks: Hooks
+    reporter: Focus = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.reporter = Focus(self.hooks.reporter)
+
+    @cached_property
+    def resolved(self) -> ResolvedModel:
+        return resolve(self.recipe.model, self.hooks.settings)
+
+    @cached_property
+    def loaded(self) -> Loaded:
+        """The model the run works on; weight methods change it and put it back."""
+        self.reporter.progress(0, 1, "Loading the model.")
+        return load_model(self.resolved.folder, self.recipe.dtype)
+
+    @property
+    def weight_bytes(self) -> int:
+        return sum(p.numel() * p.element_size() for p in self.loaded.model.parameters())
+
+    @contextmanager
+    def bench(self, calibrated: bool) -> Iterator[Bench]:
+        """The instruments: evaluation windows and a fresh process to reload candidates in."""
+        config = self.loaded.model.config.get_text_config()
+        context = getattr(config, "max_position_embeddings", None)
+        inputs = prepare(self.recipe, self.loaded.tokenizer, context, self.hooks.settings, self.reporter, calibrated)
+        with FreshProcess() as fresh:
+            yield Bench(self.recipe, inputs, self.hooks, self.reporter, fresh)
+
+    @contextmanager
+    def part(self, trial: Trial) -> Iterator[None]:
+        """Messages inside belong to this trial; afterwards one more trial counts as finished."""
+        self.reporter.label = trial.label
+        try:
+            yield
+        finally:
+            self.reporter.label = ""
+            self.reporter.done += 1
+
+    def keeps(self, prune: Prune) -> bool:
+        """Whether a trial's model stays on disk, by the sweep's `keep`."""
+        assert self.recipe.sweep is not None
+        keep = self.recipe.sweep.keep
+        return keep == "all" or (keep == "structured" and METHODS[prune.method].structured)

@@ -1,0 +1,102 @@
+"""A sweep: one model, one calibration pass, many trials, each measured beside the dense baseline."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from functools import partial
+
+from core.engine.bench import Bench
+from core.engine.measure.devices import fits_in_memory
+from core.engine.models.load import load_model
+from core.engine.prune.apply import restore_dense
+from core.engine.prune.statistics import Statistics
+from core.engine.session import Session
+from core.engine.transform import Source, apply, needed, statistics_for
+from core.errors import RetortError
+from core.methods import METHODS
+from core.recipes import Prune
+from core.results import Result, Trial, trials_of
+
+logger = logging.getLogger("retort")
+
+
+def run_sweep(session: Session) -> None:
+    """Runs every trial that has no result yet. A trial that fails is recorded and the next one runs.
+
+    Raises:
+        RetortError: the model, the texts or the baseline cannot be used, or every trial failed.
+        Cancelled: the user asked to stop; finished trials are kept.
+    """
+    hooks, recipe = session.hooks, session.recipe
+    trials = trials_of(recipe, session.resolved.fingerprint)
+    hooks.register_trials(trials)
+    open_trials = [t for t in trials if not _reuse(session, t)]
+    session.reporter.total, session.reporter.done = len(trials), len(trials) - len(open_trials)
+    if not open_trials:
+        return
+    prunes = [t.prune for t in trials if t.prune is not None]
+    with session.bench(calibrated=_calibrated(prunes)) as bench:
+        source = Source(session.loaded, session.resolved.fingerprint, bench.inputs.calibration)
+        dense = trials[0]
+        bench.baseline = hooks.finished(dense.key)
+        if bench.baseline is None:
+            error = _run(session, dense, lambda: bench.dense_candidate(dense, source.loaded))
+            if error is not None:
+                raise error
+            bench.baseline = hooks.finished(dense.key)
+        _sweep(session, bench, source, [t for t in open_trials if t.prune is not None])
+
+
+def _sweep(session: Session, bench: Bench, source: Source, trials: list[Trial]) -> None:
+    hooks = session.hooks
+    pending = [t.prune for t in trials if t.prune is not None]
+    statistics = statistics_for(source, needed(pending), session.recipe.calibration, hooks.settings, session.reporter)
+    if session.recipe.latency is not None and fits_in_memory(session.weight_bytes):
+        bench.dense = load_model(session.resolved.folder, session.recipe.dtype)
+    failed = []
+    for trial in trials:
+        session.reporter.checkpoint()
+        failed.append(_run(session, trial, partial(_trial, session, bench, source, statistics, trial)))
+    if failed and all(failed):
+        raise RetortError("Every trial of the sweep failed.", "Read what each trial says, change it, and retry.")
+
+
+def _trial(session: Session, bench: Bench, source: Source, statistics: Statistics | None, trial: Trial) -> Result:
+    prune = trial.prune
+    assert prune is not None
+    structured = METHODS[prune.method].structured
+    try:
+        candidate, report = apply(source, prune, statistics, session.reporter)
+        return bench.candidate(trial, candidate, report, keep=session.keeps(prune))
+    finally:
+        if not structured:
+            restore_dense(source.loaded.model, session.resolved.folder)
+
+
+def _run(session: Session, trial: Trial, work: Callable[[], Result]) -> RetortError | None:
+    """Runs one trial and records how it ended; returns what it failed with, if it did."""
+    hooks = session.hooks
+    hooks.trial_started(trial.index)
+    with session.part(trial):
+        try:
+            result = work()
+        except RetortError as error:
+            logger.info("trial %s failed", trial.label, exc_info=error)
+            hooks.trial_failed(trial.index, error)
+            return error
+    hooks.trial_done(trial.index, result)
+    return None
+
+
+def _reuse(session: Session, trial: Trial) -> bool:
+    """True where the trial has all this run wants already, from this run or another."""
+    known = session.hooks.finished(trial.key)
+    if known is None or (trial.prune is not None and session.keeps(trial.prune) and not known.saved):
+        return False
+    session.hooks.trial_done(trial.index, known)
+    return True
+
+
+def _calibrated(prunes: list[Prune]) -> bool:
+    return any(METHODS[p.method].calibrated for p in prunes)

@@ -1,0 +1,74 @@
+"""One pruning step on a loaded model: what sweeps and recipes share."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+
+import torch
+
+from core.engine.models.load import Loaded
+from core.engine.prune.apply import prune_weights
+from core.engine.prune.report import PruneReport
+from core.engine.prune.sequential import prune_sequential
+from core.engine.prune.statistics import Statistics, collect, weight_observers
+from core.engine.prune.structured import prune_structure
+from core.methods import METHODS, Statistic
+from core.progress import Reporter
+from core.recipes import Calibration, Prune
+from core.results import ENGINE_REVISION
+from core.settings import Settings
+
+
+@dataclass(frozen=True)
+class Source:
+    """The dense model a step starts from.
+
+    Attributes:
+        loaded: the model; weight methods change it in place.
+        fingerprint: identifies its bytes.
+        windows: calibration windows (sequences, length), None where nothing is calibrated.
+    """
+
+    loaded: Loaded
+    fingerprint: str
+    windows: torch.Tensor | None
+
+
+def needed(prunes: Iterable[Prune]) -> frozenset[Statistic]:
+    """The statistics of the dense model that these steps read (sequential ones gather their own)."""
+    wanted: set[Statistic] = set()
+    for prune in prunes:
+        if prune.mode == "joint" or METHODS[prune.method].structured:
+            wanted |= METHODS[prune.method].needs
+    return frozenset(wanted)
+
+
+def statistics_for(
+    source: Source, needs: frozenset[Statistic], calibration: Calibration, settings: Settings, reporter: Reporter
+) -> Statistics | None:
+    """The statistics of one calibration pass, from the cache where the same pass was made before."""
+    if not needs or source.windows is None:
+        return None
+    identity = [ENGINE_REVISION, source.fingerprint, str(source.loaded.dtype), calibration.model_dump(mode="json")]
+    name = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:24]
+    observers = weight_observers(source.loaded.model, needs, reporter)
+    folder = settings.cache / "statistics" / name
+    return collect(source.loaded.model, source.windows, observers, reporter, folder=folder)
+
+
+def apply(source: Source, prune: Prune, statistics: Statistics | None, reporter: Reporter) -> tuple[Loaded, PruneReport]:
+    """The pruned model. Weight methods change `source.loaded` itself (see `restore_dense`), structured ones do not.
+
+    Raises:
+        RetortError: the method cannot be applied to this model.
+    """
+    loaded = source.loaded
+    if METHODS[prune.method].structured:
+        model, report = prune_structure(loaded, prune, statistics, source.windows, reporter)
+        return replace(loaded, model=model), report
+    if prune.mode == "sequential" and source.windows is not None and METHODS[prune.method].calibrated:
+        return loaded, prune_sequential(loaded.model, source.windows, prune, reporter)
+    return loaded, prune_weights(loaded.model, prune, statistics, reporter)
