@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 from core.methods import METHODS
 
 Mode = Literal["joint", "sequential"]
+Allocation = Literal["uniform", "owl", "sensitivity"]
 Pattern = Annotated[str, Field(description="'unstructured' or 'N:M' such as '2:4' (N of every M stay)")]
 Fraction = Annotated[float, Field(ge=0.0, lt=1.0)]
 
@@ -118,6 +119,8 @@ class Prune(Strict):
     pattern: Pattern = "unstructured"
     mode: Mode = "joint"
     target: Target | None = None
+    allocation: Allocation = "uniform"
+    """How a weight method's sparsity is spread over the layers; the mean is the same."""
     protect: tuple[int, ...] = ()
     """Layers (counted from 0) that stay untouched."""
     seed: int = Field(0, ge=0)
@@ -153,6 +156,12 @@ class Prune(Strict):
             raise ValueError("needs 'sparsity', from 0 up to but not including 1")
         return self
 
+    @model_validator(mode="after")
+    def allocation_fits(self) -> Prune:
+        if self.allocation != "uniform" and (METHODS[self.method].structured or self.pattern != "unstructured"):
+            raise ValueError(f"allocation '{self.allocation}' needs a weight method without an N:M pattern")
+        return self
+
     @property
     def nominal(self) -> float:
         """The sparsity asked of a weight method (0 for structured ones)."""
@@ -166,7 +175,9 @@ class Prune(Strict):
         if self.target is not None:
             return f"{name}, {self.target.label()}"
         amount = self.pattern if self.pattern != "unstructured" else f"{self.nominal * 100:g} %"
-        return f"{name} {amount}" + (" (sequential)" if self.mode == "sequential" else "")
+        how = [] if self.allocation == "uniform" else [{"owl": "OWL", "sensitivity": "by sensitivity"}[self.allocation]]
+        how += ["sequential"] if self.mode == "sequential" else []
+        return f"{name} {amount}" + (f" ({', '.join(how)})" if how else "")
 
 
 class Evaluate(Strict):
@@ -199,6 +210,7 @@ class Grid(Strict):
     pattern: tuple[Pattern, ...] = ("unstructured",)
     target: tuple[Target, ...] = ()
     mode: Mode = "joint"
+    allocation: Allocation = "uniform"
     protect: tuple[int, ...] = ()
     seeds: tuple[int, ...] = (0,)
 
@@ -219,7 +231,7 @@ class Grid(Strict):
                     if pattern != "unstructured":
                         out.append(Prune(**base, pattern=pattern))
                     else:
-                        out += [Prune(**base, sparsity=s) for s in self.sparsity]
+                        out += [Prune(**base, sparsity=s, allocation=self.allocation) for s in self.sparsity]
         if not out:
             raise ValueError("no trials: give 'sparsity' (or an N:M 'pattern') or, for structured methods, 'target'")
         return out

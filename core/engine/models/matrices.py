@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -131,13 +132,18 @@ def expert_parameters(module: nn.Module) -> dict[str, nn.Parameter]:
 
 def number_of_experts(model: nn.Module) -> int:
     """Experts of each mixture, from the config; 0 for a model without."""
-    config = getattr(model, "config", None)
-    config = config.get_text_config() if hasattr(config, "get_text_config") else config
+    config = text_config(model)
     for field in ("num_local_experts", "num_experts", "n_routed_experts", "moe_num_experts"):
         value = getattr(config, field, None)
         if isinstance(value, int) and value > 0:
             return value
     return 0
+
+
+def text_config(model: nn.Module) -> Any:
+    """The config of the language part of a model, or None for a module without one."""
+    config: Any = getattr(model, "config", None)
+    return config.get_text_config() if hasattr(config, "get_text_config") else config
 
 
 def block_parts(model: nn.Module) -> list[str]:

@@ -73,7 +73,7 @@ class LinearInputs:
             else:
                 fused[matrix.module] = matrix.part.rsplit(".", 2)[0]
         for module, part in fused.items():
-            handles.append(ExpertCalls(module, lambda p, e, x, part=part: self._add(f"{part}.{p}.{e}", x)))
+            handles.append(ExpertCalls(module, self._expert_hook(part)))
         return handles
 
     def see(self, hidden_in: Tensor, hidden_out: Tensor) -> None:
@@ -97,6 +97,9 @@ class LinearInputs:
 
     def _hook(self, part: str) -> Callable[[nn.Module, tuple[Any, ...]], None]:
         return lambda module, args: self._add(part, args[0])
+
+    def _expert_hook(self, part: str) -> Callable[[str, int, Tensor], None]:
+        return lambda parameter, expert, x: self._add(f"{part}.{parameter}.{expert}", x)
 
     def _add(self, name: str, x: Tensor) -> None:
         if x.numel() == 0:
@@ -197,10 +200,10 @@ class ExpertCalls(TorchFunctionMode):
         self._implementation = getattr(self._config, _IMPLEMENTATION, None)
         if self._config is not None:
             setattr(self._config, _IMPLEMENTATION, "eager")
-        self.__enter__()
+        self.__enter__()  # type: ignore[no-untyped-call]
 
     def _leave(self, module: nn.Module, args: Any, output: Any) -> None:
-        self.__exit__(None, None, None)
+        self.__exit__(None, None, None)  # type: ignore[no-untyped-call]
         if self._config is not None:
             setattr(self._config, _IMPLEMENTATION, self._implementation)
 

@@ -7,7 +7,7 @@ import json
 import os
 import time
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +43,10 @@ class ModuleStatistics:
     tokens: int
     cholesky: Tensor | None = None
     damping: float = 0.0
+
+    def to(self, device: torch.device) -> ModuleStatistics:
+        factor = self.cholesky.to(device) if self.cholesky is not None else None
+        return replace(self, input_norms=self.input_norms.to(device), cholesky=factor)
 
 
 def weight_observers(model: nn.Module, needs: Collection[Statistic], reporter: Reporter) -> list[Observer]:
@@ -188,13 +192,13 @@ def save_block(path: Path, observers: Sequence[Observer]) -> None:
 
 def load_block(path: Path, prefix: str, wanted: tuple[str, ...] | None = None) -> dict[str, Tensor]:
     """Tensors of a block's file whose names start with `prefix`, without it; only those `wanted` if given."""
-    with safe_open(path, framework="pt") as file:  # type: ignore[no-untyped-call]
+    with safe_open(path, framework="pt") as file:
         aliases: dict[str, str] = json.loads((file.metadata() or {}).get(_ALIASES, "{}"))
-        stored = {name: name for name in file.keys()} | aliases
+        stored = dict.fromkeys(file.keys()) | aliases
         names = [n for n in stored if n.startswith(prefix)]
         if wanted is not None:
             names = [n for n in names if n.removeprefix(prefix) in wanted]
-        return {n.removeprefix(prefix): file.get_tensor(stored[n]) for n in names}
+        return {n.removeprefix(prefix): file.get_tensor(stored[n] or n) for n in names}
 
 
 def _request(windows: Tensor, observers: Sequence[Observer]) -> dict[str, Any]:

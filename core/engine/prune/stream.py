@@ -8,15 +8,16 @@ differ between blocks where attention windows do). Afterwards each block is call
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from itertools import zip_longest
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from transformers.cache_utils import Cache
 
-from core.engine.models.matrices import find_blocks
+from core.engine.models.matrices import find_blocks, text_config
 from core.engine.prune.observers import Observer
 from core.errors import RetortError
 from core.progress import Reporter
@@ -149,9 +150,7 @@ class BlockStream:
             # masks and positions are the same for every full batch, and mostly for every block: hold them once
             for other in (before[i] if before else None, seen.calls[i - 1] if i else None):
                 if other is not None:
-                    call.args = tuple(_shared(a, b) for a, b in zip(call.args, other.args, strict=False)) + call.args[
-                        len(other.args) :
-                    ]
+                    call.args = tuple(_shared(a, b) for a, b in zip_longest(call.args, other.args))[: len(call.args)]
                     call.kwargs = {k: _shared(v, other.kwargs.get(k)) for k, v in call.kwargs.items()}
         self._calls.append(seen.calls)
         self.hidden.append(seen.hidden[0])
@@ -173,10 +172,8 @@ class BlockStream:
             return seen.outputs[-1]
 
         with _replaced_forwards(self.blocks, before):
-            try:
+            with suppress(_Stop):
                 self.model(input_ids=ids)
-            except _Stop:
-                pass
         return seen
 
 
@@ -203,8 +200,7 @@ def _replaced_forwards(blocks: nn.ModuleList, function: Any) -> Iterator[None]:
 @contextmanager
 def _inference(model: nn.Module) -> Iterator[None]:
     """No gradients, no dropout, no key-value cache; what was set before is set again afterwards."""
-    training, config = model.training, getattr(model, "config", None)
-    config = config.get_text_config() if hasattr(config, "get_text_config") else config
+    training, config = model.training, text_config(model)
     cache = getattr(config, "use_cache", None)
     model.eval()
     if cache is not None:
