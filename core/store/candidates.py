@@ -55,7 +55,7 @@ class Candidates:
         return result
 
     def results(self, *, run_id: str | None = None, keys: Sequence[str] | None = None) -> list[Result]:
-        """Full results with their samples: of a run (in trial order), of keys (in their order), or all (newest last)."""
+        """Full results with samples: of a run (in trial order), of keys (in their order), or all (newest last)."""
         columns = "candidates.result"
         if keys is not None:
             found = {r["key"]: r["result"] for r in self._select(f"candidates.key, {columns}", None, keys)}
@@ -69,7 +69,8 @@ class Candidates:
         )
         measured: dict[str, list[Any]] = {h["key"]: [] for h in heads}
         for row in self._db.read(
-            "SELECT * FROM measurements WHERE candidate IN (SELECT value FROM json_each(?)) ORDER BY candidate, position",
+            "SELECT * FROM measurements WHERE candidate IN (SELECT value FROM json_each(?))"
+            " ORDER BY candidate, position",
             (json.dumps(list(measured)),),
         ):
             measured[row["candidate"]].append(measurement(row))

@@ -88,7 +88,7 @@ class Database:
         found = connection.execute("PRAGMA user_version").fetchone()[0]
         if found > VERSION:
             raise RetortError(
-                f"The data folder {self.folder} was written by a newer Retort (format {found}; this one reads {VERSION}).",
+                f"The data in {self.folder} was written by a newer Retort (format {found}, this one reads {VERSION}).",
                 "Update Retort, or choose another folder with RETORT_HOME or --home.",
             )
         if found == VERSION:

@@ -45,7 +45,9 @@ def explain_sqlite(error: sqlite3.Error, folder: Path) -> RetortError:
             f"Retort's data in {folder} could not be written ({error}).",
             "Check that the disk has space left and works, then try again.",
         )
-    return RetortError(f"Retort's data could not be read or written ({error}).", "Try again; if it persists, report it.")
+    return RetortError(
+        f"Retort's data could not be read or written ({error}).", "Try again, and report it if it stays."
+    )
 
 
 def disk_full(folder: Path) -> RetortError:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import secrets
+import sqlite3
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -20,9 +21,12 @@ _COLUMNS = """
 """
 
 
-def new_run_id() -> str:
-    """Readable and roughly sortable: 20261125-174427-ab12c3. `RunRow.seq` is the true order."""
-    return f"{time.strftime('%Y%m%d-%H%M%S', time.gmtime())}-{secrets.token_hex(3)}"
+def _unused_id(db: sqlite3.Connection) -> str:
+    """Readable and roughly sortable: 20261125-174427-ab12. `RunRow.seq` is the true order."""
+    while True:
+        run_id = f"{time.strftime('%Y%m%d-%H%M%S', time.gmtime())}-{secrets.token_hex(2)}"
+        if db.execute("SELECT 1 FROM runs WHERE id = ?", (run_id,)).fetchone() is None:
+            return run_id
 
 
 class Runs:
@@ -42,20 +46,26 @@ class Runs:
         tags: Sequence[str] = (),
         notes: str = "",
         max_queued: int | None = None,
+        join_active: bool = False,
     ) -> str:
-        """Queues a run and returns its id.
+        """Queues a run and returns its id; with `join_active`, that of an active run of the same kind and model.
 
         Raises:
             RetortError: `max_queued` runs are waiting already.
         """
-        run_id = new_run_id()
         with self._db.write() as db:
+            if join_active:
+                sql = "SELECT id FROM runs WHERE state IN ('queued', 'running') AND kind = ? AND model = ?"
+                active = db.execute(sql, (kind, model)).fetchone()
+                if active is not None:
+                    return str(active[0])
             waiting = db.execute("SELECT COUNT(*) FROM runs WHERE state = 'queued'").fetchone()[0]
             if max_queued is not None and waiting >= max_queued:
                 raise RetortError(
                     f"{waiting} runs are waiting already, which is as many as the queue holds.",
                     "Wait until some are finished, or cancel some on the Runs page.",
                 )
+            run_id = _unused_id(db)
             db.execute(
                 "INSERT INTO runs (id, kind, name, model, recipe, state, created, tags, notes, parent)"
                 " VALUES (?, ?, ?, ?, ?, 'queued', ?, ?, ?, ?)",
@@ -131,9 +141,7 @@ class Runs:
             run_id, done=done, total=total, message=message,
         )  # fmt: skip
 
-    def finish(
-        self, run_id: str, state: RunState, *, message: str = "", cause: str = "", remedy: str = ""
-    ) -> bool:
+    def finish(self, run_id: str, state: RunState, *, message: str = "", cause: str = "", remedy: str = "") -> bool:
         """running -> done, failed or cancelled; False where the run was not running."""
         return self._change(
             "UPDATE runs SET state = :state, finished = MAX(:now, started), message = :message, cause = :cause,"
@@ -171,8 +179,8 @@ class Runs:
     ) -> None:
         """Changes what the user wrote about a run; None leaves a field as it is."""
         self._change(
-            "UPDATE runs SET name = COALESCE(:name, name), tags = COALESCE(:tags, tags), notes = COALESCE(:notes, notes)"
-            " WHERE id = :id",
+            "UPDATE runs SET name = COALESCE(:name, name), tags = COALESCE(:tags, tags),"
+            " notes = COALESCE(:notes, notes) WHERE id = :id",
             run_id, name=name, tags=None if tags is None else json.dumps(list(tags)), notes=notes,
         )  # fmt: skip
 
@@ -195,7 +203,7 @@ class Runs:
                 {"m": f"run:{run_id}"},
             ).fetchone()
             if user is not None:
-                raise RetortError(f"'{user[0]}' works on a model of this run.", "Wait until it has ended, or cancel it.")
+                raise RetortError(f"'{user[0]}' works on a model of this run.", "Wait for its end, or cancel it.")
             orphans = [
                 r[0]
                 for r in db.execute(

@@ -1,0 +1,193 @@
+"""What pages and the command line may do with runs. Light: nothing here imports the engine.
+
+A runner is started whenever there may be something to do; it is detached, so runs outlive the caller.
+"""
+
+from __future__ import annotations
+
+import logging
+import shutil
+import sys
+import threading
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from core.catalogue.samples import sample
+from core.errors import RetortError
+from core.jobs.executors import spawn
+from core.jobs.locks import FileLock
+from core.jobs.runner import runner_lock
+from core.recipes import Recipe
+from core.settings import Settings
+from core.store import RunRow, Store
+from core.store.problems import plain_errors
+
+log = logging.getLogger("retort")
+_RUNNER_LOG_BYTES = 1_000_000
+
+
+def submit(
+    recipe: Recipe, settings: Settings, *, parent: str | None = None, tags: Sequence[str] = (), notes: str = ""
+) -> str:
+    """Queues a recipe or a sweep, makes sure that a runner works, and returns the run's id.
+
+    Raises:
+        RetortError: too many trials, a full queue, or a data folder that cannot be written.
+    """
+    check_limits(recipe, settings)
+    store = Store(settings)
+    run_id = store.runs.add(
+        recipe.kind, recipe.name, recipe.model, recipe.model_dump(mode="json"),
+        parent=parent, tags=tags, notes=notes, max_queued=settings.limits.queued_runs,
+    )  # fmt: skip
+    ensure_runner(settings)
+    return run_id
+
+
+def submit_fetch(sample_id: str, settings: Settings, *, accept_terms: bool = False) -> str:
+    """Queues the download of a sample; returns the id of the run that is at it already, if there is one.
+
+    Raises:
+        RetortError: unknown sample, or a full queue.
+    """
+    label = sample(sample_id).label
+    run_id = Store(settings).runs.add(
+        "fetch", f"Fetch {label}", f"sample:{sample_id}", {"sample": sample_id, "accept_terms": accept_terms},
+        max_queued=settings.limits.queued_runs, join_active=True,
+    )  # fmt: skip
+    ensure_runner(settings)
+    return run_id
+
+
+def check_limits(recipe: Recipe, settings: Settings) -> None:
+    """Refuses a sweep with more trials than allowed.
+
+    Raises:
+        RetortError: too many trials.
+    """
+    trials = len(recipe.sweep.trials()) if recipe.sweep is not None else 0
+    if trials > settings.limits.trials:
+        raise RetortError(
+            f"This sweep has {trials} trials; at most {settings.limits.trials} are allowed.",
+            "Choose fewer methods, sparsities or seeds, or split it into several sweeps.",
+        )
+
+
+def cancel(run_id: str, settings: Settings) -> None:
+    """Takes a run from the queue, or asks its worker to stop after the current step. Finished trials are kept.
+
+    Raises:
+        RetortError: there is no such run.
+    """
+    Store(settings).runs.request_cancel(run_id)
+    ensure_runner(settings)
+
+
+def retry(run_id: str, settings: Settings) -> None:
+    """Queues a run again that failed, was cancelled, or has failed trials. Finished trials are not repeated.
+
+    Raises:
+        RetortError: there is no such run, it is active, or there is nothing left to do in it.
+    """
+    store = Store(settings)
+    run = store.runs.get(run_id)
+    if run.active:
+        raise RetortError(f"'{run.name}' is {run.state} already.", "Wait until it has ended, or cancel it first.")
+    if run.state == "done" and run.trials_failed == 0:
+        raise RetortError(f"Everything in '{run.name}' is finished.", "Change its recipe to measure something else.")
+    if store.runs.requeue(run_id):
+        store.trials.requeue(run_id, failed=True)
+    ensure_runner(settings)
+
+
+resume = retry
+"""A cancelled or failed run goes on where it was."""
+
+
+def delete(run_id: str, settings: Settings) -> None:
+    """Deletes a run, its folder, and the candidates that no other run has.
+
+    Raises:
+        RetortError: the run does not exist, has not ended, or an active run builds on it.
+    """
+    store = Store(settings)
+    trash = settings.home / "trash"
+
+    def move_away(keys: list[str]) -> None:
+        # Renames come before the commit: killed in between, the run is still listed and can be deleted again.
+        store.candidates.move_away(keys, trash)
+        folder = settings.run_folder(run_id)
+        if folder.exists():
+            trash.mkdir(parents=True, exist_ok=True)
+            folder.rename(trash / f"{run_id}-{time.time_ns()}")
+
+    with plain_errors(settings.home):
+        store.runs.delete(run_id, move_away)
+    shutil.rmtree(trash, ignore_errors=True)
+
+
+def ensure_runner(settings: Settings) -> bool:
+    """Starts a runner if runs are queued or running and none works; True where it started one.
+
+    Cheap where there is nothing to do, so pages call it whenever they open.
+
+    Raises:
+        RetortError: the data folder cannot be written.
+    """
+    if Store(settings).runs.counts().active == 0:
+        return False
+    with plain_errors(settings.home):
+        lock = FileLock(runner_lock(settings))
+        if not lock.acquire():
+            return False
+        try:
+            _start_runner(settings, lock)
+        finally:
+            lock.release()
+    return True
+
+
+def wait(
+    run_id: str,
+    settings: Settings,
+    *,
+    timeout: float | None = None,
+    pause: float = 0.2,
+    watch: Callable[[RunRow], None] | None = None,
+) -> RunRow:
+    """Blocks until the run has ended (or `timeout` seconds have passed) and returns it; `watch` sees it meanwhile.
+
+    Raises:
+        RetortError: there is no such run.
+    """
+    store = Store(settings)
+    give_up = None if timeout is None else time.monotonic() + timeout
+    while True:
+        run = store.runs.get(run_id)
+        if watch is not None:
+            watch(run)
+        if not run.active or (give_up is not None and time.monotonic() > give_up):
+            return run
+        ensure_runner(settings)
+        time.sleep(pause)
+
+
+def _start_runner(settings: Settings, lock: FileLock) -> None:
+    """The child inherits the lock, so it is held from this moment on and nobody starts a second runner."""
+    limits = settings.limits
+    command = [
+        sys.executable, "-m", "core.jobs.runner", "--home", str(settings.home), "--lock", str(lock.descriptor),
+        "--idle", str(limits.runner_idle_seconds), "--grace", str(limits.cancel_grace_seconds),
+        "--attempts", str(limits.attempts),
+    ]  # fmt: skip
+    process = spawn(command, _runner_log(settings), (lock.descriptor,), settings)
+    # Collects the exit status when the runner ends, so that a long-lived server has no zombies.
+    threading.Thread(target=process.wait, name="retort-runner-wait", daemon=True).start()
+
+
+def _runner_log(settings: Settings) -> Path:
+    path = settings.home / "runner.log"
+    if path.exists() and path.stat().st_size > _RUNNER_LOG_BYTES:
+        path.replace(path.with_suffix(".old.log"))
+    return path

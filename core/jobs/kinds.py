@@ -1,0 +1,51 @@
+"""Which function does the work of which kind of run. Imported by the worker only.
+
+An installed package may bring further kinds, as entry points of the group `retort.jobs`.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable
+from importlib.metadata import entry_points
+from typing import cast
+
+from core.errors import RetortError
+from core.hooks import Hooks
+from core.store import RunRow
+
+Work = Callable[[RunRow, Hooks], None]
+GROUP = "retort.jobs"
+
+KINDS: dict[str, str] = {
+    "sweep": "core.jobs.kinds:run_recipe",
+    "recipe": "core.jobs.kinds:run_recipe",
+    "fetch": "core.jobs.kinds:fetch",
+}
+
+
+def work_of(kind: str) -> Work:
+    """The function for a kind of run.
+
+    Raises:
+        RetortError: no such kind here (the run comes from another version).
+    """
+    dotted = KINDS.get(kind) or next((e.value for e in entry_points(group=GROUP, name=kind)), None)
+    if dotted is None:
+        raise RetortError(f"This Retort cannot do runs of the kind '{kind}'.", "Update Retort, then retry the run.")
+    module, _, name = dotted.partition(":")
+    return cast(Work, getattr(importlib.import_module(module), name))
+
+
+def run_recipe(run: RunRow, hooks: Hooks) -> None:
+    """A sweep or a list of steps, through the engine."""
+    from core.engine.pipeline import execute
+
+    execute(run.parsed(), run.id, hooks)
+
+
+def fetch(run: RunRow, hooks: Hooks) -> None:
+    """The download of a sample."""
+    from core.catalogue.fetch import fetch_sample
+
+    fetch_sample(run.recipe["sample"], hooks.settings, hooks.reporter, accept_terms=bool(run.recipe["accept_terms"]))

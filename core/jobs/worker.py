@@ -1,0 +1,130 @@
+"""The worker: one process that does one run. `python -m core.jobs.worker --home H --run ID`.
+
+With the live host and the command line, the only door into the engine.
+"""
+
+from __future__ import annotations
+
+import argparse
+import faulthandler
+import logging
+import os
+import signal
+import sys
+from contextlib import suppress
+from pathlib import Path
+from types import FrameType
+
+import psutil
+
+from core.errors import Cancelled, RetortError
+from core.jobs import api, failures
+from core.jobs.context import RunHooks
+from core.jobs.executors import worker_lock
+from core.jobs.kinds import work_of
+from core.jobs.locks import FileLock
+from core.jobs.reporter import StoreReporter
+from core.settings import Settings
+from core.store import RunRow, Store
+
+log = logging.getLogger("retort")
+INTERRUPTED = 75
+"""Exit status of a worker that was told to stop though nobody cancelled its run: the runner starts it again."""
+
+
+def work(run: RunRow, settings: Settings, store: Store, reporter: StoreReporter) -> int:
+    """Does a claimed run and records how it ended. Returns the exit status."""
+    hooks = RunHooks(settings, store, run.id, reporter)
+    try:
+        work_of(run.kind)(run, hooks)
+    except Cancelled:
+        if not store.runs.cancel_requested(run.id):
+            log.info("interrupted")
+            return INTERRUPTED
+        _end(store, run.id, reporter)
+        store.runs.finish(run.id, "cancelled", message=_trials(store.runs.get(run.id)))
+        return 0
+    except Exception as error:
+        log.exception("the job failed")
+        plain = failures.explain(error, hooks.run_folder)
+        _end(store, run.id, reporter)
+        store.runs.finish(run.id, "failed", cause=plain.cause, remedy=plain.remedy)
+        return 1
+    _end(store, run.id, reporter)
+    return _finish(store, run.id)
+
+
+def _end(store: Store, run_id: str, reporter: StoreReporter) -> None:
+    reporter.flush()
+    store.trials.requeue(run_id, failed=False)
+
+
+def _finish(store: Store, run_id: str) -> int:
+    """Done, unless every trial failed."""
+    run = store.runs.get(run_id)
+    if run.trials_failed and not run.trials_done:
+        first = next(t for t in store.trials.of(run_id) if t.state == "failed")
+        store.runs.finish(run_id, "failed", cause=first.cause, remedy=first.remedy)
+        return 1
+    store.runs.finish(run_id, "done", message=_trials(run))
+    return 0
+
+
+def _trials(run: RunRow) -> str:
+    """'7 of 9 trials finished, 2 failed.', or '' for a run without trials."""
+    if not run.trials_total:
+        return ""
+    failed = f", {run.trials_failed} failed" if run.trials_failed else ""
+    return f"{run.trials_done} of {run.trials_total} trials finished{failed}."
+
+
+def _prepare_process(reporter: StoreReporter) -> None:
+    def stop(number: int, frame: FrameType | None) -> None:
+        reporter.stopping = True
+
+    signal.signal(signal.SIGTERM, stop)
+    faulthandler.enable()
+    # One thread a physical core: more only get in each other's way. Read by torch when it is imported.
+    threads = str(physical_cores())
+    for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS"):
+        os.environ.setdefault(name, threads)
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    # Where memory runs out the kernel should end this process, not the server or the runner.
+    with suppress(OSError):
+        Path("/proc/self/oom_score_adj").write_text("500")
+
+
+def physical_cores() -> int:
+    """Physical cores this process may use, at least one."""
+    physical = psutil.cpu_count(logical=False) or os.cpu_count() or 1
+    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else physical
+    return max(1, min(physical, allowed))
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """The program. `--lock` and `--device-lock` are descriptors of locks that the runner took for it."""
+    parser = argparse.ArgumentParser(prog="core.jobs.worker")
+    parser.add_argument("--home", type=Path)
+    parser.add_argument("--run", required=True)
+    parser.add_argument("--lock", type=int, required=True)
+    parser.add_argument("--device-lock", type=int, required=True)
+    chosen = parser.parse_args(arguments)
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
+    settings = Settings.load(chosen.home)
+    lock = FileLock(worker_lock(settings, chosen.run), chosen.lock)
+    lock.sign()
+    os.set_inheritable(chosen.device_lock, False)  # held, never released: it ends with this process
+    store = Store(settings)
+    run = store.runs.get(chosen.run)
+    reporter = StoreReporter(store, run.id)
+    _prepare_process(reporter)
+    log.info("process %d works on %s (%s)", os.getpid(), run.id, run.name)
+    status = work(run, settings, store, reporter) if run.state == "running" else 0
+    # A runner that was killed meanwhile comes back for the rest of the queue.
+    with suppress(RetortError, OSError):
+        api.ensure_runner(settings)
+    return status
+
+
+if __name__ == "__main__":
+    sys.exit(main())
