@@ -41,7 +41,7 @@ def run_recipe(run: RunRow, hooks: Hooks) -> None:
     """A sweep or a list of steps, through the engine."""
     from core.engine.pipeline import execute
 
-    execute(run.parsed(), run.id, hooks)
+    execute(run.parsed(), hooks)
 
 
 def fetch(run: RunRow, hooks: Hooks) -> None:

@@ -1,0 +1,117 @@
+"""A home whose runs are done by real runner and worker processes, and helpers to kill and watch them."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from core.jobs import api
+from core.jobs.executors import worker_lock
+from core.jobs.locks import held, signer
+from core.jobs.runner import runner_lock
+from core.settings import Limits, Settings
+from core.store import RunRow, Store
+
+ENTRY_POINTS = "[retort.jobs]\ncount = retort_counting:count\n"
+
+
+@dataclass(frozen=True)
+class Bench:
+    """A home, and what tests do to it."""
+
+    settings: Settings
+    store: Store
+    ledger: Path
+
+    def add(self, trials: int = 4, seconds: float = 0.05, start: bool = True, **spec: Any) -> str:
+        """Queues a counting run."""
+        recipe = {"trials": trials, "seconds": seconds, "ledger": str(self.ledger), **spec}
+        run_id = self.store.runs.add("count", "Counting", "path:/none", recipe)
+        if start:
+            api.ensure_runner(self.settings)
+        return run_id
+
+    def wait(self, run_id: str, timeout: float = 60) -> RunRow:
+        run = api.wait(run_id, self.settings, timeout=timeout, pause=0.05)
+        log = self.settings.run_folder(run_id) / "log.txt"
+        assert not run.active, f"{run}\n{log.read_text() if log.exists() else 'no log'}"
+        return run
+
+    def until(self, condition: Callable[[], Any], timeout: float = 30) -> Any:
+        """What `condition` returns once it is true."""
+        give_up = time.monotonic() + timeout
+        while not (value := condition()):
+            assert time.monotonic() < give_up, "waited in vain"
+            time.sleep(0.01)
+        return value
+
+    def runner_pid(self) -> int | None:
+        return self._holder(runner_lock(self.settings))
+
+    def worker_pid(self, run_id: str) -> int | None:
+        return self._holder(worker_lock(self.settings, run_id))
+
+    def kill(self, pid: int | None) -> bool:
+        """SIGKILL, and waits until the process holds nothing any more."""
+        if pid is None:
+            return False
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+        self.until(lambda: gone(pid))
+        return True
+
+    def lines(self, word: str) -> list[tuple[str, int, float]]:
+        """(key, pid, time) of the ledger's lines that begin with `word`."""
+        if not self.ledger.exists():
+            return []
+        rows = [line.split() for line in self.ledger.read_text().splitlines()]
+        return [(r[1], int(r[2]), float(r[3])) for r in rows if r[0] == word]
+
+    def repeated(self) -> list[str]:
+        """Keys of trials that were started again after they had ended."""
+        ended = {key: at for key, _, at in reversed(self.lines("end"))}
+        return [key for key, _, at in self.lines("start") if at > ended.get(key, float("inf"))]
+
+    def stop(self) -> None:
+        """Ends every process of this home."""
+        give_up = time.monotonic() + 20
+        while time.monotonic() < give_up:
+            holders = [self.runner_pid(), *(self.worker_pid(p.name) for p in self.settings.runs.glob("*"))]
+            if not any(self.kill(pid) for pid in holders):
+                return
+
+    @staticmethod
+    def _holder(lock: Path) -> int | None:
+        return signer(lock) if held(lock) else None
+
+
+def gone(pid: int) -> bool:
+    """Dead, even if nobody has collected its exit status yet."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] in ("Z", "X")
+    except OSError:
+        return True
+
+
+@pytest.fixture
+def bench(home: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bench]:
+    """A bench whose workers know the kind `count`, as a package installed beside Retort would add it."""
+    site = tmp_path / "site"
+    (site / "retort_counting-1.dist-info").mkdir(parents=True)
+    (site / "retort_counting-1.dist-info" / "METADATA").write_text("Name: retort-counting\nVersion: 1\n")
+    (site / "retort_counting-1.dist-info" / "entry_points.txt").write_text(ENTRY_POINTS)
+    shutil.copy(Path(__file__).with_name("counting.py"), site / "retort_counting.py")
+    monkeypatch.setenv("PYTHONPATH", str(site))
+    settings = replace(home, limits=Limits(runner_idle_seconds=1.0, cancel_grace_seconds=2.0))
+    bench = Bench(settings, Store(settings), tmp_path / "ledger.txt")
+    yield bench
+    bench.stop()
