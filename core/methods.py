@@ -66,7 +66,7 @@ METHODS: dict[str, Method] = {
                summary="Zeroes weights that are small and meet small inputs, row by row." + _ZEROES,
                source="Sun et al. 2023, A simple and effective pruning approach for LLMs"),
         Method(id="sparsegpt", label="SparseGPT", family="weight", kind="solver", compare="matrix",
-               entry="core.engine.prune.sparsegpt:sparsegpt", needs=frozenset({"hessian"}), symbol="star", color=6,
+               entry="core.engine.prune.sparsegpt:sparsegpt", needs=frozenset({"hessian"}), symbol="triangle-up", color=6,
                summary="Zeroes weights and adjusts the others to make up for them. Slower than Wanda." + _ZEROES,
                source="Frantar & Alistarh 2023, SparseGPT"),
         Method(id="random", label="Random (control)", family="weight", kind="score",
