@@ -1,0 +1,82 @@
+"""Recipes as YAML files: read with every problem named, written so that they read back equal. Light: no torch."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+
+from core.errors import RetortError
+from core.plain_yaml import Document, dump
+from core.recipe_problems import problems
+from core.recipes import Recipe
+from core.settings import Limits
+
+
+class RecipeError(RetortError):
+    """A recipe with problems; `problems` holds a sentence for each, with its path in the file and its line."""
+
+    def __init__(self, found: list[str]) -> None:
+        count = "a problem" if len(found) == 1 else f"{len(found)} problems"
+        super().__init__(f"The recipe has {count}: {' '.join(found)}", "Correct it, then try again.")
+        self.problems = found
+
+
+def load_recipe(source: Path | str, limits: Limits | None = None) -> Recipe:
+    """The recipe in a file (`Path`) or a text (`str`), checked before any work.
+
+    Raises:
+        RetortError: it cannot be read, is too large, or is not plain YAML.
+        RecipeError: keys or values are wrong; all of them are named.
+    """
+    most = (limits or Limits()).recipe_bytes
+    text = _read(source, most) if isinstance(source, Path) else source
+    if len(text.encode("utf-8", "replace")) > most:
+        raise _too_large(most)
+    document = Document(text)
+    if not isinstance(document.data, dict):
+        raise RetortError(
+            "The recipe is empty." if document.data is None else "The recipe does not consist of keys with values.",
+            "Start from one of the files in examples/.",
+        )
+    try:
+        return Recipe.model_validate(document.data)
+    except ValidationError as failed:
+        raise RecipeError(problems(failed, document)) from None
+
+
+def dump_recipe(recipe: Recipe) -> str:
+    """YAML that `load_recipe` reads back equal. Defaults are written out: the file means the same in later versions."""
+    return dump(_plain(recipe))
+
+
+def _plain(value: Any) -> Any:
+    """Plain data; fields that are left out by default (None, an empty list) stay out."""
+    if isinstance(value, BaseModel):
+        fields = type(value).model_fields
+        return {k: _plain(v) for k, v in value if not (v in (None, ()) and v == fields[k].default)}
+    if isinstance(value, tuple):
+        return [_plain(v) for v in value]
+    return value
+
+
+def _read(path: Path, most: int) -> str:
+    try:
+        with path.open("rb") as file:
+            raw = file.read(most + 1)
+    except FileNotFoundError:
+        raise RetortError(f"There is no file '{path}'.", "Check the path; examples/ holds recipes that run.") from None
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise RetortError(f"'{path}' cannot be read ({reason}).", "Give the path of a YAML file.") from None
+    if len(raw) > most:
+        raise _too_large(most)
+    try:
+        return raw.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        raise RetortError(f"'{path}' is not UTF-8 text.", "Give the path of a YAML file.") from None
+
+
+def _too_large(most: int) -> RetortError:
+    return RetortError(f"The recipe is larger than {most // 1000} kB.", "Split it into several recipes.")
