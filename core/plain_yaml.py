@@ -51,6 +51,13 @@ class _Dumper(yaml.SafeDumper):
         return True
 
 
+def _text(dumper: _Dumper, text: str) -> yaml.ScalarNode:
+    # PyYAML folds line separators such as U+0085 away unless they are escaped, which double quotes do.
+    node: yaml.ScalarNode = dumper.represent_scalar(_TAG + "str", text, style=None if text.isprintable() else '"')
+    return node
+
+
+_Dumper.add_representer(str, _text)
 for _name, _pattern, _first in _SCHEMA:
     for _class in (_Loader, _Dumper):
         _class.add_implicit_resolver(_TAG + _name, re.compile(rf"(?:{_pattern})$"), _first)

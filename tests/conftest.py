@@ -5,9 +5,13 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 from core.settings import Settings
+
+hypothesis.settings.register_profile("retort", deadline=None)  # tests assert correctness, not time
+hypothesis.settings.load_profile("retort")
 
 SENTENCES = (
     "The river ran slowly past the old mill, and the children threw stones into the water.",
