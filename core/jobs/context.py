@@ -26,11 +26,7 @@ class RunHooks:
         self._store.trials.add(self._run_id, trials)
 
     def finished(self, key: str) -> Result | None:
-        """Marks this run's trials with that key done as well: another run may have computed them."""
-        result = self._store.candidates.get(key)
-        if result is not None:
-            self._store.trials.finish_key(self._run_id, key)
-        return result
+        return self._store.candidates.get(key)
 
     def trial_started(self, index: int) -> None:
         self._store.trials.start(self._run_id, index)

@@ -40,8 +40,10 @@ class Candidates:
 
     def add(self, result: Result) -> None:
         """Makes a result durable (file first, then index). Adding it again changes nothing."""
+        path = self.folder(result.key) / "result.json"
         with plain_errors(self._folder):
-            _write_durably(self.folder(result.key) / "result.json", _dump(result))
+            if not path.exists() or path.read_text(encoding="utf-8") != _dump(result):
+                _write_durably(path, _dump(result))
         self._index([result])
 
     def get(self, key: str) -> Result | None:

@@ -51,11 +51,15 @@ class Trials:
 
     def finish(self, run_id: str, index: int) -> None:
         """Marks a trial done. The run made progress, so its attempts start anew."""
-        self._finish(run_id, "position", index)
-
-    def finish_key(self, run_id: str, key: str) -> None:
-        """Marks the trials of a run with this key done."""
-        self._finish(run_id, "key", key)
+        with self._db.write() as db:
+            changed = db.execute(
+                "UPDATE trials SET state = 'done', finished = MAX(:now, COALESCE(started, 0)), cause = '', remedy = ''"
+                " WHERE run = :run AND position = :position AND state <> 'done'",
+                {"run": run_id, "position": index, "now": time.time()},
+            ).rowcount
+            # Only a trial that was not done is progress: a restart that finds the old ones done is none.
+            if changed:
+                db.execute("UPDATE runs SET attempts = 0 WHERE id = ?", (run_id,))
 
     def requeue(self, run_id: str, *, failed: bool) -> list[str]:
         """Puts the trials a lost or stopped worker left running, and the `failed` ones, back; returns their labels."""
@@ -67,17 +71,6 @@ class Trials:
                 (run_id,),
             ).fetchall()
         return [r[0] for r in rows]
-
-    def _finish(self, run_id: str, column: str, value: int | str) -> None:
-        with self._db.write() as db:
-            changed = db.execute(
-                "UPDATE trials SET state = 'done', finished = MAX(:now, COALESCE(started, 0)), cause = '', remedy = ''"
-                f" WHERE run = :run AND {column} = :value AND state <> 'done'",
-                {"run": run_id, "value": value, "now": time.time()},
-            ).rowcount
-            # Only a trial that was not done is progress: a restart that finds the old ones done is none.
-            if changed:
-                db.execute("UPDATE runs SET attempts = 0 WHERE id = ?", (run_id,))
 
     def _set(self, assignments: str, run_id: str, index: int, **values: Any) -> None:
         with self._db.write() as db:
