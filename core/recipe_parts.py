@@ -1,0 +1,111 @@
+"""The building blocks of recipes: texts, calibration, evaluation, latency, sizes and targets. Light: no torch."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+Mode = Literal["joint", "sequential"]
+Allocation = Literal["uniform", "owl", "sensitivity"]
+Pattern = Annotated[str, Field(description="'unstructured' or 'N:M' such as '2:4' (N of every M stay)")]
+Fraction = Annotated[float, Field(ge=0.0, lt=1.0)]
+
+
+class Strict(BaseModel):
+    """Unknown keys are refused; values are frozen so a recipe can be hashed."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Corpus(Strict):
+    """Text: a sample corpus with its split, a local file, or a hub data set.
+
+    `data`: `sample:wiki` (its three parts never overlap), `path:/folder/file.txt|csv|jsonl|parquet`,
+    `hub:org/name@revision`.
+    """
+
+    data: str = "sample:wiki"
+    split: str | None = None
+    column: str | None = None
+
+
+class Calibration(Corpus):
+    """What statistics are gathered on: `sequences` windows of `length` tokens, drawn with `seed`."""
+
+    split: str | None = "calibration"
+    sequences: int = Field(32, ge=1, le=100_000)
+    length: int = Field(512, ge=8, le=131_072)
+    seed: int = Field(0, ge=0)
+
+
+class Evaluation(Corpus):
+    """What perplexity is measured on: the first `tokens` tokens in windows of `window`."""
+
+    split: str | None = "evaluation"
+    tokens: int = Field(8_192, ge=16, le=1_000_000_000)
+    window: int = Field(512, ge=8, le=131_072)
+    batch: int = Field(4, ge=1, le=4_096)
+
+
+class Latency(Strict):
+    """How latency is measured: a prompt, then new tokens, repeated and interleaved with the baseline."""
+
+    prompt: int = Field(128, ge=1, le=131_072)
+    new_tokens: int = Field(16, ge=2, le=8_192)
+    repeats: int = Field(5, ge=1, le=1_000)
+    warmup: int = Field(1, ge=0, le=100)
+    batch: int = Field(1, ge=1, le=1_024)
+
+
+class Sizes(Strict):
+    """Explicit sizes of the pruned model; what is left out stays as it is."""
+
+    layers: int | None = Field(None, ge=1)
+    intermediate: int | None = Field(None, ge=1)
+    heads: int | None = Field(None, ge=1)
+    kv_heads: int | None = Field(None, ge=1)
+    hidden: int | None = Field(None, ge=1)
+    experts: int | None = Field(None, ge=1)
+
+
+class Target(Strict):
+    """How much a structured method removes: exactly one of these.
+
+    remove_layers: layers to take out.  block_fraction: fraction of the parameters inside the blocks to
+    remove.  total_fraction: of all parameters.  megabytes: size on disk to reach.  sizes: explicit.
+    """
+
+    remove_layers: int | None = Field(None, ge=0)
+    block_fraction: float | None = Field(None, ge=0.0, lt=1.0)
+    total_fraction: float | None = Field(None, ge=0.0, lt=1.0)
+    megabytes: float | None = Field(None, gt=0.0)
+    sizes: Sizes | None = None
+
+    @model_validator(mode="after")
+    def one_target(self) -> Target:
+        given = [k for k, v in self if v is not None]
+        if len(given) != 1:
+            raise ValueError(f"needs exactly one of {', '.join(type(self).model_fields)}; got {given or 'none'}")
+        return self
+
+    def label(self) -> str:
+        if self.remove_layers is not None:
+            return f"{self.remove_layers} layer{'s' if self.remove_layers != 1 else ''} removed"
+        if self.block_fraction is not None:
+            return f"{self.block_fraction:.0%} of block parameters removed"
+        if self.total_fraction is not None:
+            return f"{self.total_fraction:.0%} of all parameters removed"
+        if self.megabytes is not None:
+            return f"{self.megabytes:g} MB"
+        assert self.sizes is not None
+        return ", ".join(f"{k} {v}" for k, v in self.sizes if v is not None)
+
+
+def n_of_m(pattern: str) -> tuple[int, int]:
+    """(N, M) of 'N:M': N of every M consecutive inputs stay. Raises ValueError."""
+    found = re.fullmatch(r"(\d{1,3}):(\d{1,3})", pattern)
+    if not found or not 0 < int(found[1]) < int(found[2]):
+        raise ValueError(f"pattern '{pattern}' is neither 'unstructured' nor N:M with 0 < N < M, such as 2:4")
+    return int(found[1]), int(found[2])
