@@ -19,6 +19,22 @@ BUSY_SECONDS = 30.0
 """How long a reader or writer waits for another process before it gives up."""
 
 
+class _Kept:
+    """A thread's connection, closed when the thread ends.
+
+    The garbage collector alone would close it late (a connection is part of a reference cycle), and a
+    server has a new thread for every rerun of a page.
+    """
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self.connection = connection
+        self.owner = os.getpid()
+
+    def __del__(self) -> None:
+        if self.owner == os.getpid():
+            self.connection.close()
+
+
 class Database:
     """Opens, migrates and hands out connections; every statement runs through `read` or `write`.
 
@@ -57,14 +73,15 @@ class Database:
 
     def _connection(self) -> sqlite3.Connection:
         # A forked child must not use its parent's connection: SQLite's locks belong to the process.
-        if getattr(self._local, "owner", None) != os.getpid():
-            self._local.connection = self._open()
-            self._local.owner = os.getpid()
-        connection: sqlite3.Connection = self._local.connection
-        return connection
+        kept: _Kept | None = getattr(self._local, "kept", None)
+        if kept is None or kept.owner != os.getpid():
+            kept = self._local.kept = _Kept(self._open())
+        return kept.connection
 
     def _open(self) -> sqlite3.Connection:
-        connection = sqlite3.connect(self.path, timeout=self._busy_seconds, isolation_level=None)
+        connection = sqlite3.connect(
+            self.path, timeout=self._busy_seconds, isolation_level=None, check_same_thread=False
+        )
         connection.row_factory = sqlite3.Row
         connection.execute("PRAGMA foreign_keys = ON")
         # FULL: a submitted run survives a power cut. The worker writes about twice a second, so it costs nothing.

@@ -7,6 +7,9 @@ import sqlite3
 from dataclasses import dataclass, fields
 from typing import Any, Literal
 
+from pydantic import ValidationError
+
+from core.errors import RetortError
 from core.metrics import Measurement
 from core.recipes import Recipe
 from core.results import Trial
@@ -41,6 +44,8 @@ class RunRow:
     tags: tuple[str, ...]
     notes: str
     parent: str | None
+    version: str
+    """The Retort that ran it last; '' before it started."""
     trials_total: int = 0
     trials_done: int = 0
     trials_failed: int = 0
@@ -50,8 +55,18 @@ class RunRow:
         return self.state in ACTIVE
 
     def parsed(self) -> Recipe:
-        """The recipe, for the kinds that have one ('sweep' and 'recipe')."""
-        return Recipe.model_validate(self.recipe)
+        """The recipe, for the kinds that have one ('sweep' and 'recipe').
+
+        Raises:
+            RetortError: it was stored by a version whose recipes this one does not know.
+        """
+        try:
+            return Recipe.model_validate(self.recipe)
+        except ValidationError as error:
+            raise RetortError(
+                f"The recipe of '{self.name}' was made by another version of Retort and does not fit this one.",
+                "Start it anew with the current options.",
+            ) from error
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from core import __version__
 from core.errors import RetortError
 from core.store.connection import Database
 from core.store.rows import RunCounts, RunRow, RunState, run_row
@@ -129,10 +130,10 @@ class Runs:
         """queued -> running; False where somebody else was faster or the run was cancelled."""
         return self._change(
             "UPDATE runs SET state = 'running', attempts = attempts + 1, started = COALESCE(started, :now),"
-            " finished = NULL, cause = '', remedy = '', message = 'Starting'"
+            " finished = NULL, cause = '', remedy = '', message = 'Starting', version = :version"
             " WHERE id = :id AND state = 'queued' AND cancel_requested = 0",
-            run_id,
-        )
+            run_id, version=__version__,
+        )  # fmt: skip
 
     def progress(self, run_id: str, done: float, total: float, message: str) -> bool:
         """Records progress of a running run."""

@@ -104,7 +104,10 @@ _VERSION_1 = (
     """,
 )
 
-MIGRATIONS: tuple[tuple[str, ...], ...] = (_VERSION_1,)
+# Which Retort ran it: figures of different versions may differ.
+_VERSION_2 = ("ALTER TABLE runs ADD COLUMN version TEXT NOT NULL DEFAULT ''",)
+
+MIGRATIONS: tuple[tuple[str, ...], ...] = (_VERSION_1, _VERSION_2)
 """Statements that lead from version i to version i + 1."""
 
 VERSION = len(MIGRATIONS)

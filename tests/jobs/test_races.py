@@ -13,9 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from core.jobs import api
+from core.jobs import api, runner
 from core.jobs.executors import PROJECT
-from core.jobs.locks import FileLock
+from core.jobs.runner import Runner
 from core.settings import Settings
 from core.store import Store
 from tests.jobs.conftest import Bench
@@ -57,22 +57,20 @@ def test_a_second_runner_leaves_at_once(bench: Bench) -> None:
     assert bench.repeated() == []
 
 
-def test_a_run_queued_while_the_runner_leaves_is_not_forgotten(bench: Bench) -> None:
-    """The runner is asked for only while its lock is held, that is: never again once it has started."""
-    first = bench.add(trials=1, seconds=0.01)
-    bench.wait(first)
-    done = 0
-    while bench.runner_pid() is not None and done < 50:
-        run_id = bench.add(trials=1, seconds=0.01, start=False)
-        lock = FileLock(bench.settings.locks / "runner.lock")
-        if lock.acquire():  # it is gone, and was before this look: the next submit would start one
-            lock.release()
-            break
-        bench.until(lambda run_id=run_id: bench.store.runs.get(run_id).state == "done")
-        done += 1
-        # Aims at the end of its idle second, give or take.
-        time.sleep(0.9 + 0.01 * done)
-    assert done >= 1
+def test_a_run_queued_while_the_runner_leaves_is_not_forgotten(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The worst moment: after the runner's last look at the queue, before it lets go of its lock."""
+    late: list[str] = []
+    real = Runner.run
+
+    def run_then_submit(self: Runner) -> None:
+        real(self)
+        if not late:
+            late.append(bench.add(trials=1, start=False))
+            assert not api.ensure_runner(bench.settings), "the lock is still held, so nobody else starts a runner"
+
+    monkeypatch.setattr(Runner, "run", run_then_submit)
+    assert runner.main(["--home", str(bench.settings.home), "--idle", "0.5"]) == 0
+    assert bench.store.runs.get(late[0]).state == "done"
 
 
 def test_a_clock_set_back_changes_neither_order_nor_liveness(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
