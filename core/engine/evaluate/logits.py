@@ -99,7 +99,7 @@ def language_model_kind(model: PreTrainedModel) -> str:
 
 def _separable_head(model: PreTrainedModel, ids: Tensor) -> torch.nn.Module | None:
     """The output layer, if applying it to the body's output gives the model's own logits bit by bit."""
-    head: torch.nn.Module | None = model.get_output_embeddings()  # type: ignore[no-untyped-call]
+    head: torch.nn.Module | None = model.get_output_embeddings()
     body = model.base_model
     if head is None or body is model:
         return None
