@@ -1,0 +1,126 @@
+"""`sweep`, `run`, `runs`, `resume` and `cancel`: start runs, follow them, and show what came out."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+from core.commands.show import run_document, show_results, show_runs
+from core.errors import RetortError
+from core.jobs import api
+from core.recipe_files import load_recipe
+from core.settings import Settings
+from core.store import RunRow, Store
+from core.terminal import Line, put, put_json, say
+
+
+def start(chosen: argparse.Namespace, settings: Settings) -> int:
+    """Queues the recipe and follows it. The run does not need this process: it goes on if the terminal closes.
+
+    Raises:
+        RetortError: the recipe is wrong, or cannot be queued.
+    """
+    recipe = load_recipe(chosen.recipe, settings.limits)
+    if chosen.only == "sweep" and recipe.sweep is None:
+        raise RetortError("This recipe has steps, not a sweep.", f"Use: python -m core run {chosen.recipe}")
+    run_id = api.submit(recipe, settings)
+    say(f"Run {run_id} is queued.")
+    return _follow(run_id, chosen, settings)
+
+
+def resume(chosen: argparse.Namespace, settings: Settings) -> int:
+    """Queues a run again; what it finished is not repeated.
+
+    Raises:
+        RetortError: there is no such run, it is active, or nothing is left to do.
+    """
+    api.resume(chosen.run, settings)
+    return _follow(chosen.run, chosen, settings)
+
+
+def cancel(chosen: argparse.Namespace, settings: Settings) -> int:
+    """Asks a run to stop and waits until it has.
+
+    Raises:
+        RetortError: there is no such run.
+    """
+    before = Store(settings).runs.get(chosen.run)
+    if not before.active:
+        raise RetortError(f"'{before.name}' has ended already ({before.state}).", "There is nothing to cancel.")
+    api.cancel(chosen.run, settings)
+    run = api.wait(chosen.run, settings)
+    _answer(run, chosen, settings, f"Run {run.id} is {run.state}. {run.message}".strip())
+    return 0
+
+
+def listing(chosen: argparse.Namespace, settings: Settings) -> int:
+    """Lists runs, newest first."""
+    found = Store(settings).runs.find(states=chosen.state, limit=chosen.limit)
+    if chosen.json:
+        put_json({"runs": [run_document(run) for run in found]})
+    elif found:
+        show_runs(found)
+    else:
+        say("No runs yet. Start one with: python -m core sweep examples/sample-study.yaml")
+    return 0
+
+
+def _follow(run_id: str, chosen: argparse.Namespace, settings: Settings) -> int:
+    if chosen.detach:
+        run = Store(settings).runs.get(run_id)
+        _answer(run, chosen, settings, run_id)
+        return 0
+    watch = _Watch(settings)
+    try:
+        run = api.wait(run_id, settings, watch=watch)
+    except KeyboardInterrupt:
+        watch.line.end()
+        say(f"Cancelling; finished trials are kept. Go on later with: python -m core resume {run_id}")
+        api.cancel(run_id, settings)
+        run = api.wait(run_id, settings)
+    watch.line.end()
+    results = Store(settings).candidates.results(run_id=run_id)
+    if chosen.json:
+        put_json(run_document(run, Store(settings).trials.of(run_id), results))
+    elif results:
+        show_results(results)
+    return _status(run)
+
+
+def _status(run: RunRow) -> int:
+    """The exit status, and a sentence on what went wrong."""
+    if run.state == "failed":
+        say(f"{run.cause} {run.remedy}")
+    elif run.state == "cancelled":
+        say(f"Cancelled. Go on with: python -m core resume {run.id}")
+    elif run.trials_failed:
+        say(f"{run.trials_failed} of {run.trials_total} trials failed. Try them again with: "
+            f"python -m core resume {run.id}")  # fmt: skip
+    else:
+        say(f"Run {run.id} is done.")
+        return 0
+    return 1
+
+
+def _answer(run: RunRow, chosen: argparse.Namespace, settings: Settings, text: str) -> None:
+    if chosen.json:
+        put_json(run_document(run))
+    else:
+        put(text)
+
+
+class _Watch:
+    """Shows a run's progress and, as they come, the sentences it records."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.line = Line()
+        self._store = Store(settings)
+        self._seen = 0
+
+    def __call__(self, run: RunRow) -> None:
+        for event in self._store.events.tail(run.id, after=self._seen):
+            level: Any = event.level
+            self.line.event(level, event.message)
+            self._seen = event.id
+        if run.state == "running":
+            self.line.progress(run.done, run.total, run.message)

@@ -1,0 +1,50 @@
+"""`fetch`: bring samples into the home."""
+
+from __future__ import annotations
+
+import argparse
+
+from core.catalogue.fetch import fetch_sample
+from core.catalogue.samples import SAMPLES, is_fetched, sample
+from core.errors import RetortError
+from core.metrics import show_bytes
+from core.settings import Settings
+from core.terminal import Line, put, put_json, refuse, say
+
+
+def names() -> str:
+    """The ids of all samples."""
+    return ", ".join(SAMPLES)
+
+
+def fetch(chosen: argparse.Namespace, settings: Settings) -> int:
+    """Fetches the samples that are not here yet; the sizes are said first.
+
+    Raises:
+        RetortError: an id that is none, or terms that were not accepted.
+    """
+    wanted = [sample(name.removeprefix("sample:")) for name in chosen.samples]
+    for one in wanted:
+        if one.opt_in and not chosen.accept_terms and not is_fetched(one, settings):
+            raise RetortError(f"{one.label} has terms of use. {one.terms}", "Add --accept-terms to accept them.")
+    done = []
+    for one in wanted:
+        if not is_fetched(one, settings):
+            say(f"Fetching {one.label}: {show_bytes(one.download_bytes)} to download, {one.licence}.")
+        line = Line()
+        try:
+            folder = fetch_sample(one.id, settings, line, chosen.accept_terms)
+        except RetortError as error:
+            line.end()
+            refuse(error)
+            if chosen.json:
+                put_json({"fetched": done, "error": {"cause": error.cause, "remedy": error.remedy}})
+            return 1
+        line.end()
+        done.append({"sample": one.id, "label": one.label, "folder": str(folder), "licence": one.licence})
+    if chosen.json:
+        put_json({"fetched": done})
+    else:
+        for entry in done:
+            put(f"sample:{entry['sample']} is ready ({entry['label']}, {entry['licence']}).")
+    return 0
