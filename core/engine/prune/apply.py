@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import importlib
 import json
@@ -188,10 +189,27 @@ def restore_dense(model: nn.Module, folder: Path, names: Sequence[str] | None = 
             for stored, target in tensors:
                 _copy(target, file.get_tensor(stored), stored)
     if other:
-        loaded = type(model).from_pretrained(folder, dtype=next(iter(other.values())).dtype)  # type: ignore[attr-defined]
-        fresh = dict(loaded.named_parameters())
-        for name, target in other.items():
-            _copy(target, fresh[name], name)
+        _copy_through_transformers(model, folder, other)
+
+
+def _copy_through_transformers(model: Any, folder: Path, targets: Mapping[str, Tensor]) -> None:
+    """The targets' tensors by way of a second, whole load of the folder."""
+    loaded, info = type(model).from_pretrained(
+        folder,
+        config=copy.deepcopy(model.config),
+        dtype=next(iter(targets.values())).dtype,
+        output_loading_info=True,
+        ignore_mismatched_sizes=True,
+    )
+    absent = set(info["missing_keys"]) | {key for key, *_ in info["mismatched_keys"]}
+    fresh = dict(loaded.named_parameters())
+    for name, target in targets.items():
+        if name in absent:
+            raise RetortError(
+                f"The matrix {name} is not in the model's files, so the dense weights cannot be put back.",
+                "Load the dense model again.",
+            )
+        _copy(target, fresh[name], name)
 
 
 def _copy(target: Tensor, source: Tensor, name: str) -> None:

@@ -127,6 +127,8 @@ class BlockStream:
         true = self._forward(ids, shapes=None)
         if len(true.calls) != len(self.blocks):
             self._refuse("calls its layers in another number or order than it lists them")
+        for i, output in enumerate(true.outputs):
+            self._refuse_nan(_hidden(output), i)
         for i in range(1, len(self.blocks)):
             if not torch.equal(true.hidden[i], _hidden(true.outputs[i - 1])):
                 self._refuse(f"changes the hidden states between layers {i - 1} and {i}")
@@ -171,9 +173,8 @@ class BlockStream:
                 raise _Stop
             return seen.outputs[-1]
 
-        with _replaced_forwards(self.blocks, before):
-            with suppress(_Stop):
-                self.model(input_ids=ids)
+        with _replaced_forwards(self.blocks, before), suppress(_Stop):
+            self.model(input_ids=ids)
         return seen
 
 
