@@ -47,7 +47,7 @@ class Share:
     baseline_shown: str
     obtained: Obtained
     same: bool
-    """True where the spread of the two measurements overlaps: no difference can be claimed."""
+    """True where one value lies inside the spread of the other: no difference can be claimed."""
 
 
 def find(candidate: Measured, metric_id: str) -> Measurement | None:
@@ -109,14 +109,15 @@ def _share(mine: Measurement | None, dense: Measurement | None) -> Share | None:
         shown=show(mine.metric, mine.value),
         baseline_shown=show(mine.metric, dense.value),
         obtained="estimated" if "estimated" in (mine.obtained, dense.obtained) else "measured",
-        same=_overlap(mine, dense),
+        same=within(mine, dense),
     )
 
 
-def _overlap(a: Measurement, b: Measurement) -> bool:
+def within(a: Measurement, b: Measurement) -> bool:
+    """Whether one value lies inside the spread of the other: then no difference can be claimed."""
     if a.low is None or a.high is None or b.low is None or b.high is None:
         return a.value == b.value
-    return a.low <= b.high and b.low <= a.high
+    return a.low <= b.value <= a.high or b.low <= a.value <= b.high
 
 
 def percent(share: float) -> str:

@@ -1,0 +1,92 @@
+"""A candidate beside its baseline, figure by figure, and two candidates worth showing first. Light: no torch."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+from core.analysis.honesty import Measured, find, percent, within
+from core.methods import method
+from core.metrics import Measurement, metric, show
+
+M = TypeVar("M", bound=Measured)
+
+
+@dataclass(frozen=True)
+class Difference:
+    """One figure of a candidate against the baseline's. `better` is None where nothing can be claimed."""
+
+    metric: str
+    label: str
+    shown: str
+    change: str
+    better: bool | None
+
+
+def difference(candidate: Measured, baseline: Measured, metric_id: str) -> Difference | None:
+    """The candidate's figure and its change; None where one of the two lacks the metric."""
+    mine, dense = find(candidate, metric_id), find(baseline, metric_id)
+    if mine is None or dense is None:
+        return None
+    described = metric(metric_id)
+    same = _same(candidate, mine, dense)
+    lower = mine.value < dense.value
+    return Difference(
+        metric=metric_id,
+        label=described.label,
+        shown=show(metric_id, mine.value),
+        change="no difference beyond the error" if same else _change(mine, dense),
+        better=None if same else lower == (described.better == "lower"),
+    )
+
+
+def _same(candidate: Measured, mine: Measurement, dense: Measurement) -> bool:
+    """Whether the error covers the difference: paired where the windows were compared in pairs."""
+    if mine.metric in ("perplexity", "loss"):
+        paired = find(candidate, "loss_change")
+        if paired is not None and paired.low is not None and paired.high is not None:
+            return paired.low <= 0.0 <= paired.high
+    return within(mine, dense)
+
+
+def _change(mine: Measurement, dense: Measurement) -> str:
+    gap = mine.value - dense.value
+    sign = "+" if gap > 0 else "\u2212"
+    if metric(mine.metric).role == "cost" and dense.value > 0:
+        return f"{sign}{percent(abs(gap) / dense.value)}"
+    if not math.isfinite(gap):
+        return f"{sign}{'infinite' if math.isinf(gap) else 'not a number'}"
+    return f"{sign}{show(mine.metric, abs(gap))}"
+
+
+def examples(candidates: Sequence[M], quality: str) -> list[M]:
+    """At most two candidates that show the point of the chart: one only sparse, one really smaller.
+
+    Of the sparse ones that closest to half of the weights (and, of those, the best); of the structured
+    ones the one in the middle of their sizes.
+    """
+    found: list[M] = []
+    sparse = [c for c in candidates if find(c, "sparsity_pruned") and not _structured(c) and find(c, quality)]
+    if sparse:
+        found.append(min(sparse, key=lambda c: (abs(_value(c, "sparsity_pruned") - 50.0), _loss(c, quality))))
+    smaller = sorted((c for c in candidates if _structured(c) and find(c, quality)), key=lambda c: _loss(c, quality))
+    if smaller:
+        found.append(smaller[len(smaller) // 2])
+    return found
+
+
+def _structured(candidate: Measured) -> bool:
+    known = method(candidate.method)
+    return known is not None and known.structured
+
+
+def _value(candidate: Measured, metric_id: str) -> float:
+    found = find(candidate, metric_id)
+    return math.inf if found is None else found.value
+
+
+def _loss(candidate: Measured, quality: str) -> float:
+    value = _value(candidate, quality)
+    return value if metric(quality).better == "lower" else -value

@@ -1,0 +1,63 @@
+"""What was promised beside what was delivered: a bar a cost, as a share of the dense baseline's."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import plotly.graph_objects as go
+
+from core.analysis.honesty import NOMINAL, Share, percent
+from core.figures.theme import Theme, figure, safe
+
+_ROW = 34  # pixels a bar
+_NAMES = {NOMINAL: "Weights left (asked for)", "decode_ms": "Time per token", "prefill_ms": "Time to read a prompt"}
+
+
+def honesty(shares: Sequence[Share], ground: Theme, color: str) -> go.Figure:
+    """Horizontal bars in the order given; what was asked for is hatched, what was found is solid.
+
+    Estimated shares are hollow. Each bar carries its number, and hovering shows both values.
+    """
+    estimated = any(s.obtained == "estimated" for s in shares)
+    fig = figure(ground, height=_ROW * max(1, len(shares)) + 56)
+    names = [_NAMES.get(s.metric, s.label) for s in shares]
+    fig.add_trace(
+        go.Bar(
+            y=names,
+            x=[100 * s.value for s in shares],
+            orientation="h",
+            marker={
+                "color": ["rgba(0,0,0,0)" if s.obtained == "estimated" else color for s in shares],
+                "line": {"color": color, "width": 1.5},
+                "pattern": {
+                    "shape": ["/" if s.metric == NOMINAL else "" for s in shares],
+                    "fgcolor": color,
+                    "bgcolor": "rgba(0,0,0,0)",
+                    "size": 7,
+                    "solidity": 0.35,
+                },
+            },
+            hovertext=[f"{safe(s.label)}<br>{safe(s.shown)}; dense {safe(s.baseline_shown)}" for s in shares],
+            hoverinfo="text",
+            showlegend=False,
+        )
+    )
+    most = max([100.0, *(100 * s.value for s in shares)])
+    fig.add_trace(
+        go.Scatter(
+            x=[most * 1.03] * len(names), y=names, mode="text", textposition="middle right", hoverinfo="skip",
+            text=[percent(s.value) + (", estimated" if s.obtained == "estimated" else "") for s in shares],
+            textfont={"color": ground.ink, "size": 14}, cliponaxis=False, showlegend=False,
+        )
+    )  # fmt: skip
+    fig.add_vline(x=100, line={"color": ground.ink, "width": 1.5, "dash": "dot"})
+    fig.update_xaxes(range=[0, most * (1.42 if estimated else 1.2)], ticksuffix=" %", tickvals=[0, 50, 100])
+    fig.update_yaxes(autorange="reversed", showgrid=False, fixedrange=True, tickfont={"color": ground.ink})
+    fig.update_layout(bargap=0.35, dragmode=False)
+    return fig
+
+
+def alt(name: str, shares: Sequence[Share]) -> str:
+    """The bars in words."""
+    said = ", ".join(f"{_NAMES.get(s.metric, s.label).lower()} {percent(s.value)}" for s in shares)
+    return f"Bars for {name}, as a share of the dense baseline: {said}."

@@ -1,0 +1,1 @@
+"""One file a page, thin: read the store, draw, submit."""

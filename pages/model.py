@@ -1,0 +1,6 @@
+"""model."""
+from pages.shared.shell import guard
+
+guard()
+import streamlit as st
+st.title("model", anchor=False)

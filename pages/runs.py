@@ -1,0 +1,138 @@
+"""Runs: what was done, what is going on, and one run in full."""
+
+from pages.shared.shell import guard
+
+guard()
+
+import math
+import time
+
+import streamlit as st
+
+from core.analysis.remaining import seconds_taken, share_done
+from core.store import RunRow, TrialRow
+from pages.shared import home, run_panel, shell
+from pages.shared.states import empty
+from pages.shared.text import duration, md, plural, when, zone
+
+PAGE_SIZE = 20
+FILTERS = {
+    "all": ("All", None),
+    "active": ("Active", ("queued", "running")),
+    "done": ("Done", ("done",)),
+    "failed": ("Failed", ("failed",)),
+    "cancelled": ("Cancelled", ("cancelled",)),
+}
+
+
+def main() -> None:
+    run_panel.show_refusal()
+    run_id = st.query_params.get("run")
+    if run_id:
+        one(run_id)
+    else:
+        listing()
+
+
+def listing() -> None:
+    st.title("Runs", anchor=False)
+    store = home.store()
+    counts = store.runs.counts()
+    if counts.total == 0:
+        empty(
+            "No runs yet",
+            "A run appears here as soon as you start a sweep or fetch a model. It goes on when you close this page.",
+            shell.path("start"),
+            "Run the sample study",
+        )
+        return
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        chosen = st.segmented_control(
+            "State", list(FILTERS), default="all", required=True, key="state", bind="query-params",
+            format_func=lambda f: FILTERS[f][0],
+        )  # fmt: skip
+        text = st.text_input(
+            "Search", key="q", bind="query-params", max_chars=100, placeholder="Name, model or note", width=320,
+            icon=":material/search:",
+        )  # fmt: skip
+    states = FILTERS[chosen or "all"][1]
+    found = store.runs.count(states=states, text=text or "")
+    if not found:
+        empty("No run matches", "Choose another state or clear the search.", icon=":material/search_off:")
+        return
+    pages = math.ceil(found / PAGE_SIZE)
+    page = st.session_state.get("page", 1) if pages > 1 else 1
+    page = min(max(1, page), pages)
+    st.fragment(rows, run_every=2.0 if counts.active else None)(states, text or "", page, counts.active > 0)
+    with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
+        st.caption(f"{plural(found, 'run')}, newest first")
+        if pages > 1:
+            st.pagination(pages, key="page", bind="query-params")
+
+
+def rows(states: tuple[str, ...] | None, text: str, page: int, was_active: bool) -> None:
+    store = home.store()
+    if was_active != (store.runs.counts().active > 0):
+        st.rerun()
+    found = store.runs.find(states=states, text=text, limit=PAGE_SIZE, offset=(page - 1) * PAGE_SIZE)
+    where, now = zone(st.context.timezone), time.time()
+    for run in found:
+        with st.container(border=True):
+            name, state, progress, started = st.columns([4, 1.6, 2, 1.6], vertical_alignment="center")
+            with name:
+                st.page_link(shell.path("runs"), label=md(run.name, 90), query_params={"run": run.id})
+                st.caption(f"{run_panel.kind_word(run.kind)} of {md(run.model, 90)}")
+            with state:
+                run_panel.badge(run)
+            with progress:
+                if run.state == "running":
+                    st.progress(share_done(run), text=md(run.message, 60))
+                else:
+                    st.caption(_outcome(run))
+            started.caption(f"{when(run.created, where, now)}, {duration(seconds_taken(run, now))}")
+
+
+def _outcome(run: RunRow) -> str:
+    if run.trials_total:
+        return f"{run.trials_done} of {plural(run.trials_total, 'trial')}"
+    return md(run.cause or run.message, 80)
+
+
+def one(run_id: str) -> None:
+    st.page_link(shell.path("runs"), label="All runs", icon=":material/arrow_back:")
+    run = home.store().runs.get(run_id)
+    st.title(md(run.name), anchor=False)
+    where = zone(st.context.timezone)
+    st.caption(
+        f"{run_panel.kind_word(run.kind)} of {md(run.model)}. Started {when(run.created, where)}. Run {md(run.id)}."
+    )
+    run_panel.live(run_id, detail)
+
+
+def detail(run: RunRow, trials: list[TrialRow]) -> None:
+    run_panel.progress(run, trials)
+    with st.container(horizontal=True, vertical_alignment="center"):
+        run_panel.actions(run, "one")
+        run_panel.delete_button(run, "one", to_list)
+        run_panel.tradeoffs_link(run)
+        if run.kind == "sweep":
+            st.page_link(
+                shell.path("sweep"), label="Open on the Sweep page", icon=":material/tune:",
+                query_params={"run": run.id},
+            )  # fmt: skip
+    tabs = st.tabs(["Trials", "Events", "Log"] if run.trials_total else ["Events", "Log"])
+    if run.trials_total:
+        with tabs[0]:
+            run_panel.trials_table(trials)
+    with tabs[-2]:
+        run_panel.events(home.store().events.tail(run.id, limit=100))
+    with tabs[-1]:
+        run_panel.log_tail(run.id, kilobytes=64, height=420)
+
+
+def to_list() -> None:
+    st.query_params.clear()
+    st.rerun()
+
+
+main()

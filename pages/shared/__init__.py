@@ -1,0 +1,1 @@
+"""What several pages need: the guard, the home, states, words and the run panel."""

@@ -1,0 +1,55 @@
+"""Candidates beside the baseline: figures, the honesty bars and where the model lies."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import streamlit as st
+
+from core.analysis.differences import difference
+from core.analysis.honesty import shares, verdict
+from core.figures import honesty
+from core.figures.theme import method_style
+from core.results import Result
+from pages.shared import home, shell
+from pages.shared.charts import STATIC
+from pages.shared.text import md
+
+FIGURES = ("perplexity", "disk_bytes", "decode_ms")
+LETTERS = "ABC"
+
+
+def row(candidates: Sequence[Result], baselines: dict[str, Result], quality: str) -> None:
+    """Up to three candidates side by side, each against the baseline of its own run."""
+    figures = tuple(dict.fromkeys((quality, *FIGURES)))
+    for column, letter, candidate in zip(st.columns(len(candidates)), LETTERS, candidates, strict=False):
+        with column, st.container(border=True, height="stretch"):
+            card(letter, candidate, baselines.get(candidate.baseline_key or ""), figures)
+
+
+def card(letter: str, candidate: Result, baseline: Result | None, figures: tuple[str, ...]) -> None:
+    st.markdown(f"#### {letter}. {md(candidate.label)}", anchors=False)
+    if baseline is None:
+        st.caption("Its baseline is gone, so there is nothing to compare it with.")
+        return
+    with st.container(horizontal=True):
+        for metric_id in figures:
+            found = difference(candidate, baseline, metric_id)
+            if found is not None:
+                st.metric(
+                    found.label, found.shown, found.change, width="content",
+                    delta_color={True: "green", False: "red", None: "off"}[found.better],  # type: ignore[arg-type]
+                    delta_arrow="off" if found.better is None else ("down" if found.change[0] == "\u2212" else "up"),
+                )  # fmt: skip
+    st.markdown(md(verdict(candidate, baseline)))
+    found_shares = shares(candidate, baseline)
+    ground = shell.ground()
+    st.plotly_chart(
+        honesty.honesty(found_shares, ground, ground.color(method_style(candidate.method).color)),
+        key=f"honesty-{letter}-{candidate.key}", theme=None, config=STATIC, alt=honesty.alt(candidate.label, found_shares),
+    )  # fmt: skip
+    for note in candidate.notes:
+        st.caption(md(note))
+    if candidate.saved:
+        st.caption("The model, ready for plain transformers:")
+        st.code(str(home.store().candidates.folder(candidate.key) / "model"), language=None, wrap_lines=True)

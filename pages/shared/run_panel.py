@@ -1,0 +1,164 @@
+"""One run as every page shows it: state, progress, time left, what it said, and what can be done."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+
+import streamlit as st
+
+from core.analysis.remaining import seconds_left, seconds_taken, share_done
+from core.errors import RetortError
+from core.jobs import api
+from core.jobs.logs import log_path, tail
+from core.store import EventRow, RunRow, TrialRow
+from pages.shared import home, shell
+from pages.shared.states import boundary, refused
+from pages.shared.text import about, duration, flat, md, plural, when, zone
+
+POLL_SECONDS = 1.5
+_STATES = {
+    "queued": ("Waiting", ":material/schedule:", "gray"),
+    "running": ("Running", ":material/play_circle:", "blue"),
+    "done": ("Done", ":material/check_circle:", "green"),
+    "failed": ("Failed", ":material/error:", "red"),
+    "cancelled": ("Cancelled", ":material/do_not_disturb_on:", "gray"),
+}
+_KINDS = {"sweep": "Sweep", "recipe": "Recipe", "fetch": "Download", "probe": "Timing"}
+_LEVELS = {"info": ":material/info:", "warning": ":material/warning:", "error": ":material/error:"}
+
+
+def state_words(run: RunRow) -> tuple[str, str, str]:
+    """Label, icon and colour of a run's state; a run with failed trials says so."""
+    if run.state == "running" and run.cancel_requested:
+        return "Stopping", ":material/pause_circle:", "orange"
+    if run.state == "done" and run.trials_failed:
+        return f"Done, {run.trials_failed} failed", ":material/warning:", "orange"
+    return _STATES[run.state]
+
+
+def kind_word(kind: str) -> str:
+    return _KINDS.get(kind, kind.capitalize())
+
+
+def badge(run: RunRow) -> None:
+    label, icon, color = state_words(run)
+    st.badge(label, icon=icon, color=color)  # type: ignore[arg-type]
+
+
+def live(run_id: str, body: Callable[[RunRow, list[TrialRow]], None]) -> None:
+    """Draws `body` for a run, again every second or so while it is active; then the whole page once."""
+    active = home.store().runs.get(run_id).active
+    st.fragment(_poll, run_every=POLL_SECONDS if active else None)(run_id, active, body)
+
+
+def _poll(run_id: str, was_active: bool, body: Callable[[RunRow, list[TrialRow]], None]) -> None:
+    with boundary():
+        store = home.store()
+        run = store.runs.get(run_id)
+        if was_active != run.active:
+            st.rerun()
+        body(run, store.trials.of(run_id))
+
+
+def progress(run: RunRow, trials: Sequence[TrialRow]) -> None:
+    """Badge, bar, one line on where it is; for a failed run the cause and the remedy."""
+    now = time.time()
+    with st.container(horizontal=True, vertical_alignment="center"):
+        badge(run)
+        st.markdown(md(_line(run, trials, now)))
+    if run.active:
+        st.progress(share_done(run), text=md(run.message or ("Waiting for its turn" if run.state == "queued" else "")))
+    if run.state == "failed":
+        refused(run.cause or "The run failed.", run.remedy or "Read its log, then retry it.")
+
+
+def _line(run: RunRow, trials: Sequence[TrialRow], now: float) -> str:
+    parts = []
+    if run.trials_total:
+        parts.append(f"{run.trials_done} of {plural(run.trials_total, 'trial')}")
+    taken = seconds_taken(run, now)
+    if taken is not None:
+        parts.append(f"{duration(taken)} so far" if run.active else f"took {duration(taken)}")
+    left = seconds_left(run, trials, now)
+    if left is not None:
+        parts.append(f"{about(left)} left")
+    return ", ".join(parts)
+
+
+def actions(run: RunRow, key: str) -> None:
+    """Buttons for what this run allows now: cancel, or retry, resume and delete."""
+    if run.active:
+        st.button(
+            "Stopping" if run.cancel_requested else "Cancel", key=f"cancel-{key}", icon=":material/stop_circle:",
+            disabled=run.cancel_requested, on_click=_do, args=(api.cancel, run.id),
+            help="Finished trials are kept, and it can go on later.",
+        )  # fmt: skip
+        return
+    if run.state in ("failed", "cancelled") or run.trials_failed:
+        label = {"failed": "Retry", "cancelled": "Resume"}.get(run.state, "Retry failed trials")
+        st.button(label, key=f"retry-{key}", icon=":material/replay:", on_click=_do, args=(api.retry, run.id))
+
+
+def delete_button(run: RunRow, key: str, after: Callable[[], None]) -> None:
+    """A button that asks first."""
+    with st.popover("Delete", icon=":material/delete:", disabled=run.active):
+        st.markdown("Delete this run with its log and the models only it has? This cannot be undone.")
+        if st.button("Delete for good", key=f"delete-{key}", type="primary"):
+            _do(api.delete, run.id)
+            after()
+
+
+def _do(action: Callable[..., object], run_id: str) -> None:
+    """Runs an action of the jobs API; a refusal is shown at the top of the next run of the script."""
+    try:
+        action(run_id, home.settings())
+    except RetortError as error:
+        st.session_state["_refused"] = (error.cause, error.remedy)
+
+
+def show_refusal() -> None:
+    """Shows what the last click was refused for, once."""
+    if refusal := st.session_state.pop("_refused", None):
+        refused(*refusal)
+
+
+def log_tail(run_id: str, kilobytes: int = 16, height: int = 280) -> None:
+    """The end of the log, as text."""
+    text = tail(log_path(home.settings().run_folder(run_id)), kilobytes)
+    if text.strip():
+        st.code(text, language=None, height=height, wrap_lines=True)
+    else:
+        st.caption("The log is empty so far.")
+
+
+def events(rows: Sequence[EventRow]) -> None:
+    """What the run recorded for its reader, newest first."""
+    where = zone(st.context.timezone)
+    if not rows:
+        st.caption("Nothing to report.")
+    for row in reversed(rows):
+        st.markdown(f"{_LEVELS.get(row.level, '')} {md(row.message, 500)} :gray[{when(row.time, where)}]")
+
+
+def trials_table(trials: Sequence[TrialRow]) -> None:
+    """Every trial with its state and time; causes of failures below."""
+    words = {"queued": "Waiting", "running": "Running", "done": "Done", "failed": "Failed"}
+    st.dataframe(
+        {
+            "Trial": [flat(t.label) for t in trials],
+            "State": [words[t.state] for t in trials],
+            "Time": [duration(t.finished - t.started if t.started and t.finished else None) for t in trials],
+        },
+        hide_index=True,
+        alt="Trials of this run with their state and the time each took",
+    )
+    for t in (t for t in trials if t.state == "failed"):
+        refused(f"{t.label}: {t.cause}", t.remedy)
+
+
+def tradeoffs_link(run: RunRow, label: str = "Open the trade-offs") -> None:
+    if run.trials_done:
+        st.page_link(
+            shell.path("tradeoffs"), label=label, icon=":material/scatter_plot:", query_params={"run": run.id}
+        )

@@ -1,0 +1,79 @@
+"""The frame around every page: the guard, page settings, navigation.
+
+A `pages/` folder lets Streamlit run a page file on its own until some session has called
+`st.navigation`. So every page starts with `guard()`, which sends such a run through `enter()`.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from pathlib import Path
+
+import streamlit as st
+
+from core.figures.theme import Theme, theme
+from pages.shared import home
+from pages.shared.states import boundary, refused
+
+ROOT = Path(__file__).resolve().parents[2]
+_ASSETS = Path(__file__).parent / "assets"
+_ENTERED = "_entered"
+
+PAGES = {
+    "start": ("Start", ":material/home:"),
+    "model": ("Model", ":material/deployed_code:"),
+    "sweep": ("Sweep", ":material/tune:"),
+    "tradeoffs": ("Trade-offs", ":material/scatter_plot:"),
+    "runs": ("Runs", ":material/list_alt:"),
+}
+"""Pages in the order of the menu: file name, title, icon."""
+
+
+def path(page: str) -> str:
+    """The path of a page, as links and `st.switch_page` want it."""
+    return str(ROOT / "pages" / f"{page}.py")
+
+
+def ground() -> Theme:
+    """The theme of the browser that looks at this page, for what plotly and images cannot inherit."""
+    return theme(st.context.theme.type)
+
+
+def guard() -> None:
+    """First line of every page: goes through the frame where this run came past it."""
+    if not st.session_state.get(_ENTERED):
+        enter()
+        st.stop()
+
+
+def enter() -> None:
+    """Frame and page. Called by `app.py`, once a run of the script."""
+    # A file of our own as icon: a ":material/...:" one would be fetched from another host.
+    st.set_page_config(layout="wide", initial_sidebar_state="collapsed", page_icon=str(_ASSETS / "icon.svg"))
+    st.logo(str(_ASSETS / f"logo-{ground().name}.svg"), size="large")
+    pages = [
+        st.Page(path(name), title=title, icon=icon, default=name == "start") for name, (title, icon) in PAGES.items()
+    ]
+    page = st.navigation(pages, position="top")
+    st.session_state[_ENTERED] = True
+    st.set_page_config(page_title=f"{page.title} \u00b7 Retort")
+    if not _loopback(st.get_option("server.address")):
+        refused(
+            "Retort has no login yet, so it answers on this machine only.",
+            "Start it on 127.0.0.1 and reach it from elsewhere through an SSH tunnel.",
+        )
+        st.stop()
+    with boundary():
+        home.start_runner()
+        page.run()
+
+
+def _loopback(address: str | None) -> bool:
+    if address is None:
+        return False
+    if address == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(address).is_loopback
+    except ValueError:
+        return False

@@ -1,0 +1,115 @@
+"""Start: four steps and the sample study; later the latest study and what is going on."""
+
+from pages.shared.shell import guard
+
+guard()
+
+import streamlit as st
+
+from core.analysis.headline import headline
+from core.figures.points import points_of
+from core.figures.tradeoff import alt, tradeoff
+from core.metrics import show_bytes
+from core.store import RunRow, TrialRow
+from pages.shared import charts, home, run_panel, sample_study, shell
+from pages.shared.text import md, plural, when, zone
+
+STEPS = (
+    ("model", ":material/deployed_code:", "Pick a model", "A sample, a folder of yours or a hub id. See what it is made of."),
+    ("sweep", ":material/tune:", "Sweep", "Prune it by several methods and amounts, calibrated once for all of them."),
+    ("tradeoffs", ":material/scatter_plot:", "Choose", "See quality against real size and latency, with the error of each."),
+    ("runs", ":material/download:", "Take it away", "The model you choose loads with plain transformers, anywhere."),
+)  # fmt: skip
+
+
+def main() -> None:
+    run_panel.show_refusal()
+    store = home.store()
+    studies = store.runs.find(kinds=("sweep", "recipe"), limit=6)
+    if not studies:
+        welcome()
+        return
+    st.title("Your studies", anchor=False)
+    latest = next((r for r in studies if r.active), None) or next((r for r in studies if r.trials_done), studies[0])
+    run_panel.live(latest.id, study)
+    others = [r for r in studies if r.id != latest.id]
+    if others:
+        st.header("Earlier", anchor=False)
+        earlier(others)
+    with st.container(horizontal=True):
+        st.page_link(shell.path("sweep"), label="New sweep", icon=":material/add:")
+        st.page_link(shell.path("runs"), label="All runs", icon=":material/list_alt:")
+
+
+def welcome() -> None:
+    st.title("Make a language model smaller, and see what it cost", anchor=False)
+    st.markdown(
+        "Retort prunes a model in many ways, measures each result the same way as the original, and shows what was "
+        "lost and what was really gained.",
+        width=760,
+    )
+    st.space("small")
+    for number, (column, (page, icon, title, text)) in enumerate(zip(st.columns(4), STEPS, strict=True), start=1):
+        with column, st.container(border=True, height="stretch"):
+            st.caption(f"Step {number}")
+            st.markdown(f"##### {icon} {title}", anchors=False)
+            st.markdown(text)
+    st.space("small")
+    first_study()
+
+
+def first_study() -> None:
+    settings = home.settings()
+    recipe = sample_study.sample_study()
+    assert recipe.sweep is not None
+    needed = sample_study.missing(recipe, settings)
+    with st.container(border=True):
+        st.subheader("Run the sample study", anchor=False)
+        trials = plural(len(recipe.sweep.trials()) + 1, "model")
+        st.markdown(
+            f"SmolLM2-135M, a small chat model: {trials} measured, from zeroed weights to removed layers. "
+            "It runs in the background; you can close this page and come back."
+        )
+        if needed:
+            size = show_bytes(sum(s.download_bytes for s in needed))
+            st.markdown(f"It first downloads {md(' and '.join(s.label for s in needed))}: {size}, once.")
+        if st.button("Run the sample study", type="primary", icon=":material/play_arrow:"):
+            run_id = sample_study.start(recipe, settings)
+            st.switch_page(shell.path("sweep"), query_params={"run": run_id})
+
+
+def study(run: RunRow, trials: list[TrialRow]) -> None:
+    """The newest study: its headline, its chart in small, and where to go from it."""
+    with st.container(border=True):
+        st.subheader(md(run.name), anchor=False)
+        st.caption(md(run.model))
+        run_panel.progress(run, trials)
+        results = home.store().candidates.results(run_id=run.id)
+        said = headline(results)
+        if said:
+            st.markdown(md(said, 600))
+        points = points_of(results, "disk_bytes", "perplexity")
+        if len(points) > 1:
+            st.plotly_chart(
+                tradeoff(points, shell.ground(), log_y=True, height=360), theme=None, config=charts.STATIC,
+                key="latest", alt=alt(points),
+            )  # fmt: skip
+        with st.container(horizontal=True, vertical_alignment="center"):
+            run_panel.tradeoffs_link(run)
+            page = "sweep" if run.kind == "sweep" else "runs"
+            st.page_link(
+                shell.path(page), label="Open the run", icon=":material/tune:", query_params={"run": run.id}
+            )
+
+
+def earlier(runs: list[RunRow]) -> None:
+    where = zone(st.context.timezone)
+    with st.container(border=True, gap="small"):
+        for run in runs:
+            with st.container(horizontal=True, vertical_alignment="center"):
+                st.page_link(shell.path("runs"), label=md(run.name, 80), query_params={"run": run.id})
+                run_panel.badge(run)
+                st.caption(f"{md(run.model, 80)}, {when(run.created, where)}", width="content")
+
+
+main()

@@ -1,0 +1,180 @@
+"""Trade-offs: quality against what a model costs, and what pruning really delivered."""
+
+from pages.shared.shell import guard
+
+guard()
+
+import streamlit as st
+
+from core.analysis.differences import examples
+from core.figures.points import points_of
+from core.figures.tradeoff import Point, alt, clipped, tradeoff
+from core.metrics import METRICS, metric, show
+from core.results import Result
+from core.store import RunRow
+from pages.shared import cards, charts, home, run_panel, shell
+from pages.shared.states import empty
+from pages.shared.text import flat, md, plural
+
+NEAR = 4.0  # times the baseline's value: where the view "near the baseline" ends
+RANGES = {"all": "Everything", "near": "Near the baseline"}
+SCALES = {"log": "Logarithmic", "linear": "Linear"}
+
+
+def main() -> None:
+    st.title("Trade-offs", anchor=False)
+    run = study()
+    if run is None:
+        empty(
+            "Nothing to compare yet",
+            "This chart fills with the candidates of a sweep: their quality against their size and speed.",
+            shell.path("start"),
+            "Run the sample study",
+            icon=":material/scatter_plot:",
+        )
+        return
+    run_panel.live(run.id, lambda now, _: board(now))
+
+
+def study() -> RunRow | None:
+    """The run in the URL, else the newest with candidates; a choice where there are several."""
+    store = home.store()
+    runs = store.runs.find(kinds=("sweep", "recipe"), limit=200)
+    wanted = st.query_params.get("run")
+    if wanted and wanted not in {r.id for r in runs}:
+        runs.insert(0, store.runs.get(wanted))
+    by_id = {r.id: r for r in runs if r.trials_done or r.id == wanted}
+    if not by_id:
+        return None
+    if st.session_state.get("study") not in by_id or (wanted in by_id and "study" not in st.session_state):
+        st.session_state["study"] = wanted if wanted in by_id else next(iter(by_id))
+    chosen = st.selectbox(
+        "Study", list(by_id), key="study", width=560, on_change=forget_picks,
+        format_func=lambda i: f"{flat(by_id[i].name, 60)} ({flat(by_id[i].model, 40)})",
+    )  # fmt: skip
+    st.query_params["run"] = chosen
+    return by_id[chosen]
+
+
+def forget_picks() -> None:
+    st.session_state["pick"] = []
+
+
+def board(run: RunRow) -> None:
+    results = home.store().candidates.results(run_id=run.id)
+    if run.active or run.state == "failed":
+        run_panel.progress(run, [])
+    if not results:
+        empty("No candidate is finished yet", "The first point is the dense baseline; it appears in a moment.")
+        return
+    y, x, log_y, near = axes(results)
+    if y is None or x is None:
+        empty("Nothing to draw", "The candidates of this run share no pair of quality and cost.")
+        return
+    baselines = {r.key: r for r in results if r.baseline}
+    candidates = {r.key: r for r in results if not r.baseline}
+    picked, suggested = picks(list(candidates.values()), y)
+    points = points_of(results, x, y)
+    limit = None
+    if near and baselines:
+        limit = next((NEAR * p.y.value for p in points if p.baseline), None)
+    chart(points, {k: cards.LETTERS[i] for i, k in enumerate(picked)}, log_y, limit)
+    compare(candidates, baselines, picked, suggested, y)
+    with st.expander("All candidates as a table", icon=":material/table:"):
+        table(results, y)
+
+
+def axes(results: list[Result]) -> tuple[str | None, str | None, bool, bool]:
+    """Quality and cost to draw, whether quality is logarithmic, and whether far points are left out."""
+    found = {m.metric for r in results for m in r.measurements}
+    qualities = [m.id for m in METRICS.values() if m.role == "quality" and m.id in found]
+    costs = [m.id for m in METRICS.values() if m.role == "cost" and m.id in found]
+    if not qualities or not costs:
+        return None, None, False, False
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        y = st.selectbox(
+            "Quality", qualities, key="y", bind="query-params", format_func=lambda m: metric(m).label, width=220,
+            help="How good the models are, upwards on the chart.",
+        )  # fmt: skip
+        default = costs.index("disk_bytes") if "disk_bytes" in costs else 0
+        x = st.selectbox(
+            "Cost", costs, index=default, key="x", bind="query-params", format_func=lambda m: metric(m).label,
+            width=220, help="What they cost, to the right on the chart.",
+        )  # fmt: skip
+        scale = st.segmented_control(
+            "Quality scale", list(SCALES), default="log", required=True, key="scale", bind="query-params",
+            format_func=SCALES.__getitem__,
+        )  # fmt: skip
+        view = st.segmented_control(
+            "Range", list(RANGES), default="all", required=True, key="range", bind="query-params",
+            format_func=RANGES.__getitem__, help=f"Near: up to {NEAR:.0f} times the baseline's value.",
+        )  # fmt: skip
+    return y, x, scale == "log", view == "near"
+
+
+def picks(candidates: list[Result], y: str) -> tuple[list[str], bool]:
+    """Keys to compare: those chosen, else two examples (then the second value is True)."""
+    known = {c.key for c in candidates}
+    chosen = [k for k in st.session_state.get("pick", st.query_params.get_all("pick")) if k in known]
+    if chosen:
+        return chosen[: len(cards.LETTERS)], False
+    return [c.key for c in examples(candidates, y)], True
+
+
+def chart(points: list[Point], letters: dict[str, str], log_y: bool, limit: float | None) -> None:
+    figure = tradeoff(points, shell.ground(), picked=letters, log_y=log_y, y_limit=limit)
+    st.plotly_chart(
+        figure, key="chart", theme=None, on_select=toggle, selection_mode="points", config=charts.INTERACTIVE,
+        alt=alt(points, limit),
+    )  # fmt: skip
+    hidden = clipped(points, limit)
+    if hidden:
+        names = "; ".join(f"{md(p.label, 60)} ({show(p.y.metric, p.y.value)})" for p in hidden[:4])
+        more = f" and {len(hidden) - 4} more" if len(hidden) > 4 else ""
+        st.caption(f":material/visibility_off: {plural(len(hidden), 'point')} outside this view: {names}{more}.")
+
+
+def toggle() -> None:
+    """A click on a point chooses it, or lets it go; the oldest choice makes room for a fourth."""
+    chosen = list(st.session_state.get("pick", st.query_params.get_all("pick")))
+    for point in st.session_state["chart"].selection.points:
+        key = point.get("customdata")
+        key = key[0] if isinstance(key, list) else key
+        if key in chosen:
+            chosen.remove(key)
+        elif key:
+            chosen.append(key)
+    st.session_state["pick"] = chosen[-len(cards.LETTERS) :]
+
+
+def compare(
+    candidates: dict[str, Result], baselines: dict[str, Result], picked: list[str], suggested: bool, y: str
+) -> None:
+    st.header("Promised and delivered", anchor=False)
+    st.multiselect(
+        "Candidates to compare with the dense baseline", list(candidates), key="pick", bind="query-params",
+        format_func=lambda k: flat(candidates[k].label), max_selections=len(cards.LETTERS),
+        placeholder="Click points on the chart, or choose here",
+    )  # fmt: skip
+    if not candidates:
+        st.caption("Only the baseline is measured so far.")
+        return
+    if suggested:
+        st.caption("Two examples are shown until you choose.")
+    cards.row([candidates[k] for k in picked], baselines, y)
+
+
+def table(results: list[Result], y: str) -> None:
+    columns = [m for m in (y, "loss_change", "disk_bytes", "memory_bytes", "prefill_ms", "decode_ms", "sparsity_pruned")]
+    columns = [m for m in dict.fromkeys(columns) if any(x.metric == m for r in results for x in r.measurements)]
+    rows = []
+    for result in results:
+        values = {m.metric: m for m in result.measurements}
+        rows.append(
+            {"Candidate": flat(result.label)}
+            | {metric(m).label: show(m, values[m].value if m in values else None) for m in columns}
+        )
+    st.dataframe(rows, hide_index=True, alt="Every candidate with its figures")
+
+
+main()

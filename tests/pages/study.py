@@ -1,0 +1,110 @@
+"""A finished study written through the store, for tests of the pages. The figures are invented; the shape is real."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from core.metrics import METRICS, Measurement
+from core.recipes import Recipe
+from core.results import Result, Trial, trials_of
+from core.settings import Settings
+from core.store import Store
+
+LOSS = {"magnitude": (0.08, 0.44, 3.05, 5.2), "wanda": (0.03, 0.12, 0.42, 1.9), "block_influence": (0.33, 0.69, 1.12)}
+DENSE_LOSS = 3.375
+
+
+def recipe(name: str = "Sample study", model: str = "sample:smollm2-135m") -> Recipe:
+    return Recipe.model_validate(
+        {
+            "name": name,
+            "model": model,
+            "sweep": {
+                "grid": [
+                    {"method": ["magnitude", "wanda"], "sparsity": [0.2, 0.3, 0.5, 0.6]},
+                    {"method": "block_influence", "target": [{"remove_layers": n} for n in (2, 4, 6)]},
+                ]
+            },
+        }
+    )
+
+
+def _measured(metric: str, value: float, low: float | None = None, high: float | None = None) -> Measurement:
+    return Measurement(
+        metric=metric, value=value, unit=METRICS[metric].unit, low=low, high=high, device="cpu", dtype="bfloat16"
+    )
+
+
+def result(trial: Trial, of: Recipe, loss: float, left: float, baseline_key: str) -> Result:
+    """A candidate with `left` of the dense size and time, whose loss per token is `loss`."""
+    prune = trial.prune
+    perplexity = 2.718281828**loss
+    windows = [loss + 0.25 * ((i * 7) % 16 - 7.5) / 7.5 for i in range(16)]
+    wobble = 1.0 + 0.004 * (trial.index % 5 - 2)
+    found = [
+        Measurement(metric="loss", value=loss, unit="nats", low=loss - 0.08, high=loss + 0.08, samples=windows,
+                    dtype="bfloat16", settings={"samples": "mean loss of each window"}),
+        _measured("perplexity", perplexity, perplexity * 0.923, perplexity * 1.083),
+        _measured("loss_change", loss - DENSE_LOSS, loss - DENSE_LOSS - 0.02, loss - DENSE_LOSS + 0.02),
+        _measured("parameters", 134_515_008 * left),
+        _measured("disk_bytes", 271_800_000 * left),
+        _measured("memory_bytes", 269_030_016 * left),
+        _measured("prefill_ms", 128 * left * wobble, 124 * left * wobble, 141 * left * wobble),
+        _measured("decode_ms", 33.8 * left * wobble, 32.6 * left * wobble, 36.9 * left * wobble),
+    ]  # fmt: skip
+    if prune is not None and prune.target is None:
+        found.append(_measured("sparsity_pruned", 100 * prune.nominal))
+    return Result(
+        key=trial.key, label=trial.label, model=of.model, method=prune.method if prune else "dense",
+        prune=prune.model_dump(mode="json") if prune else None, baseline=prune is None, baseline_key=baseline_key,
+        measurements=found, recipe=of.model_dump(mode="json"), seconds=9.5,
+    )  # fmt: skip
+
+
+def results(of: Recipe) -> list[tuple[Trial, Result]]:
+    """Every trial of the recipe with its result."""
+    trials = trials_of(of, "fingerprint-of-the-tests")
+    done: list[tuple[Trial, Result]] = []
+    seen = dict.fromkeys(LOSS, 0)
+    for trial in trials:
+        loss, left = DENSE_LOSS, 1.0
+        if trial.prune is not None:
+            method = trial.prune.method
+            loss += LOSS[method][seen[method]]
+            seen[method] += 1
+            if trial.prune.target is not None:
+                left = 1.0 - 0.0265 * (trial.prune.target.remove_layers or 0)
+        done.append((trial, result(trial, of, loss, left, trials[0].key)))
+    return done
+
+
+def finished_study(settings: Settings, name: str = "Sample study", failed: int = 0, **fields: Any) -> str:
+    """A run whose trials are done, the last `failed` of them failed; returns its id."""
+    store, of = Store(settings), recipe(name, **fields)
+    run_id = store.runs.add(of.kind, of.name, of.model, of.model_dump(mode="json"))
+    store.runs.claim(run_id)
+    done = results(of)
+    store.trials.add(run_id, [t for t, _ in done])
+    for i, (trial, found) in enumerate(done):
+        store.trials.start(run_id, trial.index)
+        if i >= len(done) - failed:
+            store.trials.fail(run_id, trial.index, "The weights of layer 3 are not finite.", "Use another model file.")
+        else:
+            store.candidates.add(found)
+            store.trials.finish(run_id, trial.index)
+    store.events.add(run_id, "info", "Calibrated once on 16,384 tokens for 7 trials.")
+    store.runs.progress(run_id, len(done), len(done), "")
+    store.runs.finish(run_id, "done")
+    return run_id
+
+
+def failed_run(settings: Settings, name: str = "Broken study") -> str:
+    store, of = Store(settings), recipe(name, model="path:/models/missing")
+    run_id = store.runs.add(of.kind, of.name, of.model, of.model_dump(mode="json"))
+    store.runs.claim(run_id)
+    store.runs.finish(
+        run_id, "failed", cause="There is no folder '/models/missing'.", remedy="Choose a folder under RETORT_ROOTS."
+    )
+    return run_id
+
+
