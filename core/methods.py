@@ -18,7 +18,16 @@ from pydantic import BaseModel, ConfigDict
 
 Family = Literal["weight", "depth", "width", "experts"]
 Kind = Literal["score", "solver", "layers", "units"]
-Statistic = Literal["input_norms", "hessian", "block_influence", "unit_activations", "fluctuation", "gradients"]
+Statistic = Literal[
+    "input_norms",
+    "hessian",
+    "block_influence",
+    "last_hidden",
+    "unit_activations",
+    "fluctuation",
+    "gradients",
+    "expert_saliency",
+]
 
 
 class Method(BaseModel):
@@ -66,7 +75,8 @@ METHODS: dict[str, Method] = {
                summary="Zeroes weights that are small and meet small inputs, row by row." + _ZEROES,
                source="Sun et al. 2023, A simple and effective pruning approach for LLMs"),
         Method(id="sparsegpt", label="SparseGPT", family="weight", kind="solver", compare="matrix",
-               entry="core.engine.prune.sparsegpt:sparsegpt", needs=frozenset({"hessian"}), symbol="triangle-up", color=6,
+               entry="core.engine.prune.sparsegpt:sparsegpt", needs=frozenset({"hessian"}),
+               symbol="triangle-up", color=6,
                summary="Zeroes weights and adjusts the others to make up for them. Slower than Wanda." + _ZEROES,
                source="Frantar & Alistarh 2023, SparseGPT"),
         Method(id="random", label="Random (control)", family="weight", kind="score",
@@ -78,6 +88,51 @@ METHODS: dict[str, Method] = {
                symbol="diamond", color=3, needs_adapter=True,
                summary="Removes the layers that change their input least. Really smaller and faster.",
                source="Men et al. 2024, ShortGPT"),
+        Method(id="angular", label="Layer removal (angular distance)", family="depth", kind="layers",
+               entry="core.engine.prune.depth:angular", needs=frozenset({"last_hidden"}),
+               symbol="diamond-open", color=3, needs_adapter=True,
+               summary="Removes the layers in a row that turn the last token's state least. Really smaller and faster.",
+               source="Gromov et al. 2024, The unreasonable ineffectiveness of the deeper layers"),
+        Method(id="loss_ablation", label="Layer removal (loss without it)", family="depth", kind="layers",
+               entry="core.engine.prune.depth:loss_ablation", needs=frozenset({"block_influence"}),
+               symbol="diamond-tall", color=5, needs_adapter=True,
+               summary="Removes one layer after another, each time the one whose absence costs least. Slow to choose, "
+                       "really smaller and faster.",
+               source="Song et al. 2024, SLEB"),
+        Method(id="depth_taylor", label="Layer removal (gradients)", family="depth", kind="layers",
+               entry="core.engine.prune.depth:taylor", needs=frozenset({"gradients"}),
+               symbol="diamond-wide", color=4, needs_adapter=True,
+               summary="Removes the layers whose weights matter least to the loss, by their gradients. Really smaller "
+                       "and faster.",
+               source="Molchanov et al. 2019, Importance estimation for neural network pruning"),
+        Method(id="width_activations", label="Width (activations)", family="width", kind="units",
+               entry="core.engine.prune.width:minitron", needs=frozenset({"unit_activations"}),
+               symbol="pentagon", color=2, needs_adapter=True,
+               summary="Removes the neurons, heads or channels that are least active. Really smaller and faster.",
+               source="Muralidharan et al. 2024, Minitron"),
+        Method(id="width_flap", label="Width (fluctuation)", family="width", kind="units",
+               entry="core.engine.prune.width:flap", needs=frozenset({"fluctuation"}),
+               symbol="hexagon", color=6, needs_adapter=True,
+               summary="Removes the neurons or heads whose contribution varies least and keeps its mean as a bias "
+                       "where the model can have one. Really smaller and faster.",
+               source="An et al. 2023, FLAP"),
+        Method(id="width_taylor", label="Width (gradients)", family="width", kind="units",
+               entry="core.engine.prune.width:taylor", needs=frozenset({"gradients"}),
+               symbol="triangle-down", color=5, needs_adapter=True,
+               summary="Removes the neurons, heads or channels that matter least to the loss, by their gradients. "
+                       "Really smaller and faster.",
+               source="Molchanov et al. 2019, Importance estimation for neural network pruning"),
+        Method(id="width_norm", label="Width (weight norm)", family="width", kind="units",
+               entry="core.engine.prune.width:weight_norm", symbol="cross", color=1, needs_adapter=True,
+               summary="Removes the neurons, heads or channels with the smallest weights. Needs no data; really "
+                       "smaller and faster.",
+               source="Li et al. 2017, Pruning filters for efficient convnets"),
+        Method(id="reap", label="Experts (REAP)", family="experts", kind="units",
+               entry="core.engine.prune.experts:reap", needs=frozenset({"expert_saliency"}),
+               symbol="hourglass", color=7, needs_adapter=True,
+               summary="Removes the experts that add least to the tokens routed to them. Really smaller; each token "
+                       "costs as much as before.",
+               source="Lasby et al. 2025, REAP the experts"),
     )
 }  # fmt: skip
 

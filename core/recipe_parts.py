@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 Mode = Literal["joint", "sequential"]
 Allocation = Literal["uniform", "owl", "sensitivity"]
+Part = Literal["layers", "neurons", "heads", "kv_groups", "hidden", "experts"]
 Pattern = Annotated[str, Field(description="'unstructured' or 'N:M' such as '2:4' (N of every M stay)")]
 Fraction = Annotated[float, Field(ge=0.0, lt=1.0)]
 

@@ -20,6 +20,7 @@ from core.recipe_parts import Evaluation as Evaluation
 from core.recipe_parts import Fraction as Fraction
 from core.recipe_parts import Latency as Latency
 from core.recipe_parts import Mode as Mode
+from core.recipe_parts import Part as Part
 from core.recipe_parts import Pattern as Pattern
 from core.recipe_parts import Sizes as Sizes
 from core.recipe_parts import Strict as Strict
@@ -40,6 +41,10 @@ class Prune(Strict):
     """How a weight method's sparsity is spread over the layers; the mean is the same."""
     protect: tuple[int, ...] = ()
     """Layers (counted from 0) that stay untouched."""
+    parts: tuple[Part, ...] = ()
+    """What a width method may shrink, all by the same share; empty: the MLP neurons."""
+    multiple: int = Field(8, ge=1, le=4_096)
+    """Sizes of neurons and hidden channels are rounded to multiples of this."""
     seed: int = Field(0, ge=0)
 
     @field_validator("method")
@@ -79,6 +84,14 @@ class Prune(Strict):
             raise ValueError(f"allocation '{self.allocation}' needs a weight method without an N:M pattern")
         return self
 
+    @model_validator(mode="after")
+    def parts_fit_method(self) -> Prune:
+        if self.parts and METHODS[self.method].family != "width":
+            raise ValueError(f"'{self.method}' has no choice of parts: 'parts' is for width methods")
+        if "experts" in self.parts:
+            raise ValueError("experts are removed by an expert method, such as 'reap'")
+        return self
+
     @property
     def nominal(self) -> float:
         """The sparsity asked of a weight method (0 for structured ones)."""
@@ -90,7 +103,8 @@ class Prune(Strict):
     def label(self) -> str:
         name = METHODS[self.method].label
         if self.target is not None:
-            return f"{name}, {self.target.label()}"
+            parts = f" ({', '.join(self.parts)})" if self.parts else ""
+            return f"{name}, {self.target.label()}{parts}".replace("kv_groups", "key-value groups")
         amount = self.pattern if self.pattern != "unstructured" else f"{self.nominal * 100:g} %"
         how = [] if self.allocation == "uniform" else [{"owl": "OWL", "sensitivity": "by sensitivity"}[self.allocation]]
         how += ["sequential"] if self.mode == "sequential" else []
@@ -129,6 +143,8 @@ class Grid(Strict):
     mode: Mode = "joint"
     allocation: Allocation = "uniform"
     protect: tuple[int, ...] = ()
+    parts: tuple[Part, ...] = ()
+    multiple: int = Field(8, ge=1, le=4_096)
     seeds: tuple[int, ...] = (0,)
 
     @field_validator("method", mode="before")

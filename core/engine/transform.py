@@ -14,7 +14,7 @@ from core.engine.prune.apply import prune_weights
 from core.engine.prune.report import PruneReport
 from core.engine.prune.sequential import prune_sequential
 from core.engine.prune.statistics import Statistics, collect, weight_observers
-from core.engine.prune.structured import prune_structure
+from core.engine.prune.structured import prune_structure, structure_observers
 from core.methods import METHODS, Statistic
 from core.progress import Reporter
 from core.recipes import Calibration, Prune
@@ -54,9 +54,10 @@ def statistics_for(
         return None
     identity = [ENGINE_REVISION, source.fingerprint, str(source.loaded.dtype), calibration.model_dump(mode="json")]
     name = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:24]
-    observers = weight_observers(source.loaded.model, needs, reporter)
+    model = source.loaded.model
+    observers = [*weight_observers(model, needs, reporter), *structure_observers(model, needs)]
     folder = settings.cache / "statistics" / name
-    return collect(source.loaded.model, source.windows, observers, reporter, folder=folder)
+    return collect(model, source.windows, observers, reporter, folder=folder)
 
 
 def apply(source: Source, prune: Prune, statistics: Statistics | None, reporter: Reporter) -> tuple[Loaded, PruneReport]:

@@ -1,0 +1,58 @@
+"""GPT-2: Conv1D stores transposed weights, one projection holds queries, keys and values."""
+
+from __future__ import annotations
+
+from transformers import PreTrainedConfig
+
+from core.engine.models.architectures.base import (
+    HEADS,
+    HIDDEN,
+    NEURONS,
+    WHOLE,
+    Dim,
+    Family,
+    Run,
+    conv1d,
+    embedding,
+    linear,
+    norms,
+)
+
+_QKV: Dim = (Run("heads", 1), Run("heads", 1), Run("heads", 1))
+
+
+def _refuse(config: PreTrainedConfig) -> str | None:
+    if getattr(config, "add_cross_attention", False):
+        return "it attends to a second model"
+    if getattr(config, "scale_attn_by_inverse_layer_idx", False):
+        return "its attention depends on the number of each layer, so the layers cannot be re-numbered"
+    return None
+
+
+GPT2 = Family(
+    name="GPT-2",
+    model_types=("gpt2",),
+    blocks="h",
+    keys={"layers": "n_layer", "hidden": "n_embd", "neurons": "n_inner", "heads": "n_head"},
+    inside={
+        **conv1d("attn.c_attn", _QKV, HIDDEN),
+        **conv1d("attn.c_proj", HIDDEN, HEADS),
+        **conv1d("mlp.c_fc", NEURONS, HIDDEN),
+        **conv1d("mlp.c_proj", HIDDEN, NEURONS),
+        **norms("ln_1", "ln_2"),
+    },
+    outside={
+        **embedding("wte"),
+        **embedding("wpe"),
+        **norms("ln_f"),
+        **linear("lm_head", WHOLE, HIDDEN),
+        **linear("score", WHOLE, HIDDEN),
+    },
+    block_norms=("ln_1", "ln_2"),
+    neuron_site="mlp.c_proj",
+    head_site="attn.c_proj",
+    square=True,
+    refuse=_refuse,
+)
+
+FAMILIES = (GPT2,)

@@ -1,0 +1,197 @@
+"""Structured pruning: parts are physically removed, and the result loads with plain transformers."""
+
+from __future__ import annotations
+
+import importlib
+import tempfile
+from collections.abc import Callable, Iterable
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from transformers import PreTrainedModel
+
+from core.engine.models.architectures import Architecture, adapter_for
+from core.engine.models.load import Loaded
+from core.engine.prune.depth import DepthContext, LastHidden, block_influence
+from core.engine.prune.experts import ExpertSaliency
+from core.engine.prune.observers import BlockInfluence, Observer
+from core.engine.prune.report import PruneReport
+from core.engine.prune.statistics import Statistics, collect
+from core.engine.prune.surgery import Keep, count_parameters, cut
+from core.engine.prune.targets import Plan, Question, plan_for
+from core.engine.prune.unit_observers import Fluctuation, UnitActivations
+from core.engine.prune.width import choose_units
+from core.errors import RetortError
+from core.methods import METHODS, Method, Statistic
+from core.progress import Reporter
+from core.recipes import Part, Prune
+
+
+def structure_observers(model: PreTrainedModel, needs: Iterable[Statistic]) -> list[Observer]:
+    """The observers structured methods need beside block influence, for the one calibration pass.
+
+    Raises:
+        RetortError: a statistic needs an architecture Retort does not know.
+    """
+    wanted = set(needs)
+    observers: list[Observer] = []
+    if "last_hidden" in wanted:
+        observers.append(LastHidden())
+    if "unit_activations" in wanted:
+        observers.append(UnitActivations(adapter_for(model)))
+    if "fluctuation" in wanted:
+        observers.append(Fluctuation(adapter_for(model)))
+    if "expert_saliency" in wanted:
+        observers.append(ExpertSaliency(adapter_for(model)))
+    return observers
+
+
+def prune_structure(
+    loaded: Loaded, prune: Prune, statistics: Statistics | None, windows: Tensor | None, reporter: Reporter
+) -> tuple[PreTrainedModel, PruneReport]:
+    """A smaller model with the parts removed that the method ranks lowest; `loaded.model` is not changed.
+
+    Args:
+        prune: a structured method, its target, protected layers, parts and multiple.
+        statistics: of the dense model; what the method needs and they lack is gathered on `windows`.
+        windows: (sequences, length) calibration tokens, without padding.
+
+    Raises:
+        RetortError: unknown architecture, a target that cannot be met, or parts that cannot be removed here.
+    """
+    method, model = METHODS[prune.method], loaded.model
+    architecture = adapter_for(model)
+    parts = parts_of(method, prune, architecture)
+    removable = _removable(architecture, prune)
+    plan = plan_for(Question(model, loaded.tokenizer, architecture, parts, removable, prune.multiple), prune)
+    _refuse_uneven(architecture, prune, plan)
+    report = PruneReport()
+    with ExitStack() as stack:
+        known = _gathered(model, method, plan, architecture, statistics, windows, reporter, stack)
+        context = DepthContext(
+            model, architecture, known, windows, architecture.layers - plan.layers, removable, reporter, report.notes
+        )
+        layers = _layers(context, method)
+        keep = Keep(layers)
+        if plan.sizes != architecture.sizes:
+            keep = choose_units(context, _entry(method), plan.sizes, layers)
+    with torch.no_grad():
+        smaller = cut(model, architecture, keep)
+    _describe(report, model, architecture, keep, prune, method)
+    return smaller, report
+
+
+def parts_of(method: Method, prune: Prune, architecture: Architecture) -> tuple[Part, ...]:
+    """What the step may remove: the recipe's `parts`, or the method's usual ones.
+
+    Raises:
+        RetortError: the model has no such parts.
+    """
+    if method.family == "depth":
+        return ("layers",)
+    parts: tuple[Part, ...] = ("experts",) if method.family == "experts" else prune.parts or ("neurons",)
+    if "experts" in parts and architecture.family.expert_site is None:
+        raise RetortError("This model has no experts to remove.", "Choose a depth or a width method.")
+    if "neurons" in parts and architecture.family.neuron_site is None:
+        raise RetortError(
+            "The neurons inside this model's experts cannot be removed one by one.",
+            "Remove whole experts, or set 'parts' to heads, kv_groups or hidden.",
+        )
+    return parts
+
+
+def _entry(method: Method) -> Callable[..., Any]:
+    module, name = method.entry.split(":")
+    found: Callable[..., Any] = getattr(importlib.import_module(module), name)
+    return found
+
+
+def _removable(architecture: Architecture, prune: Prune) -> tuple[int, ...]:
+    beyond = [i for i in prune.protect if not 0 <= i < architecture.layers]
+    if beyond:
+        raise RetortError(
+            f"Layer {beyond[0]} cannot be protected: the model's layers are 0 to {architecture.layers - 1}.",
+            "Correct 'protect'.",
+        )
+    return tuple(i for i in range(architecture.layers) if i not in prune.protect)
+
+
+def _refuse_uneven(architecture: Architecture, prune: Prune, plan: Plan) -> None:
+    if prune.protect and plan.sizes != architecture.sizes:
+        raise RetortError(
+            "Protected layers cannot stay wider than the others: plain transformers reads one size for all layers.",
+            "Leave 'protect' empty, or remove whole layers instead.",
+        )
+
+
+def _gathered(
+    model: PreTrainedModel, method: Method, plan: Plan, architecture: Architecture, statistics: Statistics | None,
+    windows: Tensor | None, reporter: Reporter, stack: ExitStack,
+) -> Statistics | None:  # fmt: skip
+    """The given statistics if they hold all that is needed, else those of a pass of its own."""
+    needs: set[Statistic] = set(method.needs)
+    if plan.layers < architecture.layers and method.family != "depth":
+        needs.add("block_influence")
+    observers = structure_observers(model, needs)
+    if "block_influence" in needs:
+        observers.append(BlockInfluence())
+    if not observers or (statistics is not None and all(statistics.has(o.key) for o in observers)):
+        return statistics
+    if windows is None:
+        raise RetortError(f"'{method.label}' needs calibration text.", "Choose a calibration text.")
+    folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+    return collect(model, windows, observers, reporter, folder=folder)
+
+
+def _layers(context: DepthContext, method: Method) -> list[int]:
+    """Indices of the layers that stay, ascending."""
+    if not context.count:
+        return list(range(context.architecture.layers))
+    order = _entry(method)(context) if method.family == "depth" else block_influence(context)
+    gone = set(order[: context.count])
+    return [i for i in range(context.architecture.layers) if i not in gone]
+
+
+def _describe(
+    report: PruneReport, model: PreTrainedModel, architecture: Architecture, keep: Keep, prune: Prune, method: Method
+) -> None:
+    """Facts and sentences on what went and what is left."""
+    everything = range(architecture.layers)
+    before = count_parameters(model, architecture, dict(architecture.sizes), everything)
+    after = count_parameters(model, architecture, keep.sizes(architecture), keep.layers)
+    gone = [i for i in everything if i not in keep.layers]
+    report.facts |= {
+        "layers": len(keep.layers),
+        "head_dim": architecture.head_dim,
+        **{("intermediate" if a == "neurons" else a): n for a, n in keep.sizes(architecture).items()},
+        "layers_kept": keep.layers,
+        "layers_removed": gone,
+        "parameters_before": before.total,
+        "block_parameters_removed": 1 - after.blocks / before.blocks,
+        "parameters_removed": 1 - after.total / before.total,
+    }
+    if gone:
+        report.note(f"Removed layers {', '.join(map(str, gone))} (counted from 0).")
+    changed = [
+        f"{_PLAIN[axis]} {architecture.sizes[axis]} to {size}"
+        for axis, size in keep.sizes(architecture).items()
+        if size != architecture.sizes[axis]
+    ]
+    if changed:
+        report.note(
+            f"Changed {', '.join(changed)}; every layer has the same sizes, because plain transformers reads one "
+            "size for all."
+        )
+    report.note(
+        f"{1 - after.blocks / before.blocks:.1%} of the parameters inside the layers and "
+        f"{1 - after.total / before.total:.1%} of all parameters are gone."
+    )
+
+
+_PLAIN = {
+    "hidden": "hidden size", "neurons": "MLP neurons", "heads": "query heads", "kv_heads": "key-value heads",
+    "experts": "experts",
+}  # fmt: skip
