@@ -49,7 +49,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 def parser() -> argparse.ArgumentParser:
     """All commands and their options."""
-    common = argparse.ArgumentParser(add_help=False)
+    common = _Parser(add_help=False)
     common.add_argument("--home", metavar="DIR", help="data folder (default: RETORT_HOME, or your user data folder)")
     common.add_argument("--json", action="store_true", help="answer with one JSON document")
     top = _Parser(prog="python -m core", description="Prune and distil language models, and measure what changed.")

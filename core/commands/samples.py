@@ -27,7 +27,7 @@ def fetch(chosen: argparse.Namespace, settings: Settings) -> int:
     for one in wanted:
         if one.opt_in and not chosen.accept_terms and not is_fetched(one, settings):
             raise RetortError(f"{one.label} has terms of use. {one.terms}", "Add --accept-terms to accept them.")
-    done = []
+    done: list[dict[str, str]] = []
     for one in wanted:
         if not is_fetched(one, settings):
             say(f"Fetching {one.label}: {show_bytes(one.download_bytes)} to download, {one.licence}.")
