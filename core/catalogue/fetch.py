@@ -17,6 +17,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
+from core.catalogue.anatomy import anatomy
 from core.catalogue.download import download, extract, sha256
 from core.catalogue.processes import last_line, run_child
 from core.catalogue.samples import MANIFEST, SAMPLES, Sample, is_fetched, sample
@@ -99,7 +100,7 @@ def _check_space(wanted: Sample, family: list[Sample], settings: Settings) -> No
     free = shutil.disk_usage(settings.samples).free
     if free < needed:
         raise RetortError(
-            f"{wanted.label} needs {show_bytes(needed)} of free disk for a moment and only {show_bytes(free)} are free.",
+            f"{wanted.label} needs {show_bytes(needed)} of disk for a moment and only {show_bytes(free)} are free.",
             "Free some space, or choose another data folder.",
         )
 
@@ -138,6 +139,12 @@ def _convert(one: Sample, source: Path, target: Path, log: Path, reporter: Repor
     offline = {"HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false"}
     if run_child(["-m", module, str(source), str(target)], log, offline, poll) != 0:
         raise RetortError(f"{one.label} could not be converted ({last_line(log)}).", "Fetch it again.")
+    found = anatomy(target).parameters
+    if found != one.parameters:
+        raise RetortError(
+            f"{one.label} was converted to {found:,} parameters instead of {one.parameters:,}.",
+            "Check that the installed transformers is the version Retort asks for, then fetch it again.",
+        )
 
 
 def _finish(one: Sample, prepared: Path, staging: Path, settings: Settings) -> None:
@@ -147,6 +154,8 @@ def _finish(one: Sample, prepared: Path, staging: Path, settings: Settings) -> N
         for path in sorted(prepared.rglob("*"))
         if path.is_file()
     }
+    for name in files:  # some writers make their files readable for one user only
+        (prepared / name).chmod(0o644)
     manifest: dict[str, Any] = {
         "id": one.id,
         "label": one.label,
@@ -184,7 +193,7 @@ class _Line(Quiet):
 
 def main(arguments: list[str] | None = None) -> int:
     """Command line: fetches the named samples one after the other. Returns the exit status."""
-    parser = argparse.ArgumentParser(prog="python -m core.catalogue.fetch", description="Fetch sample models and texts.")
+    parser = argparse.ArgumentParser("python -m core.catalogue.fetch", description="Fetch sample models and texts.")
     parser.add_argument("samples", nargs="+", help=", ".join(SAMPLES))
     parser.add_argument("--home", help="data folder (default: RETORT_HOME)")
     parser.add_argument("--accept-terms", action="store_true", help="accept the terms of use of samples that have some")

@@ -11,6 +11,8 @@ import sys
 from pathlib import Path
 
 import torch
+from gguf import GGUFReader
+from tokenizers import Tokenizer, pre_tokenizers
 from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
 
 from core.errors import RetortError
@@ -38,11 +40,25 @@ def convert_gguf(source: Path, target: Path) -> int:
     for key, value in model.named_parameters():
         if not torch.isfinite(value).all():
             raise RetortError(f"The weights '{key}' of {name} are not all numbers.", "Fetch the file again.")
-    model.config._name_or_path = ""
+    model.config.__dict__.pop("_model_name_or_path", None)  # the GGUF's title, which is no path
+    if hasattr(tokenizer, "backend_tokenizer"):
+        _restore_digits(tokenizer.backend_tokenizer, source)
     model.save_pretrained(target)
     tokenizer.save_pretrained(target)
     _tidy_tokenizer(target / "tokenizer_config.json", int(model.config.get_text_config().max_position_embeddings))
     return sum(p.numel() for p in model.parameters())
+
+
+_SINGLE_DIGITS = ("smollm", "starcoder", "refact", "command-r")
+"""GGUF pre-tokenizer types whose published tokenizers cut numbers into digits before anything else."""
+
+
+def _restore_digits(tokenizer: Tokenizer, source: Path) -> None:
+    """The GGUF reader of transformers forgets that step; without it some texts get other tokens than published."""
+    field = GGUFReader(source).get_field("tokenizer.ggml.pre")
+    if field is not None and field.contents() in _SINGLE_DIGITS:
+        steps = [pre_tokenizers.Digits(individual_digits=True), pre_tokenizers.ByteLevel(add_prefix_space=False)]
+        tokenizer.pre_tokenizer = pre_tokenizers.Sequence(steps)
 
 
 def _tidy_tokenizer(path: Path, context: int) -> None:

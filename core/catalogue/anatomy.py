@@ -1,0 +1,161 @@
+"""What a model is made of, from config.json and the safetensors headers alone: no weights are read."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict
+
+from core.catalogue.checks import check_model_folder
+from core.catalogue.parts import PARTS, TIED_COPY, Part, is_buffer, layer_of, part_of
+from core.catalogue.safetensors_header import FLOATS, TensorFacts, read_headers
+from core.catalogue.samples import read_manifest
+from core.catalogue.shape import Shape, read_shape
+
+_NAMES = {"F64": "float64", "F32": "float32", "F16": "float16", "BF16": "bfloat16"}
+_CACHE_BYTES = 2  # the key-value cache is counted in a 16-bit type
+
+
+class Layer(BaseModel):
+    """Parameters of one layer, by part."""
+
+    model_config = ConfigDict(frozen=True)
+    index: int
+    parameters: dict[Part, int]
+
+    @property
+    def total(self) -> int:
+        return sum(self.parameters.values())
+
+
+class Anatomy(BaseModel):
+    """A model's sizes. Parameters count tied tensors once and stored buffers not at all."""
+
+    model_config = ConfigDict(frozen=True)
+    architecture: str
+    shape: Shape
+    parameters: int
+    active_parameters: int
+    """Parameters one token passes through: fewer than all in a mixture of experts."""
+    by_part: dict[Part, int]
+    layers: tuple[Layer, ...]
+    tied: bool
+    """True where the output head is the word embeddings."""
+    dtype: str
+    """Type most of the stored bytes have."""
+    disk_bytes: int
+    """Bytes of the safetensors files."""
+    licence: str
+    note: str
+    source: str
+
+    def bytes_in(self, dtype: str) -> int:
+        """Bytes of the weights in float32, bfloat16, float16 or int8 (scales of int8 not counted)."""
+        return self.parameters * {"float32": 4, "bfloat16": 2, "float16": 2, "int8": 1}[dtype]
+
+    @property
+    def kv_bytes_per_token(self) -> int | None:
+        """16-bit key-value cache one more token takes, before any sliding window is full; None: keeps no cache."""
+        return self.kv_bytes(1)
+
+    def kv_bytes(self, tokens: int) -> int | None:
+        """16-bit key-value cache of one sequence of `tokens`; layers with a sliding window keep no more than it."""
+        shape = self.shape
+        if shape.task != "causal" or not shape.windows or shape.kv_heads is None or shape.head_dim is None:
+            return None
+        kept = sum(tokens if window is None else min(tokens, window) for window in shape.windows)
+        return 2 * shape.kv_heads * shape.head_dim * _CACHE_BYTES * kept
+
+
+def anatomy(folder: Path) -> Anatomy:
+    """Reads a model folder.
+
+    Raises:
+        RetortError: the folder is no model Retort opens, or a header is damaged.
+    """
+    config = check_model_folder(folder)
+    tensors = read_headers(folder)
+    shape = read_shape(config)
+    tied = _is_tied(config, shape, tensors)
+    parameters = {
+        name: facts.count
+        for name, facts in tensors.items()
+        if facts.dtype in FLOATS and not is_buffer(name) and not (tied and TIED_COPY.match(name))
+    }
+    layers = _by_layer(parameters)
+    named = config.get("architectures")
+    licence, note, source = _provenance(folder)
+    return Anatomy(
+        architecture=str(named[0]) if isinstance(named, list) and named else shape.family,
+        shape=shape,
+        parameters=sum(parameters.values()),
+        active_parameters=sum(parameters.values()) - _idle_experts(parameters, shape),
+        by_part=_sum_parts(parameters),
+        layers=layers,
+        tied=tied,
+        dtype=_main_dtype(tensors),
+        disk_bytes=sum(path.stat().st_size for path in folder.glob("*.safetensors")),
+        licence=licence,
+        note=note,
+        source=source,
+    )
+
+
+def _is_tied(config: dict[str, Any], shape: Shape, tensors: dict[str, TensorFacts]) -> bool:
+    if shape.task not in ("causal", "masked"):
+        return False
+    stored = any(TIED_COPY.match(name) and name.endswith("weight") for name in tensors)
+    inner = config.get("text_config")
+    said = config.get("tie_word_embeddings", inner.get("tie_word_embeddings") if isinstance(inner, dict) else None)
+    # Without a stored head transformers ties it; with one, only the config can say so.
+    return said is True or not stored
+
+
+def _sum_parts(parameters: dict[str, int]) -> dict[Part, int]:
+    sums: Counter[Part] = Counter()
+    for name, count in parameters.items():
+        sums[part_of(name)] += count
+    return {part: sums[part] for part in PARTS if sums[part]}
+
+
+def _by_layer(parameters: dict[str, int]) -> tuple[Layer, ...]:
+    inside: dict[int, dict[str, int]] = {}
+    for name, count in parameters.items():
+        index, _ = layer_of(name)
+        if index is not None:
+            inside.setdefault(index, {})[name] = count
+    return tuple(Layer(index=i, parameters=_sum_parts(inside[i])) for i in sorted(inside))
+
+
+def _idle_experts(parameters: dict[str, int], shape: Shape) -> int:
+    """Parameters of the routed experts a token does not visit."""
+    if not shape.experts or not shape.active_experts:
+        return 0
+    routed = sum(count for name, count in parameters.items() if re.search(r"\.experts\.", name))
+    return routed * (shape.experts - shape.active_experts) // shape.experts
+
+
+def _main_dtype(tensors: dict[str, TensorFacts]) -> str:
+    stored: Counter[str] = Counter()
+    for facts in tensors.values():
+        stored[facts.dtype] += facts.bytes
+    return _NAMES.get(stored.most_common(1)[0][0], stored.most_common(1)[0][0]) if stored else "unknown"
+
+
+def _provenance(folder: Path) -> tuple[str, str, str]:
+    """Licence, note and source: from a sample's manifest, or the licence line of a model card."""
+    manifest = read_manifest(folder)
+    if manifest:
+        source = ", ".join(manifest.get("packages", [])) or f"made from sample:{manifest.get('made_from')}"
+        return str(manifest.get("licence", "")), str(manifest.get("note", "")), source
+    card = folder / "README.md"
+    if card.is_file():
+        head = card.read_text("utf-8", "replace")[:20_000]
+        front = re.match(r"\ufeff?---\s*\n(.*?)\n---", head, re.DOTALL)
+        found = re.search(r"^licen[sc]e:\s*['\"]?([\w.+ -]+)", front[1], re.MULTILINE) if front else None
+        if found:
+            return found[1].strip(), "", "model card"
+    return "", "", ""

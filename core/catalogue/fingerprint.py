@@ -1,0 +1,46 @@
+"""Which bytes is this model? A hash of every file's content, remembered while the files stay untouched."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from pathlib import Path
+
+from core.catalogue.download import sha256
+from core.settings import Settings
+
+_SUFFIXES = (".safetensors", ".json", ".model", ".txt", ".jinja")
+"""Weights, configuration, tokenizer and chat template: what can change a figure."""
+
+
+def folder_fingerprint(folder: Path, settings: Settings) -> str:
+    """`folder:` and a hash of the names and contents of the files that make the model.
+
+    Guarantee: two folders with the same fingerprint hold the same bytes (SHA-256). A file's hash is
+    remembered under its path, size, modification time in nanoseconds and inode, so only a tool that
+    rewrites bytes in place and sets all of these back would go unnoticed.
+    """
+    parts = []
+    for path in sorted(p for p in folder.iterdir() if p.suffix in _SUFFIXES and p.is_file()):
+        parts.append(f"{path.name} {_remembered_hash(path, settings)}")
+    return "folder:" + hashlib.sha256("\n".join(parts).encode()).hexdigest()[:32]
+
+
+def _remembered_hash(path: Path, settings: Settings) -> str:
+    real = path.resolve()
+    facts = real.stat()
+    state = [facts.st_size, facts.st_mtime_ns, facts.st_ino]
+    note = settings.cache / "hashes" / f"{hashlib.sha256(str(real).encode()).hexdigest()[:32]}.json"
+    try:
+        known = json.loads(note.read_text("utf-8"))
+        if known["state"] == state:
+            return str(known["sha256"])
+    except (OSError, ValueError, KeyError, TypeError):
+        pass  # not seen yet, or the note is damaged: hash the file
+    digest = sha256(real)
+    note.parent.mkdir(parents=True, exist_ok=True)
+    fresh = note.with_suffix(f".{os.getpid()}.tmp")
+    fresh.write_text(json.dumps({"state": state, "sha256": digest}), "utf-8")
+    os.replace(fresh, note)
+    return digest

@@ -1,0 +1,99 @@
+"""Models of the Hugging Face hub: pinned to a commit, safetensors only, refused before the weights travel."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from core.catalogue.checks import check_code, check_weights
+from core.errors import RetortError
+
+FILES = ["*.safetensors", "*.safetensors.index.json", "*.json", "*.model", "*.txt", "*.jinja", "README.md"]
+_SKIPPED = ["onnx/*", "openvino/*", "original/*", "coreml/*"]
+_COMMIT = re.compile(r"[0-9a-f]{40}")
+_TIMEOUT = 10.0
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """One commit of a hub model on this disk."""
+
+    folder: Path
+    commit: str
+    licence: str
+    note: str
+
+
+def fetch_snapshot(name: str, revision: str | None, download: bool = True) -> Snapshot:
+    """The model's files at one commit, from the hub or from the local cache.
+
+    `revision` may be a branch or tag; the result names the commit it stood for. Without a network the
+    cached copy is used where there is a whole one. A token comes from the environment (`HF_TOKEN`).
+
+    Raises:
+        RetortError: unknown or gated model, remote code, pickles only, or no network and no cached copy.
+    """
+    from huggingface_hub import constants
+
+    if not download or constants.HF_HUB_OFFLINE:
+        return _cached(name, revision)
+    if revision and _COMMIT.fullmatch(revision):
+        try:
+            return _cached(name, revision)
+        except RetortError:
+            pass  # this commit is not here yet: ask the hub
+    return _online(name, revision)
+
+
+def _online(name: str, revision: str | None) -> Snapshot:
+    from huggingface_hub import HfApi, hf_hub_download, snapshot_download
+    from huggingface_hub import errors as hub
+
+    try:
+        info = HfApi().model_info(name, revision=revision, timeout=_TIMEOUT)
+        commit = str(info.sha)
+        check_weights(f"hub:{name}", [s.rfilename for s in info.siblings or []])
+        config = hf_hub_download(name, "config.json", revision=commit)
+        check_code(f"hub:{name}", json.loads(Path(config).read_text("utf-8")))
+        folder = snapshot_download(name, revision=commit, allow_patterns=FILES, ignore_patterns=_SKIPPED)
+    except hub.GatedRepoError as error:
+        raise RetortError(
+            f"hub:{name} is gated: its owner asks you to accept terms first.",
+            "Accept them on its page, set HF_TOKEN in the environment, and restart Retort.",
+        ) from error
+    except hub.RevisionNotFoundError as error:
+        raise RetortError(f"hub:{name} has no revision '{revision}'.", "Check the branch, tag or commit.") from error
+    except hub.RepositoryNotFoundError as error:
+        raise RetortError(
+            f"The hub knows no public model '{name}'.", "Check the spelling; for a private model set HF_TOKEN."
+        ) from error
+    except (hub.EntryNotFoundError, hub.HFValidationError, ValueError) as error:
+        raise RetortError(f"hub:{name} is not a model transformers can load.", "Choose another model.") from error
+    except Exception as error:  # the client raises its transport's own errors, which differ by version
+        if isinstance(error, RetortError):
+            raise
+        return _cached(name, revision)
+    data: Any = getattr(info, "card_data", None)
+    return Snapshot(Path(folder), commit, str(data.get("license") or "") if data else "", "")
+
+
+def _cached(name: str, revision: str | None) -> Snapshot:
+    from huggingface_hub import snapshot_download
+
+    try:
+        folder = Path(snapshot_download(name, revision=revision, local_files_only=True))
+    except Exception as error:  # as above: any failure means there is no whole local copy
+        raise RetortError(
+            f"The hub could not be reached and hub:{name}{f'@{revision}' if revision else ''} is not on this disk.",
+            "Check the network and try again, or use a sample or a model from a local folder.",
+        ) from error
+    weights = [os.fspath(p) for p in folder.glob("*.safetensors")]
+    if not weights:
+        raise RetortError(
+            f"Only a part of hub:{name} is on this disk, and the hub could not be reached.", "Try again with a network."
+        )
+    return Snapshot(folder, folder.name, "", "From the local cache; the hub was not asked for a newer version.")

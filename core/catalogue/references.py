@@ -1,0 +1,135 @@
+"""Model references: `sample:NAME`, `path:/folder`, `hub:org/name@revision`, `run:KEY`; from text to a folder."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from core.catalogue.checks import check_model_folder, inside_roots, refuse_outside_links
+from core.catalogue.fingerprint import folder_fingerprint
+from core.catalogue.hub import fetch_snapshot
+from core.catalogue.samples import is_fetched, read_manifest, sample
+from core.errors import RetortError
+from core.settings import Settings
+
+Kind = Literal["sample", "path", "hub", "run"]
+_PART = r"[A-Za-z0-9][A-Za-z0-9._-]*"
+
+
+@dataclass(frozen=True)
+class Reference:
+    """Where a model comes from. `revision` is for the hub only."""
+
+    kind: Kind
+    name: str
+    revision: str | None = None
+
+    @classmethod
+    def parse(cls, text: str) -> Reference:
+        """Reads a reference. Raises RetortError for anything else."""
+        kind, colon, name = text.strip().partition(":")
+        name = name.strip()
+        if colon and name and "\0" not in name:
+            if kind == "path":
+                return cls("path", name)
+            if kind == "sample" and re.fullmatch(_PART, name):
+                return cls("sample", name)
+            if kind == "run" and re.fullmatch(rf"{_PART}(/{_PART})?", name):
+                return cls("run", name)
+            found = re.fullmatch(rf"({_PART}(?:/{_PART})?)(?:@([A-Za-z0-9][A-Za-z0-9._/-]*))?", name)
+            if kind == "hub" and found and ".." not in name:
+                return cls("hub", found[1], found[2])
+        raise RetortError(
+            f"'{text}' is no model reference.",
+            "Write sample:smollm2-135m, path:/a/folder, hub:org/name@revision or run:ID.",
+        )
+
+    def __str__(self) -> str:
+        return f"{self.kind}:{self.name}" + (f"@{self.revision}" if self.revision else "")
+
+
+@dataclass(frozen=True)
+class ResolvedModel:
+    """A reference that was found: a checked local folder and what identifies its bytes."""
+
+    reference: Reference
+    folder: Path
+    fingerprint: str
+    provenance: dict[str, Any]
+
+
+def resolve(text: str, settings: Settings, download: bool = True) -> ResolvedModel:
+    """From a reference to a folder plain transformers can load.
+
+    Args:
+        text: the reference.
+        download: False never touches the network: a hub model must then be in the local cache.
+    Raises:
+        RetortError: not found, not allowed, or no model Retort opens (one sentence and the remedy).
+    """
+    reference = Reference.parse(text)
+    if reference.kind == "sample":
+        return _sample(reference, settings)
+    if reference.kind == "path":
+        return _path(reference, settings)
+    if reference.kind == "hub":
+        return _hub(reference, download)
+    return _run(reference, settings)
+
+
+def _sample(reference: Reference, settings: Settings) -> ResolvedModel:
+    wanted = sample(reference.name)
+    if wanted.kind != "model":
+        raise RetortError(f"{reference} is data, not a model.", "Choose a sample model such as sample:smollm2-135m.")
+    if not is_fetched(wanted, settings):
+        raise RetortError(
+            f"{reference} has not been fetched yet.",
+            f"Fetch it on the Model page, or run 'python -m core.catalogue.fetch {wanted.id}'.",
+        )
+    folder = wanted.folder(settings)
+    provenance = {
+        "source": ", ".join(p.pinned for p in wanted.packages) or f"made from sample:{wanted.made_from}",
+        "licence": wanted.licence,
+        "licence_url": wanted.licence_url,
+        "note": wanted.note,
+    }
+    return ResolvedModel(reference, folder, f"sample:{wanted.id}:{wanted.pin}", provenance)
+
+
+def _path(reference: Reference, settings: Settings) -> ResolvedModel:
+    folder = inside_roots(reference.name, settings)
+    check_model_folder(folder)
+    refuse_outside_links(folder, settings)
+    manifest = read_manifest(folder) or {}
+    provenance = {"source": str(folder), "licence": manifest.get("licence", ""), "note": manifest.get("note", "")}
+    return ResolvedModel(reference, folder, folder_fingerprint(folder, settings), provenance)
+
+
+def _hub(reference: Reference, download: bool) -> ResolvedModel:
+    snapshot = fetch_snapshot(reference.name, reference.revision, download)
+    check_model_folder(snapshot.folder)
+    pinned = Reference("hub", reference.name, snapshot.commit)
+    provenance = {
+        "source": f"https://huggingface.co/{reference.name}/tree/{snapshot.commit}",
+        "commit": snapshot.commit,
+        "licence": snapshot.licence,
+        "note": snapshot.note,
+    }
+    return ResolvedModel(pinned, snapshot.folder, f"hub:{reference.name}@{snapshot.commit}", provenance)
+
+
+def _run(reference: Reference, settings: Settings) -> ResolvedModel:
+    key = reference.name.rpartition("/")[2]
+    candidate = settings.home / "candidates" / key
+    if not (candidate / "result.json").is_file() and not (candidate / "model").is_dir():
+        raise RetortError(f"There is no candidate '{key}'.", "Copy the reference from the Runs or Trade-offs page.")
+    if not (candidate / "model").is_dir():
+        raise RetortError(
+            f"The candidate '{key}' was measured, but its model was not kept.",
+            "Run its trial again with 'keep: all', then use it here.",
+        )
+    check_model_folder(candidate / "model")
+    provenance = {"source": f"candidate {key} of this home", "licence": "", "note": ""}
+    return ResolvedModel(reference, candidate / "model", f"candidate:{key}", provenance)

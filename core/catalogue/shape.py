@@ -1,0 +1,103 @@
+"""The sizes a config.json states, under the different names model families give them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict
+
+CAUSAL = frozenset(
+    {"llama", "mistral", "qwen2", "qwen3", "smollm3", "gemma", "gemma2", "gemma3", "gemma3_text", "phi", "phi3", "gpt2"}
+    | {"opt", "gpt_neox", "mixtral", "qwen2_moe", "qwen3_moe", "olmo2", "granite", "gptj"}
+)
+ENCODERS = frozenset({"bert", "roberta", "distilbert", "xlm-roberta", "electra"})
+
+
+class Shape(BaseModel):
+    """Sizes of a transformer; None where the config does not say (or the family is unknown)."""
+
+    model_config = ConfigDict(frozen=True)
+    family: str
+    known: bool
+    task: str
+    """causal, masked, classification or encoder; 'unknown' where the config names no architecture."""
+    layers: int | None
+    hidden: int | None
+    heads: int | None
+    kv_heads: int | None
+    head_dim: int | None
+    intermediate: int | None
+    experts: int | None
+    active_experts: int | None
+    vocab: int | None
+    context: int | None
+    windows: tuple[int | None, ...] = ()
+    """For each layer of a causal model, the sliding window its cache is cut to; None: no window."""
+
+
+def read_shape(config: dict[str, Any]) -> Shape:
+    """Sizes from a parsed config.json; never raises for unknown families."""
+    text = config.get("text_config")
+    inner: dict[str, Any] = {**config, **text} if isinstance(text, dict) else config
+    family = str(inner.get("model_type") or "unknown")
+    known = family in CAUSAL or family in ENCODERS
+    hidden = _number(inner, "hidden_size", "n_embd", "dim")
+    heads = _number(inner, "num_attention_heads", "n_head", "n_heads")
+    layers = _number(inner, "num_hidden_layers", "n_layer", "n_layers")
+    intermediate = _number(inner, "intermediate_size", "n_inner", "ffn_dim", "hidden_dim")
+    if intermediate is None and hidden and family in ("gpt2", "gptj"):
+        intermediate = 4 * hidden
+    return Shape(
+        family=family,
+        known=known,
+        task=_task(config, family),
+        layers=layers,
+        hidden=hidden,
+        heads=heads,
+        kv_heads=_number(inner, "num_key_value_heads") or (heads if known else None),
+        head_dim=_number(inner, "head_dim") or (hidden // heads if known and hidden and heads else None),
+        intermediate=intermediate,
+        experts=_number(inner, "num_local_experts", "num_experts", "n_routed_experts"),
+        active_experts=_number(inner, "num_experts_per_tok"),
+        vocab=_number(inner, "vocab_size"),
+        context=_number(inner, "max_position_embeddings", "n_positions"),
+        windows=_windows(inner, family, layers or 0),
+    )
+
+
+def _number(config: dict[str, Any], *names: str) -> int | None:
+    for name in names:
+        value = config.get(name)
+        if type(value) is int and value > 0:
+            return value
+    return None
+
+
+def _task(config: dict[str, Any], family: str) -> str:
+    named = config.get("architectures")
+    architecture = str(named[0]) if isinstance(named, list) and named else ""
+    if architecture.endswith(("ForCausalLM", "LMHeadModel")) or family in CAUSAL and not architecture:
+        return "causal"
+    if architecture.endswith("ForMaskedLM"):
+        return "masked"
+    if architecture.endswith("ForSequenceClassification"):
+        return "classification"
+    if family in ENCODERS and (architecture.endswith("Model") or not architecture):
+        return "encoder"
+    return "causal" if family in CAUSAL else "unknown"
+
+
+def _windows(config: dict[str, Any], family: str, layers: int) -> tuple[int | None, ...]:
+    if family not in CAUSAL:
+        return ()
+    window = _number(config, "sliding_window")
+    if window is None or config.get("use_sliding_window") is False:
+        return (None,) * layers
+    types = config.get("layer_types")
+    if isinstance(types, list) and len(types) == layers:
+        return tuple(window if kind == "sliding_attention" else None for kind in types)
+    usual = {"gemma2": 2, "gemma3_text": 6}.get(family)
+    period = _number(config, "sliding_window_pattern", "_sliding_window_pattern") or usual
+    if period:  # Gemma: every `period`-th layer sees everything
+        return tuple(None if (i + 1) % period == 0 else window for i in range(layers))
+    return (window,) * layers

@@ -1,0 +1,119 @@
+"""Labelled texts for classification: the Reuters and newsgroup samples, and two-column files of your own."""
+
+from __future__ import annotations
+
+import csv
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from core.catalogue.checks import inside_roots
+from core.catalogue.samples import SAMPLES, Sample, is_fetched
+from core.errors import RetortError
+from core.settings import Settings
+
+LABEL_COLUMNS = ("label", "category", "class", "intent")
+TEXT_COLUMNS = ("text", "sentence", "content", "question")
+_SST2 = "glue/sst2/validation"
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """Texts with a class each: `labels[i]` is an index into `names`."""
+
+    texts: list[str]
+    labels: list[int]
+    names: list[str]
+
+
+def load_labelled(data: str, settings: Settings, names: list[str] | None = None) -> Labelled:
+    """Reads `sample:reuters-r8/train`, `sample:20newsgroups/test`, `sample:tasks/sst2` or `path:/file.csv|jsonl|tsv`.
+
+    Args:
+        names: the classes in the order a model knows them; default: sorted by name (or by number).
+    Raises:
+        RetortError: unknown reference, missing column, fewer than two classes, or a class not in `names`.
+    """
+    kind, _, name = data.partition(":")
+    if kind == "sample":
+        rows, order = _sample(name, settings)
+    elif kind == "path":
+        rows, order = _file(inside_roots(name, settings)), None
+    else:
+        raise RetortError(f"'{data}' is no labelled data.", "Write sample:reuters-r8/train or path:/folder/file.csv.")
+    found = names or order or sorted({label for _, label in rows}, key=_by_number)
+    index = {label: i for i, label in enumerate(found)}
+    strange = next((label for _, label in rows if label not in index), None)
+    if strange is not None:
+        raise RetortError(
+            f"{data} has the class '{strange}', which the model does not know.", "Use data with the model's classes."
+        )
+    if len(found) < 2:
+        raise RetortError(f"{data} has fewer than two classes.", "Check which column holds the label.")
+    return Labelled([text for text, _ in rows], [index[label] for _, label in rows], list(found))
+
+
+def _by_number(label: str) -> tuple[int, str]:
+    return (int(label), "") if label.isdigit() else (1 << 62, label)
+
+
+def _sample(name: str, settings: Settings) -> tuple[list[tuple[str, str]], list[str] | None]:
+    sample_id, _, part = name.partition("/")
+    wanted = SAMPLES.get(sample_id)
+    if wanted is None or wanted.kind not in ("classification", "tasks"):
+        raise RetortError(f"There are no labelled samples called '{name}'.", "Try sample:reuters-r8/train.")
+    if not is_fetched(wanted, settings):
+        raise RetortError(
+            f"sample:{sample_id} has not been fetched yet.", f"Run 'python -m core.catalogue.fetch {sample_id}'."
+        )
+    return _sst2(wanted, part, settings) if wanted.kind == "tasks" else (_table(wanted, part, settings), None)
+
+
+def _table(wanted: Sample, part: str, settings: Settings) -> list[tuple[str, str]]:
+    """Orange's .tab: three header lines (names, types, roles), then `class<TAB>text`."""
+    if part not in ("train", "test"):
+        raise RetortError(f"sample:{wanted.id} has no part '{part}'.", f"Write {wanted.id}/train or {wanted.id}/test.")
+    lines = (wanted.folder(settings) / f"{part}.tab").read_text("utf-8").split("\n")[3:]
+    pairs = (line.split("\t", 1) for line in lines if "\t" in line)
+    return [(text.strip(), label) for label, text in pairs]
+
+
+def _sst2(wanted: Sample, part: str, settings: Settings) -> tuple[list[tuple[str, str]], list[str]]:
+    if part != "sst2":
+        raise RetortError(f"'{part}' is not a labelled set Retort reads.", "Write sample:tasks/sst2.")
+    import pyarrow as pa
+
+    folder = wanted.folder(settings) / _SST2
+    info = json.loads((folder / "dataset_info.json").read_text("utf-8"))
+    names: list[str] = info["features"]["label"]["names"]
+    with pa.OSFile(str(folder / "data-00000-of-00001.arrow"), "rb") as file:
+        rows = pa.ipc.open_stream(file).read_all().to_pylist()
+    return [(str(row["sentence"]).strip(), names[row["label"]]) for row in rows], names
+
+
+def _file(path: Path) -> list[tuple[str, str]]:
+    suffix = path.suffix.lower()
+    if suffix not in (".csv", ".tsv", ".jsonl"):
+        raise RetortError(f"'{path.name}' is no labelled file Retort reads.", "Use .csv, .tsv or .jsonl.")
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            if suffix == ".jsonl":
+                rows: list[dict[str, Any]] = [json.loads(line) for line in file if line.strip()]
+            else:
+                rows = list(csv.DictReader(file, delimiter="\t" if suffix == ".tsv" else ","))
+    except (OSError, ValueError, csv.Error) as error:
+        raise RetortError(f"{path.name} cannot be read ({error}).", "Check that it is whole and in UTF-8.") from error
+    if not rows or not isinstance(rows[0], dict):
+        raise RetortError(f"{path.name} holds no rows with columns.", "Give each text a row with a text and a label.")
+    text, label = (_column(rows[0], names, path.name) for names in (TEXT_COLUMNS, LABEL_COLUMNS))
+    return [(str(row.get(text) or "").strip(), str(row.get(label))) for row in rows]
+
+
+def _column(row: dict[str, Any], accepted: tuple[str, ...], where: str) -> str:
+    for name in row:
+        if str(name).lower() in accepted:
+            return name
+    raise RetortError(
+        f"{where} has none of the columns {', '.join(accepted)}.", f"Rename the right one to '{accepted[0]}'."
+    )

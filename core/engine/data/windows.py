@@ -1,0 +1,142 @@
+"""Token windows: what statistics are gathered on and what perplexity is measured on."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import torch
+
+from core.catalogue.shingles import shingles
+from core.errors import RetortError
+
+SEPARATOR = "\n\n"
+"""Documents are joined by a blank line."""
+_SHINGLE_WORDS = 13
+"""Length of a shared run that counts as overlap (Brown et al. 2020, appendix C)."""
+_CHARACTERS_PER_TOKEN = 12
+"""More than any usual tokenizer packs into a token, so one tokenisation is enough as a rule."""
+
+
+class Tokenizer(Protocol):
+    """The two calls used of a transformers tokenizer."""
+
+    def __call__(self, text: str, *, add_special_tokens: bool, verbose: bool) -> dict[str, list[int]]: ...
+
+
+def evaluation_windows(texts: list[str], tokenizer: Tokenizer, tokens: int, window: int) -> torch.Tensor:
+    """The first `tokens` tokens in windows that do not overlap; a last, shorter one is left out.
+
+    Every window starts (and ends) with the special tokens the tokenizer itself puts around a text.
+
+    Returns:
+        Token ids, int64, (tokens // window, window).
+    Raises:
+        RetortError: too little text, or fewer tokens asked for than one window holds.
+    """
+    count = tokens // window
+    if count == 0:
+        raise RetortError(
+            f"{tokens:,} evaluation tokens do not fill one window of {window:,}.", "Ask for more tokens or a shorter window."
+        )
+    frame = special_frame(tokenizer)
+    body = _body(window, frame)
+    ids = _first_tokens(texts, tokenizer, count * body)
+    if len(ids) < count * body:
+        _too_short(len(ids), count * body, f"{count} windows of {window}")
+    return _framed(torch.tensor(ids[: count * body]).view(count, body), frame)
+
+
+def calibration_windows(texts: list[str], tokenizer: Tokenizer, sequences: int, length: int, seed: int) -> torch.Tensor:
+    """Windows at random places of the text, the same ones for the same seed.
+
+    They do not overlap where the text is long enough; else their starts differ.
+
+    Returns:
+        Token ids, int64, (sequences, length).
+    Raises:
+        RetortError: the text has fewer than `sequences` different windows.
+    """
+    frame = special_frame(tokenizer)
+    body = _body(length, frame)
+    generator = torch.Generator().manual_seed(seed)
+    ids = torch.tensor(_all_tokens(_sampled(texts, 4 * sequences * body, generator), tokenizer))
+    slots, places = len(ids) // body, len(ids) - body + 1
+    if places < sequences:
+        _too_short(len(ids), body + sequences - 1, f"{sequences} windows of {length}")
+    if slots >= sequences:
+        shift = int(torch.randint(len(ids) - slots * body + 1, (1,), generator=generator))
+        starts = shift + body * torch.randperm(slots, generator=generator)[:sequences]
+    else:
+        starts = torch.randperm(places, generator=generator)[:sequences]
+    return _framed(ids[starts[:, None] + torch.arange(body)], frame)  # (sequences, length)
+
+
+def special_frame(tokenizer: Tokenizer) -> tuple[list[int], list[int]]:
+    """Ids the tokenizer puts before and after a text: ([bos], []) for Gemma, ([CLS], [SEP]) for BERT, none for GPT-2."""
+    plain = tokenizer("a", add_special_tokens=False, verbose=False)["input_ids"]
+    full = tokenizer("a", add_special_tokens=True, verbose=False)["input_ids"]
+    for start in range(len(full) - len(plain) + 1):
+        if full[start : start + len(plain)] == plain:
+            return full[:start], full[start + len(plain) :]
+    return [], []
+
+
+def overlap(evaluation: list[str], calibration: list[str]) -> float:
+    """Share of the evaluation text's runs of 13 words that the calibration text contains too, 0 to 1.
+
+    Letter case and punctuation do not count; a document of fewer words is one run.
+    """
+    known: set[int] = set().union(*(shingles(text, _SHINGLE_WORDS) for text in calibration))
+    asked: set[int] = set().union(*(shingles(text, _SHINGLE_WORDS) for text in evaluation))
+    return len(asked & known) / len(asked) if asked else 0.0
+
+
+def _body(window: int, frame: tuple[list[int], list[int]]) -> int:
+    body = window - len(frame[0]) - len(frame[1])
+    if body < 2:
+        raise RetortError(f"A window of {window} tokens is too short to hold text.", "Choose a longer window.")
+    return body
+
+
+def _framed(body: torch.Tensor, frame: tuple[list[int], list[int]]) -> torch.Tensor:
+    before, after = (torch.tensor(part, dtype=torch.int64).expand(len(body), -1) for part in frame)
+    return torch.cat([before, body, after], dim=1).contiguous()
+
+
+def _all_tokens(texts: list[str], tokenizer: Tokenizer) -> list[int]:
+    return list(tokenizer(SEPARATOR.join(texts), add_special_tokens=False, verbose=False)["input_ids"])
+
+
+def _first_tokens(texts: list[str], tokenizer: Tokenizer, needed: int) -> list[int]:
+    """At least `needed` tokens of the joined text if it has them, without tokenising a long rest.
+
+    A cut changes only the tokens beside it, so a margin makes the first `needed` those of the whole text.
+    """
+    text = SEPARATOR.join(texts)
+    margin = 64
+    limit = (needed + margin) * _CHARACTERS_PER_TOKEN
+    while True:
+        ids = list(tokenizer(text[:limit], add_special_tokens=False, verbose=False)["input_ids"])
+        if limit >= len(text) or len(ids) >= needed + margin:
+            return ids
+        limit *= 2
+
+
+def _sampled(texts: list[str], tokens: int, generator: torch.Generator) -> list[str]:
+    """All texts, or, where they are far more than needed, random ones (in their order) that are enough."""
+    enough = tokens * _CHARACTERS_PER_TOKEN
+    if sum(map(len, texts)) <= enough:
+        return texts
+    chosen, characters = [], 0
+    for i in torch.randperm(len(texts), generator=generator).tolist():
+        chosen.append(i)
+        characters += len(texts[i])
+        if characters >= enough:
+            break
+    return [texts[i] for i in sorted(chosen)]
+
+
+def _too_short(found: int, needed: int, what: str) -> None:
+    raise RetortError(
+        f"The text has {found:,} tokens, and {what} need {needed:,}.", "Use more text, or fewer or shorter windows."
+    )
