@@ -33,7 +33,7 @@ def probe_machine(settings: Settings) -> MachineProbe:
         hidden_size=_HIDDEN, intermediate_size=1536, num_hidden_layers=_LAYERS, num_attention_heads=9,
         num_key_value_heads=3, vocab_size=8192, tie_word_embeddings=True,
     )  # fmt: skip
-    model = LlamaForCausalLM(config).to(dtype).eval()
+    model = LlamaForCausalLM(config).to(dtype=dtype).eval()
     parameters = sum(p.numel() for p in model.parameters())
     ids = torch.randint(0, 8192, (2, _TOKENS))
     with torch.inference_mode():
@@ -57,7 +57,7 @@ def probe_machine(settings: Settings) -> MachineProbe:
     return probe
 
 
-def run(run_id: str, hooks: Hooks) -> None:
+def run(run: object, hooks: Hooks) -> None:
     """The job behind "time this machine"."""
     hooks.reporter.progress(0, 1, "Timing this machine")
     probe_machine(hooks.settings)

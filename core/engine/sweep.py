@@ -7,7 +7,7 @@ from collections.abc import Callable
 from functools import partial
 
 from core.engine.bench import Bench
-from core.engine.measure.devices import fits_in_memory
+from core.engine.measure.devices import free_memory
 from core.engine.models.load import load_model
 from core.engine.prune.apply import restore_dense
 from core.engine.prune.statistics import Statistics
@@ -19,6 +19,7 @@ from core.recipes import Prune
 from core.results import Result, Trial, trials_of
 
 logger = logging.getLogger("retort")
+_SPARE = 2.0  # free memory, per byte of weights, at which a second model is held for interleaved timing
 
 
 def run_sweep(session: Session) -> None:
@@ -52,7 +53,7 @@ def _sweep(session: Session, bench: Bench, source: Source, trials: list[Trial]) 
     hooks = session.hooks
     pending = [t.prune for t in trials if t.prune is not None]
     statistics = statistics_for(source, needed(pending), session.recipe.calibration, hooks.settings, session.reporter)
-    if session.recipe.latency is not None and fits_in_memory(session.weight_bytes):
+    if session.recipe.latency is not None and free_memory() > _SPARE * session.weight_bytes:
         bench.dense = load_model(session.resolved.folder, session.recipe.dtype)
     failed = []
     for trial in trials:

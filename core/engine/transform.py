@@ -60,7 +60,9 @@ def statistics_for(
     return collect(model, source.windows, observers, reporter, folder=folder)
 
 
-def apply(source: Source, prune: Prune, statistics: Statistics | None, reporter: Reporter) -> tuple[Loaded, PruneReport]:
+def apply(
+    source: Source, prune: Prune, statistics: Statistics | None, reporter: Reporter
+) -> tuple[Loaded, PruneReport]:
     """The pruned model. Weight methods change `source.loaded` itself (see `restore_dense`), structured ones do not.
 
     Raises:
@@ -71,5 +73,5 @@ def apply(source: Source, prune: Prune, statistics: Statistics | None, reporter:
         model, report = prune_structure(loaded, prune, statistics, source.windows, reporter)
         return replace(loaded, model=model), report
     if prune.mode == "sequential" and source.windows is not None and METHODS[prune.method].calibrated:
-        return loaded, prune_sequential(loaded.model, source.windows, prune, reporter)
+        return loaded, prune_sequential(loaded.model, prune, source.windows, reporter)
     return loaded, prune_weights(loaded.model, prune, statistics, reporter)
