@@ -90,7 +90,7 @@ METHODS: dict[str, Method] = {
                source="Men et al. 2024, ShortGPT"),
         Method(id="angular", label="Layer removal (angular distance)", family="depth", kind="layers",
                entry="core.engine.prune.depth:angular", needs=frozenset({"last_hidden"}),
-               symbol="diamond-open", color=3, needs_adapter=True,
+               symbol="bowtie", color=3, needs_adapter=True,
                summary="Removes the layers in a row that turn the last token's state least. Really smaller and faster.",
                source="Gromov et al. 2024, The unreasonable ineffectiveness of the deeper layers"),
         Method(id="loss_ablation", label="Layer removal (loss without it)", family="depth", kind="layers",
