@@ -1,0 +1,235 @@
+"""The distil and fine-tune steps of a recipe: what is taught, by whom, from which text, for how long. Light: no torch.
+
+    - step: distil
+      teacher: baseline                 # the recipe's own model, before any other step
+      losses: [{loss: logit_kl}]        # any weighted mix of core.losses
+      data: {data: "sample:wiki", split: training, length: 512}
+      budget: {tokens: 500_000}
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from core.losses import LOSSES, Loss, Value
+from core.recipe_parts import Corpus, Sizes, Strict
+
+
+class Term(Strict):
+    """One loss of the mix, its weight, and its own parameters (see `core.losses`)."""
+
+    loss: str
+    weight: float = Field(1.0, gt=0.0, le=1e6)
+    parameters: dict[str, Value] = {}
+
+    @model_validator(mode="after")
+    def known(self) -> Term:
+        if self.loss not in LOSSES:
+            raise ValueError(f"unknown loss '{self.loss}'; known: {', '.join(LOSSES)}")
+        LOSSES[self.loss].settings(self.parameters)
+        return self
+
+    @property
+    def described(self) -> Loss:
+        return LOSSES[self.loss]
+
+    @property
+    def settings(self) -> dict[str, Value]:
+        """Every parameter of the loss, defaults filled in."""
+        return self.described.settings(self.parameters)
+
+
+class Design(Strict):
+    """A student made from the teacher's own layers: fewer of them (`layers`), each narrower (`sizes`), or both."""
+
+    layers: int | None = Field(None, ge=1)
+    sizes: Sizes | None = None
+    initialise: Literal["spread", "importance", "random"] = "spread"
+    """Which teacher layers it starts from: evenly spread, or the most important ones. `random` starts from nothing."""
+
+    @model_validator(mode="after")
+    def something_to_design(self) -> Design:
+        if self.layers is None and self.sizes is None:
+            raise ValueError("give 'layers', 'sizes' or both")
+        if self.sizes is not None and self.sizes.layers is not None:
+            raise ValueError("give the number of layers as 'layers', not inside 'sizes'")
+        return self
+
+
+class TrainingData(Corpus):
+    """What the student learns from.
+
+    form: `text` packs whole texts into windows; `chat` reads `prompt` and `answer` columns (or a `messages`
+    column) through the tokenizer's chat template and counts only the answer; `labels` reads `column` and
+    `label` for classification.
+    """
+
+    split: str | None = "training"
+    form: Literal["text", "chat", "labels"] = "text"
+    length: int = Field(512, ge=8, le=131_072)
+    prompt: str = "prompt"
+    answer: str = "answer"
+    label: str = "label"
+    count_prompt: bool = False
+    """Chat: the prompt's tokens count too."""
+    streaming: bool = False
+    """Read the text as it is needed instead of all at once: for what does not fit in memory."""
+
+
+class Budget(Strict):
+    """How long to train: exactly one of these. `tokens` are tokens read, padding left out."""
+
+    steps: int | None = Field(None, ge=1, le=10_000_000)
+    tokens: int | None = Field(None, ge=1)
+    minutes: float | None = Field(None, gt=0.0, le=100_000)
+
+    @model_validator(mode="after")
+    def one_budget(self) -> Budget:
+        given = [name for name, value in self if value is not None]
+        if len(given) != 1:
+            raise ValueError(f"needs exactly one of steps, tokens, minutes; got {given or 'none'}")
+        return self
+
+    def label(self) -> str:
+        if self.steps is not None:
+            return f"{self.steps:,} steps"
+        return f"{self.tokens:,} tokens" if self.tokens is not None else f"{self.minutes:g} minutes"
+
+
+class Schedule(Strict):
+    """Learning rate: a linear warm-up to `learning_rate`, then a cosine down to `final` of it."""
+
+    learning_rate: float = Field(1e-4, gt=0.0, le=1.0)
+    warmup: float = Field(0.05, ge=0.0, lt=1.0)
+    final: float = Field(0.1, ge=0.0, le=1.0)
+    weight_decay: float = Field(0.0, ge=0.0, le=1.0)
+    clip: float = Field(1.0, gt=0.0)
+    """Largest norm of the gradient; longer ones are shortened to it."""
+
+
+class Lora(Strict):
+    """Trains small added matrices instead of all weights; they are merged into the model at the end."""
+
+    rank: int = Field(16, ge=1, le=1_024)
+    alpha: int = Field(32, ge=1, le=65_536)
+    dropout: float = Field(0.0, ge=0.0, lt=1.0)
+    modules: tuple[str, ...] = ()
+    """Names of the linear layers to adapt; empty: every one inside the blocks."""
+
+
+class TeacherCache(Strict):
+    """The teacher's `k` largest log-probabilities at each token, stored once and reused.
+
+    tail: `bucket` puts the rest of both models' probability into one extra outcome: never more than the full
+    divergence, and equal to it when k is the vocabulary. `renormalise` forgets the rest.
+    """
+
+    k: int = Field(64, ge=1, le=4_096)
+    tail: Literal["bucket", "renormalise"] = "bucket"
+    precision: Literal["float16", "float32"] = "float16"
+
+
+class OnPolicy(Strict):
+    """A share of the sequences is continued by the student itself and judged by the teacher (GKD)."""
+
+    share: float = Field(0.5, gt=0.0, le=1.0)
+    prompt: int = Field(32, ge=1)
+    """Tokens of the text it starts from."""
+    temperature: float = Field(1.0, gt=0.0, le=5.0)
+
+
+class TeacherTexts(Strict):
+    """Sequence level: the teacher continues `sequences` prompts once, and the student learns those texts."""
+
+    sequences: int = Field(256, ge=1, le=1_000_000)
+    prompt: int = Field(32, ge=1)
+    temperature: float = Field(1.0, ge=0.0, le=5.0)
+    """0: the likeliest token every time."""
+
+
+class Distil(Strict):
+    """One distillation (or, with only `cross_entropy`, fine-tuning) step.
+
+    `teacher`: `baseline` (the recipe's own model) or a model reference. `student`: `current` (the model as the
+    steps before left it) or a model reference; `design` makes one from the teacher instead.
+    """
+
+    step: Literal["distil", "finetune"] = "distil"
+    teacher: str = "baseline"
+    student: str = "current"
+    design: Design | None = None
+    losses: tuple[Term, ...] = Field((Term(loss="logit_kl"),), min_length=1)
+    layer_map: tuple[tuple[int, int], ...] = ()
+    """Pairs (student layer, teacher layer) for feature losses; empty: from the layers the student was made of."""
+    data: TrainingData = TrainingData()
+    batch: int = Field(4, ge=1, le=4_096)
+    """Sequences a step, in all."""
+    micro_batch: int | None = Field(None, ge=1, le=4_096)
+    """Sequences held at once; the gradient is the same, only slower. None: the whole batch."""
+    budget: Budget = Budget(steps=200)
+    schedule: Schedule = Schedule()
+    lora: Lora | None = None
+    cache: TeacherCache | None = None
+    on_policy: OnPolicy | None = None
+    teacher_texts: TeacherTexts | None = None
+    gradient_checkpointing: bool = False
+    keep_zeros: bool = True
+    """Weights pruned to zero stay zero."""
+    checkpoint_every: int = Field(50, ge=1)
+    evaluate_every: int = Field(50, ge=1)
+    held_out: int = Field(16, ge=1, le=100_000)
+    """Sequences left out of training, on which the best step is chosen."""
+    seed: int = Field(0, ge=0)
+
+    @model_validator(mode="after")
+    def fits_together(self) -> Distil:
+        for field, words in (("teacher", "baseline"), ("student", "current")):
+            value = getattr(self, field)
+            if value != words and not re.match(r"^(hub|path|sample|run):\S", value):
+                raise ValueError(f"'{field}' is '{words}' or starts with 'sample:', 'path:', 'hub:' or 'run:'")
+        if self.step == "finetune" and self.needs_teacher:
+            raise ValueError("fine-tuning takes only 'cross_entropy'; use 'step: distil' for the other losses")
+        if self.design is not None and self.student != "current":
+            raise ValueError("give 'student' or 'design', not both")
+        self._cache_fits()
+        self._writing_fits()
+        return self
+
+    def _cache_fits(self) -> None:
+        if self.cache is None:
+            return
+        live = [t.loss for t in self.losses if t.described.needs_live_teacher]
+        if live:
+            raise ValueError(f"{', '.join(live)} needs the teacher itself: leave out 'cache'")
+        if self.on_policy is not None:
+            raise ValueError("a stored teacher cannot judge what the student writes: leave out 'cache' or 'on_policy'")
+        if not self.needs_teacher:
+            raise ValueError("no loss here uses a teacher: leave out 'cache'")
+
+    def _writing_fits(self) -> None:
+        if self.data.form == "labels" and (self.on_policy or self.teacher_texts):
+            raise ValueError("a classifier writes no text: leave out 'on_policy' and 'teacher_texts'")
+        if self.on_policy is not None and all(t.described.kind == "labels" for t in self.losses):
+            raise ValueError("what the student writes has no right answer: add a loss that uses the teacher")
+        for part in (self.on_policy, self.teacher_texts):
+            if part is not None and part.prompt >= self.data.length:
+                raise ValueError(f"a prompt of {part.prompt} tokens leaves nothing of 'length' {self.data.length}")
+
+    @property
+    def needs_teacher(self) -> bool:
+        """True where some loss compares with a teacher (teacher texts also need one, once)."""
+        return any(t.described.needs_teacher for t in self.losses)
+
+    @property
+    def accumulation(self) -> int:
+        """Micro-batches a step."""
+        return -(-self.batch // (self.micro_batch or self.batch))
+
+    def label(self) -> str:
+        names = " + ".join(f"{t.weight:g} x {t.described.label}" for t in self.losses)
+        if self.step == "finetune" or not self.needs_teacher:
+            return f"Fine-tune, {self.budget.label()}"
+        return f"Distil ({names}), {self.budget.label()}"

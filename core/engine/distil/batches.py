@@ -1,0 +1,162 @@
+"""What one training step reads: token ids, and which positions count for which loss."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+IGNORED = -100
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Sequences of equal length, padded on the right. Causal models are already shifted: row t predicts t + 1.
+
+    Attributes:
+        ids: `(batch, length)` token ids.
+        attended: `(batch, length)` bool, False for padding.
+        targets: `(batch, outputs)` gold classes, `IGNORED` where none counts.
+        scored: `(batch, outputs)` bool, where the student's and the teacher's distributions are compared.
+        positions: `(batch, length)` bool, where their hidden states are compared.
+        index: `(batch,)` number of each sequence in the data set, -1 for one written during training.
+
+    `outputs` is `length` for a language model and 1 for a classifier.
+    """
+
+    ids: Tensor
+    attended: Tensor
+    targets: Tensor
+    scored: Tensor
+    positions: Tensor
+    index: Tensor
+
+    def to(self, device: torch.device | str) -> Batch:
+        return replace(self, **{f.name: getattr(self, f.name).to(device) for f in fields(self)})
+
+    def split(self, size: int) -> list[Batch]:
+        """Micro-batches of at most `size` sequences, in order."""
+        parts = [getattr(self, f.name).split(size) for f in fields(self)]
+        return [Batch(*tensors) for tensors in zip(*parts, strict=True)]
+
+    @property
+    def tokens(self) -> int:
+        """Tokens read, padding left out."""
+        return int(self.attended.sum())
+
+
+class Examples(Protocol):
+    """Training sequences by number, so that the order can be drawn, repeated and resumed."""
+
+    @property
+    def count(self) -> int | None:
+        """How many there are; None for a stream, whose numbers must be asked for in rising order."""
+        ...
+
+    def take(self, indices: Sequence[int], seed: int) -> Batch:
+        """The sequences with these numbers. `seed` decides what is drawn inside them (masked words)."""
+        ...
+
+
+def causal_batch(ids: Tensor, attended: Tensor, counted: Tensor, index: Tensor) -> Batch:
+    """A batch for a causal language model, all arguments `(batch, length)` but `index`.
+
+    `counted` marks the tokens that count *as targets*; the first of a sequence never does.
+    """
+    ahead = (counted & attended).roll(-1, 1)
+    ahead[:, -1] = False
+    targets = ids.roll(-1, 1).masked_fill(~ahead, IGNORED)
+    return Batch(ids, attended, targets, ahead, ahead, index)
+
+
+def masked_batch(ids: Tensor, attended: Tensor, mask_token: int, share: float, seed: int, index: Tensor) -> Batch:
+    """A batch for a masked language model: `share` of the tokens are hidden and are the only targets (BERT).
+
+    Distributions and states are compared at every token that is not padding, as DistilBERT does.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    hidden = (torch.rand(ids.shape, generator=generator) < share) & attended
+    hidden[:, 0] |= ~hidden.any(1)  # a sequence without any target would count for nothing
+    return Batch(
+        ids.masked_fill(hidden, mask_token), attended, ids.masked_fill(~hidden, IGNORED), attended, attended, index
+    )
+
+
+def pad(sequences: Sequence[Tensor], fill: int | bool) -> Tensor:
+    """Sequences of any length, padded on the right to the longest: `(batch, length)`."""
+    return torch.nn.utils.rnn.pad_sequence(list(sequences), batch_first=True, padding_value=fill)
+
+
+@dataclass(frozen=True)
+class Windows:
+    """Packed text: `(sequences, length)` full windows in which every token counts."""
+
+    ids: Tensor
+
+    @property
+    def count(self) -> int:
+        return int(self.ids.shape[0])
+
+    def take(self, indices: Sequence[int], seed: int) -> Batch:
+        ids = self.ids[list(indices)].long()
+        everything = torch.ones_like(ids, dtype=torch.bool)
+        return causal_batch(ids, everything, everything, torch.tensor(indices))
+
+
+@dataclass(frozen=True)
+class Answers:
+    """Sequences of different lengths of which only some tokens count: `(ids, counted)`, both `(length,)`."""
+
+    examples: Sequence[tuple[Tensor, Tensor]]
+    padding: int
+
+    @property
+    def count(self) -> int:
+        return len(self.examples)
+
+    def take(self, indices: Sequence[int], seed: int) -> Batch:
+        chosen = [self.examples[i] for i in indices]
+        ids = pad([ids for ids, _ in chosen], self.padding)
+        attended = pad([torch.ones_like(counted) for _, counted in chosen], False)
+        return causal_batch(ids, attended, pad([counted for _, counted in chosen], False), torch.tensor(indices))
+
+
+@dataclass(frozen=True)
+class MaskedWindows:
+    """Windows for a masked language model; which tokens are hidden is drawn anew each time."""
+
+    ids: Tensor  # (sequences, length), special tokens included
+    mask_token: int
+    share: float = 0.15
+
+    @property
+    def count(self) -> int:
+        return int(self.ids.shape[0])
+
+    def take(self, indices: Sequence[int], seed: int) -> Batch:
+        ids = self.ids[list(indices)].long()
+        attended = torch.ones_like(ids, dtype=torch.bool)
+        return masked_batch(ids, attended, self.mask_token, self.share, seed, torch.tensor(indices))
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """Texts with one gold class each, for classification."""
+
+    sequences: Sequence[Tensor]  # (length,) each
+    labels: Tensor  # (examples,)
+    padding: int
+
+    @property
+    def count(self) -> int:
+        return len(self.sequences)
+
+    def take(self, indices: Sequence[int], seed: int) -> Batch:
+        chosen = [self.sequences[i] for i in indices]
+        attended = pad([torch.ones_like(ids, dtype=torch.bool) for ids in chosen], False)
+        targets = self.labels[list(indices)].long()[:, None]  # (batch, 1)
+        scored = torch.ones_like(targets, dtype=torch.bool)
+        return Batch(pad(chosen, self.padding), attended, targets, scored, attended, torch.tensor(indices))

@@ -1,0 +1,316 @@
+"""A teacher's largest log-probabilities, stored once and reused by any student and any number of restarts.
+
+A folder holds `index.json` and safetensors shards. For the counted tokens of each sequence, in order:
+
+    ids        (tokens, k)             the k likeliest next tokens
+    log_p      (tokens, k)             their log-probability at temperature 1
+    log_z      (tokens, temperatures)  log of the sum over the whole vocabulary of p^(1/T)
+    log_tail   (tokens, temperatures)  log-probability at T of everything that is not among the k
+    offsets    (sequences + 1,)        where each sequence's tokens start
+
+`log_z` makes the k probabilities at each T those of the full distribution, not of the k alone.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from pydantic import BaseModel
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from core.distil_spec import TeacherCache
+from core.engine.distil.batches import Answers, Batch, Examples, Labelled, Windows
+from core.engine.distil.divergences import log_probabilities
+from core.engine.distil.teacher import LiveTeacher
+from core.errors import RetortError
+from core.progress import Reporter
+
+_SHARD_TOKENS = 65_536
+_FLOOR = -1e4  # stands for a tail without any probability: its exponential is exactly 0
+
+
+class Shard(BaseModel):
+    """One finished file: which sequences it holds, and its hash."""
+
+    file: str
+    first: int
+    last: int
+    sha256: str
+    tokens: int
+    bytes: int
+    mass: float
+    """Sum over its tokens of the probability the k tokens cover."""
+
+
+class Index(BaseModel):
+    """What the folder holds. `key` identifies teacher, data and settings."""
+
+    key: str
+    k: int
+    classes: int
+    temperatures: list[float]
+    shards: list[Shard] = []
+
+    @property
+    def tokens(self) -> int:
+        return sum(s.tokens for s in self.shards)
+
+    @property
+    def mass_covered(self) -> float:
+        """Mean probability (0 to 1) that the stored tokens cover."""
+        return sum(s.mass for s in self.shards) / max(1, self.tokens)
+
+    @property
+    def bytes_per_token(self) -> float:
+        return sum(s.bytes for s in self.shards) / max(1, self.tokens)
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """Everything that decides what is stored."""
+
+    spec: TeacherCache
+    k: int
+    temperatures: tuple[float, ...]
+    id_type: torch.dtype
+    value_type: torch.dtype
+
+    def bytes_per_token(self) -> int:
+        return self.k * (self.id_type.itemsize + self.value_type.itemsize) + 8 * len(self.temperatures)
+
+
+def build_cache(
+    teacher: LiveTeacher,
+    examples: Examples,
+    spec: TeacherCache,
+    temperatures: Sequence[float],
+    fingerprint: str,
+    parent: Path,
+    batch: int,
+    reporter: Reporter,
+) -> Path:
+    """Stores what is still missing and returns the folder, `parent / key`. Stopped halfway, it goes on there.
+
+    Args:
+        temperatures: those the losses use.
+        fingerprint: identifies the teacher's bytes.
+        batch: sequences the teacher reads at once.
+    Raises:
+        RetortError: the data is streamed or masked anew each time, or the disk is too small.
+    """
+    if not isinstance(examples, Windows | Answers | Labelled):
+        raise RetortError(
+            "A stored teacher needs sequences that stay the same, and these are streamed or masked anew each time.",
+            "Use the live teacher, or turn streaming off.",
+        )
+    plan = _plan(teacher, spec, temperatures)
+    counted = [int(examples.take([i], 0).scored.sum()) for i in range(examples.count)]
+    key = _key(plan, examples, fingerprint)
+    folder = parent / key
+    folder.mkdir(parents=True, exist_ok=True)
+    index = _usable(folder, key, plan, teacher.outputs.classes, reporter)
+    bounds = _bounds(counted)
+    done = {(s.first, s.last) for s in index.shards}
+    missing = [b for b in bounds if b not in done]
+    _check_disk(folder, sum(sum(counted[a:b]) for a, b in missing) * plan.bytes_per_token())
+    for first, last in missing:
+        tensors, mass = _compute(teacher, examples, plan, range(first, last), batch, reporter)
+        index.shards.append(_write_shard(folder, first, last, tensors, mass))
+        _write_text(folder / "index.json", index.model_dump_json(indent=1))
+        message = f"Stored the teacher's answers for {last} of {examples.count} sequences"
+        reporter.progress(last, examples.count, message)
+    return folder
+
+
+def _plan(teacher: LiveTeacher, spec: TeacherCache, temperatures: Sequence[float]) -> _Plan:
+    classes = teacher.outputs.classes
+    wanted = tuple(sorted({1.0, *temperatures}))
+    value = torch.float16 if spec.precision == "float16" else torch.float32
+    return _Plan(spec, min(spec.k, classes), wanted, torch.uint16 if classes <= 1 << 16 else torch.int32, value)
+
+
+def _key(plan: _Plan, examples: Windows | Answers | Labelled, fingerprint: str) -> str:
+    digest = hashlib.sha256()
+    parts = [fingerprint, plan.k, plan.temperatures, str(plan.id_type), str(plan.value_type)]
+    digest.update(json.dumps(parts).encode())
+    for i in range(examples.count):
+        batch = examples.take([i], 0)
+        for tensor in (batch.ids, batch.scored):
+            digest.update(tensor.contiguous().numpy().tobytes())
+    return digest.hexdigest()[:24]
+
+
+def _bounds(counted: Sequence[int]) -> list[tuple[int, int]]:
+    """Sequences `[first, last)` of each shard: about `_SHARD_TOKENS` counted tokens."""
+    bounds: list[tuple[int, int]] = []
+    first = tokens = 0
+    for i, count in enumerate(counted):
+        tokens += count
+        if tokens >= _SHARD_TOKENS or i == len(counted) - 1:
+            bounds.append((first, i + 1))
+            first, tokens = i + 1, 0
+    return bounds
+
+
+def _usable(folder: Path, key: str, plan: _Plan, classes: int, reporter: Reporter) -> Index:
+    """The index with every shard whose file is whole; damaged ones are dropped, and said."""
+    fresh = Index(key=key, k=plan.k, classes=classes, temperatures=list(plan.temperatures))
+    try:
+        index = Index.model_validate_json((folder / "index.json").read_text())
+    except (OSError, ValueError):
+        return fresh
+    whole = [s for s in index.shards if _sha256(folder / s.file) == s.sha256]
+    damaged = len(index.shards) - len(whole)
+    if damaged:
+        reporter.event("warning", f"{damaged} stored teacher files were damaged and are made again.")
+    return index.model_copy(update={"shards": whole})
+
+
+def _check_disk(folder: Path, needed: int) -> None:
+    free = shutil.disk_usage(folder).free
+    if needed > free * 0.95:
+        raise RetortError(
+            f"Storing the teacher's answers takes {needed / 1e9:.1f} GB, and {free / 1e9:.1f} GB of disk is free.",
+            "Store fewer probabilities a token, use less text, or use the live teacher.",
+        )
+
+
+@torch.no_grad()
+def _compute(
+    teacher: LiveTeacher, examples: Examples, plan: _Plan, numbers: range, batch: int, reporter: Reporter
+) -> tuple[dict[str, Tensor], float]:
+    parts: list[dict[str, Tensor]] = []
+    counts: list[Tensor] = []
+    for start in range(numbers.start, numbers.stop, batch):
+        reporter.checkpoint()
+        part = examples.take(list(range(start, min(start + batch, numbers.stop))), 0)
+        counts.append(part.scored.sum(1))
+        on_device = part.to(teacher.outputs.device)
+        for rows in teacher.rows(on_device, on_device.scored, teacher.outputs.chunk):
+            parts.append(_stored(log_probabilities(rows.logits), plan))
+    tensors = {name: torch.cat([p[name] for p in parts]) for name in parts[0]}
+    mass = float(tensors["log_p"].double().exp().sum())
+    tensors["offsets"] = torch.cat([torch.zeros(1, dtype=torch.int64), torch.cat(counts).cumsum(0)])
+    return tensors, mass
+
+
+def _stored(log_p: Tensor, plan: _Plan) -> dict[str, Tensor]:
+    """What is kept of log-probabilities `(n, classes)`."""
+    values, ids = log_p.topk(plan.k, dim=-1)  # (n, k)
+    rest = log_p.scatter(1, ids, float("-inf"))
+    log_z = torch.stack([(log_p / t).logsumexp(1) for t in plan.temperatures], 1)  # (n, temperatures)
+    tail = torch.stack([(rest / t).logsumexp(1) for t in plan.temperatures], 1) - log_z
+    stored = {"log_p": values.to(plan.value_type), "log_z": log_z.float(), "log_tail": tail.float().clamp_min(_FLOOR)}
+    return {name: t.cpu() for name, t in stored.items()} | {"ids": ids.cpu().to(torch.int32).to(plan.id_type)}
+
+
+def _write_shard(folder: Path, first: int, last: int, tensors: dict[str, Tensor], mass: float) -> Shard:
+    path = folder / f"sequences-{first:08d}-{last:08d}.safetensors"
+    temporary = path.with_suffix(f".{os.getpid()}.tmp")
+    save_file(tensors, temporary)
+    sha256 = _sha256(temporary)
+    temporary.replace(path)
+    size, tokens = path.stat().st_size, tensors["ids"].shape[0]
+    return Shard(file=path.name, first=first, last=last, sha256=sha256, tokens=tokens, bytes=size, mass=mass)
+
+
+def _write_text(path: Path, text: str) -> None:
+    temporary = path.with_suffix(f".{os.getpid()}.tmp")
+    temporary.write_text(text)
+    temporary.replace(path)
+
+
+def _sha256(path: Path) -> str:
+    """Hash of a file; '' where there is none."""
+    if not path.is_file():
+        return ""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+class CachedRows:
+    """The k outcomes of each token and, with `bucket`, one more for all the rest; `(n, k)` stored."""
+
+    def __init__(self, stored: dict[str, Tensor], temperatures: Sequence[float], bucket: bool) -> None:
+        self._stored = stored
+        self._temperatures = list(temperatures)
+        self._bucket = bucket
+
+    @property
+    def logits(self) -> Tensor:
+        raise RetortError("The stored teacher has no full logits.", "Use the live teacher for logit matching.")
+
+    def pair(self, student: Tensor, temperature: float) -> tuple[Tensor, Tensor]:
+        """Log-probabilities over k (+ 1) outcomes, `(n, k + 1)` both.
+
+        Merging outcomes never raises a divergence, so with `bucket` the loss is a lower bound of the full one.
+        """
+        at = self._temperatures.index(temperature)
+        ids = self._stored["ids"]  # (n, k)
+        teacher = self._stored["log_p"] / temperature - self._stored["log_z"][:, at, None]
+        scaled = student / temperature
+        known = scaled.gather(1, ids)
+        if self._bucket and ids.shape[1] < student.shape[1]:
+            rest = scaled.scatter(1, ids, float("-inf")).logsumexp(1, keepdim=True)
+            known = torch.cat([known, rest], 1)
+            teacher = torch.cat([teacher, self._stored["log_tail"][:, at, None]], 1)
+        # Rounding to half precision leaves sums a little off 1; both sides are made distributions again.
+        return log_probabilities(known), log_probabilities(teacher)
+
+
+class CachedTeacher:
+    """Reads a folder `build_cache` made. Every file is checked against its hash before its first use."""
+
+    def __init__(self, folder: Path, spec: TeacherCache, device: torch.device) -> None:
+        self.index = Index.model_validate_json((folder / "index.json").read_text())
+        self._folder = folder
+        self._bucket = spec.tail == "bucket"
+        self._device = device
+        self._checked: set[str] = set()
+        self._open: dict[str, dict[str, Tensor]] = {}
+
+    def rows(self, batch: Batch, chosen: Tensor, chunk: int) -> Iterator[CachedRows]:
+        """See `Teacher.rows`. Raises RetortError for a damaged file or a sequence that was not stored."""
+        kept = [self._sequence(int(i)) for i in batch.index]
+        merged = {name: torch.cat([s[name] for s in kept]) for name in kept[0]}
+        # Rows are stored for every scored place; the caller may ask for more places (cross-entropy
+        # elsewhere) only where those coincide, as they do for causal models and classifiers.
+        if merged["ids"].shape[0] != int(chosen.sum()):
+            raise RetortError("The stored teacher answers other tokens than the run asks for.", "Store them again.")
+        for start in range(0, merged["ids"].shape[0], chunk):
+            part = {name: t[start : start + chunk].to(self._device) for name, t in merged.items()}
+            yield CachedRows(part, self.index.temperatures, self._bucket)
+
+    def _sequence(self, number: int) -> dict[str, Tensor]:
+        shard = next((s for s in self.index.shards if s.first <= number < s.last), None)
+        if shard is None:
+            raise RetortError(f"The stored teacher has no answer for sequence {number}.", "Store them again.")
+        tensors = self._shard(shard)
+        start, end = tensors["offsets"][number - shard.first : number - shard.first + 2].tolist()
+        picked: dict[str, Any] = {n: tensors[n][start:end] for n in ("ids", "log_p", "log_z", "log_tail")}
+        ids = picked["ids"]
+        # Unsigned 16-bit tensors cannot index: they travel as such and become indices here.
+        picked["ids"] = ids.to(torch.int32).long()
+        picked["log_p"] = picked["log_p"].float()
+        return picked
+
+    def _shard(self, shard: Shard) -> dict[str, Tensor]:
+        if shard.file not in self._open:
+            path = self._folder / shard.file
+            if shard.file not in self._checked and _sha256(path) != shard.sha256:
+                raise RetortError(
+                    f"The stored teacher file '{shard.file}' is missing or damaged.",
+                    "Start the run again: whole files are kept and this one is made anew.",
+                )
+            self._checked.add(shard.file)
+            self._open[shard.file] = load_file(path)  # memory-mapped: only the pages that are read take memory
+        return self._open[shard.file]

@@ -1,0 +1,215 @@
+"""The weighted mix of losses on one micro-batch, and its gradient.
+
+Every term is a sum over the positions that count, divided by how many count in the *whole step*, so
+that micro-batches add up to exactly the batch. The head and the losses on its logits run on chunks
+of tokens, each with its own backward pass down to the hidden states: no `batch x length x vocabulary`
+tensor exists, and nothing is computed twice. One backward pass through the body then does the rest.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor, nn
+
+from core.distil_spec import Term
+from core.engine.distil.batches import IGNORED, Batch
+from core.engine.distil.feature_terms import FeatureTerms
+from core.engine.distil.outputs import Outputs
+from core.engine.distil.teacher import LiveTeacher, Rows, Teacher
+from core.losses import Loss, Value
+
+
+@dataclass(frozen=True)
+class Part:
+    """A term ready to compute. `name` is unique in its mix."""
+
+    name: str
+    loss: Loss
+    weight: float
+    settings: dict[str, Value]
+    function: Callable[..., Tensor]
+
+    @property
+    def temperature(self) -> float:
+        return float(self.settings.get("temperature", 1.0))
+
+    @property
+    def arguments(self) -> dict[str, Value]:
+        """The settings the function itself takes."""
+        return {k: v for k, v in self.settings.items() if k not in ("temperature", "layers")}
+
+
+def parts_of(terms: Iterable[Term]) -> list[Part]:
+    """The terms with their functions; a loss used twice is named `soft_labels`, `soft_labels 2`."""
+    parts: list[Part] = []
+    for term in terms:
+        module, name = term.described.entry.split(":")
+        function = getattr(importlib.import_module(module), name)
+        same = sum(p.loss.id == term.loss for p in parts)
+        label = term.loss if not same else f"{term.loss} {same + 1}"
+        parts.append(Part(label, term.described, term.weight, term.settings, function))
+    return parts
+
+
+@dataclass(frozen=True)
+class Totals:
+    """How much counts in a whole step: gold targets, compared outputs, compared hidden states."""
+
+    targets: int
+    scored: int
+    positions: int
+
+    @classmethod
+    def of(cls, batches: Iterable[Batch]) -> Totals:
+        batches = list(batches)
+        return cls(
+            targets=sum(int((b.targets != IGNORED).sum()) for b in batches),
+            scored=sum(int(b.scored.sum()) for b in batches),
+            positions=sum(int(b.positions.sum()) for b in batches),
+        )
+
+    def count(self, loss: Loss) -> int:
+        """The denominator of a loss; at least 1, so that a step in which nothing counts costs nothing."""
+        kinds = {"labels": self.targets, "states": self.positions, "relations": self.positions}
+        return max(1, kinds.get(loss.kind, self.scored))
+
+
+class Objective:
+    """A student, its teacher (None where no term needs one) and the terms between them."""
+
+    def __init__(
+        self, student: Outputs, teacher: Teacher | None, parts: Sequence[Part], features: FeatureTerms | None = None
+    ) -> None:
+        self.student = student
+        self.teacher = teacher
+        self.parts = list(parts)
+        self.features = features
+        self._watched = [*parts, *_text_loss(student, parts)]
+
+    def backward(self, batch: Batch, totals: Totals, only: str | None = None) -> dict[str, Tensor]:
+        """Adds the gradient of the mix on this micro-batch to the student's `.grad`.
+
+        Args:
+            totals: of the whole step this micro-batch belongs to.
+            only: the name of a single term to use instead of the mix.
+        Returns:
+            Each term's share of its mean over the step, without its weight.
+        """
+        wanted = [p for p in self.parts if only in (None, p.name)]
+        return self._run(batch.to(self.student.device), totals, wanted, learn=True)
+
+    @torch.no_grad()
+    def value(self, batch: Batch, totals: Totals) -> dict[str, Tensor]:
+        """Each term as `backward` reports it, and always the loss on the text, without learning anything."""
+        return self._run(batch.to(self.student.device), totals, self._watched, learn=False)
+
+    @property
+    def teacher_model(self) -> nn.Module | None:
+        """The teacher itself, where it is a model in memory."""
+        return self.teacher.outputs.model if isinstance(self.teacher, LiveTeacher) else None
+
+    def total(self, terms: dict[str, Tensor]) -> float:
+        """The weighted sum of the terms."""
+        return sum(p.weight * float(terms[p.name]) for p in self.parts if p.name in terms)
+
+    def _run(self, batch: Batch, totals: Totals, wanted: Sequence[Part], learn: bool) -> dict[str, Tensor]:
+        on_logits = [p for p in wanted if p.loss.group != "feature"]
+        chosen = batch.scored | (batch.targets != IGNORED)  # (batch, outputs)
+        with self.student.precision(), self.features.student if self.features else nullcontext():
+            states = self.student.states(batch)  # (batch, outputs, width)
+            picked = states[chosen]  # (n, width)
+        rows = self._teacher_rows(batch, chosen, any(p.loss.needs_teacher for p in wanted))
+        sums, gradient = self._through_head(picked, batch, chosen, rows, on_logits, totals, learn)
+        roots: list[Tensor] = [] if gradient is None else [picked]
+        seeds: list[Tensor | None] = [] if gradient is None else [gradient]
+        if self.features is not None:
+            found = self.features.losses(wanted, batch)
+            sums |= {p.name: found[p.name].detach() / totals.count(p.loss) for p in wanted if p.name in found}
+            if found and learn:
+                roots.append(self._weighted(wanted, found, totals))
+                seeds.append(None)
+        if learn and roots:
+            torch.autograd.backward(roots, seeds)
+        if self.features is not None:
+            self.features.clear()
+        return sums
+
+    def _teacher_rows(self, batch: Batch, chosen: Tensor, needed: bool) -> Iterable[Rows | None]:
+        if needed:
+            assert self.teacher is not None
+            return self.teacher.rows(batch, chosen, self.student.chunk)
+        return [None] * (-(-int(chosen.sum()) // self.student.chunk))
+
+    def _weighted(self, parts: Sequence[Part], sums: dict[str, Tensor], totals: Totals) -> Tensor:
+        terms = [p.weight / totals.count(p.loss) * sums[p.name] for p in parts if p.name in sums]
+        return torch.stack(terms).sum()
+
+    def _through_head(
+        self,
+        picked: Tensor,
+        batch: Batch,
+        chosen: Tensor,
+        rows: Iterable[Rows | None],
+        parts: Sequence[Part],
+        totals: Totals,
+        learn: bool,
+    ) -> tuple[dict[str, Tensor], Tensor | None]:
+        """Terms on logits, and the mix's gradient at the chosen states `(n, width)` (None: no such term)."""
+        if not parts:
+            return {}, None
+        size = self.student.chunk
+        targets, scored = batch.targets[chosen].split(size), batch.scored[chosen].split(size)
+        sums = {p.name: torch.zeros((), device=picked.device) for p in parts}
+        gradients: list[Tensor] = []
+        for states, gold, counts, teacher in zip(picked.detach().split(size), targets, scored, rows, strict=True):
+            states.requires_grad_(learn)
+            with self.student.precision():
+                logits = self.student.logits(states)  # (chunk, classes)
+            found = chunk_losses(parts, logits, gold, counts, teacher)
+            if learn:
+                self._weighted(parts, found, totals).backward()
+                gradients.append(states.grad if states.grad is not None else torch.zeros_like(states))
+            for part in parts:
+                sums[part.name] += found[part.name].detach() / totals.count(part.loss)
+        return sums, torch.cat(gradients) if gradients else None
+
+
+def _text_loss(student: Outputs, parts: Sequence[Part]) -> list[Part]:
+    """The cross-entropy, to be watched where it is not learned from and the model predicts something."""
+    if student.task == "encoder" or any(p.loss.kind == "labels" for p in parts):
+        return []
+    return [replace(parts_of([Term(loss="cross_entropy")])[0], weight=0.0)]
+
+
+def chunk_losses(
+    parts: Sequence[Part], logits: Tensor, targets: Tensor, scored: Tensor, teacher: Rows | None
+) -> dict[str, Tensor]:
+    """Sum of each term over one chunk.
+
+    Args:
+        logits: `(n, classes)` float32 of the student.
+        targets: `(n,)` gold classes or `IGNORED`.
+        scored: `(n,)` bool, where distributions are compared.
+    """
+    found: dict[str, Tensor] = {}
+    pairs: dict[float, tuple[Tensor, Tensor]] = {}
+    for part in parts:
+        if part.loss.kind == "labels":
+            counted = targets != IGNORED
+            found[part.name] = part.function(logits, targets.clamp_min(0))[counted].sum()
+            continue
+        assert teacher is not None
+        if part.loss.kind == "logits":
+            each = part.function(logits, teacher.logits, **part.arguments)
+        else:
+            t = part.temperature
+            if t not in pairs:
+                pairs[t] = teacher.pair(logits, t)
+            each = part.function(*pairs[t], **part.arguments) * t**2
+        found[part.name] = each[scored].sum()
+    return found

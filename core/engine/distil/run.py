@@ -1,0 +1,217 @@
+"""One distil or fine-tune step, from two loaded models and their data to a better student."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from accelerate import Accelerator  # type: ignore[import-untyped]
+
+from core.distil_spec import Distil
+from core.engine.distil.batches import Batch, Examples, Labelled
+from core.engine.distil.cache import CachedTeacher, build_cache
+from core.engine.distil.feature_terms import FeatureTerms
+from core.engine.distil.features import layer_map
+from core.engine.distil.lora import add_lora, merge_lora
+from core.engine.distil.matching import check_tokenizers, label_order
+from core.engine.distil.objective import Objective, Part, parts_of
+from core.engine.distil.order import Order
+from core.engine.distil.outputs import Outputs
+from core.engine.distil.state import Evaluated
+from core.engine.distil.taps import layers_of
+from core.engine.distil.teacher import LiveTeacher, Teacher
+from core.engine.distil.trainer import Outcome, Trainer
+from core.engine.distil.writing import on_policy, teacher_texts
+from core.engine.distil.zeros import Zeros
+from core.engine.models.load import Loaded
+from core.errors import RetortError
+from core.progress import Reporter
+
+
+@dataclass
+class Surroundings:
+    """What a step needs beside its models.
+
+    Attributes:
+        folder: checkpoints of this step; a folder of an interrupted one is resumed.
+        cache: where stored teachers live, shared between runs.
+        student, teacher: fingerprints of the two models' bytes.
+        half: compute in bfloat16.
+        layers_kept: the teacher's index of each student layer, where the student was made from it.
+        stop_and_keep: asked before each step; True ends the run with the best weights so far.
+    """
+
+    folder: Path
+    cache: Path
+    reporter: Reporter
+    student: str
+    teacher: str = ""
+    half: bool = False
+    layers_kept: Sequence[int] | None = None
+    stop_and_keep: Callable[[], bool] = lambda: False
+
+
+def distil(student: Loaded, teacher: Loaded | None, spec: Distil, examples: Examples, around: Surroundings) -> Outcome:
+    """Trains `student.model` in place; it is left in `eval` mode, in its former dtype, with its best weights.
+
+    Raises:
+        RetortError: the two models or the data do not fit the spec or each other (said which and how).
+        Cancelled: asked to stop; a checkpoint was written.
+    """
+    check_fit(student, teacher, spec, examples)
+    dtype = student.model.dtype
+    student.model.float()  # the weights that learn are kept in full precision
+    student_outputs = Outputs(student.model, student.task, half=around.half)
+    if teacher is not None and spec.teacher_texts is not None:
+        examples = teacher_texts(
+            Outputs(teacher.model, teacher.task), examples, spec.teacher_texts, spec.data.length, around.teacher,
+            around.cache / "texts", spec.batch, spec.seed, around.reporter,
+        )  # fmt: skip
+    _prepare(student, spec)
+    parts = parts_of(spec.losses)
+    features = _features(student, teacher, spec, parts, around)
+    try:
+        voice = _teacher(student, teacher, spec, parts, features, examples, around)
+        objective = Objective(student_outputs, voice, parts, features)
+        outcome = _train(objective, spec, examples, around)
+    finally:
+        if features is not None:
+            features.close()
+        student.model.gradient_checkpointing_disable()
+    if spec.lora is not None:
+        merge_lora(student.model)
+    student.model.to(dtype)  # type: ignore[arg-type]
+    _describe(outcome, spec, voice)
+    return outcome
+
+
+def check_fit(student: Loaded, teacher: Loaded | None, spec: Distil, examples: Examples) -> None:
+    """Refuses what would fail later or, worse, work wrongly."""
+    if teacher is None and (spec.needs_teacher or spec.teacher_texts is not None):
+        raise RetortError("These losses compare with a teacher, and none was given.", "Choose a teacher.")
+    if teacher is not None:
+        if teacher.model is student.model:
+            raise RetortError("Teacher and student are the same model in memory.", "Load the student separately.")
+        if teacher.task != student.task and spec.needs_teacher:
+            raise RetortError(
+                f"The teacher is a {teacher.task} model and the student a {student.task} one.",
+                "Choose two models for the same task.",
+            )
+        check_tokenizers(teacher.tokenizer, student.tokenizer, teacher.model, student.model)
+    if student.task == "encoder" and any(t.described.group != "feature" for t in spec.losses):
+        raise RetortError(
+            "The student has no output layer, so only what happens inside it can be compared.",
+            "Use the hidden state or attention relation losses, or give the model a head for its task first.",
+        )
+    if (student.task == "classification") != isinstance(examples, Labelled):
+        raise RetortError(
+            "The data and the student do not fit: a classifier needs texts with labels, a language model plain text.",
+            "Set 'form: labels' for a classifier, and 'text' or 'chat' otherwise.",
+        )
+    context = getattr(student.model.config.get_text_config(), "max_position_embeddings", None)
+    if context is not None and spec.data.length > context:
+        raise RetortError(
+            f"The sequences are {spec.data.length} tokens long, and the student reads at most {context}.",
+            f"Set 'length' to {context} or less.",
+        )
+
+
+def _prepare(student: Loaded, spec: Distil) -> None:
+    model = student.model
+    if spec.gradient_checkpointing:
+        model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+    if spec.lora is None:
+        model.requires_grad_(True)
+        return
+    if spec.keep_zeros and Zeros(model):
+        raise RetortError(
+            "The student's pruned weights would not stay zero: merging the adapters fills them.",
+            "Train all weights (leave out 'lora'), or set 'keep_zeros: false'.",
+        )
+    add_lora(model, spec.lora, spec.seed)
+    if spec.gradient_checkpointing:
+        model.enable_input_require_grads()
+
+
+def _features(
+    student: Loaded, teacher: Loaded | None, spec: Distil, parts: Sequence[Part], around: Surroundings
+) -> FeatureTerms | None:
+    if not any(p.loss.group == "feature" for p in parts):
+        return None
+    assert teacher is not None
+    pairs = list(spec.layer_map) or layer_map(
+        layers_of(student.model), layers_of(teacher.model), around.layers_kept
+    )
+    return FeatureTerms(student.model, teacher.model, parts, pairs, student.task == "causal", spec.seed)
+
+
+def _teacher(
+    student: Loaded, teacher: Loaded | None, spec: Distil, parts: Sequence[Part], features: FeatureTerms | None,
+    examples: Examples, around: Surroundings,
+) -> Teacher | None:  # fmt: skip
+    """The live teacher, or the stored one (made first, as far as it is missing)."""
+    if teacher is None or not spec.needs_teacher:
+        return None
+    order = label_order(teacher.model, student.model) if student.task == "classification" else None
+    live = LiveTeacher(Outputs(teacher.model, teacher.task, order), features.teacher if features else None)
+    if spec.cache is None:
+        return live
+    temperatures = [p.temperature for p in parts if p.loss.kind == "distribution"]
+    folder = build_cache(
+        live, examples, spec.cache, temperatures, around.teacher, around.cache / "teachers", spec.batch,
+        around.reporter,
+    )  # fmt: skip
+    return CachedTeacher(folder, spec.cache, student.model.device)
+
+
+def _train(objective: Objective, spec: Distil, examples: Examples, around: Surroundings) -> Outcome:
+    accelerator = Accelerator(cpu=not torch.cuda.is_available())
+
+    def rewrite(batch: Batch, seed: int) -> Batch:
+        assert spec.on_policy is not None
+        return on_policy(objective.student, batch, spec.on_policy, seed)
+
+    trainer = Trainer(
+        objective,
+        Order(examples, spec.held_out, spec.batch, spec.seed),
+        spec,
+        around.folder,
+        identity_of(spec, around),
+        around.reporter,
+        accelerator,
+        rewrite if spec.on_policy is not None else None,
+        around.stop_and_keep,
+    )
+    return trainer.run()
+
+
+def identity_of(spec: Distil, around: Surroundings) -> str:
+    """A hash of all that decides the result; a checkpoint of anything else is refused."""
+    parts = [spec.model_dump(mode="json"), around.student, around.teacher, around.half, list(around.layers_kept or [])]
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:24]
+
+
+def _describe(outcome: Outcome, spec: Distil, voice: Teacher | None) -> None:
+    first, best = outcome.evaluations[0], _at(outcome.evaluations, outcome.best_step)
+    words = "Fine-tuned" if voice is None else "Distilled"
+    outcome.notes.append(
+        f"{words} for {outcome.steps:,} steps ({outcome.tokens:,} tokens): the held-out loss went from "
+        f"{first.value:.4g} to {best.value:.4g}, at step {best.step:,}, whose weights are kept."
+    )
+    if isinstance(voice, CachedTeacher):
+        index = voice.index
+        how = "with one more outcome for the rest" if spec.cache and spec.cache.tail == "bucket" else "made to sum to 1"
+        outcome.notes.append(
+            f"The teacher was stored: its {index.k} likeliest tokens ({index.mass_covered:.1%} of the probability, "
+            f"{index.bytes_per_token:.0f} bytes a token), {how}."
+        )
+    if outcome.stopped:
+        outcome.notes.append(outcome.stopped)
+
+
+def _at(evaluations: Sequence[Evaluated], step: int) -> Evaluated:
+    return next(e for e in evaluations if e.step == step)

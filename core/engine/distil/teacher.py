@@ -1,0 +1,69 @@
+"""The teacher's side of every comparison, from the model itself or from what was stored of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import nullcontext
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from core.engine.distil.batches import Batch
+from core.engine.distil.divergences import log_probabilities
+from core.engine.distil.outputs import Outputs
+from core.engine.distil.taps import Taps
+
+
+class Rows(Protocol):
+    """The teacher's output at a chunk of tokens."""
+
+    def pair(self, student: Tensor, temperature: float) -> tuple[Tensor, Tensor]:
+        """Log-probabilities of student and teacher over the same outcomes, `(n, outcomes)` both."""
+        ...
+
+    @property
+    def logits(self) -> Tensor:
+        """`(n, classes)`"""
+        ...
+
+
+class Teacher(Protocol):
+    """Answers for one micro-batch at a time."""
+
+    def rows(self, batch: Batch, chosen: Tensor, chunk: int) -> Iterator[Rows]:
+        """Runs (or reads) the teacher now; yields its output at the `chosen` `(batch, outputs)` places by chunks."""
+        ...
+
+
+class LiveRows:
+    """Full logits, `(n, classes)` float32."""
+
+    def __init__(self, logits: Tensor) -> None:
+        self.logits = logits
+
+    def pair(self, student: Tensor, temperature: float) -> tuple[Tensor, Tensor]:
+        return log_probabilities(student, temperature), log_probabilities(self.logits, temperature)
+
+
+class LiveTeacher:
+    """A model that is asked each time. It never learns: no gradient is recorded on its side."""
+
+    def __init__(self, outputs: Outputs, taps: Taps | None = None) -> None:
+        outputs.model.requires_grad_(False).eval()
+        self.outputs = outputs
+        self.taps = taps
+
+    @torch.no_grad()
+    def _states(self, batch: Batch) -> Tensor:
+        with self.outputs.precision(), self.taps or nullcontext():
+            return self.outputs.states(batch)
+
+    def rows(self, batch: Batch, chosen: Tensor, chunk: int) -> Iterator[Rows]:
+        states = self._states(batch)[chosen].split(chunk)  # each (chunk, width)
+        return (self._logits(part) for part in states)
+
+    @torch.no_grad()
+    def _logits(self, states: Tensor) -> LiveRows:
+        with self.outputs.precision():
+            return LiveRows(self.outputs.logits(states))

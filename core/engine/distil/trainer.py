@@ -1,0 +1,273 @@
+"""The training loop: draw, learn, watch, evaluate, keep the best, go on after any interruption.
+
+Everything random is a function of the seed and the step, so a run that was stopped anywhere and
+resumed ends with the same weights as one that was not (time budgets excepted: there the clock decides).
+On several processes each reads its part of every step and the gradients are added up.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+from accelerate import Accelerator  # type: ignore[import-untyped]
+from torch import Tensor, nn
+
+from core.distil_spec import Distil
+from core.engine.distil import alarms
+from core.engine.distil.batches import Batch
+from core.engine.distil.objective import Objective, Totals
+from core.engine.distil.order import Order, seed_for
+from core.engine.distil.schedule import fraction_done, learning_rate
+from core.engine.distil.state import Checkpoints, Evaluated, TrainState, optimizer_tensors, restore_optimizer
+from core.engine.distil.watch import Watch
+from core.engine.distil.zeros import Zeros
+from core.errors import Cancelled
+from core.progress import Reporter
+
+_BETAS, _EPSILON = (0.9, 0.95), 1e-8
+
+
+@dataclass
+class Outcome:
+    """How a run ended. The student holds the weights of `best_step`."""
+
+    steps: int
+    tokens: int
+    seconds: float
+    best_step: int
+    evaluations: list[Evaluated]
+    stopped: str | None = None
+    """A sentence where the run was stopped before its budget was used."""
+    notes: list[str] = field(default_factory=list)
+
+
+@dataclass
+class Trainer:
+    """One run.
+
+    Args:
+        objective: student, teacher and losses.
+        order: the data.
+        spec: budget, schedule, intervals.
+        folder: for checkpoints; what it holds of the same run is resumed.
+        identity: of everything that decides the result; a checkpoint with another one is refused.
+        rewrite: applied to each step's batch before it is learned from (the student's own texts).
+    """
+
+    objective: Objective
+    order: Order
+    spec: Distil
+    folder: Path
+    identity: str
+    reporter: Reporter
+    accelerator: Accelerator
+    rewrite: Callable[[Batch, int], Batch] | None = None
+    stop_and_keep: Callable[[], bool] = lambda: False
+    """Asked before each step; True ends the run and keeps the best weights."""
+
+    def __post_init__(self) -> None:
+        self._model = self.objective.student.model
+        self._names = _trainable(self.objective)
+        self._optimizer = _optimizer(self._names, self.spec)
+        self._zeros = Zeros(self._model) if self.spec.keep_zeros else None
+        self._checkpoints = Checkpoints(self.folder, self.identity)
+        self._state = TrainState(identity=self.identity)
+        self._held = self.order.held()
+        self._watch = Watch(self.reporter)
+
+    def run(self) -> Outcome:
+        """Trains until the budget is used, the run goes wrong, or its user asks to stop.
+
+        Raises:
+            Cancelled: after the checkpoint from which the run can be resumed is written.
+            RetortError: nothing counts, the teacher would learn, or a checkpoint is of another run.
+        """
+        self._resume()
+        try:
+            stopped = self._loop()
+        except Cancelled:
+            self._save()
+            raise
+        best = self._state.best
+        if best is not None:
+            self._load(self._checkpoints.load_best(best.step))
+        self._model.eval()
+        s = self._state
+        return Outcome(s.step, s.tokens, s.seconds, best.step if best else s.step, s.evaluations, stopped)
+
+    def _loop(self) -> str | None:
+        saved = self._state.step
+        while True:
+            finished = self._fraction() >= 1
+            self._evaluate_if_due(finished)
+            if self._state.step % self.spec.checkpoint_every == 0 and self._state.step != saved:
+                self._save()
+                saved = self._state.step
+            if finished:
+                return None
+            self.reporter.checkpoint()
+            if self.stop_and_keep():
+                self._evaluate_if_due(True)
+                return "Stopped on request."
+            if reason := self._step():
+                self.reporter.event("error", f"{reason} The run was stopped and the best weights are kept.")
+                return reason
+
+    def _fraction(self, ahead: float = 0.0) -> float:
+        """Share of the budget used, `ahead` steps from now (tokens and time as so far on average)."""
+        s = self._state
+        grown = 1 + ahead / s.step if s.step else 1.0
+        return fraction_done(self.spec.budget, s.step + ahead, s.tokens * grown, s.seconds * grown)
+
+    def _step(self) -> str | None:
+        started = time.perf_counter()
+        state, objective = self._state, self.objective
+        batches = self._draw()
+        totals = self._totals(batches)
+        self._model.train()
+        if state.step % self.spec.evaluate_every == 0:
+            self._inspect(batches[0], totals)
+        terms: dict[str, Tensor] = {}
+        for i, batch in enumerate(batches):
+            torch.manual_seed(seed_for(self.spec.seed, state.step, i, self.accelerator.process_index))
+            for name, value in objective.backward(batch, totals).items():
+                terms[name] = terms.get(name, torch.zeros_like(value)) + value
+        terms = self._across(terms)
+        norm = self._clip()
+        total = objective.total(terms)
+        if reason := alarms.reason_to_stop(state, total, norm):
+            return reason
+        rate = learning_rate(self._fraction(ahead=0.5), self.spec.schedule)
+        self._update(rate)
+        tokens = int(self._across({"tokens": torch.tensor(float(sum(b.tokens for b in batches)))})["tokens"])
+        seconds = time.perf_counter() - started
+        state.step, state.tokens, state.seconds = state.step + 1, state.tokens + tokens, state.seconds + seconds
+        values = {name: float(v) for name, v in terms.items()}
+        self._watch.step(state, values, total, norm, rate, tokens / seconds, self._fraction())
+        return None
+
+    def _draw(self) -> list[Batch]:
+        """This process's micro-batches of the coming step."""
+        step, ranks = self._state.step, self.accelerator.num_processes
+        batch = self.order.step(step, self.accelerator.process_index, ranks)
+        if self.rewrite is not None:
+            batch = self.rewrite(batch, seed_for(self.spec.seed, step, -3, self.accelerator.process_index))
+        if step == 0:
+            alarms.nothing_counts([p.loss for p in self.objective.parts], batch)
+        return batch.split(self.spec.micro_batch or self.spec.batch)
+
+    def _totals(self, batches: list[Batch]) -> Totals:
+        own = Totals.of(batches)
+        if self.accelerator.num_processes == 1:
+            return own
+        counts = torch.tensor([own.targets, own.scored, own.positions], device=self.accelerator.device)
+        return Totals(*self.accelerator.reduce(counts, "sum").tolist())
+
+    def _across(self, values: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Sums over all processes."""
+        if self.accelerator.num_processes == 1:
+            return values
+        return {n: self.accelerator.reduce(v.to(self.accelerator.device), "sum") for n, v in values.items()}
+
+    def _inspect(self, batch: Batch, totals: Totals) -> None:
+        """How much of the gradient each term gives, measured on one micro-batch; the alarms about it."""
+        norms: dict[str, float] = {}
+        for part in self.objective.parts:
+            torch.manual_seed(seed_for(self.spec.seed, self._state.step, 0))
+            self.objective.backward(batch, totals, only=part.name)
+            norms[part.name] = float(_norm(list(self._names)))
+            self._optimizer.zero_grad()
+        self._watch.shares(self._state.step, norms)
+        alarms.gradient_in_teacher(self.objective.teacher_model)
+
+    def _clip(self) -> float:
+        parameters = [p for p in self._names if p.grad is not None]
+        if self.accelerator.num_processes > 1:
+            for p in self._names:
+                # Every process takes part for every parameter, also where nothing reached it here.
+                p.grad = self.accelerator.reduce(torch.zeros_like(p) if p.grad is None else p.grad, "sum")
+            parameters = list(self._names)
+        return float(nn.utils.clip_grad_norm_(parameters, self.spec.schedule.clip))
+
+    def _update(self, rate: float) -> None:
+        for group in self._optimizer.param_groups:
+            group["lr"] = rate
+        self._optimizer.step()
+        self._optimizer.zero_grad()
+        if self._zeros:
+            self._zeros.restore()
+
+    def _evaluate_if_due(self, finished: bool) -> None:
+        state = self._state
+        done = state.evaluations[-1].step if state.evaluations else None
+        if done == state.step or not (finished or state.step % self.spec.evaluate_every == 0):
+            return
+        started = time.perf_counter()
+        self._model.eval()
+        totals = Totals.of([self._held])
+        terms: dict[str, float] = {}
+        for batch in self._held.split(self.spec.micro_batch or self.spec.batch):
+            self.reporter.checkpoint()
+            for name, value in self.objective.value(batch, totals).items():
+                terms[name] = terms.get(name, 0.0) + float(value)
+        mix = sum(p.weight * terms[p.name] for p in self.objective.parts)
+        found = Evaluated(step=state.step, value=mix, terms=terms)
+        if state.best is None or (math.isfinite(mix) and mix < state.best.value):
+            if self.accelerator.is_main_process:
+                self._checkpoints.save_best(state.step, self._weights())
+            self.accelerator.wait_for_everyone()
+        state.evaluations.append(found)
+        state.seconds += time.perf_counter() - started
+        self._watch.evaluated(found)
+
+    def _weights(self) -> dict[str, Tensor]:
+        return {name: p.detach() for p, name in self._names.items()}
+
+    @torch.no_grad()
+    def _load(self, weights: dict[str, Tensor]) -> None:
+        for parameter, name in self._names.items():
+            parameter.copy_(weights[name])
+
+    def _save(self) -> None:
+        if self.accelerator.is_main_process:
+            self._checkpoints.save(self._state, self._weights(), optimizer_tensors(self._optimizer, self._names))
+        self.accelerator.wait_for_everyone()
+
+    def _resume(self) -> None:
+        found = self._checkpoints.latest()
+        if found is None:
+            return
+        self._state, weights, optimizer = found
+        self._load(weights)
+        restore_optimizer(self._optimizer, self._names, optimizer)
+        self.reporter.event("info", f"Resumed after step {self._state.step}.")
+
+
+def _trainable(objective: Objective) -> dict[nn.Parameter, str]:
+    """Everything that learns, tied weights once: the student, and the projections of the feature losses."""
+    found = {p: name for name, p in objective.student.model.named_parameters() if p.requires_grad}
+    if objective.features is not None:
+        found |= {p: f"projections.{n}" for n, p in objective.features.projections.named_parameters()}
+    return found
+
+
+def _optimizer(names: dict[nn.Parameter, str], spec: Distil) -> torch.optim.Optimizer:
+    """AdamW; only matrices decay (Loshchilov and Hutter 2019)."""
+    decay, rate = spec.schedule.weight_decay, spec.schedule.learning_rate
+    groups = [
+        {"params": [p for p in names if p.ndim >= 2], "weight_decay": decay},
+        {"params": [p for p in names if p.ndim < 2], "weight_decay": 0.0},
+    ]
+    groups = [g for g in groups if g["params"]]
+    return torch.optim.AdamW(groups, lr=rate, betas=_BETAS, eps=_EPSILON, fused=True)
+
+
+def _norm(parameters: list[nn.Parameter]) -> Tensor:
+    """L2 norm of all gradients together."""
+    squares = [p.grad.float().square().sum() for p in parameters if p.grad is not None]
+    return torch.stack(squares).sum().sqrt() if squares else torch.zeros(())

@@ -1,0 +1,138 @@
+"""Sequences that a model writes itself: the student's during training, or the teacher's once before it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from core.distil_spec import OnPolicy, TeacherTexts
+from core.engine.distil.batches import IGNORED, Answers, Batch, Examples
+from core.engine.distil.order import seed_for
+from core.engine.distil.outputs import Outputs
+from core.errors import RetortError
+from core.progress import Reporter
+
+
+@torch.no_grad()
+def continue_text(
+    outputs: Outputs, prompts: Tensor, length: int, temperature: float, seed: int
+) -> tuple[Tensor, Tensor]:
+    """Continues prompts `(batch, prompt)` up to `length` tokens; returns `(ids, attended)`, `(batch, length)` both.
+
+    A sequence ends with the model's end-of-text token; what follows it is padding. `temperature` 0 takes
+    the likeliest token. The same seed gives the same text.
+    """
+    model: Any = outputs.model
+    training = model.training
+    model.eval()  # in training, gradient checkpointing would switch the key-value cache off
+    sampling: dict[str, Any] = {"do_sample": False}
+    if temperature:
+        sampling = {"do_sample": True, "temperature": temperature, "top_k": 0, "top_p": 1.0}
+    with torch.random.fork_rng(), outputs.precision():
+        torch.manual_seed(seed)
+        written = model.generate(
+            prompts, attention_mask=torch.ones_like(prompts), max_new_tokens=length - prompts.shape[1],
+            pad_token_id=_padding(model), **sampling,
+        )  # fmt: skip
+    model.train(training)
+    short = length - written.shape[1]
+    ids = torch.nn.functional.pad(written, (0, short), value=_padding(model))
+    return ids, _attended(ids, prompts.shape[1], _ends(model), written.shape[1])
+
+
+def _ends(model: Any) -> list[int]:
+    found = model.generation_config.eos_token_id
+    return [] if found is None else found if isinstance(found, list) else [int(found)]
+
+
+def _padding(model: Any) -> int:
+    return (_ends(model) or [0])[0]
+
+
+def _attended(ids: Tensor, prompt: int, ends: Sequence[int], written: int) -> Tensor:
+    """True up to and with the first end-of-text after the prompt."""
+    if not ends:
+        return torch.arange(ids.shape[1], device=ids.device).expand_as(ids) < written
+    ended = torch.isin(ids, torch.tensor(ends, device=ids.device))
+    ended[:, :prompt] = False
+    return (ended.cumsum(1) - ended.long() == 0) & (torch.arange(ids.shape[1], device=ids.device) < written)
+
+
+def on_policy(outputs: Outputs, batch: Batch, spec: OnPolicy, seed: int) -> Batch:
+    """Replaces a share of the sequences by the student's own continuation of their first tokens (GKD).
+
+    Only what the student wrote is compared there, and it has no gold labels.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    length = batch.ids.shape[1]
+    chosen = torch.rand(batch.ids.shape[0], generator=generator) < spec.share  # (batch,)
+    chosen &= batch.attended[:, : spec.prompt + 1].sum(1) > spec.prompt  # too short to be continued
+    if not chosen.any():
+        return batch
+    prompts = batch.ids[chosen, : spec.prompt].to(outputs.device)
+    ids, attended = (t.cpu() for t in continue_text(outputs, prompts, length, spec.temperature, seed))
+    new_ids, new_attended = batch.ids.clone(), batch.attended.clone()
+    new_ids[chosen], new_attended[chosen] = ids, attended
+    written = attended.clone()
+    written[:, : spec.prompt] = False
+    ahead = written.roll(-1, 1)  # row t predicts t + 1
+    ahead[:, -1] = False
+    targets, scored, index = batch.targets.clone(), batch.scored.clone(), batch.index.clone()
+    targets[chosen], scored[chosen], index[chosen] = IGNORED, ahead, -1
+    return Batch(new_ids, new_attended, targets, scored, scored, index)
+
+
+def teacher_texts(
+    outputs: Outputs, examples: Examples, spec: TeacherTexts, length: int, fingerprint: str, parent: Path, batch: int,
+    seed: int, reporter: Reporter,
+) -> Answers:  # fmt: skip
+    """Lets the teacher continue the first tokens of `spec.sequences` examples, once; stored and resumable.
+
+    Returns:
+        Sequences of which what the teacher wrote counts (sequence-level distillation, Kim and Rush 2016).
+    Raises:
+        RetortError: the examples are too few or shorter than the prompt.
+    """
+    if examples.count is not None and examples.count < spec.sequences:
+        raise RetortError(
+            f"The teacher should continue {spec.sequences} texts, and the data has {examples.count}.",
+            "Ask for fewer sequences, or use more text.",
+        )
+    prompts = examples.take(range(spec.sequences), 0).ids[:, : spec.prompt]
+    identity = [fingerprint, spec.model_dump(), length, seed]
+    digest = hashlib.sha256(json.dumps(identity, sort_keys=True).encode() + prompts.numpy().tobytes())
+    path = parent / f"{digest.hexdigest()[:24]}.jsonl"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    rows = _whole_lines(path)
+    with path.open("a") as file:
+        for start in range(len(rows), spec.sequences, batch):
+            reporter.checkpoint()
+            part = prompts[start : start + batch].to(outputs.device)
+            ids, attended = continue_text(outputs, part, length, spec.temperature, seed_for(seed, start))
+            new = [row[kept].tolist() for row, kept in zip(ids.cpu(), attended.cpu(), strict=True)]
+            file.writelines(json.dumps(row) + "\n" for row in new)
+            file.flush()
+            rows += new
+            message = f"The teacher has written {len(rows)} of {spec.sequences} texts"
+            reporter.progress(len(rows), spec.sequences, message)
+    kept = [(torch.tensor(row), torch.arange(len(row)) >= spec.prompt) for row in rows]
+    return Answers(kept, _padding(outputs.model))
+
+
+def _whole_lines(path: Path) -> list[list[int]]:
+    """The rows of an earlier writing. A last line that was cut short is taken off the file."""
+    if not path.exists():
+        return []
+    text = path.read_text()
+    whole = text[: text.rfind("\n") + 1]
+    if whole != text:
+        temporary = path.with_suffix(".tmp")
+        temporary.write_text(whole)
+        temporary.replace(path)
+    return [json.loads(line) for line in whole.splitlines()]
