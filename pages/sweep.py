@@ -1,6 +1,173 @@
-"""sweep."""
+"""Sweep: one model, one calibration, many ways to prune it; then its progress until the last point."""
+
 from pages.shared.shell import guard
 
 guard()
+
+from typing import Any
+
 import streamlit as st
-st.title("sweep", anchor=False)
+
+from core.analysis.estimate import Estimate, estimate
+from core.analysis.remaining import earlier_seconds
+from core.catalogue.anatomy import Anatomy
+from core.errors import RetortError
+from core.figures.points import points_of
+from core.figures.tradeoff import alt, tradeoff
+from core.jobs import api
+from core.metrics import show_bytes
+from core.recipe_files import dump_recipe
+from core.recipes import Recipe
+from core.store import RunRow, TrialRow
+from pages.shared import charts, home, models, run_panel, sample_study, shell, sweep_form
+from pages.shared.states import empty, refused
+from pages.shared.text import about, flat, md, plural
+
+
+def main() -> None:
+    run_panel.show_refusal()
+    run_id = st.query_params.get("run")
+    if run_id:
+        follow(run_id)
+    else:
+        plan()
+
+
+def plan() -> None:
+    """A new sweep: the form, what it will take, and the start."""
+    st.title("Sweep", anchor=False)
+    going = home.store().runs.find(states=("queued", "running"), kinds=("sweep",), limit=3)
+    for run in going:
+        with st.container(border=True, horizontal=True, vertical_alignment="center"):
+            run_panel.badge(run)
+            st.markdown(md(run.name))
+            if st.button("Back to it", key=f"back-{run.id}", icon=":material/arrow_forward:"):
+                go_to(run.id)
+    reference = model()
+    if reference is None:
+        return
+    try:
+        resolved, found = models.look(reference)
+    except RetortError as error:
+        refused(error.cause, error.remedy)
+        st.page_link(shell.path("model"), label="Open the Model page", icon=":material/deployed_code:")
+        return
+    left, right = st.columns([5, 3], gap="large")
+    with left:
+        data = sweep_form.form(str(resolved.reference), found)
+    with right:
+        start(data, found)
+
+
+def model() -> str | None:
+    options = models.ready(home.settings())
+    wanted = st.query_params.get("model")
+    if wanted and wanted not in options:
+        options.insert(0, wanted)
+    if not options:
+        empty("No model yet", "Fetch a sample or name a folder first.", shell.path("model"), "Open the Model page",
+              icon=":material/deployed_code:")  # fmt: skip
+        return None
+    return st.selectbox(
+        "Model", options, key="model", bind="query-params", accept_new_options=True, width=720,
+        format_func=lambda r: flat(r, 120),
+        help="A sample, path:/folder, hub:organisation/name@revision, or run:KEY of a kept candidate.",
+    )  # fmt: skip
+
+
+def start(data: dict[str, Any], found: Anatomy) -> None:
+    """What the sweep takes, and the button that starts it."""
+    with st.container(border=True):
+        st.subheader("Before it starts", anchor=False)
+        name = st.text_input("Name", key="name", bind="query-params", max_chars=120, placeholder="What is it about?")
+        data["name"] = (name or "").strip() or f"Sweep of {flat(data['model'], 80)}"
+        try:
+            recipe = sweep_form.checked(data)
+            api.check_limits(recipe, home.settings())
+        except RetortError as error:
+            refused(error.cause, error.remedy)
+            st.button("Start the sweep", type="primary", disabled=True, width="stretch")
+            return
+        cost(estimate(recipe, models.size_of(found), home.settings(), earlier(recipe)))
+        if needed := sample_study.missing(recipe, home.settings()):
+            size = show_bytes(sum(s.download_bytes for s in needed))
+            st.caption(f"It first downloads {md(' and '.join(s.label for s in needed))}: {size}, once.")
+        if st.button("Start the sweep", type="primary", icon=":material/play_arrow:", width="stretch"):
+            go_to(sample_study.start(recipe, home.settings()))
+    text = dump_recipe(recipe)
+    with st.expander("The same as a recipe file", icon=":material/description:"):
+        st.code(text, language="yaml", height=320)
+        st.download_button("Download it", text, "sweep.yaml", "application/yaml", icon=":material/download:",
+                           on_click="ignore")  # fmt: skip
+        st.caption("Runs from the command line as well: python -m core sweep sweep.yaml")
+
+
+def cost(expected: Estimate) -> None:
+    with st.container(horizontal=True):
+        st.metric("Models measured", f"{expected.trials}", width="content", help="Every trial and the dense baseline.")
+        time = "not known yet" if expected.seconds is None else about(expected.seconds)
+        st.metric("Time", time, width="content")
+        st.metric("Disk, at most", show_bytes(expected.disk_bytes), width="content")
+    st.caption(f"Time: {md(expected.basis)}.")
+
+
+def earlier(recipe: Recipe) -> list[float]:
+    """Durations of trials of this model under the same settings, from its last sweeps."""
+    store = home.store()
+    runs = store.runs.find(kinds=("sweep",), model=recipe.model, states=("done",), limit=2)
+    return earlier_seconds(recipe, [r for run in runs for r in store.candidates.results(run_id=run.id)])
+
+
+def go_to(run_id: str) -> None:
+    st.switch_page(shell.path("sweep"), query_params={"run": run_id})
+
+
+def follow(run_id: str) -> None:
+    """A sweep that was started: progress by trial, its chart as it fills, its log."""
+    run = home.store().runs.get(run_id)
+    st.title(md(run.name), anchor=False)
+    st.caption(f"Sweep of {md(run.model)}")
+    run_panel.live(run_id, progress)
+    with st.container(horizontal=True):
+        st.page_link(shell.path("sweep"), label="New sweep", icon=":material/add:", query_params={})
+        st.page_link(
+            shell.path("runs"), label="Events and full log", icon=":material/list_alt:", query_params={"run": run_id}
+        )
+
+
+def progress(run: RunRow, trials: list[TrialRow]) -> None:
+    run_panel.show_refusal()
+    run_panel.progress(run, trials)
+    with st.container(horizontal=True, vertical_alignment="center"):
+        run_panel.actions(run, "sweep")
+        run_panel.tradeoffs_link(run)
+    results = home.store().candidates.results(run_id=run.id)
+    points = points_of(results, "disk_bytes", "perplexity")
+    left, right = st.columns([3, 2], gap="large")
+    with left, st.container(height=470, border=False):
+        if points:
+            st.plotly_chart(
+                tradeoff(points, shell.ground(), log_y=True, height=450), theme=None, config=charts.STATIC,
+                key="filling", alt=alt(points),
+            )  # fmt: skip
+        else:
+            waiting(run)
+    with right:
+        run_panel.trials_table(trials)
+    with st.expander("Log", icon=":material/terminal:"):
+        run_panel.log_tail(run.id)
+
+
+def waiting(run: RunRow) -> None:
+    ahead = len(home.store().runs.find(states=("queued", "running"), limit=50)) - 1
+    if run.state == "queued" and ahead > 0:
+        empty("Waiting for its turn", f"{plural(ahead, 'other run')} in the queue; they run one after the other so "
+              "that no latency is measured beside other work.", icon=":material/schedule:")  # fmt: skip
+    elif run.active:
+        empty("No point yet", "The dense model is measured first, then every trial adds a point.",
+              icon=":material/scatter_plot:")  # fmt: skip
+    else:
+        empty("No point was measured", "The reason stands above.", icon=":material/scatter_plot:")
+
+
+main()

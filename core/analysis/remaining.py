@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from core.recipes import Recipe
+from core.results import Result
 from core.store.rows import RunRow, TrialRow
 
 _LEAST_SHARE = 0.03  # of the work done before an extrapolation is worth showing
@@ -47,3 +49,9 @@ def seconds_taken(run: RunRow, now: float) -> float | None:
     if run.started is None:
         return None
     return max(0.0, (run.finished or now) - run.started)
+
+
+def earlier_seconds(recipe: Recipe, results: Sequence[Result]) -> list[float]:
+    """Durations of results measured under the recipe's own evaluation and latency settings: what a trial takes."""
+    wanted = recipe.model_dump(mode="json", include={"evaluation", "latency", "dtype"})
+    return [r.seconds for r in results if r.seconds > 0 and all(r.recipe.get(k) == v for k, v in wanted.items())]

@@ -59,10 +59,10 @@ class MethodStyle:
 
 
 def method_style(method_id: str) -> MethodStyle:
-    """The style of a method; one this version does not know keeps its own name and a pentagon."""
+    """The style of a method; one this version does not know keeps its own name and a hexagram."""
     known = method(method_id)
     if known is None:
-        return MethodStyle("Dense" if method_id == "dense" else method_id, "pentagon", 0)
+        return MethodStyle("Dense" if method_id == "dense" else method_id, "hexagram", 0)
     return MethodStyle(known.label, known.symbol, known.color)
 
 

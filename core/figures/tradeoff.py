@@ -175,7 +175,7 @@ def _star(fig: go.Figure, p: Point, ground: Theme) -> None:
         go.Scatter(
             x=[p.x.value], y=[p.y.value],
             error_x=_errors([p.x], [True], ground.ink), error_y=_errors([p.y], [True], ground.ink),
-            mode="markers+text", text=["Dense"], textposition="bottom center",
+            mode="markers+text", cliponaxis=False, text=["Dense"], textposition="middle right",
             textfont={"color": ground.ink, "size": 13},
             name="Dense baseline",
             marker={"symbol": "star", "size": SIZE + 6, "color": ground.ink},
@@ -214,7 +214,7 @@ def _rings(fig: go.Figure, points: list[Point], picked: Mapping[str, str], groun
     fig.add_trace(
         go.Scatter(
             x=[p.x.value for p in ringed], y=[p.y.value for p in ringed],
-            mode="markers+text", text=[picked[p.key] for p in ringed], textposition="top right",
+            mode="markers+text", cliponaxis=False, text=[picked[p.key] for p in ringed], textposition="top right",
             textfont={"color": ground.ink, "size": 15, "weight": 700},
             marker={"symbol": "circle-open", "size": SIZE + 12, "color": ground.ink, "line": {"width": 2}},
             name="Selected", hoverinfo="skip", customdata=[p.key for p in ringed],
@@ -263,7 +263,7 @@ def _axes(fig: go.Figure, points: list[Point], log_x: bool, log_y: bool) -> None
     fig.update_layout(
         legend={"orientation": "h", "yanchor": "bottom", "y": 1.02, "x": 0, "xanchor": "left"},
         clickmode="event+select",
-        margin={"l": 8, "r": 24, "t": 8, "b": 8},
+        margin={"l": 8, "r": 56, "t": 8, "b": 8},
     )
 
 

@@ -1,0 +1,80 @@
+"""Which models there are to choose from, and what a reference stands for."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import streamlit as st
+
+from core.analysis.estimate import ModelSize
+from core.catalogue.anatomy import Anatomy, anatomy
+from core.catalogue.references import ResolvedModel, resolve
+from core.catalogue.samples import SAMPLES, Sample, is_fetched
+from core.settings import Settings
+from pages.shared import home
+
+_DEPTH = 3  # how far below a root folders are looked for
+_MOST = 200
+
+
+def sample_models() -> list[Sample]:
+    return [s for s in SAMPLES.values() if s.kind == "model"]
+
+
+def local_folders(settings: Settings) -> list[str]:
+    """`path:` references of folders with a config.json under the roots."""
+    found: list[str] = []
+    for root in settings.roots:
+        found += [f"path:{f}" for f in _folders(root, _DEPTH)]
+    return found[:_MOST]
+
+
+def _folders(folder: Path, depth: int) -> list[Path]:
+    try:
+        inside = sorted(p for p in folder.iterdir() if p.is_dir() and not p.name.startswith("."))
+    except OSError:
+        return []
+    found = [p for p in inside if (p / "config.json").is_file()]
+    if depth > 1:
+        for p in inside:
+            if p not in found:
+                found += _folders(p, depth - 1)
+    return found[:_MOST]
+
+
+def kept_candidates() -> list[str]:
+    """`run:` references of candidates whose model was kept, newest first."""
+    rows = [r for r in home.store().candidates.rows() if r.saved and not r.baseline]
+    return [f"run:{r.key}" for r in reversed(rows)][:_MOST]
+
+
+def ready(settings: Settings) -> list[str]:
+    """References that can be used at once: fetched samples, then local folders."""
+    samples = [f"sample:{s.id}" for s in sample_models() if is_fetched(s, settings)]
+    return samples + local_folders(settings)
+
+
+def look(reference: str) -> tuple[ResolvedModel, Anatomy]:
+    """The model and its anatomy, without touching the network.
+
+    Raises:
+        RetortError: not found, not fetched, or no model Retort opens.
+    """
+    resolved = resolve(reference, home.settings(), download=False)
+    return resolved, _anatomy(str(resolved.folder), resolved.fingerprint)
+
+
+@st.cache_data(show_spinner=False, max_entries=64)
+def _anatomy(folder: str, fingerprint: str) -> Anatomy:
+    return anatomy(Path(folder))
+
+
+def size_of(found: Anatomy) -> ModelSize:
+    """What an estimate needs of an anatomy."""
+    return ModelSize(
+        parameters=found.parameters,
+        active_parameters=found.active_parameters,
+        block_parameters=sum(layer.total for layer in found.layers),
+        layers=found.shape.layers or len(found.layers),
+        disk_bytes=found.disk_bytes,
+    )
