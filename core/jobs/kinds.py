@@ -21,6 +21,8 @@ KINDS: dict[str, str] = {
     "sweep": "core.jobs.kinds:run_recipe",
     "recipe": "core.jobs.kinds:run_recipe",
     "fetch": "core.jobs.kinds:fetch",
+    "download": "core.jobs.kinds:download",
+    "probe": "core.jobs.kinds:probe",
 }
 
 
@@ -49,3 +51,19 @@ def fetch(run: RunRow, hooks: Hooks) -> None:
     from core.catalogue.fetch import fetch_sample
 
     fetch_sample(run.recipe["sample"], hooks.settings, hooks.reporter, accept_terms=bool(run.recipe["accept_terms"]))
+
+
+def download(run: RunRow, hooks: Hooks) -> None:
+    """The download of a hub model, pinned to a commit."""
+    from core.catalogue.references import resolve
+
+    hooks.reporter.progress(0, 1, f"Downloading {run.model}")
+    found = resolve(run.model, hooks.settings)
+    hooks.reporter.progress(1, 1, f"Here as {found.reference}")
+
+
+def probe(run: RunRow, hooks: Hooks) -> None:
+    """The timing of this machine."""
+    from core.engine.probe import run as time_machine
+
+    time_machine(run.id, hooks)

@@ -1,0 +1,31 @@
+"""Small jobs a page asks for beside sweeps and recipes: timing the machine, downloading a hub model. Light."""
+
+from __future__ import annotations
+
+from core.catalogue.references import Reference
+from core.jobs.api import ensure_runner
+from core.settings import Settings
+from core.store import Store
+
+
+def submit_probe(settings: Settings) -> str:
+    """Queues the timing of this machine, which estimates rest on; returns the id of the run at it already, if any."""
+    return _submit("probe", "Time this machine", "this machine", settings)
+
+
+def submit_download(reference: str, settings: Settings) -> str:
+    """Queues the download of a hub model; returns the id of the run at it already, if there is one.
+
+    Raises:
+        RetortError: that is no model reference, or the queue is full.
+    """
+    name = str(Reference.parse(reference))
+    return _submit("download", f"Download {name}", name, settings)
+
+
+def _submit(kind: str, name: str, model: str, settings: Settings) -> str:
+    run_id = Store(settings).runs.add(
+        kind, name, model, {}, max_queued=settings.limits.queued_runs, join_active=True
+    )  # fmt: skip
+    ensure_runner(settings)
+    return run_id
