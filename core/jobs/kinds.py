@@ -22,7 +22,7 @@ KINDS: dict[str, str] = {
     "recipe": "core.jobs.kinds:run_recipe",
     "fetch": "core.jobs.kinds:fetch",
     "download": "core.jobs.kinds:download",
-    "probe": "core.jobs.kinds:probe",
+    "probe": "core.engine.probe:run",
 }
 
 
@@ -60,10 +60,3 @@ def download(run: RunRow, hooks: Hooks) -> None:
     hooks.reporter.progress(0, 1, f"Downloading {run.model}")
     found = resolve(run.model, hooks.settings)
     hooks.reporter.progress(1, 1, f"Here as {found.reference}")
-
-
-def probe(run: RunRow, hooks: Hooks) -> None:
-    """The timing of this machine."""
-    from core.engine.probe import run as time_machine
-
-    time_machine(run.id, hooks)
