@@ -96,9 +96,8 @@ def retry(run_id: str, settings: Settings) -> None:
         raise RetortError(f"'{run.name}' is {run.state} already.", "Wait until it has ended, or cancel it first.")
     if run.state == "done" and run.trials_failed == 0:
         raise RetortError(f"Everything in '{run.name}' is finished.", "Change its recipe to measure something else.")
-    if store.runs.requeue(run_id):
-        store.trials.requeue(run_id, failed=True)
-    ensure_runner(settings)
+    store.runs.requeue(run_id)
+    _ensure_runner(settings, store)
 
 
 resume = retry
@@ -135,7 +134,11 @@ def ensure_runner(settings: Settings) -> bool:
     Raises:
         RetortError: the data folder cannot be written.
     """
-    if Store(settings).runs.counts().active == 0:
+    return _ensure_runner(settings, Store(settings))
+
+
+def _ensure_runner(settings: Settings, store: Store) -> bool:
+    if store.runs.counts().active == 0:
         return False
     with plain_errors(settings.home):
         lock = FileLock(runner_lock(settings))
@@ -169,7 +172,7 @@ def wait(
             watch(run)
         if not run.active or (give_up is not None and time.monotonic() > give_up):
             return run
-        ensure_runner(settings)
+        _ensure_runner(settings, store)
         time.sleep(pause)
 
 

@@ -104,7 +104,7 @@ class Runner:
         run = self._store.runs.get(run_id)
         if run.state != "running":
             return
-        working_on = self._store.trials.requeue(run_id, failed=False)
+        working_on = self._store.trials.stop(run_id)
         if run.cancel_requested:
             self._store.runs.finish(run_id, "cancelled")
         elif run.attempts >= self._limits.attempts:

@@ -56,7 +56,7 @@ def work(run: RunRow, settings: Settings, store: Store, reporter: StoreReporter)
 
 def _end(store: Store, run_id: str, reporter: StoreReporter) -> None:
     reporter.flush()
-    store.trials.requeue(run_id, failed=False)
+    store.trials.stop(run_id)
 
 
 def _finish(store: Store, run_id: str) -> int:

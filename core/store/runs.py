@@ -21,6 +21,16 @@ _COLUMNS = """
     (SELECT COUNT(*) FROM trials WHERE run = runs.id AND state = 'failed') AS trials_failed
 """
 
+_ORPHANS = """
+    SELECT DISTINCT key FROM trials WHERE run = :id
+    AND NOT EXISTS (SELECT 1 FROM trials AS other WHERE other.key = trials.key AND other.run <> :id)
+"""
+_USERS = """
+    SELECT name FROM runs WHERE state IN ('queued', 'running') AND (model LIKE :run OR EXISTS
+    (SELECT 1 FROM json_each(:keys) WHERE model = 'run:' || value OR model LIKE 'run:%/' || value))
+"""
+"""Active runs whose model (`run:ID/KEY` or `run:KEY`) would go with a run."""
+
 
 def _unused_id(db: sqlite3.Connection) -> str:
     """Readable and roughly sortable: 20261125-174427-ab12. `RunRow.seq` is the true order."""
@@ -166,14 +176,27 @@ class Runs:
         return bool(rows and rows[0][0])
 
     def requeue(self, run_id: str, *, lost: bool = False) -> bool:
-        """Back to the queue: a running run whose worker was `lost`, else one that has ended (attempts start anew)."""
+        """Back to the queue: a running run whose worker was `lost`, else one that has ended.
+
+        One that has ended starts with fresh attempts, and its failed trials wait again.
+        """
         came_from = "state = 'running'" if lost else "state IN ('done', 'failed', 'cancelled')"
         attempts = "attempts" if lost else "0"
-        return self._change(
-            f"UPDATE runs SET state = 'queued', attempts = {attempts}, finished = NULL, cancel_requested = 0,"
-            f" cause = '', remedy = '', message = '' WHERE id = :id AND {came_from}",
-            run_id,
-        )
+        unfinished = "('running')" if lost else "('running', 'failed')"
+        with self._db.write() as db:
+            changed = db.execute(
+                f"UPDATE runs SET state = 'queued', attempts = {attempts}, finished = NULL, cancel_requested = 0,"
+                f" cause = '', remedy = '', message = '' WHERE id = ? AND {came_from}",
+                (run_id,),
+            ).rowcount
+            # In the same transaction: a runner may start the run the moment it is queued.
+            if changed:
+                db.execute(
+                    "UPDATE trials SET state = 'queued', started = NULL, finished = NULL, cause = '', remedy = ''"
+                    f" WHERE run = ? AND state IN {unfinished}",
+                    (run_id,),
+                )
+        return changed == 1
 
     def annotate(
         self, run_id: str, *, name: str | None = None, tags: Sequence[str] | None = None, notes: str | None = None
@@ -199,20 +222,10 @@ class Runs:
             state = db.execute("SELECT state FROM runs WHERE id = ?", (run_id,)).fetchone()
             if state is None or state[0] in ("queued", "running"):
                 raise RetortError(f"'{run.name}' has not ended yet.", "Cancel it first, then delete it.")
-            user = db.execute(
-                "SELECT name FROM runs WHERE state IN ('queued', 'running') AND (model = :m OR model LIKE :m || '/%')",
-                {"m": f"run:{run_id}"},
-            ).fetchone()
+            orphans = [r[0] for r in db.execute(_ORPHANS, {"id": run_id})]
+            user = db.execute(_USERS, {"run": f"run:{run_id}/%", "keys": json.dumps(orphans)}).fetchone()
             if user is not None:
                 raise RetortError(f"'{user[0]}' works on a model of this run.", "Wait for its end, or cancel it.")
-            orphans = [
-                r[0]
-                for r in db.execute(
-                    "SELECT DISTINCT key FROM trials WHERE run = :id AND key NOT IN"
-                    " (SELECT t.key FROM trials t WHERE t.key = trials.key AND t.run <> :id)",
-                    {"id": run_id},
-                )
-            ]
             before_commit(orphans)
             db.executemany("DELETE FROM candidates WHERE key = ?", [(k,) for k in orphans])
             db.execute("DELETE FROM runs WHERE id = ?", (run_id,))

@@ -61,13 +61,12 @@ class Trials:
             if changed:
                 db.execute("UPDATE runs SET attempts = 0 WHERE id = ?", (run_id,))
 
-    def requeue(self, run_id: str, *, failed: bool) -> list[str]:
-        """Puts the trials a lost or stopped worker left running, and the `failed` ones, back; returns their labels."""
-        states = "('running', 'failed')" if failed else "('running')"
+    def stop(self, run_id: str) -> list[str]:
+        """Puts back the trials that a worker which has stopped left running; returns their labels."""
         with self._db.write() as db:
             rows = db.execute(
-                "UPDATE trials SET state = 'queued', started = NULL, finished = NULL, cause = '', remedy = ''"
-                f" WHERE run = ? AND state IN {states} RETURNING label",
+                "UPDATE trials SET state = 'queued', started = NULL, finished = NULL"
+                " WHERE run = ? AND state = 'running' RETURNING label",
                 (run_id,),
             ).fetchall()
         return [r[0] for r in rows]

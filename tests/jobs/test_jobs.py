@@ -151,12 +151,15 @@ def test_delete_removes_the_run_and_only_its_own_candidates(bench: Bench) -> Non
         api.delete(second, bench.settings)
 
 
-def test_a_run_that_another_builds_on_stays(bench: Bench) -> None:
+@pytest.mark.parametrize("reference", ["run:{run}/{run}-0", "run:{run}-0"])
+def test_a_run_that_another_builds_on_stays(bench: Bench, reference: str) -> None:
     parent = bench.add(trials=1)
     bench.wait(parent)
-    bench.store.runs.add("sweep", "Further", f"run:{parent}/KEY", {})
+    child = bench.store.runs.add("sweep", "Further", reference.format(run=parent), {})
     with pytest.raises(RetortError, match="'Further' works on a model of this run"):
         api.delete(parent, bench.settings)
+    bench.store.runs.request_cancel(child)
+    api.delete(parent, bench.settings)
 
 
 def test_retry_says_why_not(bench: Bench) -> None:

@@ -110,8 +110,11 @@ def test_trials_keep_their_state_when_announced_again(store: Store) -> None:
     assert [r.trial() for r in rows] == trials
     run = store.runs.get(run_id)
     assert (run.trials_total, run.trials_done, run.trials_failed) == (3, 1, 1)
-    assert store.trials.requeue(run_id, failed=False) == [trials[2].label]
-    assert store.trials.requeue(run_id, failed=True) == [trials[1].label]
+    assert store.trials.stop(run_id) == [trials[2].label] and store.trials.stop(run_id) == []
+    assert [r.state for r in store.trials.of(run_id)] == ["done", "failed", "queued"]
+    store.runs.claim(run_id)
+    store.runs.finish(run_id, "done")
+    assert store.runs.requeue(run_id)
     assert [(r.state, r.cause) for r in store.trials.of(run_id)] == [("done", ""), ("queued", ""), ("queued", "")]
 
 
