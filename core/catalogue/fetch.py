@@ -15,11 +15,9 @@ import time
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock, Timeout
-
 from core.catalogue.anatomy import anatomy
 from core.catalogue.download import download, extract, sha256
-from core.catalogue.processes import last_line, run_child
+from core.catalogue.processes import exclusive, last_line, run_child
 from core.catalogue.samples import MANIFEST, SAMPLES, Sample, is_fetched, sample
 from core.catalogue.wiki import prepare_wiki
 from core.errors import RetortError
@@ -55,30 +53,26 @@ def fetch_sample(sample_id: str, settings: Settings, reporter: Reporter, accept_
         fetch_sample(wanted.made_from, settings, reporter)
     settings.samples.mkdir(parents=True, exist_ok=True)
     settings.locks.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(settings.locks / f"fetch-{wanted.packages[0].name if wanted.packages else wanted.id}.lock")
-    _wait_for(lock, wanted, reporter)
-    try:
+
+    def waiting() -> None:
+        reporter.checkpoint()
+        reporter.progress(0.0, 1.0, f"Waiting for another process that fetches {wanted.label}")
+
+    with exclusive(settings.locks / f"fetch-{_group(wanted)}.lock", waiting):
         if not is_fetched(wanted, settings):  # another process may have finished it while this one waited
             _fetch(wanted, settings, reporter)
-    finally:
-        lock.release()
     reporter.progress(1.0, 1.0, f"{wanted.label} is ready")
     return wanted.folder(settings)
 
 
-def _wait_for(lock: FileLock, wanted: Sample, reporter: Reporter) -> None:
-    while True:
-        reporter.checkpoint()
-        try:
-            lock.acquire(timeout=0.5)
-            return
-        except Timeout:
-            reporter.progress(0.0, 1.0, f"Waiting for another process that fetches {wanted.label}")
+def _group(wanted: Sample) -> str:
+    """Samples of one package share a lock and a staging name."""
+    return wanted.packages[0].name if wanted.packages else wanted.id
 
 
 def _fetch(wanted: Sample, settings: Settings, reporter: Reporter) -> None:
     family = [s for s in SAMPLES.values() if s.packages == wanted.packages and (s.packages or s.id == wanted.id)]
-    prefix = f"{_STAGING}{wanted.packages[0].name if wanted.packages else wanted.id}-"
+    prefix = f"{_STAGING}{_group(wanted)}-"
     for old in settings.samples.glob(f"{prefix}*"):  # the lock is held: whoever made it is gone
         shutil.rmtree(old, ignore_errors=True)
     _check_space(wanted, family, settings)

@@ -81,6 +81,26 @@ def _online(name: str, revision: str | None) -> Snapshot:
     return Snapshot(Path(folder), commit, str(data.get("license") or "") if data else "", "")
 
 
+def dataset_commit(name: str, revision: str | None) -> str | None:
+    """The commit a data set's branch or tag stands for; None where the hub cannot be reached.
+
+    Raises:
+        RetortError: the hub knows no such public data set or revision.
+    """
+    from huggingface_hub import HfApi
+    from huggingface_hub import errors as hub
+
+    try:
+        return str(HfApi().dataset_info(name, revision=revision, timeout=_TIMEOUT).sha)
+    except (hub.RepositoryNotFoundError, hub.RevisionNotFoundError, hub.HFValidationError) as error:
+        raise RetortError(
+            f"The hub knows no public data set '{name}'{f' at {revision}' if revision else ''}.",
+            "Check the spelling; for a private or gated one set HF_TOKEN in the environment.",
+        ) from error
+    except Exception:  # the client raises its transport's own errors, which differ by version
+        return None
+
+
 def _cached(name: str, revision: str | None) -> Snapshot:
     from huggingface_hub import snapshot_download
 

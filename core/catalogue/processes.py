@@ -1,17 +1,41 @@
-"""Child processes of a fetch: watched, cancellable, their output in a file and never in a pipe."""
+"""Child processes of a fetch (watched, cancellable, output in a file, never a pipe) and the lock around it."""
 
 from __future__ import annotations
 
+import fcntl
 import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import core
 
 POLL_SECONDS = 0.2
+
+
+@contextmanager
+def exclusive(path: Path, waiting: Callable[[], None]) -> Iterator[None]:
+    """Holds a file lock; calls `waiting` a few times a second until it is free.
+
+    The kernel lets go of it once this process and the children started under it are all gone, so whoever
+    holds it next never meets a child that still writes.
+    """
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+    os.set_inheritable(descriptor, True)
+    try:
+        while True:
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                waiting()
+                time.sleep(POLL_SECONDS)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def run_child(arguments: list[str], log: Path, environment: dict[str, str], poll: Callable[[], None]) -> int:
@@ -24,7 +48,12 @@ def run_child(arguments: list[str], log: Path, environment: dict[str, str], poll
     env = os.environ | {"PYTHONPATH": os.pathsep.join(paths)} | environment
     with log.open("ab") as out:
         child = subprocess.Popen(
-            [sys.executable, *arguments], stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT, env=env
+            [sys.executable, *arguments],
+            stdin=subprocess.DEVNULL,
+            stdout=out,
+            stderr=subprocess.STDOUT,
+            env=env,
+            close_fds=False,  # the lock's descriptor is the one that may be inherited
         )
         try:
             while child.poll() is None:

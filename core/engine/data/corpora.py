@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from core.catalogue.checks import inside_roots
+from core.catalogue.hub import dataset_commit
 from core.catalogue.samples import SAMPLES, is_fetched
 from core.catalogue.wiki import PARTS, read_part
 from core.errors import RetortError
@@ -65,7 +66,7 @@ def _file(path: Path, column: str | None) -> list[str]:
     try:
         return reader(path, column)
     except (OSError, ValueError, csv.Error) as error:
-        raise RetortError(f"{path.name} cannot be read ({error}).", "Check that it is whole and saved as UTF-8.") from error
+        raise RetortError(f"{path.name} cannot be read ({error}).", "Check that it is whole and in UTF-8.") from error
 
 
 def _text(path: Path, column: str | None) -> list[str]:
@@ -115,27 +116,29 @@ def _string(value: Any) -> str:
 
 
 def _hub(name: str, split: str | None, column: str | None) -> list[str]:
-    """`org/name`, `org/name/configuration`, each with `@revision`; through the datasets library, no remote code."""
+    """`org/name` or `org/name/configuration`, with `@revision`: pinned to a commit; the local cache when offline."""
     import datasets
 
     repository, _, revision = name.partition("@")
     parts = repository.split("/")
     path, configuration = "/".join(parts[:2]), "/".join(parts[2:]) or None
     where = f"hub:{name}"
+    commit = dataset_commit(path, revision or None)
+    before = datasets.config.HF_HUB_OFFLINE
+    datasets.config.HF_HUB_OFFLINE = before or commit is None  # no minutes of retries where the hub just did not answer
     try:
-        found = datasets.load_dataset(path, configuration, split=split or "train", revision=revision or None)
-    except datasets.exceptions.DatasetNotFoundError as error:
+        found = datasets.load_dataset(path, configuration, split=split or "train", revision=commit or revision or None)
+    except (OSError, datasets.exceptions.DatasetNotFoundError) as error:
         raise RetortError(
-            f"{where} was not found: the hub has no such public data set, or it could not be reached.",
-            "Check the name and the network, or use sample:wiki or a local file.",
-        ) from error
-    except (ConnectionError, OSError, TimeoutError) as error:
-        raise RetortError(
-            f"{where} could not be downloaded: the hub could not be reached.",
+            f"{where} could not be read: the hub could not be reached and there is no local copy.",
             "Check the network and try again, or use sample:wiki or a local file.",
         ) from error
     except (ValueError, RuntimeError) as error:
         first = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise RetortError(f"{where} cannot be read ({first}).", "Check its configuration, split and revision.") from error
+        raise RetortError(
+            f"{where} cannot be read ({first}).", "Check its configuration, split and revision."
+        ) from error
+    finally:
+        datasets.config.HF_HUB_OFFLINE = before
     chosen = _choose(column, found.column_names, where)
     return [_string(value) for value in found[chosen]]

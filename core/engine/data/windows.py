@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import TYPE_CHECKING
 
 import torch
 
 from core.catalogue.shingles import shingles
 from core.errors import RetortError
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
 
 SEPARATOR = "\n\n"
 """Documents are joined by a blank line."""
@@ -17,13 +20,7 @@ _CHARACTERS_PER_TOKEN = 12
 """More than any usual tokenizer packs into a token, so one tokenisation is enough as a rule."""
 
 
-class Tokenizer(Protocol):
-    """The two calls used of a transformers tokenizer."""
-
-    def __call__(self, text: str, *, add_special_tokens: bool, verbose: bool) -> dict[str, list[int]]: ...
-
-
-def evaluation_windows(texts: list[str], tokenizer: Tokenizer, tokens: int, window: int) -> torch.Tensor:
+def evaluation_windows(texts: list[str], tokenizer: PreTrainedTokenizerBase, tokens: int, window: int) -> torch.Tensor:
     """The first `tokens` tokens in windows that do not overlap; a last, shorter one is left out.
 
     Every window starts (and ends) with the special tokens the tokenizer itself puts around a text.
@@ -36,7 +33,8 @@ def evaluation_windows(texts: list[str], tokenizer: Tokenizer, tokens: int, wind
     count = tokens // window
     if count == 0:
         raise RetortError(
-            f"{tokens:,} evaluation tokens do not fill one window of {window:,}.", "Ask for more tokens or a shorter window."
+            f"{tokens:,} evaluation tokens do not fill one window of {window:,}.",
+            "Ask for more tokens or a shorter window.",
         )
     frame = special_frame(tokenizer)
     body = _body(window, frame)
@@ -46,7 +44,9 @@ def evaluation_windows(texts: list[str], tokenizer: Tokenizer, tokens: int, wind
     return _framed(torch.tensor(ids[: count * body]).view(count, body), frame)
 
 
-def calibration_windows(texts: list[str], tokenizer: Tokenizer, sequences: int, length: int, seed: int) -> torch.Tensor:
+def calibration_windows(
+    texts: list[str], tokenizer: PreTrainedTokenizerBase, sequences: int, length: int, seed: int
+) -> torch.Tensor:
     """Windows at random places of the text, the same ones for the same seed.
 
     They do not overlap where the text is long enough; else their starts differ.
@@ -71,8 +71,8 @@ def calibration_windows(texts: list[str], tokenizer: Tokenizer, sequences: int, 
     return _framed(ids[starts[:, None] + torch.arange(body)], frame)  # (sequences, length)
 
 
-def special_frame(tokenizer: Tokenizer) -> tuple[list[int], list[int]]:
-    """Ids the tokenizer puts before and after a text: ([bos], []) for Gemma, ([CLS], [SEP]) for BERT, none for GPT-2."""
+def special_frame(tokenizer: PreTrainedTokenizerBase) -> tuple[list[int], list[int]]:
+    """Ids the tokenizer puts before and after a text: ([bos], []) for Gemma, ([CLS], [SEP]) for BERT."""
     plain = tokenizer("a", add_special_tokens=False, verbose=False)["input_ids"]
     full = tokenizer("a", add_special_tokens=True, verbose=False)["input_ids"]
     for start in range(len(full) - len(plain) + 1):
@@ -103,11 +103,11 @@ def _framed(body: torch.Tensor, frame: tuple[list[int], list[int]]) -> torch.Ten
     return torch.cat([before, body, after], dim=1).contiguous()
 
 
-def _all_tokens(texts: list[str], tokenizer: Tokenizer) -> list[int]:
+def _all_tokens(texts: list[str], tokenizer: PreTrainedTokenizerBase) -> list[int]:
     return list(tokenizer(SEPARATOR.join(texts), add_special_tokens=False, verbose=False)["input_ids"])
 
 
-def _first_tokens(texts: list[str], tokenizer: Tokenizer, needed: int) -> list[int]:
+def _first_tokens(texts: list[str], tokenizer: PreTrainedTokenizerBase, needed: int) -> list[int]:
     """At least `needed` tokens of the joined text if it has them, without tokenising a long rest.
 
     A cut changes only the tokens beside it, so a margin makes the first `needed` those of the whole text.
