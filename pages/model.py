@@ -4,18 +4,21 @@ from pages.shared.shell import guard
 
 guard()
 
+import psutil
 import streamlit as st
 
+from core.analysis.doctor import diagnose
 from core.catalogue.anatomy import Anatomy
-from core.catalogue.references import ResolvedModel
+from core.catalogue.references import Reference, ResolvedModel
 from core.catalogue.samples import Sample, is_fetched
 from core.errors import RetortError
 from core.figures import anatomy as figures
-from core.jobs import api
+from core.jobs import api, errands
 from core.metrics import show_bytes, show_count
+from core.store import RunRow, TrialRow
 from pages.shared import charts, home, models, run_panel, shell
 from pages.shared.states import empty, refused
-from pages.shared.text import flat, md, plural
+from pages.shared.text import about, flat, md, plural
 
 KINDS = {"sample": "Sample", "path": "Folder", "hub": "Hub", "run": "Kept candidate"}
 DTYPES = {"float32": "32-bit float", "bfloat16": "16-bit float", "int8": "8-bit integer"}
@@ -25,7 +28,7 @@ def main() -> None:
     st.title("Model", anchor=False)
     run_panel.show_refusal()
     kind = st.segmented_control(
-        "Where it comes from", list(KINDS), default="sample", required=True, key="kind", bind="query-params",
+        "Source", list(KINDS), default="sample", required=True, key="kind", bind="query-params",
         format_func=KINDS.__getitem__,
     )  # fmt: skip
     {"sample": from_sample, "path": from_folder, "hub": from_hub, "run": from_run}[kind or "sample"]()
@@ -50,7 +53,7 @@ def fetch(wanted: Sample) -> None:
     if running and running[0].active:
         with st.container(border=True):
             st.subheader(f"Fetching {md(wanted.label)}", anchor=False)
-            run_panel.live(running[0].id, lambda run, trials: fetching(run.id))
+            run_panel.live(running[0].id, fetching)
         return
     if running and running[0].state == "failed":
         refused(running[0].cause, running[0].remedy)
@@ -69,10 +72,8 @@ def fetch(wanted: Sample) -> None:
             st.rerun()
 
 
-def fetching(run_id: str) -> None:
-    store = home.store()
-    run = store.runs.get(run_id)
-    run_panel.progress(run, [])
+def fetching(run: RunRow, trials: list[TrialRow]) -> None:
+    run_panel.progress(run, trials)
     run_panel.actions(run, "fetch")
 
 
@@ -104,7 +105,26 @@ def from_hub() -> None:
         empty("Name a model of the hub", "Its files are downloaded to this machine and pinned to one commit.",
               icon=":material/cloud_download:")  # fmt: skip
         return
-    show(f"hub:{name.strip().removeprefix('hub:')}")
+    reference = f"hub:{name.strip().removeprefix('hub:')}"
+    known = str(Reference.parse(reference))
+    last = home.store().runs.find(kinds=("download",), model=known, limit=1)
+    if last and last[0].active:
+        with st.container(border=True):
+            st.subheader(f"Downloading {md(known)}", anchor=False)
+            run_panel.live(last[0].id, fetching)
+        return
+    try:
+        found = models.look(reference)
+    except RetortError as error:
+        if last and last[0].state == "failed":
+            refused(last[0].cause, last[0].remedy)
+        else:
+            refused(error.cause, error.remedy)
+        if st.button("Download it", type="primary", icon=":material/cloud_download:"):
+            errands.submit_download(reference, home.settings())
+            st.rerun()
+        return
+    draw(*found)
 
 
 def from_run() -> None:
@@ -125,11 +145,17 @@ def show(reference: str) -> None:
     """The anatomy, or in one sentence why there is none."""
     try:
         with st.spinner("Reading the model"):
-            resolved, found = models.look(reference)
+            found = models.look(reference)
     except RetortError as error:
         refused(error.cause, error.remedy)
         return
+    draw(*found)
+
+
+def draw(resolved: ResolvedModel, found: Anatomy) -> None:
     facts(found)
+    if st.button("Prune this model", type="primary", icon=":material/tune:"):
+        st.switch_page(shell.path("sweep"), query_params={"model": str(resolved.reference)})
     left, right = st.columns([3, 2], gap="large")
     with left:
         st.subheader("Parameters by part", anchor=False)
@@ -142,17 +168,35 @@ def show(reference: str) -> None:
     with right:
         st.subheader("Memory", anchor=False)
         memory(found)
-    st.subheader("Where it comes from", anchor=False)
+    st.subheader("Origin", anchor=False)
     provenance(resolved, found)
-    st.page_link(
-        shell.path("sweep"), label="Prune this model in a sweep", icon=":material/tune:",
-        query_params={"model": str(resolved.reference)},
+    st.subheader("What can be done with it", anchor=False)
+    doctor(found)
+
+
+def doctor(found: Anatomy) -> None:
+    """Every method: whether it works here, and what one trial would take."""
+    verdicts = diagnose(found, psutil.virtual_memory().available, home.settings())
+    st.dataframe(
+        {
+            "Method": [v.label for v in verdicts],
+            "Possible": ["Yes" if v.possible else "No" for v in verdicts],
+            "Really smaller": ["Yes" if v.smaller else "No" for v in verdicts],
+            "Memory, about": [show_bytes(v.memory_bytes) for v in verdicts],
+            "Time of one trial": [
+                "not known yet" if v.estimate.seconds is None else about(v.estimate.seconds) for v in verdicts
+            ],
+            "To know": [v.why for v in verdicts],
+        },
+        hide_index=True, height="content", alt="What each method can do with this model, and what it takes",
     )  # fmt: skip
+    st.caption("Estimates, made before anything is run.")
+    run_panel.time_machine_button("model")
 
 
 def facts(found: Anatomy) -> None:
     shape = found.shape
-    with st.container(horizontal=True, gap="medium"):
+    with st.container(horizontal=True):
         st.metric("Parameters", show_count(found.parameters), border=True, width=150)
         if shape.layers:
             st.metric("Layers", f"{shape.layers}", border=True, width=120)

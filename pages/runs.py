@@ -6,6 +6,7 @@ guard()
 
 import math
 import time
+from datetime import tzinfo
 
 import streamlit as st
 
@@ -77,25 +78,27 @@ def rows(states: tuple[str, ...] | None, text: str, page: int, was_active: bool)
     found = store.runs.find(states=states, text=text, limit=PAGE_SIZE, offset=(page - 1) * PAGE_SIZE)
     where, now = zone(st.context.timezone), time.time()
     for run in found:
-        with st.container(border=True):
-            name, state, progress, started = st.columns([4, 1.6, 2, 1.6], vertical_alignment="center")
-            with name:
-                st.page_link(shell.path("runs"), label=md(run.name, 90), query_params={"run": run.id})
-                st.caption(f"{run_panel.kind_word(run.kind)} of {md(run.model, 90)}")
+        with st.container(border=True, gap="xsmall"):
+            name, state, progress = st.columns([4, 1.6, 3.4], vertical_alignment="center")
+            with name, st.container(gap="xxsmall"):
+                if st.button(md(run.name, 90), key=f"open-{run.id}", type="tertiary"):
+                    st.query_params["run"] = run.id
+                    st.rerun()  # the whole page: these rows are a fragment
+                st.caption(f"{run_panel.kind_word(run.kind)}: {md(run.model, 90)}")
             with state:
                 run_panel.badge(run)
             with progress:
                 if run.state == "running":
-                    st.progress(share_done(run), text=md(run.message, 60))
+                    st.progress(share_done(run), text=md(run.message, 90))
                 else:
-                    st.caption(_outcome(run))
-            started.caption(f"{when(run.created, where, now)}, {duration(seconds_taken(run, now))}")
+                    st.caption(", ".join(p for p in _facts(run, where, now) if p))
 
 
-def _outcome(run: RunRow) -> str:
-    if run.trials_total:
-        return f"{run.trials_done} of {plural(run.trials_total, 'trial')}"
-    return md(run.cause or run.message, 80)
+def _facts(run: RunRow, where: tzinfo, now: float) -> tuple[str, str, str]:
+    """What came of it, when it was started, how long it took."""
+    outcome = f"{run.trials_done} of {plural(run.trials_total, 'trial')}" if run.trials_total else ""
+    taken = seconds_taken(run, now)
+    return outcome, when(run.created, where, now), f"took {duration(taken)}" if taken is not None else ""
 
 
 def one(run_id: str) -> None:

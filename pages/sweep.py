@@ -8,6 +8,7 @@ from typing import Any
 
 import streamlit as st
 
+from core.analysis.doctor import size_of
 from core.analysis.estimate import Estimate, estimate
 from core.analysis.remaining import earlier_seconds
 from core.catalogue.anatomy import Anatomy
@@ -88,7 +89,7 @@ def start(data: dict[str, Any], found: Anatomy) -> None:
             refused(error.cause, error.remedy)
             st.button("Start the sweep", type="primary", disabled=True, width="stretch")
             return
-        cost(estimate(recipe, models.size_of(found), home.settings(), earlier(recipe)))
+        cost(estimate(recipe, size_of(found), home.settings(), earlier(recipe)))
         if needed := sample_study.missing(recipe, home.settings()):
             size = show_bytes(sum(s.download_bytes for s in needed))
             st.caption(f"It first downloads {md(' and '.join(s.label for s in needed))}: {size}, once.")
@@ -109,6 +110,8 @@ def cost(expected: Estimate) -> None:
         st.metric("Time", time, width="content")
         st.metric("Disk, at most", show_bytes(expected.disk_bytes), width="content")
     st.caption(f"Time: {md(expected.basis)}.")
+    if expected.seconds is None:
+        run_panel.time_machine_button("sweep")
 
 
 def earlier(recipe: Recipe) -> list[float]:

@@ -12,7 +12,7 @@ from core.figures.tradeoff import Point, alt, clipped, tradeoff
 from core.metrics import METRICS, metric, show
 from core.results import Result
 from core.store import RunRow
-from pages.shared import cards, charts, home, run_panel, shell
+from pages.shared import cards, charts, home, picks, run_panel, shell
 from pages.shared.states import empty
 from pages.shared.text import flat, md, plural
 
@@ -37,27 +37,27 @@ def main() -> None:
 
 
 def study() -> RunRow | None:
-    """The run in the URL, else the newest with candidates; a choice where there are several."""
+    """The run in the URL, else the one looked at last, else the newest with candidates."""
     store = home.store()
     runs = store.runs.find(kinds=("sweep", "recipe"), limit=200)
-    wanted = st.query_params.get("run")
+    wanted = st.query_params.get("run") or st.session_state.get("_study")
     if wanted and wanted not in {r.id for r in runs}:
         runs.insert(0, store.runs.get(wanted))
     by_id = {r.id: r for r in runs if r.trials_done or r.id == wanted}
     if not by_id:
         return None
-    if st.session_state.get("study") not in by_id or (wanted in by_id and "study" not in st.session_state):
-        st.session_state["study"] = wanted if wanted in by_id else next(iter(by_id))
+    st.session_state["study"] = wanted if wanted in by_id else next(iter(by_id))
     chosen = st.selectbox(
-        "Study", list(by_id), key="study", width=560, on_change=forget_picks,
-        format_func=lambda i: f"{flat(by_id[i].name, 60)} ({flat(by_id[i].model, 40)})",
+        "Study", list(by_id), key="study", width=560, on_change=change_study,
+        format_func=lambda i: f"{flat(by_id[i].name, 60)} ({flat(by_id[i].model, 40)}, {i[-6:]})",
     )  # fmt: skip
-    st.query_params["run"] = chosen
+    st.query_params["run"] = st.session_state["_study"] = chosen
     return by_id[chosen]
 
 
-def forget_picks() -> None:
-    st.session_state["pick"] = []
+def change_study() -> None:
+    st.query_params["run"] = st.session_state["study"]
+    picks.put([])
 
 
 def board(run: RunRow) -> None:
@@ -73,13 +73,15 @@ def board(run: RunRow) -> None:
         return
     baselines = {r.key: r for r in results if r.baseline}
     candidates = {r.key: r for r in results if not r.baseline}
-    picked, suggested = picks(list(candidates.values()), y)
+    picked = picks.get(candidates)
+    chosen = bool(picked)
+    picked = picked or [c.key for c in examples(list(candidates.values()), y)]
     points = points_of(results, x, y)
     limit = None
     if near and baselines:
         limit = next((NEAR * p.y.value for p in points if p.baseline), None)
     chart(points, {k: cards.LETTERS[i] for i, k in enumerate(picked)}, log_y, limit)
-    compare(candidates, baselines, picked, suggested, y)
+    compare(candidates, baselines, picked, chosen, y)
     with st.expander("All candidates as a table", icon=":material/table:"):
         table(results, y)
 
@@ -112,15 +114,6 @@ def axes(results: list[Result]) -> tuple[str | None, str | None, bool, bool]:
     return y, x, scale == "log", view == "near"
 
 
-def picks(candidates: list[Result], y: str) -> tuple[list[str], bool]:
-    """Keys to compare: those chosen, else two examples (then the second value is True)."""
-    known = {c.key for c in candidates}
-    chosen = [k for k in st.session_state.get("pick", st.query_params.get_all("pick")) if k in known]
-    if chosen:
-        return chosen[: len(cards.LETTERS)], False
-    return [c.key for c in examples(candidates, y)], True
-
-
 def chart(points: list[Point], letters: dict[str, str], log_y: bool, limit: float | None) -> None:
     figure = tradeoff(points, shell.ground(), picked=letters, log_y=log_y, y_limit=limit)
     st.plotly_chart(
@@ -135,31 +128,19 @@ def chart(points: list[Point], letters: dict[str, str], log_y: bool, limit: floa
 
 
 def toggle() -> None:
-    """A click on a point chooses it, or lets it go; the oldest choice makes room for a fourth."""
-    chosen = list(st.session_state.get("pick", st.query_params.get_all("pick")))
+    """A click on a point chooses it, or lets it go."""
     for point in st.session_state["chart"].selection.points:
         key = point.get("customdata")
-        key = key[0] if isinstance(key, list) else key
-        if key in chosen:
-            chosen.remove(key)
-        elif key:
-            chosen.append(key)
-    st.session_state["pick"] = chosen[-len(cards.LETTERS) :]
+        picks.toggle(key[0] if isinstance(key, list) else key)
 
 
-def compare(
-    candidates: dict[str, Result], baselines: dict[str, Result], picked: list[str], suggested: bool, y: str
-) -> None:
+def compare(candidates: dict[str, Result], baselines: dict[str, Result], picked: list[str], chosen: bool, y: str) -> None:
     st.header("Promised and delivered", anchor=False)
-    st.multiselect(
-        "Candidates to compare with the dense baseline", list(candidates), key="pick", bind="query-params",
-        format_func=lambda k: flat(candidates[k].label), max_selections=len(cards.LETTERS),
-        placeholder="Click points on the chart, or choose here",
-    )  # fmt: skip
+    picks.widget(candidates)
     if not candidates:
         st.caption("Only the baseline is measured so far.")
         return
-    if suggested:
+    if not chosen:
         st.caption("Two examples are shown until you choose.")
     cards.row([candidates[k] for k in picked], baselines, y)
 

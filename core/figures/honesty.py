@@ -53,7 +53,7 @@ def honesty(shares: Sequence[Share], ground: Theme, color: str) -> go.Figure:
     fig.add_vline(x=100, line={"color": ground.ink, "width": 1.5, "dash": "dot"})
     fig.update_xaxes(range=[0, most * (1.42 if estimated else 1.2)], ticksuffix=" %", tickvals=[0, 50, 100])
     fig.update_yaxes(autorange="reversed", showgrid=False, ticksuffix="  ", tickfont={"color": ground.ink})
-    fig.update_layout(bargap=0.35, dragmode=False)
+    fig.update_layout(bargap=0.35, dragmode=False, margin={"l": 8, "r": 24, "t": 8, "b": 8})
     return fig
 
 

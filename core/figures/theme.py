@@ -105,6 +105,7 @@ def template(ground: Theme) -> go.layout.Template:
                 "align": "left",
             },
             margin={"l": 8, "r": 8, "t": 8, "b": 8},
+            modebar={"bgcolor": "rgba(0,0,0,0)", "color": ground.muted, "activecolor": ground.ink},
             dragmode="pan",
             hovermode="closest",
         )

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import streamlit as st
 
-from core.analysis.estimate import ModelSize
 from core.catalogue.anatomy import Anatomy, anatomy
 from core.catalogue.references import ResolvedModel, resolve
 from core.catalogue.samples import SAMPLES, Sample, is_fetched
@@ -67,14 +66,3 @@ def look(reference: str) -> tuple[ResolvedModel, Anatomy]:
 @st.cache_data(show_spinner=False, max_entries=64)
 def _anatomy(folder: str, fingerprint: str) -> Anatomy:
     return anatomy(Path(folder))
-
-
-def size_of(found: Anatomy) -> ModelSize:
-    """What an estimate needs of an anatomy."""
-    return ModelSize(
-        parameters=found.parameters,
-        active_parameters=found.active_parameters,
-        block_parameters=sum(layer.total for layer in found.layers),
-        layers=found.shape.layers or len(found.layers),
-        disk_bytes=found.disk_bytes,
-    )

@@ -8,8 +8,9 @@ from collections.abc import Callable, Sequence
 import streamlit as st
 
 from core.analysis.remaining import seconds_left, seconds_taken, share_done
+from core.analysis.estimate import read_probe
 from core.errors import RetortError
-from core.jobs import api
+from core.jobs import api, errands
 from core.jobs.logs import log_path, tail
 from core.store import EventRow, RunRow, TrialRow
 from pages.shared import home, shell
@@ -24,7 +25,7 @@ _STATES = {
     "failed": ("Failed", ":material/error:", "red"),
     "cancelled": ("Cancelled", ":material/do_not_disturb_on:", "gray"),
 }
-_KINDS = {"sweep": "Sweep", "recipe": "Recipe", "fetch": "Download", "probe": "Timing"}
+_KINDS = {"sweep": "Sweep", "recipe": "Recipe", "fetch": "Download", "download": "Download", "probe": "Timing"}
 _LEVELS = {"info": ":material/info:", "warning": ":material/warning:", "error": ":material/error:"}
 
 
@@ -162,3 +163,15 @@ def tradeoffs_link(run: RunRow, label: str = "Open the trade-offs") -> None:
         st.page_link(
             shell.path("tradeoffs"), label=label, icon=":material/scatter_plot:", query_params={"run": run.id}
         )
+
+
+def time_machine_button(key: str) -> None:
+    """Where this machine was never timed: a button that has it done, and how far it is."""
+    if read_probe(home.settings()) is not None:
+        return
+    going = home.store().runs.find(kinds=("probe",), states=("queued", "running"), limit=1)
+    if going:
+        live(going[0].id, progress)
+    elif st.button("Time this machine", key=f"probe-{key}", icon=":material/timer:", help="Takes about 20 seconds."):
+        errands.submit_probe(home.settings())
+        st.rerun()

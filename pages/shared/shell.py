@@ -7,6 +7,7 @@ A `pages/` folder lets Streamlit run a page file on its own until some session h
 from __future__ import annotations
 
 import ipaddress
+import threading
 from pathlib import Path
 
 import streamlit as st
@@ -17,7 +18,7 @@ from pages.shared.states import boundary, refused
 
 ROOT = Path(__file__).resolve().parents[2]
 _ASSETS = Path(__file__).parent / "assets"
-_ENTERED = "_entered"
+_frame = threading.local()  # a script run is one thread; whether it came through the frame belongs to that run
 
 PAGES = {
     "start": ("Start", ":material/home:"),
@@ -41,7 +42,7 @@ def ground() -> Theme:
 
 def guard() -> None:
     """First line of every page: goes through the frame where this run came past it."""
-    if not st.session_state.get(_ENTERED):
+    if not getattr(_frame, "entered", False):
         enter()
         st.stop()
 
@@ -55,7 +56,6 @@ def enter() -> None:
         st.Page(path(name), title=title, icon=icon, default=name == "start") for name, (title, icon) in PAGES.items()
     ]
     page = st.navigation(pages, position="top")
-    st.session_state[_ENTERED] = True
     st.set_page_config(page_title=f"{page.title} \u00b7 Retort")
     if not _loopback(st.get_option("server.address")):
         refused(
@@ -63,9 +63,13 @@ def enter() -> None:
             "Start it on 127.0.0.1 and reach it from elsewhere through an SSH tunnel.",
         )
         st.stop()
-    with boundary():
-        home.start_runner()
-        page.run()
+    _frame.entered = True
+    try:
+        with boundary():
+            home.start_runner()
+            page.run()
+    finally:
+        _frame.entered = False
 
 
 def _loopback(address: str | None) -> bool:
