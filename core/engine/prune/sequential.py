@@ -20,8 +20,8 @@ from core.recipes import Prune
 
 def prune_sequential(
     model: nn.Module,
-    windows: Tensor,
     prune: Prune,
+    windows: Tensor,
     reporter: Reporter,
     batch: int = 4,
     statistics: Statistics | None = None,

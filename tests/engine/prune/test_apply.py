@@ -151,7 +151,7 @@ def test_sequential_first_block_equals_joint_and_later_ones_see_pruned_inputs(tm
     joint, sequential = tiny("llama"), tiny("llama")
     step = Prune(method="wanda", sparsity=0.6)
     prune_weights(joint, step, calibrate(joint, tmp_path), Quiet())
-    report = prune_sequential(sequential, windows(), step.model_copy(update={"mode": "sequential"}), Quiet())
+    report = prune_sequential(sequential, step.model_copy(update={"mode": "sequential"}), windows(), Quiet())
     pairs = list(zip(prunable(joint), prunable(sequential), strict=True))
     assert all(torch.equal(a.stored, b.stored) for a, b in pairs if a.block_index == 0)
     assert not all(torch.equal(a.stored, b.stored) for a, b in pairs if a.block_index == 2)
@@ -161,7 +161,7 @@ def test_sequential_first_block_equals_joint_and_later_ones_see_pruned_inputs(tm
 def test_sequential_last_block_equals_wanda_on_the_pruned_model(tmp_path: Path) -> None:
     model = tiny("llama")
     dense_last = {m.name: m.read() for m in prunable(model) if m.block_index == 2}
-    prune_sequential(model, windows(), Prune(method="wanda", sparsity=0.6, mode="sequential"), Quiet())
+    prune_sequential(model, Prune(method="wanda", sparsity=0.6, mode="sequential"), windows(), Quiet())
     masks = {m.name: m.stored == 0 for m in prunable(model) if m.block_index == 2}
     for m in prunable(model):  # blocks 0 and 1 pruned, block 2 dense: the statistics the last block had
         if m.block_index == 2:
