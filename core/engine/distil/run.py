@@ -81,7 +81,8 @@ def distil(student: Loaded, teacher: Loaded | None, spec: Distil, examples: Exam
     finally:
         if features is not None:
             features.close()
-        student.model.gradient_checkpointing_disable()
+        if spec.gradient_checkpointing:
+            student.model.activation_checkpointing_disable()
     if spec.lora is not None:
         merge_lora(student.model)
     student.model.to(dtype)  # type: ignore[arg-type]
@@ -123,7 +124,7 @@ def check_fit(student: Loaded, teacher: Loaded | None, spec: Distil, examples: E
 def _prepare(student: Loaded, spec: Distil) -> None:
     model = student.model
     if spec.gradient_checkpointing:
-        model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+        model.activation_checkpointing_enable(activation_checkpointing_kwargs={"use_reentrant": False})
     if spec.lora is None:
         model.requires_grad_(True)
         return

@@ -75,8 +75,7 @@ class Checkpoints:
         kept = self._steps()[-_KEPT:]
         for old in self._steps()[:-_KEPT]:
             shutil.rmtree(old)
-        best = {self._read(path).best for path in kept}
-        named = {self._best_path(b.step).name for b in best if b is not None}
+        named = {self._best_path(state.best.step).name for state in map(self._read, kept) if state and state.best}
         for file in self.folder.glob("best-*.safetensors"):
             if file.name not in named:
                 file.unlink()
@@ -88,10 +87,12 @@ class Checkpoints:
             RetortError: it belongs to another run (other models, data or settings).
         """
         for path in reversed(self._steps()):
+            state = self._read(path)
+            if state is None:
+                continue
             try:
-                state = self._read(path)
                 weights, optimizer = load_file(path / "weights.safetensors"), load_file(path / "optimizer.safetensors")
-            except (OSError, ValueError, SafetensorError):
+            except (OSError, SafetensorError):
                 continue
             if state.identity != self._identity:
                 raise RetortError(
@@ -116,8 +117,12 @@ class Checkpoints:
     def _steps(self) -> list[Path]:
         return sorted(self.folder.glob("step-*"))
 
-    def _read(self, path: Path) -> TrainState:
-        return TrainState.model_validate_json((path / "state.json").read_text())
+    def _read(self, path: Path) -> TrainState | None:
+        """None where the file is missing or damaged."""
+        try:
+            return TrainState.model_validate_json((path / "state.json").read_text())
+        except (OSError, ValueError):
+            return None
 
 
 def _stored(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

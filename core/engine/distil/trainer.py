@@ -74,7 +74,8 @@ class Trainer:
         self._model = self.objective.student.model
         self._names = _trainable(self.objective)
         self._optimizer = _optimizer(self._names, self.spec)
-        self._zeros = Zeros(self._model) if self.spec.keep_zeros else None
+        # Adapters start at zero and must not stay there; the frozen weights keep theirs by themselves.
+        self._zeros = Zeros(self._model) if self.spec.keep_zeros and self.spec.lora is None else None
         self._checkpoints = Checkpoints(self.folder, self.identity)
         self._state = TrainState(identity=self.identity)
         self._held = self.order.held()
