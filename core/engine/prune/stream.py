@@ -39,8 +39,8 @@ class _Call:
 
     def run(self, block: nn.Module, hidden: Tensor) -> Tensor:
         if self.key is not None:
-            return _hidden(block(*self.args, **{**self.kwargs, self.key: hidden}))
-        return _hidden(block(hidden, *self.args, **self.kwargs))
+            return first_tensor(block(*self.args, **{**self.kwargs, self.key: hidden}))
+        return first_tensor(block(hidden, *self.args, **self.kwargs))
 
 
 @dataclass
@@ -128,9 +128,9 @@ class BlockStream:
         if len(true.calls) != len(self.blocks):
             self._refuse("calls its layers in another number or order than it lists them")
         for i, output in enumerate(true.outputs):
-            self._refuse_nan(_hidden(output), i)
+            self._refuse_nan(first_tensor(output), i)
         for i in range(1, len(self.blocks)):
-            if not torch.equal(true.hidden[i], _hidden(true.outputs[i - 1])):
+            if not torch.equal(true.hidden[i], first_tensor(true.outputs[i - 1])):
                 self._refuse(f"changes the hidden states between layers {i - 1} and {i}")
         shapes = [len(out) if isinstance(out, tuple) else 0 for out in true.outputs]
         passed = self._forward(ids, shapes)
@@ -173,13 +173,13 @@ class BlockStream:
                 raise _Stop
             return seen.outputs[-1]
 
-        with _replaced_forwards(self.blocks, before), suppress(_Stop):
+        with replaced_forwards(self.blocks, before), suppress(_Stop):
             self.model(input_ids=ids)
         return seen
 
 
 @contextmanager
-def _replaced_forwards(blocks: nn.ModuleList, function: Any) -> Iterator[None]:
+def replaced_forwards(blocks: nn.ModuleList, function: Any) -> Iterator[None]:
     """Each block's forward becomes `function(index, its forward, ...)`."""
     own = [block.__dict__.get("forward") for block in blocks]
     for i, block in enumerate(blocks):
@@ -229,7 +229,7 @@ def _split(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[_Call, Tensor
     return _Call((), kwargs, "hidden_states"), hidden
 
 
-def _hidden(output: Any) -> Tensor:
+def first_tensor(output: Any) -> Tensor:
     """The hidden states in what a block returns."""
     first: Tensor = output[0] if isinstance(output, tuple) else output
     return first
