@@ -15,9 +15,8 @@ from pathlib import Path
 from core.engine.bench import Bench, Wanted
 from core.engine.models.load import Loaded, load_model
 from core.engine.session import Session
-from core.engine.transform import Source, apply, needed, statistics_for
+from core.engine.transform import Source, apply, calibrated, needed, statistics_for
 from core.errors import RetortError
-from core.methods import METHODS
 from core.recipes import Evaluate, Export, Measure, Prune, Recipe
 from core.results import Result, Trial, trial_key
 
@@ -77,8 +76,8 @@ def run_steps(session: Session) -> None:
     hooks.register_trials([s.trial for s in stages])
     session.reporter.total = len(stages)
     folder, fingerprint = session.resolved.folder, session.resolved.fingerprint
-    calibrated = any(s.trial.prune and METHODS[s.trial.prune.method].calibrated for s in stages)
-    with session.bench(calibrated) as bench:
+    needs_text = any(s.trial.prune and calibrated(s.trial.prune) for s in stages)
+    with session.bench(needs_text) as bench:
         for stage in stages:
             session.reporter.checkpoint()
             known = hooks.finished(stage.trial.key)

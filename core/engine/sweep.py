@@ -12,7 +12,7 @@ from core.engine.models.load import load_model
 from core.engine.prune.apply import restore_dense
 from core.engine.prune.statistics import Statistics
 from core.engine.session import Session
-from core.engine.transform import Source, apply, needed, statistics_for
+from core.engine.transform import Source, apply, calibrated, needed, statistics_for
 from core.errors import RetortError
 from core.methods import METHODS
 from core.recipes import Prune
@@ -37,7 +37,7 @@ def run_sweep(session: Session) -> None:
     if not open_trials:
         return
     prunes = [t.prune for t in trials if t.prune is not None]
-    with session.bench(calibrated=_calibrated(prunes)) as bench:
+    with session.bench(any(calibrated(p) for p in prunes)) as bench:
         source = Source(session.loaded, session.resolved.fingerprint, bench.inputs.calibration)
         dense = trials[0]
         bench.baseline = hooks.finished(dense.key)
@@ -97,7 +97,3 @@ def _reuse(session: Session, trial: Trial) -> bool:
         return False
     session.hooks.trial_done(trial.index, known)
     return True
-
-
-def _calibrated(prunes: list[Prune]) -> bool:
-    return any(METHODS[p.method].calibrated for p in prunes)

@@ -37,12 +37,19 @@ class Source:
     windows: torch.Tensor | None
 
 
+def calibrated(prune: Prune) -> bool:
+    """True where a step looks at calibration text: for its scores, or to spread its sparsity."""
+    return METHODS[prune.method].calibrated or prune.allocation == "owl"
+
+
 def needed(prunes: Iterable[Prune]) -> frozenset[Statistic]:
     """The statistics of the dense model that these steps read (sequential ones gather their own)."""
     wanted: set[Statistic] = set()
     for prune in prunes:
         if prune.mode == "joint" or METHODS[prune.method].structured:
             wanted |= METHODS[prune.method].needs
+        if prune.allocation == "owl":
+            wanted.add("input_norms")
     return frozenset(wanted)
 
 
@@ -73,5 +80,5 @@ def apply(
         model, report = prune_structure(loaded, prune, statistics, source.windows, reporter)
         return replace(loaded, model=model), report
     if prune.mode == "sequential" and source.windows is not None and METHODS[prune.method].calibrated:
-        return loaded, prune_sequential(loaded.model, prune, source.windows, reporter)
+        return loaded, prune_sequential(loaded.model, prune, source.windows, reporter, statistics=statistics)
     return loaded, prune_weights(loaded.model, prune, statistics, reporter)
