@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from core.catalogue.checks import check_model_folder, inside_roots, refuse_outside_links
+from core.catalogue.checks import check_model_folder, inside_roots, read_json, refuse_outside_links
 from core.catalogue.fingerprint import folder_fingerprint
 from core.catalogue.hub import fetch_snapshot
 from core.catalogue.samples import is_fetched, read_manifest, sample
@@ -123,7 +123,7 @@ def _hub(reference: Reference, download: bool) -> ResolvedModel:
 def _run(reference: Reference, settings: Settings) -> ResolvedModel:
     key = reference.name.rpartition("/")[2]
     candidate = settings.home / "candidates" / key
-    if not (candidate / "result.json").is_file() and not (candidate / "model").is_dir():
+    if not (candidate / "result.json").is_file():
         raise RetortError(f"There is no candidate '{key}'.", "Copy the reference from the Runs or Trade-offs page.")
     if not (candidate / "model").is_dir():
         raise RetortError(
@@ -131,5 +131,6 @@ def _run(reference: Reference, settings: Settings) -> ResolvedModel:
             "Run its trial again with 'keep: all', then use it here.",
         )
     check_model_folder(candidate / "model")
-    provenance = {"source": f"candidate {key} of this home", "licence": "", "note": ""}
+    made_from = read_json(candidate / "result.json").get("model", "an unknown model")
+    provenance = {"source": f"candidate {key}, made from {made_from}", "made_from": str(made_from)}
     return ResolvedModel(reference, candidate / "model", f"candidate:{key}", provenance)

@@ -89,7 +89,8 @@ def _jsonl(path: Path, column: str | None) -> list[str]:
                 row = json.loads(line)
                 if not isinstance(row, dict):
                     raise ValueError(f"line {number} is no JSON object")
-                texts.append(_string(row[_choose(column, row, f"line {number} of {path.name}")]))
+                column = _choose(column, row, f"line {number} of {path.name}")
+                texts.append(_string(row[column]))
     return texts
 
 
