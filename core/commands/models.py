@@ -1,14 +1,110 @@
-"""`doctor`: what can be done with a model."""
+"""`doctor`: what a model is, and what can be done with it on this machine, before anything is started."""
 
 from __future__ import annotations
 
 import argparse
+import os
+import subprocess
+import sys
+from typing import Any
 
-from core.catalogue.references import resolve
+import psutil
+
+from core.analysis.doctor import Verdict, diagnose
+from core.analysis.estimate import read_probe
+from core.catalogue.anatomy import Anatomy, anatomy
+from core.catalogue.references import ResolvedModel, resolve
+from core.metrics import show_bytes, show_count
 from core.settings import Settings
-from core.terminal import put
+from core.terminal import put, put_json, put_table, say
+
+_PROBE = "from core.engine.probe import probe_machine; from core.settings import Settings; import sys; "
+_PROBE += "probe_machine(Settings.load(sys.argv[1]))"
 
 
 def doctor(chosen: argparse.Namespace, settings: Settings) -> int:
-    put(str(resolve(chosen.model, settings)))
+    """Anatomy and verdicts. Times the machine first where that was never done (in a process of its own).
+
+    Raises:
+        RetortError: the model cannot be found or opened.
+    """
+    resolved = resolve(chosen.model, settings)
+    found = anatomy(resolved.folder)
+    if read_probe(settings) is None:
+        say("Timing this machine, once; it takes a few seconds.")
+        _time_machine(settings)
+    verdicts = diagnose(found, psutil.virtual_memory().available, settings)
+    if chosen.json:
+        put_json(_document(resolved, found, verdicts))
+        return 0
+    _show_anatomy(resolved, found)
+    put("")
+    _show_verdicts(verdicts)
     return 0
+
+
+def _time_machine(settings: Settings) -> None:
+    done = subprocess.run([sys.executable, "-c", _PROBE, str(settings.home)], capture_output=True, env={**os.environ})
+    if done.returncode != 0:
+        say("This machine could not be timed, so times are not estimated.")
+
+
+def _document(resolved: ResolvedModel, found: Anatomy, verdicts: list[Verdict]) -> dict[str, Any]:
+    return {
+        "model": str(resolved.reference),
+        "fingerprint": resolved.fingerprint,
+        "provenance": resolved.provenance,
+        "anatomy": {**found.model_dump(mode="json"), "kv_bytes_per_token": found.kv_bytes_per_token},
+        "methods": [v.model_dump(mode="json") for v in verdicts],
+    }
+
+
+def _show_anatomy(resolved: ResolvedModel, found: Anatomy) -> None:
+    shape = found.shape
+    heads = f"{shape.heads} query / {shape.kv_heads} key-value" if shape.kv_heads != shape.heads else f"{shape.heads}"
+    cache = found.kv_bytes_per_token
+    rows = [
+        ("Model", str(resolved.reference)),
+        ("Architecture", found.architecture),
+        ("Parameters", show_count(found.parameters)),
+        ("", ", ".join(f"{part} {show_count(count)}" for part, count in found.by_part.items())),
+        ("Layers", f"{shape.layers or len(found.layers)}"),
+        ("Hidden, MLP", f"{shape.hidden or '–'}, {shape.intermediate or '–'}"),
+        ("Heads", heads if shape.heads else "–"),
+        ("Experts", f"{shape.experts}, {shape.active_experts} used per token" if shape.experts else ""),
+        ("Vocabulary", f"{shape.vocab or '–'}" + (", embeddings tied to the head" if found.tied else "")),
+        ("Context", f"{shape.context or '–'} tokens"),
+        ("Weights in memory", ", ".join(f"{show_bytes(found.bytes_in(d))} as {d}" for d in _DTYPES)),
+        ("On disk", f"{show_bytes(found.disk_bytes)} ({found.dtype})"),
+        ("Key-value cache", f"{show_bytes(cache)} a token" if cache else ""),
+        ("Licence", str(resolved.provenance.get("licence") or found.licence or "not stated")),
+        ("Note", str(resolved.provenance.get("note") or found.note)),
+    ]
+    for name, text in rows:
+        if text:
+            put(f"{name:18}{text}")
+
+
+_DTYPES = ("float32", "bfloat16", "int8")
+
+
+def _show_verdicts(verdicts: list[Verdict]) -> None:
+    rows = [
+        [
+            v.method,
+            "yes" if v.possible else "no",
+            "yes" if v.smaller else "no",
+            show_bytes(v.memory_bytes),
+            _seconds(v.estimate.seconds),
+            v.why,
+        ]
+        for v in verdicts
+    ]
+    put_table(["method", "possible", "really smaller", "memory", "one trial", "remark"], rows)
+    put(f"Memory and times are estimates ({verdicts[0].estimate.basis}); a trial includes measuring the baseline.")
+
+
+def _seconds(value: float | None) -> str:
+    if value is None:
+        return "–"
+    return f"{value:.0f} s" if value < 90 else f"{value / 60:.0f} min"

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from core.engine.models.architectures import Architecture
 from core.engine.prune.observers import Handle
 from core.engine.prune.width import UnitStatistics
+from core.errors import RetortError
 
 
 class ExpertSaliency:
@@ -21,7 +22,8 @@ class ExpertSaliency:
     key = "expert_saliency"
 
     def __init__(self, architecture: Architecture) -> None:
-        assert architecture.family.expert_site is not None
+        if architecture.family.expert_site is None:
+            raise RetortError("This model has no experts to remove.", "Choose a depth or a width method.")
         self._site = architecture.family.expert_site
         self._count = architecture.sizes["experts"]
         self._sums = torch.zeros(0)
