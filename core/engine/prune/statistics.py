@@ -177,9 +177,10 @@ def save_block(path: Path, observers: Sequence[Observer]) -> None:
     tensors: dict[str, Tensor] = {}
     aliases: dict[str, str] = {}
     first: dict[int, str] = {}
-    for observer in observers:
-        for name, tensor in observer.finish().items():
-            full = f"{observer.key}/{name}"
+    gathered = [(observer.key, observer.finish()) for observer in observers]  # kept alive: a freed id is used again
+    for key, found in gathered:
+        for name, tensor in found.items():
+            full = f"{key}/{name}"
             if id(tensor) in first:
                 aliases[full] = first[id(tensor)]
             else:
