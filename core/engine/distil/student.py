@@ -21,7 +21,7 @@ from core.errors import RetortError
 from core.progress import Reporter
 from core.recipes import Prune, Sizes, Target
 
-_DEPTH, _WIDTH = "block_influence", "width"
+_DEPTH, _WIDTH, _EXPERTS = "block_influence", "width_activations", "reap"
 
 
 @dataclass
@@ -60,8 +60,8 @@ def design_student(
     report = PruneReport()
     kept = list(range(architecture.layers))
     loaded = teacher
-    if design.sizes is not None:
-        loaded = _pruned(loaded, _WIDTH, design.sizes, statistics, windows, reporter, report)
+    for method, sizes in _narrowing(design):
+        loaded = _pruned(loaded, method, sizes, statistics if loaded is teacher else None, windows, reporter, report)
     if wanted < architecture.layers:
         if design.initialise == "importance":
             loaded = _pruned(loaded, _DEPTH, Sizes(layers=wanted), None, windows, reporter, report)
@@ -79,6 +79,15 @@ def design_student(
         report.note("Starts from random weights: expect to need far more text.")
         return Student(loaded, None, report)
     return Student(loaded, kept, report)
+
+
+def _narrowing(design: Design) -> list[tuple[str, Sizes]]:
+    """The pruning steps that bring a model to the designed sizes: experts first, then units."""
+    if design.sizes is None:
+        return []
+    experts, others = Sizes(experts=design.sizes.experts), design.sizes.model_copy(update={"experts": None})
+    steps = [(_EXPERTS, experts), (_WIDTH, others)]
+    return [(method, sizes) for method, sizes in steps if sizes != Sizes()]
 
 
 def _pruned(

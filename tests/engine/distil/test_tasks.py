@@ -1,0 +1,251 @@
+"""Classifiers, masked models and other architectures: the same losses, seen through the whole step."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from transformers import (
+    AutoTokenizer,
+    BertConfig,
+    BertForMaskedLM,
+    BertForSequenceClassification,
+    BertModel,
+    DistilBertConfig,
+    DistilBertForMaskedLM,
+    GPT2Config,
+    GPT2LMHeadModel,
+    GPTNeoXConfig,
+    GPTNeoXForCausalLM,
+    Phi3Config,
+    Phi3ForCausalLM,
+)
+
+from core.distil_spec import Budget, Distil, Schedule, TeacherCache, Term, TrainingData
+from core.engine.distil.batches import Labelled, MaskedWindows, Windows
+from core.engine.distil.feature_terms import FeatureTerms
+from core.engine.distil.objective import Objective, Totals, parts_of
+from core.engine.distil.outputs import Outputs
+from core.engine.distil.run import Surroundings, distil
+from core.engine.distil.teacher import LiveTeacher
+from core.engine.distil.texts import labelled
+from core.engine.models.load import Loaded, Task
+from core.errors import RetortError
+from core.losses import LOSSES, MIXES
+from core.progress import Quiet
+
+SIZES = {"vocab_size": 384, "hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4,
+         "intermediate_size": 48, "max_position_embeddings": 64}  # fmt: skip
+NAMES = ["mill", "harbour", "parcel", "model", "rain"]
+
+
+@pytest.fixture
+def tokenizer(tiny_llama: Path) -> Any:
+    return AutoTokenizer.from_pretrained(tiny_llama)
+
+
+def bert(names: list[str], seed: int, dropout: float = 0.0) -> BertForSequenceClassification:
+    torch.manual_seed(seed)
+    config = BertConfig(
+        **SIZES, id2label=dict(enumerate(names)), label2id={n: i for i, n in enumerate(names)},
+        hidden_dropout_prob=dropout, attention_probs_dropout_prob=dropout,
+    )  # fmt: skip
+    return sure(BertForSequenceClassification(config))
+
+
+def sure(model: Any) -> Any:
+    """Random weights scaled up, so that the outputs differ from one text to the next."""
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            if "norm" not in name.lower():
+                parameter.mul_(5.0)
+    return model.eval()
+
+
+def loaded(model: Any, tokenizer: Any, task: Task) -> Loaded:
+    return Loaded(model, tokenizer, Path("."), torch.float32, task)
+
+
+@pytest.fixture
+def sentences(tokenizer: Any) -> Labelled:
+    from tests.conftest import SENTENCES
+
+    texts = [f"{i}. {SENTENCES[i % 5]}" for i in range(80)]
+    return labelled(texts, [NAMES[i % 5] for i in range(80)], NAMES, tokenizer, 48)
+
+
+def test_a_classifier_learns_from_a_teacher_with_its_classes_in_another_order(
+    tokenizer: Any, sentences: Labelled
+) -> None:
+    """Soft labels and cross-entropy against numpy, classes matched by name, padded texts of different length."""
+    student, teacher = bert(NAMES, 0), bert([n.upper() for n in reversed(NAMES)], 1)
+    order = torch.arange(4, -1, -1)
+    terms = [Term(loss="soft_labels", parameters={"temperature": 3.0}), Term(loss="cross_entropy")]
+    live = LiveTeacher(Outputs(teacher, "classification", order))
+    objective = Objective(Outputs(student, "classification"), live, parts_of(terms))
+    batch = sentences.take([0, 1, 2, 13], 0)
+    found = {n: float(v) for n, v in objective.backward(batch, Totals.of([batch])).items()}
+    s, t = [], []
+    for i in (0, 1, 2, 13):  # one text at a time, without any padding
+        ids = sentences.sequences[i][None]
+        with torch.no_grad():
+            s.append(student(ids).logits[0].double().numpy())
+            t.append(teacher(ids).logits[0].double().numpy()[::-1])
+    S, T = (np.exp(np.array(x) / 3) / np.exp(np.array(x) / 3).sum(1, keepdims=True) for x in (s, t))
+    assert found["soft_labels"] == pytest.approx(9 * (T * np.log(T / S)).sum(1).mean(), rel=1e-4)
+    P = np.exp(s) / np.exp(s).sum(1, keepdims=True)
+    assert found["cross_entropy"] == pytest.approx(-np.log(P[range(4), [0, 1, 2, 3]]).mean(), rel=1e-5)
+
+
+def step(**given: Any) -> Distil:
+    usual: dict[str, Any] = {
+        "batch": 8, "budget": Budget(steps=60), "schedule": Schedule(learning_rate=4e-3), "held_out": 20,
+        "evaluate_every": 20, "data": TrainingData(form="labels", length=48),
+    }  # fmt: skip
+    return Distil(**usual | given)
+
+
+def test_task_specific_distillation_end_to_end(tokenizer: Any, sentences: Labelled, tmp_path: Path) -> None:
+    """A classifier is fine-tuned, then taught to a smaller one, live and stored; both agree with it."""
+    around = lambda name: Surroundings(tmp_path / name, tmp_path / "cache", Quiet(), "s", "t")  # noqa: E731
+    teacher = loaded(bert(NAMES, 0, dropout=0.1), tokenizer, "classification")
+    finetune = step(step="finetune", losses=(Term(loss="cross_entropy"),))
+    outcome = distil(teacher, None, finetune, sentences, around("teacher"))
+    assert outcome.evaluations[0].value > 1.4 and min(e.value for e in outcome.evaluations) < 0.5
+    fresh = loaded(bert(NAMES[::-1], 5), tokenizer, "classification")
+    for name, cache in (("live", None), ("stored", TeacherCache(k=5, precision="float32"))):
+        student = replace(fresh, model=copy.deepcopy(fresh.model))
+        turned = Labelled(sentences.sequences, 4 - sentences.labels, sentences.padding)
+        losses = (Term(loss="soft_labels"), Term(loss="cross_entropy", weight=0.5))
+        outcome = distil(student, teacher, step(losses=losses, cache=cache, budget=Budget(steps=40)), turned, around(name))
+        held = turned.take(range(20), 0)
+        with torch.no_grad():
+            guesses = student.model(held.ids, attention_mask=held.attended.long()).logits.argmax(-1)
+        assert float((guesses == held.targets[:, 0]).float().mean()) > 0.9, name
+
+
+def test_the_distilbert_mix_on_masked_models(tokenizer: Any, windows: Windows, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    teacher = sure(BertForMaskedLM(BertConfig(**SIZES)))
+    student = DistilBertForMaskedLM(DistilBertConfig(
+        vocab_size=384, dim=32, n_layers=1, n_heads=4, hidden_dim=48, max_position_embeddings=64,
+    )).eval()  # fmt: skip
+    terms = tuple(Term(loss=name, weight=w, parameters=p) for name, w, p in MIXES["distilbert"].terms)
+    data = MaskedWindows(windows.ids, mask_token=5)
+    spec = step(losses=terms, data=TrainingData(length=24), held_out=16, budget=Budget(steps=30))
+    outcome = distil(
+        loaded(student, tokenizer, "masked"), loaded(teacher, tokenizer, "masked"), spec, data,
+        Surroundings(tmp_path / "run", tmp_path / "cache", Quiet(), "s", "t"),
+    )  # fmt: skip
+    first, last = outcome.evaluations[0], outcome.evaluations[-1]
+    assert set(first.terms) == {"soft_labels", "cross_entropy", "hidden_cosine"}
+    assert first.value == pytest.approx(
+        5 * first.terms["soft_labels"] + 2 * first.terms["cross_entropy"] + first.terms["hidden_cosine"]
+    )
+    # The teacher's random weights know nothing of the text, so the two kinds of labels pull apart.
+    assert last.value < 0.9 * first.value
+    assert last.terms["hidden_cosine"] < 0.5 * first.terms["hidden_cosine"]
+
+
+def test_the_masked_loss_counts_hidden_words_and_the_soft_labels_all(tokenizer: Any, windows: Windows) -> None:
+    torch.manual_seed(0)
+    student, teacher = BertForMaskedLM(BertConfig(**SIZES)).eval(), BertForMaskedLM(BertConfig(**SIZES)).eval()
+    objective = Objective(
+        Outputs(student, "masked"), LiveTeacher(Outputs(teacher, "masked")),
+        parts_of([Term(loss="logit_kl"), Term(loss="cross_entropy")]),
+    )  # fmt: skip
+    batch = MaskedWindows(windows.ids, mask_token=5).take([1, 2, 3], 9)
+    found = objective.value(batch, Totals.of([batch]))
+    with torch.no_grad():
+        s, t = (m(batch.ids).logits.double() for m in (student, teacher))
+    hidden = batch.ids == 5
+    gold = -s.log_softmax(-1).gather(-1, windows.ids[1:4, :, None])[..., 0]
+    assert float(found["cross_entropy"]) == pytest.approx(float(gold[hidden].mean()), rel=1e-5)
+    soft = (t.softmax(-1) * (t.log_softmax(-1) - s.log_softmax(-1))).sum(-1)
+    assert float(found["logit_kl"]) == pytest.approx(float(soft.mean()), rel=1e-5)
+
+
+CAUSAL = {
+    "gpt2": lambda: GPT2LMHeadModel(GPT2Config(vocab_size=384, n_embd=32, n_layer=2, n_head=4, n_positions=64)),
+    "gpt_neox": lambda: GPTNeoXForCausalLM(GPTNeoXConfig(**SIZES)),
+    "phi3": lambda: Phi3ForCausalLM(Phi3Config(**SIZES, num_key_value_heads=2, pad_token_id=0)),
+}
+
+
+@pytest.mark.parametrize("kind", CAUSAL)
+def test_every_loss_on_fused_projections(kind: str, windows: Windows) -> None:
+    torch.manual_seed(0)
+    student, teacher = CAUSAL[kind]().eval(), CAUSAL[kind]().eval()
+    parts = parts_of([Term(loss=name) for name in LOSSES])
+    features = FeatureTerms(student, teacher, parts, [(0, 0), (1, 1)], causal=True)
+    live = LiveTeacher(Outputs(teacher, "causal"), features.teacher)
+    objective = Objective(Outputs(student, "causal"), live, parts, features)
+    batch = windows.take([0, 1], 0)
+    for part in parts:
+        student.zero_grad()
+        objective.backward(batch, Totals.of([batch]), only=part.name)
+        norms = [float(p.grad.norm()) for p in student.parameters() if p.grad is not None]
+        assert max(norms) > 1e-6, part.name
+
+
+@pytest.mark.parametrize("kind", CAUSAL)
+def test_fused_projections_are_read_as_the_model_reads_them(kind: str, windows: Windows) -> None:
+    """Attention rebuilt from the values that were read must be what the output projection is given.
+
+    The first token sees only itself, so its attention output is its own value, whatever the scores are.
+    """
+    torch.manual_seed(0)
+    model: Any = CAUSAL[kind]().eval()
+    from core.engine.distil.taps import Taps
+
+    blocks = {"gpt2": lambda: model.transformer.h, "gpt_neox": lambda: model.gpt_neox.layers}.get(
+        kind, lambda: model.model.layers
+    )()
+    attention = getattr(blocks[1], {"gpt2": "attn", "gpt_neox": "attention"}.get(kind, "self_attn"))
+    output = getattr(attention, {"gpt2": "c_proj", "gpt_neox": "dense"}.get(kind, "o_proj"))
+    given: list[torch.Tensor] = []
+    output.register_forward_pre_hook(lambda _, args: given.append(args[0]))
+    taps = Taps(model, [], [1])
+    with torch.no_grad(), taps:
+        model(windows.ids[:2])
+    query, key, value = taps.projections(1)
+    groups = query.shape[-1] // value.shape[-1]
+    repeated = value.unflatten(-1, (-1, 8)).repeat_interleave(groups, 2).flatten(2)
+    assert torch.allclose(given[0][:, 0], repeated[:, 0], atol=1e-6)
+    assert key.shape == value.shape and not torch.allclose(query[..., : key.shape[-1]], key)
+
+
+def test_an_encoder_without_a_head_learns_features_only(tokenizer: Any, windows: Windows, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    teacher, student = BertModel(BertConfig(**SIZES)).eval(), BertModel(BertConfig(**SIZES)).eval()
+    pair = [loaded(m, tokenizer, "encoder") for m in (student, teacher)]
+    around = Surroundings(tmp_path / "run", tmp_path / "cache", Quiet(), "s", "t")
+    data = MaskedWindows(windows.ids, mask_token=5, share=0.01)
+    common = {"data": TrainingData(length=24), "held_out": 8, "budget": Budget(steps=15)}
+    losses = (Term(loss="hidden_mse"), Term(loss="attention_relations"))
+    outcome = distil(*pair, step(losses=losses, **common), data, around)
+    assert outcome.evaluations[-1].value < outcome.evaluations[0].value
+    with pytest.raises(RetortError, match="no output layer"):
+        distil(*pair, step(losses=(Term(loss="logit_kl"),), **common), data, around)
+
+
+def test_what_does_not_fit_is_refused_before_any_work(
+    teacher: Loaded, student: Loaded, windows: Windows, sentences: Labelled, tokenizer: Any, tmp_path: Path
+) -> None:
+    around = Surroundings(tmp_path / "run", tmp_path / "cache", Quiet(), "s", "t")
+    language = step(data=TrainingData(length=24), losses=(Term(loss="logit_kl"),))
+    with pytest.raises(RetortError, match="same model in memory"):
+        distil(teacher, teacher, language, windows, around)
+    with pytest.raises(RetortError, match="a classifier needs texts with labels"):
+        distil(student, teacher, language, sentences, around)
+    with pytest.raises(RetortError, match="classification model and the student a causal one"):
+        distil(student, loaded(bert(NAMES, 0), tokenizer, "classification"), language, windows, around)
+    long = step(data=TrainingData(length=512), losses=(Term(loss="logit_kl"),))
+    with pytest.raises(RetortError, match="512 tokens long, and the student reads at most 256"):
+        distil(student, teacher, long, windows, around)
+    assert not (tmp_path / "run").exists()
