@@ -17,6 +17,7 @@ import pytest
 from core.jobs import api
 from core.jobs.executors import worker_lock
 from core.jobs.locks import held, signer
+from core.jobs.logs import log_path, tail
 from core.jobs.runner import runner_lock
 from core.settings import Limits, Settings
 from core.store import RunRow, Store
@@ -42,9 +43,12 @@ class Bench:
 
     def wait(self, run_id: str, timeout: float = 60) -> RunRow:
         run = api.wait(run_id, self.settings, timeout=timeout, pause=0.05)
-        log = self.settings.run_folder(run_id) / "log.txt"
-        assert not run.active, f"{run}\n{log.read_text() if log.exists() else 'no log'}"
+        assert not run.active, self.log(run_id)
         return run
+
+    def log(self, run_id: str) -> str:
+        """The run and the end of its log, to say with a failed assertion."""
+        return f"{self.store.runs.get(run_id)}\n{tail(log_path(self.settings.run_folder(run_id)))}"
 
     def until(self, condition: Callable[[], Any], timeout: float = 30) -> Any:
         """What `condition` returns once it is true."""
