@@ -72,19 +72,6 @@ def causal_batch(ids: Tensor, attended: Tensor, counted: Tensor, index: Tensor) 
     return Batch(ids, attended, targets, ahead, ahead, index)
 
 
-def masked_batch(ids: Tensor, attended: Tensor, mask_token: int, share: float, seed: int, index: Tensor) -> Batch:
-    """A batch for a masked language model: `share` of the tokens are hidden and are the only targets (BERT).
-
-    Distributions and states are compared at every token that is not padding, as DistilBERT does.
-    """
-    generator = torch.Generator().manual_seed(seed)
-    hidden = (torch.rand(ids.shape, generator=generator) < share) & attended
-    hidden[:, 0] |= ~hidden.any(1)  # a sequence without any target would count for nothing
-    return Batch(
-        ids.masked_fill(hidden, mask_token), attended, ids.masked_fill(~hidden, IGNORED), attended, attended, index
-    )
-
-
 def pad(sequences: Sequence[Tensor], fill: int | bool) -> Tensor:
     """Sequences of any length, padded on the right to the longest: `(batch, length)`."""
     return torch.nn.utils.rnn.pad_sequence(list(sequences), batch_first=True, padding_value=fill)
@@ -130,6 +117,8 @@ class MaskedWindows:
 
     ids: Tensor  # (sequences, length), special tokens included
     mask_token: int
+    special: tuple[int, ...] = ()
+    """Tokens that are never hidden."""
     share: float = 0.15
 
     @property
@@ -137,9 +126,17 @@ class MaskedWindows:
         return int(self.ids.shape[0])
 
     def take(self, indices: Sequence[int], seed: int) -> Batch:
+        """`share` of the tokens are hidden and are the only targets (BERT).
+
+        Distributions and states are compared at every token, as DistilBERT does.
+        """
         ids = self.ids[list(indices)].long()
         attended = torch.ones_like(ids, dtype=torch.bool)
-        return masked_batch(ids, attended, self.mask_token, self.share, seed, torch.tensor(indices))
+        drawn = torch.rand(ids.shape, generator=torch.Generator().manual_seed(seed))
+        hidden = (drawn < self.share) & ~torch.isin(ids, torch.tensor(self.special, dtype=ids.dtype))
+        targets = ids.masked_fill(~hidden, IGNORED)
+        return Batch(ids.masked_fill(hidden, self.mask_token), attended, targets, attended, attended,
+                     torch.tensor(indices))  # fmt: skip
 
 
 @dataclass(frozen=True)

@@ -68,12 +68,12 @@ def _tokens_that_differ(teacher: dict[str, int], student: dict[str, int]) -> str
 def label_order(teacher: PreTrainedModel, student: PreTrainedModel) -> Tensor:
     """For each class of the student, the teacher's class of the same name: `(classes,)` indices.
 
-    `teacher_logits[:, label_order(...)]` are then in the student's order.
+    Letter case does not count. `teacher_logits[:, label_order(...)]` are then in the student's order.
 
     Raises:
         RetortError: the names are not the same set, or are not names at all while the order may differ.
     """
-    names_t, names_s = class_names(teacher), class_names(student)
+    names_t, names_s = ([name.lower() for name in class_names(model)] for model in (teacher, student))
     if sorted(names_t) != sorted(names_s):
         only_t, only_s = sorted(set(names_t) - set(names_s)), sorted(set(names_s) - set(names_t))
         raise RetortError(
@@ -84,6 +84,6 @@ def label_order(teacher: PreTrainedModel, student: PreTrainedModel) -> Tensor:
 
 
 def class_names(model: PreTrainedModel) -> list[str]:
-    """A classifier's class names in the order of its logits, without regard to case."""
+    """A classifier's class names in the order of its logits."""
     names: dict[int, str] = {int(i): str(name) for i, name in (model.config.id2label or {}).items()}
-    return [names[i].lower() for i in sorted(names)]
+    return [names[i] for i in sorted(names)]

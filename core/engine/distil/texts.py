@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from core.engine.data.windows import SEPARATOR, special_frame
 from core.engine.distil.batches import Batch, Labelled, causal_batch
 from core.errors import RetortError
 
@@ -15,18 +16,20 @@ Message = Mapping[str, str]
 
 
 def pack(texts: Iterable[str], tokenizer: Any, length: int) -> Iterator[Tensor]:
-    """Full windows `(length,)` of the texts, one after the other with an end-of-text token between them.
+    """Full windows `(length,)` of the texts, one after the other with a blank line between, as in evaluation.
 
-    Reads a text only when its tokens are needed, so a stream never has to fit in memory. What is left
-    over at the end and fills no window is dropped.
+    Each window is put between the tokenizer's own special tokens, where it has any. Reads a text only
+    when its tokens are needed, so a stream never has to fit in memory. What is left over at the end and
+    fills no window is dropped.
     """
-    end = [] if tokenizer.eos_token_id is None else [int(tokenizer.eos_token_id)]
+    before, after = special_frame(tokenizer)
+    body = length - len(before) - len(after)
     waiting: list[int] = []
     for text in texts:
-        waiting += tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"] + end
-        while len(waiting) >= length:
-            yield torch.tensor(waiting[:length])
-            del waiting[:length]
+        waiting += tokenizer(text + SEPARATOR, add_special_tokens=False, verbose=False)["input_ids"]
+        while len(waiting) >= body:
+            yield torch.tensor([*before, *waiting[:body], *after])
+            del waiting[:body]
 
 
 def packed(texts: Iterable[str], tokenizer: Any, length: int) -> Tensor:
@@ -152,7 +155,7 @@ def overlay(tokenizer: Any, ids: Tensor, counted: Tensor) -> list[tuple[str, boo
 
 
 def labelled(
-    texts: Sequence[str], labels: Sequence[str | int], names: Sequence[str], tokenizer: Any, length: int
+    texts: Sequence[str], labels: Sequence[str], names: Sequence[str], tokenizer: Any, length: int
 ) -> Labelled:
     """Texts with their classes; `names` are the model's classes in order.
 
@@ -160,13 +163,12 @@ def labelled(
         RetortError: no example, or a label the model does not know.
     """
     known = {name: i for i, name in enumerate(names)}
-    numbers = {i: i for i in range(len(names))}
-    unknown = sorted({str(label) for label in labels if label not in known and label not in numbers})
+    unknown = sorted({label for label in labels if label not in known})
     if unknown or not texts:
         raise RetortError(
             f"The model does not know these labels: {', '.join(unknown[:5])}." if unknown else "The data is empty.",
             f"Use the model's labels: {', '.join(names)}.",
         )
     rows = tokenizer(list(texts), truncation=True, max_length=length)["input_ids"]
-    wanted = torch.tensor([known[str(x)] if str(x) in known else numbers[int(x)] for x in labels])
+    wanted = torch.tensor([known[label] for label in labels])
     return Labelled([torch.tensor(row) for row in rows], wanted, int(tokenizer.pad_token_id or 0))

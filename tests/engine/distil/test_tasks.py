@@ -122,7 +122,8 @@ def test_task_specific_distillation_end_to_end(tokenizer: Any, sentences: Labell
         student = replace(fresh, model=copy.deepcopy(fresh.model))
         turned = Labelled(sentences.sequences, 4 - sentences.labels, sentences.padding)
         losses = (Term(loss="soft_labels"), Term(loss="cross_entropy", weight=0.5))
-        outcome = distil(student, teacher, step(losses=losses, cache=cache, budget=Budget(steps=40)), turned, around(name))
+        spec = step(losses=losses, cache=cache, budget=Budget(steps=40))
+        distil(student, teacher, spec, turned, around(name))
         held = turned.take(range(20), 0)
         with torch.no_grad():
             guesses = student.model(held.ids, attention_mask=held.attended.long()).logits.argmax(-1)

@@ -34,7 +34,7 @@ def tokenizer(tiny_llama: Path) -> Any:
 
 def test_packing_keeps_every_token_in_order(tokenizer: Any) -> None:
     texts = ["The river ran slowly.", "", "Rain fell on the roofs of the town until morning."]
-    stream = [i for text in texts for i in [*tokenizer(text)["input_ids"], tokenizer.eos_token_id]]
+    stream = [i for text in texts for i in tokenizer(text + "\n\n")["input_ids"]]
     windows = packed(texts, tokenizer, 7)
     assert windows.flatten().tolist() == stream[: len(stream) // 7 * 7]
 
@@ -107,8 +107,8 @@ def test_answers_beyond_the_length_are_left_out(tokenizer: Any) -> None:
         conversations([TALK], tokenizer, 5)
 
 
-def test_labels_by_name_or_number(tokenizer: Any) -> None:
-    data = labelled(["a mill", "a town and a river"], ["town", 0], ["mill", "town"], tokenizer, 32)
+def test_labels_by_name(tokenizer: Any) -> None:
+    data = labelled(["a mill", "a town and a river"], ["town", "mill"], ["mill", "town"], tokenizer, 32)
     batch = data.take([1, 0], 0)
     assert batch.targets.tolist() == [[0], [1]] and batch.scored.tolist() == [[True], [True]]
     assert batch.attended.sum(1).tolist() == [len(tokenizer(t)["input_ids"]) for t in ("a town and a river", "a mill")]

@@ -1,0 +1,146 @@
+"""What a student learns from, as the recipe names it: texts, conversations or labelled texts, whole or streamed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from core.catalogue.checks import inside_roots
+from core.catalogue.hub import dataset_commit
+from core.distil_spec import TrainingData
+from core.engine.data.classification import load_labelled
+from core.engine.data.corpora import load_texts
+from core.engine.distil.batches import Answers, Examples, MaskedWindows, Windows
+from core.engine.distil.matching import class_names
+from core.engine.distil.texts import Message, Stream, conversations, labelled, packed
+from core.engine.models.load import Loaded
+from core.errors import RetortError
+from core.recipes import Corpus
+from core.settings import Settings
+
+Row = Mapping[str, Any]
+_READERS = {".txt": "text", ".md": "text", ".raw": "text", ".csv": "csv", ".jsonl": "json", ".parquet": "parquet"}
+
+
+def load_examples(data: TrainingData, student: Loaded, settings: Settings) -> Examples:
+    """The training sequences of a recipe, in the student's own tokens.
+
+    Raises:
+        RetortError: unknown reference, file, split or column; nothing in it; or data that does not fit the student.
+    """
+    if data.form == "labels":
+        return _labelled(data, student, settings)
+    if data.form == "chat":
+        rows = conversations(_messages(data, settings), student.tokenizer, data.length, data.count_prompt)
+        return Answers(rows, _padding(student.tokenizer))
+    if data.streaming:
+        if student.task != "causal":
+            raise RetortError("Only causal models are trained on streamed text.", "Turn streaming off.")
+        return Stream(_streamed_texts(data, settings), student.tokenizer, data.length)
+    corpus = Corpus(data=data.data, split=data.split, column=data.column)
+    windows = packed(load_texts(corpus, settings), student.tokenizer, data.length)
+    if student.task not in ("masked", "encoder"):
+        return Windows(windows)
+    tokenizer = student.tokenizer
+    if tokenizer.mask_token_id is None:
+        raise RetortError("The student's tokenizer has no mask token.", "Use a model folder whose tokenizer is whole.")
+    share = 0.15 if student.task == "masked" else 0.0  # an encoder without a head fills no gaps
+    return MaskedWindows(windows, int(tokenizer.mask_token_id), tuple(tokenizer.all_special_ids), share)
+
+
+def _labelled(data: TrainingData, student: Loaded, settings: Settings) -> Examples:
+    names = class_names(student.model)
+    found = load_labelled(data.data, settings, names)
+    labels = [found.names[label] for label in found.labels]
+    return labelled(found.texts, labels, names, student.tokenizer, data.length)
+
+
+def _messages(data: TrainingData, settings: Settings) -> Iterator[list[Message]]:
+    """Conversations from a `messages` column, or one turn from the prompt and answer columns."""
+    for row in stream_rows(data, settings):
+        if row.get("messages") is not None:
+            yield [{"role": str(m["role"]), "content": str(m["content"])} for m in row["messages"]]
+            continue
+        for column in (data.prompt, data.answer):
+            if row.get(column) is None:
+                raise RetortError(
+                    f"{data.data} has no column '{column}' (it has: {', '.join(row)}).",
+                    "Name the columns in 'prompt' and 'answer', or give a 'messages' column.",
+                )
+        yield [
+            {"role": "user", "content": str(row[data.prompt])},
+            {"role": "assistant", "content": str(row[data.answer])},
+        ]
+
+
+def _streamed_texts(data: TrainingData, settings: Settings) -> Iterator[str]:
+    if data.data.startswith("sample:"):
+        yield from load_texts(Corpus(data=data.data, split=data.split, column=data.column), settings)
+        return
+    for row in stream_rows(data, settings):
+        column = data.column or "text"
+        if column not in row:
+            raise RetortError(
+                f"{data.data} has no column '{column}' (it has: {', '.join(row)}).", "Name the text column in 'column'."
+            )
+        if row[column]:
+            yield str(row[column])
+
+
+def stream_rows(data: TrainingData, settings: Settings) -> Iterable[Row]:
+    """The rows of a local file or a hub data set, read as they are asked for; nothing is copied to disk.
+
+    Raises:
+        RetortError: no such file, a format Retort does not read, or the hub cannot be reached.
+    """
+    kind, _, name = data.data.partition(":")
+    if kind == "path":
+        return _file_rows(inside_roots(name, settings))
+    if kind == "hub":
+        return _hub_rows(name, data.split)
+    raise RetortError(f"'{data.data}' has no rows to read.", "Write path:/folder/file.jsonl or hub:org/name@revision.")
+
+
+def _file_rows(path: Path) -> Iterable[Row]:
+    import datasets
+
+    reader = _READERS.get(path.suffix.lower())
+    if reader is None or not path.is_file():
+        raise RetortError(f"'{path}' is no file Retort reads.", "Use .txt, .csv, .jsonl or .parquet.")
+    options = {"sample_by": "paragraph"} if reader == "text" else {}
+    try:
+        yield from datasets.load_dataset(reader, data_files=str(path), split="train", streaming=True, **options)
+    except (OSError, ValueError, datasets.exceptions.DatasetGenerationError) as error:
+        raise RetortError(
+            f"{path.name} cannot be read ({_first(error)}).", "Check that it is whole and in UTF-8."
+        ) from error
+
+
+def _hub_rows(name: str, split: str | None) -> Iterable[Row]:
+    import datasets
+
+    repository, _, revision = name.partition("@")
+    parts = repository.split("/")
+    path, configuration = "/".join(parts[:2]), "/".join(parts[2:]) or None
+    commit = dataset_commit(path, revision or None)
+    if commit is None:
+        raise RetortError(
+            f"hub:{name} cannot be streamed: the hub could not be reached.",
+            "Check the network and try again, or use a local file.",
+        )
+    try:
+        yield from datasets.load_dataset(path, configuration, split=split or "train", revision=commit, streaming=True)
+    except (OSError, ValueError) as error:
+        raise RetortError(
+            f"hub:{name} cannot be read ({_first(error)}).", "Check its configuration, split and columns."
+        ) from error
+
+
+def _padding(tokenizer: Any) -> int:
+    return int(tokenizer.pad_token_id if tokenizer.pad_token_id is not None else tokenizer.eos_token_id or 0)
+
+
+def _first(error: BaseException) -> str:
+    lines = str(error).splitlines()
+    return lines[0][:200] if lines else type(error).__name__
