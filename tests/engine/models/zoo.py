@@ -78,7 +78,6 @@ CONFIGS: dict[str, tuple[type[PreTrainedModel], Any, dict[str, Any]]] = {
     ),
 }  # fmt: skip
 
-CAUSAL = [n for n in CONFIGS if not n.startswith(("bert", "roberta", "distilbert"))]
 MOE = ["mixtral", "qwen2-moe", "qwen3-moe"]
 GROUPED = ["llama", "llama-bias", "mistral", "qwen2", "qwen3", "gemma3", "phi3", *MOE]
 SQUARE = [n for n in CONFIGS if n not in GROUPED]
