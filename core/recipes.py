@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
+from core.distil_spec import Distil as Distil
 from core.methods import METHODS
 from core.recipe_parts import Allocation as Allocation
 from core.recipe_parts import Calibration as Calibration
@@ -130,7 +131,7 @@ class Export(Strict):
     format: Literal["huggingface"] = "huggingface"
 
 
-Step = Annotated[Prune | Evaluate | Measure | Export, Field(discriminator="step")]
+Step = Annotated[Prune | Distil | Evaluate | Measure | Export, Field(discriminator="step")]
 
 
 class Grid(Strict):

@@ -9,20 +9,33 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field
 
 from core.metrics import Measurement
-from core.recipes import Prune, Recipe
+from core.recipes import Distil, Prune, Recipe
 
 ENGINE_REVISION = 1
 """Raise when a change makes earlier results differ: their trials are then computed again."""
 
 
 class Trial(BaseModel):
-    """One point of a sweep. `prune` None is the dense baseline."""
+    """One point of a sweep, or one stage of a recipe. Neither `prune` nor `distil`: the dense baseline."""
 
     model_config = ConfigDict(frozen=True)
     index: int
     key: str
     label: str
     prune: Prune | None = None
+    distil: Distil | None = None
+
+    @property
+    def dense(self) -> bool:
+        """True for the model as it came."""
+        return self.prune is None and self.distil is None
+
+    @property
+    def method(self) -> str:
+        """Registry id of the pruning method, 'distil', 'finetune', or 'dense'."""
+        if self.prune is not None:
+            return self.prune.method
+        return self.distil.step if self.distil is not None else "dense"
 
 
 class RoundTrip(BaseModel):
@@ -42,8 +55,11 @@ class Result(BaseModel):
     model: str
     """The model reference the candidate was made from."""
     method: str
-    """Registry id, or 'dense' for the baseline."""
+    """As `Trial.method`."""
     prune: dict[str, Any] | None = None
+    distil: dict[str, Any] | None = None
+    parent: str | None = None
+    """Key of the candidate it was made from, where that is not the model itself."""
     baseline: bool = False
     baseline_key: str | None = None
     """The dense model measured in the same run, which paired figures refer to."""

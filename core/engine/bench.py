@@ -60,7 +60,13 @@ class Bench:
     baseline: Result | None = None
 
     def candidate(
-        self, trial: Trial, loaded: Loaded, report: PruneReport, keep: bool, wanted: Wanted = Wanted()
+        self,
+        trial: Trial,
+        loaded: Loaded,
+        report: PruneReport,
+        keep: bool,
+        wanted: Wanted = Wanted(),
+        parent: str | None = None,
     ) -> Result:
         """Saves `loaded`, reloads it elsewhere, measures it, and says what was found.
 
@@ -72,6 +78,7 @@ class Bench:
         started = time.perf_counter()
         folder = self.hooks.candidate_folder(trial.key) / "model"
         result = self._blank(trial, loaded, report)
+        result.parent = parent
         save_model(loaded.model, loaded.tokenizer, folder, self._card(trial, report))
         try:
             self.reporter.checkpoint()
@@ -104,9 +111,10 @@ class Bench:
             key=trial.key,
             label=trial.label,
             model=self.recipe.model,
-            baseline=trial.prune is None,
-            method=trial.prune.method if trial.prune else "dense",
+            baseline=trial.dense,
+            method=trial.method,
             prune=trial.prune.model_dump(mode="json") if trial.prune else None,
+            distil=trial.distil.model_dump(mode="json") if trial.distil else None,
             baseline_key=self.baseline.key if self.baseline else trial.key,
             facts={**shape_of(loaded.model), **report.facts},
             notes=list(report.notes),
@@ -116,12 +124,13 @@ class Bench:
 
     def _card(self, trial: Trial, report: PruneReport) -> dict[str, Any]:
         """What the model card says about how the model was made."""
-        steps = trial.prune.model_dump(mode="json", exclude_defaults=True) if trial.prune else {}
+        step = trial.prune or trial.distil
         return {
             "Name": trial.label,
             "Made from": self.recipe.model,
             "Made by": f"Retort {core.__version__}",
-            "Pruning": steps or "none: the model as it was",
+            "Step": step.model_dump(mode="json", exclude_defaults=True) if step else "none: the model as it was",
+            "Method": trial.method,
             "Calibration": self.recipe.calibration.model_dump(mode="json"),
             "Remarks": " ".join(report.notes) or "none",
         }
@@ -147,9 +156,9 @@ class Bench:
         if self.recipe.latency is None:
             return []
         models = {_CANDIDATE: loaded.model}
-        if self.dense is not None and trial.prune is not None:
+        if self.dense is not None and not trial.dense:
             models = {_BASELINE: self.dense.model, **models}
-        elif trial.prune is not None:
+        elif not trial.dense:
             result.notes.append("Latency was measured without the baseline beside it: memory holds one model only.")
         times = latency(models, self.recipe.latency, self.reporter)
         for found in times[_CANDIDATE]:

@@ -9,15 +9,19 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from core.engine.bench import Bench, Wanted
 from core.engine.models.load import Loaded, load_model
+from core.engine.prune.report import PruneReport
 from core.engine.session import Session
+from core.engine.teach import Lesson, Saved, teach
 from core.engine.transform import Source, apply, calibrated, needed, statistics_for
 from core.errors import RetortError
-from core.recipes import Evaluate, Export, Measure, Prune, Recipe
+from core.recipes import Distil, Evaluate, Export, Measure, Prune, Recipe, Step
 from core.results import Result, Trial, trial_key
 
 
@@ -35,18 +39,18 @@ def stages_of(recipe: Recipe, fingerprint: str) -> list[Stage]:
 
     A stage's key covers all steps before it.
     """
-    groups: list[list[Prune | Evaluate | Measure | Export]] = [[]]
+    groups: list[list[Step]] = [[]]
     for step in recipe.steps:
-        if isinstance(step, Prune):
+        if isinstance(step, Prune | Distil):
             groups.append([])
         groups[-1].append(step)
     quality, cost = (any(isinstance(s, kind) for s in recipe.steps) for kind in (Evaluate, Measure))
     stages: list[Stage] = []
-    chain: list[Prune] = []
+    chain: list[Prune | Distil] = []
     for index, group in enumerate(groups):
-        prune = group[0] if group and isinstance(group[0], Prune) else None
-        if prune is not None:
-            chain.append(prune)
+        first = group[0] if group else None
+        if isinstance(first, Prune | Distil):
+            chain.append(first)
         wanted = Wanted(
             quality=quality if index == 0 else any(isinstance(s, Evaluate) for s in group),
             cost=cost if index == 0 else any(isinstance(s, Measure) for s in group),
@@ -54,11 +58,18 @@ def stages_of(recipe: Recipe, fingerprint: str) -> list[Stage]:
         label = " + ".join(p.label() for p in chain) if chain else "Dense baseline"
         key = _key(recipe, fingerprint, chain, wanted)
         exports = tuple(s for s in group if isinstance(s, Export))
-        stages.append(Stage(Trial(index=index, key=key, label=label, prune=prune), wanted, exports))
+        trial = Trial(
+            index=index,
+            key=key,
+            label=label,
+            prune=first if isinstance(first, Prune) else None,
+            distil=first if isinstance(first, Distil) else None,
+        )
+        stages.append(Stage(trial, wanted, exports))
     return stages
 
 
-def _key(recipe: Recipe, fingerprint: str, chain: list[Prune], wanted: Wanted) -> str:
+def _key(recipe: Recipe, fingerprint: str, chain: list[Prune | Distil], wanted: Wanted) -> str:
     steps = json.dumps([p.model_dump(mode="json") for p in chain], sort_keys=True)
     whole = f"{trial_key(recipe, fingerprint, None)} {recipe.calibration.model_dump_json()} {steps} {wanted}"
     return hashlib.sha256(whole.encode()).hexdigest()[:24]
@@ -75,46 +86,77 @@ def run_steps(session: Session) -> None:
     stages = stages_of(session.recipe, session.resolved.fingerprint)
     hooks.register_trials([s.trial for s in stages])
     session.reporter.total = len(stages)
-    folder, fingerprint = session.resolved.folder, session.resolved.fingerprint
-    needs_text = any(s.trial.prune and calibrated(s.trial.prune) for s in stages)
-    with session.bench(needs_text) as bench:
+    start = Saved(session.resolved.folder, session.resolved.fingerprint)
+    with session.bench(any(_calibrated(s.trial) for s in stages)) as bench:
+        current, facts = start, list[dict[str, Any]]()
         for stage in stages:
             session.reporter.checkpoint()
-            known = hooks.finished(stage.trial.key)
             with session.part(stage.trial):
-                if known is None:
-                    hooks.trial_started(stage.trial.index)
-                    try:
-                        known = _stage(session, bench, stage, folder, fingerprint)
-                    except RetortError as error:
-                        hooks.trial_failed(stage.trial.index, error)
-                        raise
-                hooks.trial_done(stage.trial.index, known)
-            bench.baseline = bench.baseline or known
-            if stage.trial.prune is not None:
-                folder = hooks.candidate_folder(stage.trial.key) / "model"
-                fingerprint = stage.trial.key
+                result = _result(session, bench, stage, start, current, facts)
+            bench.baseline = bench.baseline or result
+            facts.append(result.facts)
+            if not stage.trial.dense:
+                current = Saved(hooks.candidate_folder(result.key) / "model", result.key)
             for export in stage.exports:
-                _export(session, export, folder, stage.trial)
+                _export(session, export, current.folder, stage.trial)
 
 
-def _stage(session: Session, bench: Bench, stage: Stage, folder: Path, fingerprint: str) -> Result:
-    prune = stage.trial.prune
-    loaded = _load(session, folder)
-    if prune is None:
-        return bench.dense_candidate(stage.trial, loaded, stage.wanted)
-    source = Source(loaded, fingerprint, bench.inputs.calibration)
+def _calibrated(trial: Trial) -> bool:
+    if trial.distil is not None:
+        return trial.distil.design is not None
+    return trial.prune is not None and calibrated(trial.prune)
+
+
+def _result(
+    session: Session, bench: Bench, stage: Stage, start: Saved, current: Saved, facts: Sequence[dict[str, Any]]
+) -> Result:
+    """The stage's result: found again, or made now."""
+    hooks, trial = session.hooks, stage.trial
+    known = hooks.finished(trial.key)
+    if known is None or not (trial.dense or known.saved):
+        hooks.trial_started(trial.index)
+        try:
+            known = _stage(session, bench, stage, start, current, facts)
+        except RetortError as error:
+            hooks.trial_failed(trial.index, error)
+            raise
+    hooks.trial_done(trial.index, known)
+    return known
+
+
+def _stage(
+    session: Session, bench: Bench, stage: Stage, start: Saved, current: Saved, facts: Sequence[dict[str, Any]]
+) -> Result:
+    trial, recipe = stage.trial, session.recipe
+    if trial.dense:
+        return bench.dense_candidate(trial, load_model(start.folder, recipe.dtype), stage.wanted)
+    if trial.distil is not None:
+        lesson = Lesson(
+            spec=trial.distil,
+            baseline=start,
+            current=current,
+            facts=facts,
+            dtype=recipe.dtype,
+            windows=bench.inputs.calibration,
+            checkpoints=session.hooks.run_folder / "checkpoints" / trial.key,
+            run_folder=session.hooks.run_folder,
+        )
+        candidate, report = teach(lesson, session.hooks.settings, session.reporter)
+    else:
+        candidate, report = _prune(session, bench, trial, current)
+    bench.dense = load_model(start.folder, recipe.dtype) if stage.wanted.cost else None
+    parent = None if current == start else current.fingerprint
+    return bench.candidate(trial, candidate, report, keep=True, wanted=stage.wanted, parent=parent)
+
+
+def _prune(session: Session, bench: Bench, trial: Trial, current: Saved) -> tuple[Loaded, PruneReport]:
+    assert trial.prune is not None
+    loaded = load_model(current.folder, session.recipe.dtype)
+    source = Source(loaded, current.fingerprint, bench.inputs.calibration)
     statistics = statistics_for(
-        source, needed([prune]), session.recipe.calibration, session.hooks.settings, session.reporter
+        source, needed([trial.prune]), session.recipe.calibration, session.hooks.settings, session.reporter
     )
-    candidate, report = apply(source, prune, statistics, session.reporter)
-    bench.dense = load_model(session.resolved.folder, session.recipe.dtype) if stage.wanted.cost else None
-    return bench.candidate(stage.trial, candidate, report, keep=True, wanted=stage.wanted)
-
-
-def _load(session: Session, folder: Path) -> Loaded:
-    """The model a stage starts from; the tokenizer's is the one the texts were read with."""
-    return load_model(folder, session.recipe.dtype)
+    return apply(source, trial.prune, statistics, session.reporter)
 
 
 def _export(session: Session, export: Export, folder: Path, trial: Trial) -> None:

@@ -15,7 +15,6 @@ from core.engine.session import Session
 from core.engine.transform import Source, apply, calibrated, needed, statistics_for
 from core.errors import RetortError
 from core.methods import METHODS
-from core.recipes import Prune
 from core.results import Result, Trial, trials_of
 
 logger = logging.getLogger("retort")
@@ -59,7 +58,7 @@ def _sweep(session: Session, bench: Bench, source: Source, trials: list[Trial]) 
     for trial in trials:
         session.reporter.checkpoint()
         failed.append(_run(session, trial, partial(_trial, session, bench, source, statistics, trial)))
-    if failed and all(failed):
+    if len(failed) == session.reporter.total - 1 and all(failed):  # a resumed sweep has earlier ones, which did not
         raise RetortError("Every trial of the sweep failed.", "Read what each trial says, change it, and retry.")
 
 

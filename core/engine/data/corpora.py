@@ -117,7 +117,20 @@ def _string(value: Any) -> str:
 
 
 def _hub(name: str, split: str | None, column: str | None) -> list[str]:
-    """`org/name` or `org/name/configuration`, with `@revision`: pinned to a commit; the local cache when offline."""
+    found = load_hub_rows(name, split)
+    chosen = _choose(column, found.column_names, f"hub:{name}")
+    return [_string(value) for value in found[chosen]]
+
+
+def load_hub_rows(name: str, split: str | None) -> Any:
+    """A split of a hub data set, as `datasets` gives it (an iterable of rows with `column_names`).
+
+    `name` is `org/name` or `org/name/configuration`, with `@revision`. It is pinned to a commit; the local
+    cache serves where the hub cannot be reached.
+
+    Raises:
+        RetortError: no such data set or split, or no network and no local copy.
+    """
     import datasets
 
     repository, _, revision = name.partition("@")
@@ -128,7 +141,7 @@ def _hub(name: str, split: str | None, column: str | None) -> list[str]:
     before = datasets.config.HF_HUB_OFFLINE
     datasets.config.HF_HUB_OFFLINE = before or commit is None  # no minutes of retries where the hub just did not answer
     try:
-        found = datasets.load_dataset(path, configuration, split=split or "train", revision=commit or revision or None)
+        return datasets.load_dataset(path, configuration, split=split or "train", revision=commit or revision or None)
     except (OSError, datasets.exceptions.DatasetNotFoundError) as error:
         raise RetortError(
             f"{where} could not be read: the hub could not be reached and there is no local copy.",
@@ -141,5 +154,3 @@ def _hub(name: str, split: str | None, column: str | None) -> list[str]:
         ) from error
     finally:
         datasets.config.HF_HUB_OFFLINE = before
-    chosen = _choose(column, found.column_names, where)
-    return [_string(value) for value in found[chosen]]

@@ -1,0 +1,156 @@
+"""A distil or fine-tune step of a recipe: finds its models and data, trains, and hands back a candidate."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from core.catalogue.references import resolve
+from core.engine.data.classification import load_labelled
+from core.engine.data.conversations import load_conversations
+from core.engine.data.corpora import load_texts
+from core.engine.distil.batches import Answers, Examples, MaskedWindows, Windows
+from core.engine.distil.run import Surroundings, distil
+from core.engine.distil.student import design_student, kept_layers
+from core.engine.distil.texts import Stream, conversations, labelled, packed
+from core.engine.models.heads import add_classifier, class_names
+from core.engine.models.load import Loaded, load_model
+from core.engine.prune.report import PruneReport
+from core.errors import RetortError
+from core.progress import Reporter
+from core.recipes import Distil
+from core.settings import Settings
+
+STOP_AND_KEEP = "stop-and-keep"
+"""A file of this name in the run's folder ends the training and keeps the best weights so far."""
+
+
+@dataclass(frozen=True)
+class Saved:
+    """A saved model, and what identifies its bytes (the key of a candidate, where it is one)."""
+
+    folder: Path
+    fingerprint: str
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """What a distil step starts from.
+
+    Attributes:
+        spec: the step.
+        baseline: the recipe's own model.
+        current: the model as the steps before left it.
+        facts: of the pruning steps before, in order (which layers are left).
+        dtype: the recipe's dtype.
+        windows: calibration windows, for a student designed by importance.
+        checkpoints: where this step's checkpoints lie.
+        run_folder: where the user's wish to stop and keep is looked for.
+    """
+
+    spec: Distil
+    baseline: Saved
+    current: Saved
+    facts: Sequence[dict[str, Any]]
+    dtype: str
+    windows: torch.Tensor | None
+    checkpoints: Path
+    run_folder: Path
+
+
+def teach(lesson: Lesson, settings: Settings, reporter: Reporter) -> tuple[Loaded, PruneReport]:
+    """The trained student, and what is to be said about it.
+
+    Raises:
+        RetortError: the models, the data and the spec do not fit together.
+        Cancelled: asked to stop; a checkpoint was written.
+    """
+    spec = lesson.spec
+    reporter.progress(0, 1, "Loading teacher and student.")
+    teacher, teacher_print = _teacher(lesson, settings)
+    student, student_print, kept, report = _student(lesson, teacher, settings, reporter)
+    stop = lesson.run_folder / STOP_AND_KEEP
+    around = Surroundings(
+        folder=lesson.checkpoints,
+        cache=settings.cache,
+        reporter=reporter,
+        student=student_print,
+        teacher=teacher_print,
+        half=student.dtype == torch.bfloat16,
+        layers_kept=kept,
+        stop_and_keep=stop.exists,
+    )
+    outcome = distil(student, teacher, spec, examples_for(spec, student, settings), around)
+    stop.unlink(missing_ok=True)
+    for sentence in outcome.notes:
+        report.note(sentence)
+    report.facts |= {
+        "steps": outcome.steps,
+        "tokens": outcome.tokens,
+        "training_seconds": outcome.seconds,
+        "best_step": outcome.best_step,
+    }
+    return student, report
+
+
+def examples_for(spec: Distil, student: Loaded, settings: Settings) -> Examples:
+    """The training sequences the step's `data` names, read with the student's tokenizer."""
+    data, tokenizer = spec.data, student.tokenizer
+    if data.form == "labels":
+        names = class_names(student.model)
+        rows = load_labelled(data.data, settings, names)
+        return labelled(rows.texts, [names[i] for i in rows.labels], names, tokenizer, data.length)
+    if data.form == "chat":
+        pairs = conversations(
+            load_conversations(data.data, data.split, data.prompt, data.answer, settings),
+            tokenizer, data.length, data.count_prompt,
+        )  # fmt: skip
+        return Answers(pairs, int(tokenizer.pad_token_id or tokenizer.eos_token_id or 0))
+    texts = load_texts(data, settings)
+    if student.task == "causal":
+        if data.streaming:
+            return Stream(texts, tokenizer, data.length)
+        return Windows(packed(texts, tokenizer, data.length))
+    if tokenizer.mask_token_id is None:
+        raise RetortError("This model's tokenizer has no mask token to learn from.", "Choose a model that has one.")
+    return MaskedWindows(packed(texts, tokenizer, data.length), int(tokenizer.mask_token_id))
+
+
+def _with_head(loaded: Loaded, spec: Distil, settings: Settings) -> Loaded:
+    """A model without a head for its classes gets one, with the classes of the training data; others stay."""
+    if spec.data.form != "labels" or loaded.task == "classification":
+        return loaded
+    return add_classifier(loaded, load_labelled(spec.data.data, settings).names, spec.seed)
+
+
+def _teacher(lesson: Lesson, settings: Settings) -> tuple[Loaded | None, str]:
+    spec = lesson.spec
+    if not (spec.needs_teacher or spec.teacher_texts or spec.design):
+        return None, ""
+    chosen = lesson.baseline
+    if spec.teacher != "baseline":
+        resolved = resolve(spec.teacher, settings)
+        chosen = Saved(resolved.folder, resolved.fingerprint)
+    return load_model(chosen.folder, lesson.dtype), chosen.fingerprint
+
+
+def _student(
+    lesson: Lesson, teacher: Loaded | None, settings: Settings, reporter: Reporter
+) -> tuple[Loaded, str, list[int] | None, PruneReport]:
+    """The student, its fingerprint, the teacher's index of each of its layers, and how it was made."""
+    spec = lesson.spec
+    if spec.design is not None:
+        assert teacher is not None
+        made = design_student(teacher, spec.design, None, lesson.windows, reporter)
+        return made.loaded, spec.design.model_dump_json(), made.layers_kept, made.report
+    if spec.student != "current":
+        resolved = resolve(spec.student, settings)
+        loaded = _with_head(load_model(resolved.folder, lesson.dtype), spec, settings)
+        return loaded, resolved.fingerprint, None, PruneReport()
+    kept = kept_layers(lesson.facts) if spec.teacher == "baseline" else None
+    loaded = _with_head(load_model(lesson.current.folder, lesson.dtype), spec, settings)
+    return loaded, lesson.current.fingerprint, kept, PruneReport()
