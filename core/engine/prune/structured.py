@@ -174,7 +174,7 @@ def _describe(
         "parameters_removed": 1 - after.total / before.total,
     }
     if gone:
-        report.note(f"Removed layers {', '.join(map(str, gone))} (counted from 0).")
+        report.note(f"Removed layer{'s' * (len(gone) > 1)} {', '.join(map(str, gone))} (counted from 0).")
     changed = [
         f"{_PLAIN[axis]} {architecture.sizes[axis]} to {size}"
         for axis, size in keep.sizes(architecture).items()

@@ -125,7 +125,7 @@ def _first_that_fits(question: Question, ladder: Sequence[Plan], target: Target)
 
 def _ladder(question: Question) -> list[Plan]:
     """Plans from the dense model down, all parts shrinking by the same share as nearly as their steps allow."""
-    steps = {part: _steps(question, part) for part in question.parts}
+    steps = {part: _loadable(question, part, _steps(question, part)) for part in question.parts}
     shares = sorted({1 - count / counts[0] for counts in steps.values() for count in counts})
     plans: list[Plan] = []
     for share in shares:
@@ -134,6 +134,13 @@ def _ladder(question: Question) -> list[Plan]:
         if refusal(question.architecture, plan.sizes) is None and (not plans or plan != plans[-1]):
             plans.append(plan)
     return plans
+
+
+def _loadable(question: Question, part: Part, counts: list[int]) -> list[int]:
+    """The counts that would load if only this part changed; all where several parts decide together."""
+    if len({"heads", "kv_groups", "hidden"} & set(question.parts)) > 1:
+        return counts
+    return [c for c in counts if refusal(question.architecture, _assemble(question, {part: c}).sizes) is None]
 
 
 def _steps(question: Question, part: Part) -> list[int]:
@@ -196,6 +203,8 @@ def _explicit(question: Question, asked: AskedSizes) -> Plan:
     if layers > architecture.layers:
         raise RetortError(f"The model has {architecture.layers} layers, fewer than {layers}.", "Ask for fewer.")
     _enough_layers(question, architecture.layers - layers)
+    if question.parts == ("layers",) and any(v is not None for k, v in asked if k != "layers"):
+        raise RetortError("This method removes layers only.", "Leave the other sizes out, or choose a width method.")
     named: dict[str, Part] = {
         "layers": "layers", "intermediate": "neurons", "heads": "heads", "kv_heads": "kv_groups",
         "hidden": "hidden", "experts": "experts",
