@@ -90,7 +90,7 @@ METHODS: dict[str, Method] = {
                source="Men et al. 2024, ShortGPT"),
         Method(id="angular", label="Layer removal (angular distance)", family="depth", kind="layers",
                entry="core.engine.prune.depth:angular", needs=frozenset({"last_hidden"}),
-               symbol="bowtie", color=3, needs_adapter=True,
+               symbol="octagon", color=3, needs_adapter=True,
                summary="Removes the layers in a row that turn the last token's state least. Really smaller and faster.",
                source="Gromov et al. 2024, The unreasonable ineffectiveness of the deeper layers"),
         Method(id="loss_ablation", label="Layer removal (loss without it)", family="depth", kind="layers",
@@ -129,7 +129,7 @@ METHODS: dict[str, Method] = {
                source="Li et al. 2017, Pruning filters for efficient convnets"),
         Method(id="reap", label="Experts (REAP)", family="experts", kind="units",
                entry="core.engine.prune.experts:reap", needs=frozenset({"expert_saliency"}),
-               symbol="hourglass", color=7, needs_adapter=True,
+               symbol="hexagram", color=7, needs_adapter=True,
                summary="Removes the experts that add least to the tokens routed to them. Really smaller; each token "
                        "costs as much as before.",
                source="Lasby et al. 2025, REAP the experts"),

@@ -61,7 +61,9 @@ def fetch(wanted: Sample) -> None:
         st.subheader(md(wanted.label), anchor=False)
         st.markdown(f"{show_count(wanted.parameters or 0)} parameters. {md(wanted.note)}")
         st.markdown(f"Licence: [{md(wanted.licence)}]({wanted.licence_url})")
-        size = f"Downloads {show_bytes(wanted.download_bytes)} once" if wanted.download_bytes else "Made on this machine"
+        size = (
+            f"Downloads {show_bytes(wanted.download_bytes)} once" if wanted.download_bytes else "Made on this machine"
+        )
         st.markdown(f"{size}; takes {show_bytes(wanted.disk_bytes)} of disk afterwards.")
         accepted = True
         if wanted.opt_in:
@@ -136,9 +138,9 @@ def from_run() -> None:
     labels = {f"run:{r.key}": f"{r.label} ({r.model})" for r in home.store().candidates.rows()}
     chosen = st.selectbox(
         "Candidate", kept, key="candidate", bind="query-params", width=720,
-        format_func=lambda k: flat(labels.get(k, k)),
+        format_func=lambda k: flat(labels.get(k or "", k or "")),
     )  # fmt: skip
-    show(chosen)
+    show(chosen or kept[0])
 
 
 def show(reference: str) -> None:

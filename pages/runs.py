@@ -12,12 +12,13 @@ import streamlit as st
 
 from core.analysis.remaining import seconds_taken, share_done
 from core.store import RunRow, TrialRow
+from core.store.rows import RunState
 from pages.shared import home, run_panel, shell
 from pages.shared.states import empty
 from pages.shared.text import duration, md, plural, when, zone
 
 PAGE_SIZE = 20
-FILTERS = {
+FILTERS: dict[str, tuple[str, tuple[RunState, ...] | None]] = {
     "all": ("All", None),
     "active": ("Active", ("queued", "running")),
     "done": ("Done", ("done",)),
@@ -71,7 +72,7 @@ def listing() -> None:
             st.pagination(pages, key="page", bind="query-params")
 
 
-def rows(states: tuple[str, ...] | None, text: str, page: int, was_active: bool) -> None:
+def rows(states: tuple[RunState, ...] | None, text: str, page: int, was_active: bool) -> None:
     store = home.store()
     if was_active != (store.runs.counts().active > 0):
         st.rerun()

@@ -15,10 +15,10 @@ from pages.shared import charts, home, run_panel, sample_study, shell
 from pages.shared.text import md, plural, when, zone
 
 STEPS = (
-    ("model", ":material/deployed_code:", "Pick a model", "A sample, a folder of yours or a hub id. See what it is made of."),
-    ("sweep", ":material/tune:", "Sweep", "Prune it by several methods and amounts, calibrated once for all of them."),
-    ("tradeoffs", ":material/scatter_plot:", "Choose", "See quality against real size and latency, with the error of each."),
-    ("runs", ":material/download:", "Take it away", "The model you choose loads with plain transformers, anywhere."),
+    (":material/deployed_code:", "Pick a model", "A sample, a folder of yours or a hub id. See what it is made of."),
+    (":material/tune:", "Sweep", "Prune it by several methods and amounts, calibrated once for all of them."),
+    (":material/scatter_plot:", "Choose", "See quality against real size and latency, with the error of each."),
+    (":material/download:", "Take it away", "The model you choose loads with plain transformers, anywhere."),
 )  # fmt: skip
 
 
@@ -49,7 +49,7 @@ def welcome() -> None:
         width=760,
     )
     st.space("small")
-    for number, (column, (page, icon, title, text)) in enumerate(zip(st.columns(4), STEPS, strict=True), start=1):
+    for number, (column, (icon, title, text)) in enumerate(zip(st.columns(4), STEPS, strict=True), start=1):
         with column, st.container(border=True, height="stretch"):
             st.caption(f"Step {number}")
             st.markdown(f"##### {icon} {title}", anchors=False)
@@ -97,9 +97,7 @@ def study(run: RunRow, trials: list[TrialRow]) -> None:
         with st.container(horizontal=True, vertical_alignment="center"):
             run_panel.tradeoffs_link(run)
             page = "sweep" if run.kind == "sweep" else "runs"
-            st.page_link(
-                shell.path(page), label="Open the run", icon=":material/tune:", query_params={"run": run.id}
-            )
+            st.page_link(shell.path(page), label="Open the run", icon=":material/tune:", query_params={"run": run.id})
 
 
 def earlier(runs: list[RunRow]) -> None:

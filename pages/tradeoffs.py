@@ -134,7 +134,9 @@ def toggle() -> None:
         picks.toggle(key[0] if isinstance(key, list) else key)
 
 
-def compare(candidates: dict[str, Result], baselines: dict[str, Result], picked: list[str], chosen: bool, y: str) -> None:
+def compare(
+    candidates: dict[str, Result], baselines: dict[str, Result], picked: list[str], chosen: bool, y: str
+) -> None:
     st.header("Promised and delivered", anchor=False)
     picks.widget(candidates)
     if not candidates:
@@ -146,8 +148,8 @@ def compare(candidates: dict[str, Result], baselines: dict[str, Result], picked:
 
 
 def table(results: list[Result], y: str) -> None:
-    columns = [m for m in (y, "loss_change", "disk_bytes", "memory_bytes", "prefill_ms", "decode_ms", "sparsity_pruned")]
-    columns = [m for m in dict.fromkeys(columns) if any(x.metric == m for r in results for x in r.measurements)]
+    wanted = (y, "loss_change", "disk_bytes", "memory_bytes", "prefill_ms", "decode_ms", "sparsity_pruned")
+    columns = [m for m in dict.fromkeys(wanted) if any(x.metric == m for r in results for x in r.measurements)]
     rows = []
     for result in results:
         values = {m.metric: m for m in result.measurements}

@@ -6,10 +6,11 @@ from collections.abc import Mapping
 
 import plotly.graph_objects as go
 
+from core.catalogue.parts import Part
 from core.figures.theme import Theme, figure
 from core.metrics import show_count
 
-LABELS = {
+LABELS: dict[str, str] = {
     "embeddings": "Embeddings",
     "attention": "Attention",
     "mlp": "MLP",
@@ -21,7 +22,7 @@ LABELS = {
 _ROW = 44  # pixels a bar
 
 
-def parts(by_part: Mapping[str, int], ground: Theme) -> go.Figure:
+def parts(by_part: Mapping[Part, int], ground: Theme) -> go.Figure:
     """Horizontal bars of parameters by part, each with its count and share of all."""
     total = sum(by_part.values()) or 1
     names = [LABELS.get(p, p) for p in by_part]
@@ -45,7 +46,7 @@ def parts(by_part: Mapping[str, int], ground: Theme) -> go.Figure:
     return fig
 
 
-def alt(by_part: Mapping[str, int]) -> str:
+def alt(by_part: Mapping[Part, int]) -> str:
     """The bars in words."""
     total = sum(by_part.values()) or 1
     said = ", ".join(f"{LABELS.get(p, p).lower()} {show_count(n)} ({_share(n / total)})" for p, n in by_part.items())

@@ -59,10 +59,10 @@ class MethodStyle:
 
 
 def method_style(method_id: str) -> MethodStyle:
-    """The style of a method; one this version does not know keeps its own name and a hexagram."""
+    """The style of a method; one this version does not know keeps its own name and a square star."""
     known = method(method_id)
     if known is None:
-        return MethodStyle("Dense" if method_id == "dense" else method_id, "hexagram", 0)
+        return MethodStyle("Dense" if method_id == "dense" else method_id, "star-square", 0)
     return MethodStyle(known.label, known.symbol, known.color)
 
 
@@ -97,7 +97,7 @@ def template(ground: Theme) -> go.layout.Template:
             colorway=list(OKABE_ITO[1:]),
             xaxis=axis,
             yaxis=axis,
-            legend={"font": {"color": ground.ink, "size": 13}, "itemsizing": "constant", "bgcolor": "rgba(0,0,0,0)"},
+            legend={"font": {"color": ground.ink, "size": 13}, "bgcolor": "rgba(0,0,0,0)"},
             hoverlabel={
                 "bgcolor": ground.ground,
                 "bordercolor": ground.muted,

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import plotly.graph_objects as go
 
+from core.figures.axes import axis
 from core.figures.theme import MethodStyle, Theme, figure, method_style, safe
 from core.metrics import Measurement, metric, show
 
@@ -69,16 +70,22 @@ def tradeoff(
     baseline = next((p for p in shown if p.baseline), None)
     if baseline is not None:
         _guides(fig, baseline, ground)
-    _front(fig, shown, ground)
     others = [p for p in shown if not p.baseline]
     many = len(others) > _MANY
     for method_id in dict.fromkeys(p.method for p in others):
         _method(fig, [p for p in others if p.method == method_id], ground, many)
     if baseline is not None:
         _star(fig, baseline, ground)
+    _front(fig, shown, ground)
     _rings(fig, shown, picked or {}, ground)
     _legend_notes(fig, shown, ground)
-    _axes(fig, shown, log_x, log_y)
+    fig.update_xaxes(axis([p.x for p in shown], log_x))
+    fig.update_yaxes(axis([p.y for p in shown], log_y))
+    fig.update_layout(
+        legend={"orientation": "h", "yanchor": "bottom", "y": 1.02, "x": 0, "xanchor": "left"},
+        clickmode="event+select",
+        margin={"l": 8, "r": 56, "t": 8, "b": 8},
+    )
     return fig
 
 
@@ -129,6 +136,7 @@ def _method(fig: go.Figure, points: list[Point], ground: Theme, many: bool) -> N
     style = method_style(points[0].method)
     color = ground.color(style.color)
     scatter = go.Scattergl if many else go.Scatter
+    _legend(fig, safe(style.label), style.symbol, color, ground.edge(style.color), points[0].method)
     bars = [p.front or not many for p in points]
     fig.add_trace(
         scatter(
@@ -138,6 +146,8 @@ def _method(fig: go.Figure, points: list[Point], ground: Theme, many: bool) -> N
             error_y=_errors([p.y for p in points], bars, color),
             mode="markers",
             name=safe(style.label),
+            legendgroup=points[0].method,
+            showlegend=False,
             marker={
                 "symbol": [symbol(style, p) for p in points],
                 "size": SIZE,
@@ -201,7 +211,7 @@ def _front(fig: go.Figure, points: list[Point], ground: Theme) -> None:
     fig.add_trace(
         go.Scatter(
             x=[p.x.value for p in front], y=[p.y.value for p in front],
-            mode="lines", name="Pareto front", hoverinfo="skip",
+            mode="lines", name="Pareto front", hoverinfo="skip", zorder=-1,
             line={"color": ground.muted, "width": 2, "shape": "hv" if better == "lower" else "vh"},
         )
     )  # fmt: skip
@@ -231,67 +241,14 @@ def _legend_notes(fig: go.Figure, points: list[Point], ground: Theme) -> None:
     if any(p.estimated for p in points):
         notes.append(("circle-open-dot", "Dot inside: estimated"))
     for shape, text in notes:
-        fig.add_trace(
-            go.Scatter(
-                x=[None], y=[None], mode="markers", name=text, hoverinfo="skip",
-                marker={"symbol": shape, "size": SIZE, "color": ground.muted, "line": {"width": 1.5}},
-            )
-        )  # fmt: skip
+        _legend(fig, text, shape, ground.muted, ground.muted, text)
 
 
-def _axes(fig: go.Figure, points: list[Point], log_x: bool, log_y: bool) -> None:
-    for axis, values, logarithmic in (
-        ("x", [p.x for p in points], log_x),
-        ("y", [p.y for p in points], log_y),
-    ):
-        described = metric(values[0].metric)
-        better = "lower is better" if described.better == "lower" else "higher is better"
-        unit = f", {described.unit}" if described.unit and described.unit != "B" else ""
-        layout: dict[str, object] = {"title": {"text": f"{described.label}{unit} ({better})"}, "showspikes": False}
-        if described.unit == "B":
-            layout |= {"tickformat": "~s", "ticksuffix": "B"}
-        elif described.id in ("parameters", "nonzero_parameters"):
-            layout |= {"tickformat": "~s"}
-        log = logarithmic and all(m.value > 0 for m in values)
-        span = _span(values, log)
-        if span is not None:
-            layout["range"] = span
-        layout["type"] = "log" if log else "linear"
-        if log and span is not None:
-            layout |= _log_ticks(span)
-        fig.update_layout({f"{axis}axis": layout})
-    fig.update_layout(
-        legend={"orientation": "h", "yanchor": "bottom", "y": 1.02, "x": 0, "xanchor": "left"},
-        clickmode="event+select",
-        margin={"l": 8, "r": 56, "t": 8, "b": 8},
-    )
-
-
-def _log_ticks(span: list[float]) -> dict[str, object]:
-    """1, 2 and 5 of each decade in the range (all nine digits where that leaves fewer than three)."""
-    decades = range(math.floor(span[0]), math.ceil(span[1]) + 1)
-    for digits in ((1, 2, 5) if span[1] - span[0] < 3.5 else (1,), range(1, 10)):
-        ticks = [d * 10.0**e for e in decades for d in digits if span[0] <= math.log10(d * 10.0**e) <= span[1]]
-        if len(ticks) >= 3:
-            break
-    return {"tickmode": "array", "tickvals": ticks, "tickformat": ",~r"}
-
-
-def _span(values: list[Measurement], log: bool) -> list[float] | None:
-    """An axis range with room at the ends, never so narrow that noise fills the chart (10 % of the value)."""
-    ends = [e for m in values for e in (m.value, m.low, m.high) if e is not None and math.isfinite(e)]
-    if log:
-        ends = [e for e in ends if e > 0]
-    low, high = min(ends), max(ends)
-    if log:
-        low, high = math.log10(low), math.log10(high)
-        room = max(0.08 * (high - low), 0.02)
-        return [low - room, high + room]
-    least = 0.1 * max(abs(low), abs(high))
-    if high - low < least:
-        middle = (high + low) / 2
-        low, high = middle - least / 2, middle + least / 2
-    room = 0.08 * (high - low)
-    if room == 0:
-        return None
-    return [low - room, high + room]
+def _legend(fig: go.Figure, name: str, shape: str, color: str, edge: str, group: str) -> None:
+    """A legend line of its own, so that it shows the plain shape whatever the first point looks like."""
+    fig.add_trace(
+        go.Scatter(
+            x=[None], y=[None], mode="markers", name=name, legendgroup=group, hoverinfo="skip",
+            marker={"symbol": shape, "size": SIZE, "color": color, "line": {"width": 1.5, "color": edge}},
+        )
+    )  # fmt: skip

@@ -46,7 +46,8 @@ def card(letter: str, candidate: Result, baseline: Result | None, figures: tuple
     ground = shell.ground()
     st.plotly_chart(
         honesty.honesty(found_shares, ground, ground.color(method_style(candidate.method).color)),
-        key=f"honesty-{letter}-{candidate.key}", theme=None, config=STATIC, alt=honesty.alt(candidate.label, found_shares),
+        key=f"honesty-{letter}-{candidate.key}", theme=None, config=STATIC,
+        alt=honesty.alt(candidate.label, found_shares),
     )  # fmt: skip
     for note in candidate.notes:
         st.caption(md(note))

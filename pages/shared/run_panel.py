@@ -7,8 +7,8 @@ from collections.abc import Callable, Sequence
 
 import streamlit as st
 
-from core.analysis.remaining import seconds_left, seconds_taken, share_done
 from core.analysis.estimate import read_probe
+from core.analysis.remaining import seconds_left, seconds_taken, share_done
 from core.errors import RetortError
 from core.jobs import api, errands
 from core.jobs.logs import log_path, tail
@@ -160,9 +160,7 @@ def trials_table(trials: Sequence[TrialRow]) -> None:
 
 def tradeoffs_link(run: RunRow, label: str = "Open the trade-offs") -> None:
     if run.trials_done:
-        st.page_link(
-            shell.path("tradeoffs"), label=label, icon=":material/scatter_plot:", query_params={"run": run.id}
-        )
+        st.page_link(shell.path("tradeoffs"), label=label, icon=":material/scatter_plot:", query_params={"run": run.id})
 
 
 def time_machine_button(key: str) -> None:

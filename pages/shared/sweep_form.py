@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 import streamlit as st
 
@@ -18,7 +18,7 @@ PATTERNS = {"unstructured": "Anywhere", "2:4": "2 of every 4", "4:8": "4 of ever
 MODES = {"joint": "Joint: one pass for all trials", "sequential": "Sequential: as published, a pass for each trial"}
 KEEP = {"structured": "The really smaller ones", "all": "All of them", "none": "None"}
 CORPORA = ["sample:wiki"]
-URL = "query-params"
+URL: Final = "query-params"
 
 
 def form(reference: str, found: Anatomy) -> dict[str, Any]:
@@ -110,8 +110,7 @@ def _methods(label: str, methods: list[Method], key: str, default: list[str]) ->
         format_func=lambda m: by_id[m].label,
     )  # fmt: skip
     for m in chosen:
-        summary = by_id[m].summary.replace(" Only zeroes weights: neither the file nor the latency shrinks on ordinary kernels.", "")
-        st.caption(f"**{by_id[m].label}.** {md(summary)} {md(by_id[m].source)}.")
+        st.caption(f"**{by_id[m].label}.** {md(by_id[m].summary)} {md(by_id[m].source)}.")
     return list(chosen)
 
 
@@ -123,7 +122,9 @@ def texts(context: int | None) -> tuple[dict[str, Any], dict[str, Any]]:
         sequences = st.number_input("Sequences", 1, 100_000, 32, key="sequences", bind=URL)
         length = st.number_input("Tokens in each", 8, longest, min(256, longest), key="length", bind=URL)
     with right:
-        other = _corpus("Evaluation text", "eval", "Quality is measured on it. It must not overlap the calibration text.")
+        other = _corpus(
+            "Evaluation text", "eval", "Quality is measured on it. It must not overlap the calibration text."
+        )
         tokens = st.number_input("Tokens", 16, 1_000_000_000, 8_192, step=1_024, key="tokens", bind=URL)
         window = st.number_input("Tokens in each window", 8, longest, min(512, longest), key="window", bind=URL)
     calibration = data | {"sequences": sequences, "length": length}

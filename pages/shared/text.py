@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 import time
-from datetime import datetime, timezone, tzinfo
+from datetime import UTC, datetime, tzinfo
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 _PUNCTUATION = re.compile(r"([!-/:-@\[-`{-~])")
+_ADDRESS = re.compile(r"https?:|ftp:|mailto:|xmpp:|www(?=\.)|[\w.+-](?=@[\w-]+\.)", re.IGNORECASE)
 _DIRECTION = re.compile("[\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff]")
 
 
@@ -15,13 +16,14 @@ def md(text: str, limit: int = 300) -> str:
     """Text for a place that renders markdown: shown as it is, on one line, at most `limit` characters.
 
     Every ASCII punctuation mark is escaped (CommonMark 2.4), so no link, image, directive or formula
-    survives; direction marks and control characters go.
+    survives; direction marks and control characters go. What would still be found to be an address (the
+    search for them comes after escapes) is broken by an invisible word joiner.
     """
     flat = " ".join(_DIRECTION.sub("", text).split())
     flat = "".join(c for c in flat if c.isprintable())
     if len(flat) > limit:
         flat = flat[: limit - 1] + "\u2026"
-    return _PUNCTUATION.sub(r"\\\1", flat)
+    return _PUNCTUATION.sub(r"\\\1", _ADDRESS.sub("\\g<0>\u2060", flat))
 
 
 def flat(text: str, limit: int = 160) -> str:
@@ -64,9 +66,9 @@ def about(seconds: float) -> str:
 def zone(name: str | None) -> tzinfo:
     """The browser's time zone, UTC where it is not known."""
     try:
-        return ZoneInfo(name) if name else timezone.utc
+        return ZoneInfo(name) if name else UTC
     except (ZoneInfoNotFoundError, ValueError):
-        return timezone.utc
+        return UTC
 
 
 def when(moment: float | None, where: tzinfo, now: float | None = None) -> str:

@@ -106,5 +106,3 @@ def failed_run(settings: Settings, name: str = "Broken study") -> str:
         run_id, "failed", cause="There is no folder '/models/missing'.", remedy="Choose a folder under RETORT_ROOTS."
     )
     return run_id
-
-

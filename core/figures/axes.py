@@ -1,0 +1,68 @@
+"""Axes of a chart of measurements: title with unit and direction, a range with room, sensible ticks."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from core.metrics import Measurement, metric
+
+_LEAST_SPAN = 0.1  # of the largest value: a linear axis is never so narrow that noise fills the chart
+_ROOM = 0.08  # of the range, at each end
+
+
+def axis(values: Sequence[Measurement], logarithmic: bool) -> dict[str, Any]:
+    """Plotly's layout of the axis that shows `values`, all of one metric; linear where one is not positive."""
+    described = metric(values[0].metric)
+    better = "lower is better" if described.better == "lower" else "higher is better"
+    unit = f", {described.unit}" if described.unit and described.unit != "B" else ""
+    layout: dict[str, Any] = {"title": {"text": f"{described.label}{unit} ({better})"}, "showspikes": False}
+    if described.unit == "B":
+        layout |= {"tickformat": "~s", "ticksuffix": "B"}
+    elif described.id in ("parameters", "nonzero_parameters"):
+        layout |= {"tickformat": "~s"}
+    log = logarithmic and all(m.value > 0 for m in values)
+    span = _span(values, log)
+    if span is not None:
+        layout["range"] = span
+    layout["type"] = "log" if log else "linear"
+    if log and span is not None:
+        layout |= {"tickmode": "array", "tickvals": _log_ticks(span)}
+        layout.setdefault("tickformat", ",~r")
+    return layout
+
+
+def _log_ticks(span: list[float]) -> list[float]:
+    """1, 2 and 5 of each decade in the range (1 where it is long); evenly spaced values where that leaves too few."""
+    decades = range(math.floor(span[0]), math.ceil(span[1]) + 1)
+    digits = (1, 2, 5) if span[1] - span[0] < 3.5 else (1,)
+    ticks = [d * 10.0**e for e in decades for d in digits if span[0] <= math.log10(d * 10.0**e) <= span[1]]
+    if len(ticks) >= 3:
+        return ticks
+    low, high = 10.0 ** span[0], 10.0 ** span[1]
+    step = _nice((high - low) / 6)
+    return [step * n for n in range(math.ceil(low / step), math.floor(high / step) + 1)]
+
+
+def _nice(step: float) -> float:
+    """The next of 1, 2, 5, 10, 20, ... that is at least `step`."""
+    power = 10.0 ** math.floor(math.log10(step))
+    return next(power * d for d in (1, 2, 5, 10) if power * d >= step * (1 - 1e-9))
+
+
+def _span(values: Sequence[Measurement], log: bool) -> list[float] | None:
+    """The range plotly is given, with the errors inside; None where there is a single value of 0."""
+    ends = [e for m in values for e in (m.value, m.low, m.high) if e is not None and math.isfinite(e)]
+    if log:
+        ends = [math.log10(e) for e in ends if e > 0]
+        low, high = min(ends), max(ends)
+        room = max(_ROOM * (high - low), 0.02)
+        return [low - room, high + room]
+    low, high = min(ends), max(ends)
+    least = _LEAST_SPAN * max(abs(low), abs(high))
+    if high - low < least:
+        middle = (high + low) / 2
+        low, high = middle - least / 2, middle + least / 2
+    room = _ROOM * (high - low)
+    return [low - room, high + room] if room else None

@@ -1,0 +1,157 @@
+"""A real browser on a real, fresh server. Debian's chromium is driven; without one these tests say so and skip."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, Request, expect, sync_playwright
+
+from core.settings import Settings
+
+ROOT = Path(__file__).resolve().parents[2]
+STARTUP_SECONDS = 60
+BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+
+expect.set_options(timeout=20_000)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if Path(__file__).parent in item.path.parents:
+            item.add_marker(pytest.mark.browser)
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Iterator[Browser]:
+    path = next((p for p in map(shutil.which, BROWSERS) if p), None)
+    if path is None:
+        pytest.skip("needs chromium, which is not installed ('make test' installs it where it can)")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path=path,
+            args=["--no-sandbox", "--disable-background-networking", "--disable-component-update"],
+        )
+        yield browser
+        browser.close()
+
+
+Serves = Callable[[Settings], str]
+
+
+@pytest.fixture
+def serves() -> Iterator[Serves]:
+    """`serves(settings)` starts a server on that home and returns its address."""
+    started: list[subprocess.Popen[bytes]] = []
+
+    def go(settings: Settings) -> str:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port = probe.getsockname()[1]
+        roots = os.pathsep.join(str(r) for r in settings.roots)
+        environment = os.environ | {"RETORT_HOME": str(settings.home), "RETORT_ROOTS": roots}
+        log = settings.home / "server.log"
+        command = [
+            sys.executable,
+            "-m",
+            "streamlit",
+            "run",
+            "app.py",
+            f"--server.port={port}",
+            "--server.headless=true",
+        ]
+        with log.open("wb") as out:
+            started.append(subprocess.Popen(command, cwd=ROOT, env=environment, stdout=out, stderr=out))
+        address = f"http://127.0.0.1:{port}"
+        deadline = time.monotonic() + STARTUP_SECONDS
+        while time.monotonic() < deadline:
+            try:
+                urllib.request.urlopen(f"{address}/_stcore/health", timeout=2).close()
+                return address
+            except OSError:
+                assert started[-1].poll() is None, log.read_text()
+                time.sleep(0.1)
+        raise AssertionError(f"the server did not start: {log.read_text()}")
+
+    yield go
+    for process in started:
+        process.send_signal(signal.SIGTERM)
+        try:
+            process.wait(10)
+        except subprocess.TimeoutExpired:
+            process.kill()
+
+
+class Visitor:
+    """A browser tab that remembers what went wrong in it."""
+
+    def __init__(self, context: BrowserContext, address: str) -> None:
+        self.address = address
+        self.page: Page = context.new_page()
+        self.errors: list[str] = []
+        self.foreign: list[str] = []
+        self.page.on("console", self._console)
+        self.page.on("pageerror", lambda error: self.errors.append(str(error)))
+        self.page.on("request", self._request)
+
+    def _console(self, message: ConsoleMessage) -> None:
+        # Streamlit looks for its server under every part of a deep link's path first.
+        looking = message.location.get("url", "").endswith(("/_stcore/health", "/_stcore/host-config"))
+        if message.type == "error" and not looking:
+            self.errors.append(message.text)
+
+    def _request(self, request: Request) -> None:
+        if not request.url.startswith((self.address, "data:", "blob:")):
+            self.foreign.append(request.url)
+
+    def opens(self, path: str) -> Page:
+        self.page.goto(f"{self.address}/{path}")
+        self.settles()
+        return self.page
+
+    def settles(self) -> None:
+        """Waits until the script of the page has run."""
+        self.page.wait_for_selector('[data-testid="stApp"][data-test-script-state="notRunning"]')
+        self.page.wait_for_timeout(300)
+
+    def overflow(self) -> int:
+        """Pixels the page is wider than the window."""
+        script = "e => e.scrollWidth - e.clientWidth"
+        return int(self.page.locator('[data-testid="stMain"]').evaluate(script))
+
+    def is_well(self) -> None:
+        assert self.errors == [], self.errors
+        assert self.foreign == [], f"the page asked other hosts: {self.foreign}"
+
+
+Visits = Callable[..., Visitor]
+
+
+@pytest.fixture
+def visits(chromium: Browser, serves: Serves) -> Iterator[Visits]:
+    """`visits(settings, width=390, theme="dark")` gives a tab on a fresh server of that home."""
+    contexts: list[BrowserContext] = []
+    servers: dict[Path, str] = {}
+
+    def go(settings: Settings, width: int = 1440, theme: str = "light") -> Visitor:
+        if settings.home not in servers:
+            servers[settings.home] = serves(settings)
+        context = chromium.new_context(
+            viewport={"width": width, "height": 900},
+            color_scheme=theme,  # type: ignore[arg-type]
+        )
+        contexts.append(context)
+        return Visitor(context, servers[settings.home])
+
+    yield go
+    for context in contexts:
+        context.close()

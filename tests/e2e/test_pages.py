@@ -1,0 +1,86 @@
+"""Pages in a browser: deep links, choices in links, narrow and dark, hostile names, no other hosts."""
+
+from __future__ import annotations
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from core.settings import Settings
+from core.store import Store
+from tests.e2e.conftest import Visits
+from tests.pages.study import failed_run, finished_study
+
+PAGES = ("", "model", "sweep", "tradeoffs", "runs")
+MENU = ["Start", "Model", "Sweep", "Trade-offs", "Runs"]
+HOSTILE = "<img src=x onerror=alert(1)> ![a](http://evil.invalid/p.png) [b](http://evil.invalid) \u202eabc :red[x]"
+
+
+def points(page: Page, count: int) -> None:
+    expect(page.locator("path.point")).to_have_count(count)
+
+
+@pytest.mark.parametrize(
+    ("path", "title"), [("tradeoffs", "Trade-offs"), ("runs?run=nothing", "Runs"), ("model", "Model")]
+)
+def test_a_deep_link_on_a_fresh_server_goes_through_the_frame(
+    visits: Visits, home: Settings, path: str, title: str
+) -> None:
+    tab = visits(home)
+    page = tab.opens(path)
+    menu = page.locator('[data-testid="stTopNavLink"]')
+    assert [text.split("\n")[-1] for text in menu.all_inner_texts()] == MENU, "not Streamlit's own list of files"
+    expect(page).to_have_title(f"{title} \u00b7 Retort")
+    tab.is_well()
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize("width", [390, 1440])
+def test_every_page_fits_and_asks_no_other_host(visits: Visits, home: Settings, width: int, theme: str) -> None:
+    run_id = finished_study(home, failed=1)
+    failed_run(home)
+    tab = visits(home, width, theme)
+    for path in (*PAGES, f"runs?run={run_id}", f"sweep?run={run_id}"):
+        tab.opens(path)
+        assert tab.overflow() == 0, f"{path} is wider than {width} pixels"
+    tab.is_well()
+
+
+def test_a_click_chooses_and_the_link_keeps_it(visits: Visits, home: Settings) -> None:
+    finished_study(home)
+    tab = visits(home)
+    page = tab.opens("tradeoffs")
+    points(page, 14)  # 12 candidates and two rings around the examples
+    marks = page.locator("path.point")
+    marks.nth(10).click(force=True)
+    tab.settles()
+    expect(page.get_by_text("Two examples are shown")).to_have_count(0)
+    assert page.url.count("pick=") == 1
+    chosen = page.locator('[data-testid="stMultiSelect"]').inner_text()
+
+    page.get_by_role("link", name="Runs", exact=True).first.click()
+    expect(page.locator("h1")).to_have_text("Runs")
+    page.go_back()
+    tab.settles()
+    expect(page.locator("h1")).to_have_text("Trade-offs")
+    assert page.locator('[data-testid="stMultiSelect"]').inner_text() == chosen
+
+    other = visits(home)
+    other.opens(page.url.removeprefix(f"{tab.address}/"))
+    assert other.page.locator('[data-testid="stMultiSelect"]').inner_text() == chosen, "a link carries the choice"
+    tab.is_well()
+    other.is_well()
+
+
+def test_hostile_names_are_text(visits: Visits, home: Settings) -> None:
+    run_id = finished_study(home, name=HOSTILE[:120])
+    Store(home).events.add(run_id, "warning", HOSTILE)
+    tab = visits(home)
+    for path in ("", "tradeoffs", "runs", f"runs?run={run_id}", f"sweep?run={run_id}"):
+        page = tab.opens(path)
+        main = page.locator('[data-testid="stMain"]')
+        if path == "tradeoffs":  # there the name is a choice of a list
+            expect(main.locator('input[value*="<img src=x"]')).to_have_count(1)
+        else:
+            expect(main).to_contain_text("<img src=x")
+        assert main.locator('img:not(.stLogo), a[href*="evil"]').count() == 0, path
+    tab.is_well()

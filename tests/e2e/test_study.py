@@ -1,0 +1,122 @@
+"""From the first click to the chart, on a real model: the whole product in a browser."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+from pathlib import Path
+from urllib.parse import urlencode
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from core.settings import Settings
+from core.store import Store
+from tests.conftest import SENTENCES
+from tests.e2e.conftest import ROOT, Visitor, Visits
+
+STUDY_SECONDS = 600
+
+
+@pytest.fixture
+def workshop(home: Settings, tiny_llama: Path, tiny_text: str) -> Settings:
+    """A home whose `models` folder holds a tiny real model and two texts."""
+    models = home.home / "models"
+    shutil.copytree(tiny_llama, models / "tiny-llama")
+    (models / "calibration.txt").write_text(tiny_text)
+    (models / "evaluation.txt").write_text("\n\n".join(f"{SENTENCES[i % 5][::-1]} {i}" for i in range(300)))
+    return home
+
+
+def ended(store: Store, run_id: str) -> None:
+    """Waits for the run, and for its runner to have nothing left to do."""
+    deadline = time.monotonic() + STUDY_SECONDS
+    while store.runs.get(run_id).active:
+        assert time.monotonic() < deadline, store.runs.get(run_id)
+        time.sleep(0.5)
+
+
+def points(page: Page) -> int:
+    return page.locator("path.point").count()
+
+
+@pytest.mark.slow
+def test_a_small_study_from_the_first_click_to_the_chart(visits: Visits, workshop: Settings) -> None:
+    tab = visits(workshop)
+    models = workshop.home / "models"
+    page = tab.opens("model?" + urlencode({"kind": "Folder", "folder": str(models / "tiny-llama")}))
+    expect(page.get_by_text("Parameters by part")).to_be_visible()
+    page.get_by_role("button", name="Prune this model").click()
+    expect(page.locator("h1")).to_have_text("Sweep")
+
+    texts = {"cal": f"path:{models / 'calibration.txt'}", "eval": f"path:{models / 'evaluation.txt'}"}
+    sizes = {"sequences": 4, "length": 64, "tokens": 1024, "window": 128, "prompt": 16, "new": 4, "repeats": 3}
+    amounts = [
+        ("sparsity", "50"),
+        ("layers", "1"),
+        ("name", "A tiny study"),
+        ("model", f"path:{models / 'tiny-llama'}"),
+    ]
+    page = tab.opens("sweep?" + urlencode([*texts.items(), *sizes.items(), *amounts]))
+    expect(page.get_by_test_id("stMetric").first).to_contain_text("4")  # dense, magnitude, wanda, one layer fewer
+    page.get_by_role("button", name="Start the sweep").click()
+    expect(page.locator("h1")).to_have_text("A tiny study")
+
+    page.reload()  # whoever reloads finds the run again
+    expect(page.locator("h1")).to_have_text("A tiny study")
+    store = Store(workshop)
+    run = store.runs.find(kinds=("sweep",), limit=1)[0]
+    assert f"run={run.id}" in page.url
+    ended(store, run.id)
+    assert store.runs.get(run.id).state == "done", store.runs.get(run.id)
+    expect(page.get_by_test_id("stMain")).to_contain_text("4 of 4 trials, took")
+    expect(page.locator("path.point")).to_have_count(4)
+
+    page.get_by_role("link", name="Open the trade-offs").click()
+    expect(page.locator("h1")).to_have_text("Trade-offs")
+    tab.settles()
+    choose_last(tab)
+    card = page.get_by_test_id("stMain")
+    expect(card).to_contain_text("A. Layer removal (block influence), 1 layer removed")
+    expect(card).to_contain_text("of the dense size")
+    expect(card).to_contain_text(str(workshop.home / "candidates"))  # where the model lies, to take away
+    tab.is_well()
+
+
+@pytest.mark.slow
+@pytest.mark.sample
+def test_the_sample_study_with_one_click(visits: Visits, home: Settings, sample_home: Settings) -> None:
+    """On the real sample. With RETORT_SCREENSHOT=FILE it also takes the README's picture."""
+    (home.home / "samples").symlink_to(sample_home.samples, target_is_directory=True)
+    tab = visits(home)
+    page = tab.opens("")
+    page.get_by_role("button", name="Run the sample study").click()
+    expect(page.locator("h1")).to_have_text("Sample study")
+    store = Store(home)
+    run = store.runs.find(kinds=("sweep",), limit=1)[0]
+    ended(store, run.id)
+    assert store.runs.get(run.id).state == "done", store.runs.get(run.id)
+    expect(page.locator("path.point")).to_have_count(12)
+    page.get_by_role("link", name="Open the trade-offs").click()
+    tab.settles()
+    expect(page.get_by_test_id("stMain")).to_contain_text("50 % sparse, yet the file is")
+    tab.is_well()
+    if os.environ.get("RETORT_SCREENSHOT"):
+        picture(tab, ROOT / os.environ["RETORT_SCREENSHOT"])
+
+
+def choose_last(tab: Visitor) -> None:
+    """Clicks the point of the last method on the chart; its examples' rings are drawn above, so by its place."""
+    trace = tab.page.locator(".trace.scatter").filter(has=tab.page.locator("path.point"))
+    box = trace.nth(0).locator("path.point").last.bounding_box()
+    assert box is not None and trace.count() > 1
+    tab.page.mouse.click(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    tab.settles()
+
+
+def picture(tab: Visitor, path: Path) -> None:
+    tab.page.set_viewport_size({"width": 1440, "height": 1180})
+    tab.settles()
+    tab.page.wait_for_timeout(1000)
+    tab.page.screenshot(path=path)

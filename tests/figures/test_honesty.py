@@ -1,0 +1,103 @@
+"""Shares of the baseline, their bars and the sentence beside them."""
+
+from __future__ import annotations
+
+import pytest
+
+from core.analysis.differences import difference, examples
+from core.analysis.headline import headline
+from core.analysis.honesty import NOMINAL, percent, shares, verdict
+from core.figures import honesty
+from core.figures.theme import LIGHT
+from core.metrics import Measurement
+from core.results import Result
+from tests.pages.study import recipe, results
+
+
+def of(method: str, **values: float | tuple[float, float, float]) -> Result:
+    measurements = [
+        Measurement(metric=m, value=v[0], low=v[1], high=v[2], unit="") if isinstance(v, tuple)
+        else Measurement(metric=m, value=v, unit="")
+        for m, v in values.items()
+    ]  # fmt: skip
+    return Result(key=method, label=method, model="sample:x", method=method, measurements=measurements)
+
+
+DENSE = of("dense", disk_bytes=1000.0, decode_ms=(10.0, 9.5, 11.0), perplexity=(20.0, 18.0, 22.0))
+
+
+def test_a_sparse_model_is_told_to_be_as_large_as_before() -> None:
+    sparse = of("wanda", sparsity_pruned=50.0, disk_bytes=1000.0, decode_ms=(10.2, 9.8, 11.2))
+    assert [(s.metric, s.value) for s in shares(sparse, DENSE)] == [
+        (NOMINAL, 0.5), ("disk_bytes", 1.0), ("decode_ms", pytest.approx(1.02)),
+    ]  # fmt: skip
+    assert verdict(sparse, DENSE) == (
+        "50 % sparse, yet the file is 100 % of the dense size and a token takes 102 % of the dense time "
+        "(no difference beyond the spread)."
+    )
+
+
+def test_a_smaller_model_is_told_to_be_smaller() -> None:
+    short = of("block_influence", disk_bytes=880.0, decode_ms=(8.0, 7.9, 8.3))
+    assert verdict(short, DENSE) == "The file is 88 % of the dense size and a token takes 80 % of the dense time."
+
+
+def test_what_was_not_measured_is_not_claimed() -> None:
+    assert shares(of("wanda"), DENSE) == []
+    assert verdict(of("wanda"), DENSE) == "Neither size nor latency was measured for this candidate."
+
+
+def test_an_estimate_stays_one_in_share_and_bar() -> None:
+    guess = of("wanda", disk_bytes=500.0)
+    guess.measurements[0].obtained = "estimated"
+    found = shares(guess, DENSE)
+    assert found[0].obtained == "estimated"
+    fig = honesty.honesty(found, LIGHT, "#0072B2")
+    assert fig.data[1].text == ("50 %, estimated",)
+    assert fig.data[0].marker.color[0] == "rgba(0,0,0,0)", "hollow"
+
+
+def test_bars_are_the_shares_and_only_the_promise_is_hatched() -> None:
+    sparse = of("wanda", sparsity_pruned=60.0, disk_bytes=1000.0)
+    fig = honesty.honesty(shares(sparse, DENSE), LIGHT, "#0072B2")
+    assert list(fig.data[0].x) == pytest.approx([40.0, 100.0])
+    assert list(fig.data[0].marker.pattern.shape) == ["/", ""]
+    assert "weights left (asked for) 40 %" in honesty.alt("Wanda", shares(sparse, DENSE))
+
+
+@pytest.mark.parametrize(
+    ("share", "text"),
+    [(0.5, "50 %"), (1.0, "100 %"), (0.9961, "99.6 %"), (1.004, "100.4 %"), (0.88, "88 %"), (0, "0 %")],
+)
+def test_percent_neither_hides_nor_invents(share: float, text: str) -> None:
+    assert percent(share) == text
+
+
+def test_differences_claim_nothing_inside_the_error() -> None:
+    close = of("wanda", perplexity=(20.5, 18.4, 22.7), decode_ms=(10.4, 9.9, 11.5), disk_bytes=900.0)
+    quality, latency, size = (difference(close, DENSE, m) for m in ("perplexity", "decode_ms", "disk_bytes"))
+    assert quality is not None and quality.better is None
+    assert latency is not None and latency.better is None
+    assert size is not None and size.better is True and size.change == "\u221210 %"
+    assert difference(close, DENSE, "energy_j_per_token") is None
+
+
+def test_a_paired_comparison_wins_over_overlapping_intervals() -> None:
+    worse = of("wanda", perplexity=(21.0, 19.0, 23.0), loss_change=(0.05, 0.03, 0.07))
+    found = difference(worse, DENSE, "perplexity")
+    assert found is not None and found.better is False and found.change == "+1"
+
+
+def test_examples_show_a_sparse_and_a_smaller_one() -> None:
+    candidates = [r for _, r in results(recipe()) if not r.baseline]
+    assert [c.label for c in examples(candidates, "perplexity")] == [
+        "Wanda 50 %", "Layer removal (block influence), 4 layers removed",
+    ]  # fmt: skip
+
+
+def test_the_headline_waits_for_something_to_tell() -> None:
+    found = [r for _, r in results(recipe())]
+    assert headline([]) == headline(found[:1]) == ""
+    assert headline(found).startswith(
+        "Layer removal (block influence), 4 layers removed: perplexity 29.22 becomes 58.26."
+    )
