@@ -17,6 +17,8 @@ from transformers.pytorch_utils import Conv1D
 
 from core.errors import RetortError
 
+_CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
+
 
 @dataclass(frozen=True, eq=False)
 class Matrix:
@@ -68,8 +70,8 @@ class Matrix:
 def find_blocks(model: nn.Module) -> tuple[str, nn.ModuleList]:
     """The stack of repeated blocks: its name in the model, and the blocks in order.
 
-    It is the outermost list of modules of one kind that each hold linear layers; of several such
-    lists (a model with two towers), the one with the most weights.
+    It is the outermost list of modules that each hold linear layers, of one kind where there is such a
+    list; of several (a model with two towers), the one with the most weights.
 
     Raises:
         RetortError: there is none, or the model has an encoder and a decoder.
@@ -84,6 +86,8 @@ def find_blocks(model: nn.Module) -> tuple[str, nn.ModuleList]:
         inside = any(name.startswith(f"{outer}.") for outer, _ in stacks)
         if not inside and isinstance(module, nn.ModuleList) and _repeated(module):
             stacks.append((name, module))
+    same = [s for s in stacks if len({type(block) for block in s[1]}) == 1]
+    stacks = same or stacks  # hybrid models mix kinds of blocks in one list
     if not stacks:
         raise RetortError(
             "This model has no repeated layers with weight matrices in them.",
@@ -113,6 +117,22 @@ def prunable(model: nn.Module) -> list[Matrix]:
     if not found:
         raise RetortError("The layers of this model hold no linear weight matrices.", "Choose another model.")
     return found
+
+
+def unknown_parts(model: nn.Module) -> list[str]:
+    """Parameters of three dimensions inside the blocks that `prunable` does not know how to read.
+
+    They are named by their place in a block. Kernels of convolutions are not among them: they are no
+    linear maps.
+    """
+    _, blocks = find_blocks(model)
+    found: dict[str, None] = {}
+    for block in blocks:
+        for part, module in block.named_modules():
+            if not is_fused_experts(module) and not isinstance(module, _CONVOLUTIONS):
+                own = module.named_parameters(recurse=False)
+                found |= {f"{part}.{name}": None for name, p in own if p.dim() == 3 and min(p.shape) > 1}
+    return list(found)
 
 
 def is_fused_experts(module: nn.Module) -> bool:
@@ -159,8 +179,7 @@ def family(matrix: Matrix) -> str:
 
 def _repeated(stack: nn.ModuleList) -> bool:
     """Blocks hold linear layers of their own; a list of bare linear layers is not a stack of blocks."""
-    kinds = {type(block) for block in stack}
-    return len(kinds) == 1 and all(_holds_matrices(block) for block in stack)
+    return len(stack) > 0 and all(_holds_matrices(block) for block in stack)
 
 
 def _holds_matrices(block: nn.Module) -> bool:

@@ -14,7 +14,7 @@ import torch
 from safetensors import safe_open
 from torch import Tensor, nn
 
-from core.engine.models.matrices import Matrix, family, prunable
+from core.engine.models.matrices import Matrix, family, prunable, unknown_parts
 from core.engine.prune.allocation import Curves, allocate
 from core.engine.prune.criteria import magnitude
 from core.engine.prune.masks import smallest_in_groups, smallest_overall, smallest_per_row
@@ -128,6 +128,9 @@ def finish_report(report: PruneReport, model: nn.Module, matrices: Sequence[Matr
     before = report.facts.get("zeros_before", 0) / report.facts["prunable_parameters"]
     if before >= _WORTH_SAYING:
         report.note(f"{before:.1%} of the weights were zero before pruning; they stayed zero and count as pruned.")
+    unknown = unknown_parts(model)
+    if unknown:
+        report.note(f"{', '.join(unknown)} stayed dense: Retort does not know how this model stores them.")
     if prune.protect:
         report.note(f"Layers {', '.join(map(str, sorted(set(prune.protect))))} were protected and stayed dense.")
 

@@ -158,7 +158,7 @@ class BlockStream:
         self.hidden.append(seen.hidden[0])
 
     def _forward(self, ids: Tensor, shapes: list[int] | None) -> _Seen:
-        """One forward up to the last block; with `shapes` the blocks pass their input through."""
+        """One whole forward; with `shapes` the blocks pass their input through, and the head is not reached."""
         seen = _Seen()
 
         def before(index: int, forward: Any, *args: Any, **kwargs: Any) -> Any:
@@ -169,7 +169,7 @@ class BlockStream:
                 seen.outputs.append(forward(*args, **kwargs))
             else:
                 seen.outputs.append((hidden, *[None] * (shapes[index] - 1)) if shapes[index] else hidden)
-            if len(seen.outputs) == len(self.blocks):
+            if shapes is not None and len(seen.outputs) == len(self.blocks):
                 raise _Stop
             return seen.outputs[-1]
 

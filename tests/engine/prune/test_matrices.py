@@ -4,8 +4,11 @@ import pytest
 import torch
 from torch import nn
 
-from core.engine.models.matrices import block_parts, find_blocks, prunable
+from core.engine.models.matrices import block_parts, find_blocks, prunable, unknown_parts
+from core.engine.prune.apply import prune_weights
 from core.errors import RetortError
+from core.progress import Quiet
+from core.recipes import Prune
 from tests.engine.prune.tiny import FAMILIES, tiny
 
 EXPECTED = {"llama": 7, "gemma3": 7, "gpt2": 4, "neox": 4, "opt": 6, "bert": 6, "distilbert": 6, "mixtral": 4 + 2 * 4}
@@ -72,6 +75,27 @@ def test_unknown_architectures_need_no_adapter() -> None:
     name, blocks = find_blocks(Unknown())
     assert name == "tower" and len(blocks) == 2
     assert [m.name for m in prunable(Unknown())] == ["tower.0.0", "tower.0.2", "tower.1.0", "tower.1.2"]
+
+
+def test_hybrid_blocks_of_several_kinds() -> None:
+    model = nn.Module()
+    model.layers = nn.ModuleList([nn.Sequential(nn.Linear(4, 4)), nn.TransformerEncoderLayer(4, 1, 8)])
+    assert find_blocks(model)[0] == "layers"
+
+
+def test_experts_stored_in_an_unknown_way_are_said() -> None:
+    from transformers import Llama4ForCausalLM, Llama4TextConfig
+
+    size = {"hidden_size": 32, "num_attention_heads": 4, "num_key_value_heads": 2, "head_dim": 8}
+    config = Llama4TextConfig(
+        vocab_size=97, num_hidden_layers=2, intermediate_size=48, intermediate_size_mlp=48, num_local_experts=4,
+        num_experts_per_tok=1, pad_token_id=0, bos_token_id=1, eos_token_id=2, **size
+    )  # fmt: skip
+    model = Llama4ForCausalLM(config)
+    assert unknown_parts(model) == ["feed_forward.experts.gate_up_proj", "feed_forward.experts.down_proj"]
+    report = prune_weights(model, Prune(method="magnitude", sparsity=0.5), None, Quiet())
+    assert any("feed_forward.experts.down_proj stayed dense" in note for note in report.notes)
+    assert all(unknown_parts(tiny(name)) == [] for name in FAMILIES)
 
 
 def test_a_model_without_blocks_is_refused() -> None:

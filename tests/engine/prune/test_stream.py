@@ -91,6 +91,21 @@ def test_a_model_that_changes_states_between_blocks_is_refused() -> None:
         BlockStream(model, windows(2), 2)
 
 
+def test_layers_that_share_one_block_are_refused() -> None:
+    from transformers import AlbertConfig, AlbertForMaskedLM
+
+    config = AlbertConfig(
+        vocab_size=97,
+        embedding_size=16,
+        hidden_size=32,
+        num_hidden_layers=3,
+        num_attention_heads=4,
+        intermediate_size=48,
+    )
+    with pytest.raises(RetortError, match="another number or order"):
+        BlockStream(AlbertForMaskedLM(config), windows(2), 2)
+
+
 class Stopping(Quiet):
     """Asks to stop once `after` blocks are done."""
 
