@@ -11,16 +11,12 @@ import torch
 
 from core.catalogue.references import resolve
 from core.engine.data.classification import load_labelled
-from core.engine.data.conversations import load_conversations
-from core.engine.data.corpora import load_texts
-from core.engine.distil.batches import Answers, Examples, MaskedWindows, Windows
+from core.engine.distil.heads import with_classes
+from core.engine.distil.loading import load_examples
 from core.engine.distil.run import Surroundings, distil
 from core.engine.distil.student import design_student, kept_layers
-from core.engine.distil.texts import Stream, conversations, labelled, packed
-from core.engine.models.heads import add_classifier, class_names
 from core.engine.models.load import Loaded, load_model
 from core.engine.prune.report import PruneReport
-from core.errors import RetortError
 from core.progress import Reporter
 from core.recipes import Distil
 from core.settings import Settings
@@ -84,7 +80,7 @@ def teach(lesson: Lesson, settings: Settings, reporter: Reporter) -> tuple[Loade
         layers_kept=kept,
         stop_and_keep=stop.exists,
     )
-    outcome = distil(student, teacher, spec, examples_for(spec, student, settings), around)
+    outcome = distil(student, teacher, spec, load_examples(spec.data, student, settings), around)
     stop.unlink(missing_ok=True)
     for sentence in outcome.notes:
         report.note(sentence)
@@ -97,34 +93,11 @@ def teach(lesson: Lesson, settings: Settings, reporter: Reporter) -> tuple[Loade
     return student, report
 
 
-def examples_for(spec: Distil, student: Loaded, settings: Settings) -> Examples:
-    """The training sequences the step's `data` names, read with the student's tokenizer."""
-    data, tokenizer = spec.data, student.tokenizer
-    if data.form == "labels":
-        names = class_names(student.model)
-        rows = load_labelled(data.data, settings, names)
-        return labelled(rows.texts, [names[i] for i in rows.labels], names, tokenizer, data.length)
-    if data.form == "chat":
-        pairs = conversations(
-            load_conversations(data.data, data.split, data.prompt, data.answer, settings),
-            tokenizer, data.length, data.count_prompt,
-        )  # fmt: skip
-        return Answers(pairs, int(tokenizer.pad_token_id or tokenizer.eos_token_id or 0))
-    texts = load_texts(data, settings)
-    if student.task == "causal":
-        if data.streaming:
-            return Stream(texts, tokenizer, data.length)
-        return Windows(packed(texts, tokenizer, data.length))
-    if tokenizer.mask_token_id is None:
-        raise RetortError("This model's tokenizer has no mask token to learn from.", "Choose a model that has one.")
-    return MaskedWindows(packed(texts, tokenizer, data.length), int(tokenizer.mask_token_id))
-
-
 def _with_head(loaded: Loaded, spec: Distil, settings: Settings) -> Loaded:
     """A model without a head for its classes gets one, with the classes of the training data; others stay."""
     if spec.data.form != "labels" or loaded.task == "classification":
         return loaded
-    return add_classifier(loaded, load_labelled(spec.data.data, settings).names, spec.seed)
+    return with_classes(loaded, load_labelled(spec.data.data, settings).names, spec.seed)
 
 
 def _teacher(lesson: Lesson, settings: Settings) -> tuple[Loaded | None, str]:
