@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import re
@@ -55,11 +56,11 @@ def _online(name: str, revision: str | None) -> Snapshot:
 
     try:
         info = HfApi().model_info(name, revision=revision, timeout=_TIMEOUT)
-        commit = str(info.sha)
         check_weights(f"hub:{name}", [s.rfilename for s in info.siblings or []])
-        config = hf_hub_download(name, "config.json", revision=commit)
+        config = hf_hub_download(name, "config.json", revision=info.sha)
         check_code(f"hub:{name}", json.loads(Path(config).read_text("utf-8")))
-        folder = snapshot_download(name, revision=commit, allow_patterns=FILES, ignore_patterns=_SKIPPED)
+        # By the name asked for, so that the cache remembers which commit it stood for; the folder is named by it.
+        folder = Path(snapshot_download(name, revision=revision, allow_patterns=FILES, ignore_patterns=_SKIPPED))
     except hub.GatedRepoError as error:
         raise RetortError(
             f"hub:{name} is gated: its owner asks you to accept terms first.",
@@ -71,14 +72,18 @@ def _online(name: str, revision: str | None) -> Snapshot:
         raise RetortError(
             f"The hub knows no public model '{name}'.", "Check the spelling; for a private model set HF_TOKEN."
         ) from error
+    except hub.LocalEntryNotFoundError:  # the connection broke on the way
+        return _cached(name, revision)
     except (hub.EntryNotFoundError, hub.HFValidationError, ValueError) as error:
         raise RetortError(f"hub:{name} is not a model transformers can load.", "Choose another model.") from error
+    except RetortError:
+        raise
     except Exception as error:  # the client raises its transport's own errors, which differ by version
-        if isinstance(error, RetortError):
-            raise
+        if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+            raise RetortError(f"There is no room on the disk for hub:{name}.", "Free some space and retry.") from error
         return _cached(name, revision)
     data: Any = getattr(info, "card_data", None)
-    return Snapshot(Path(folder), commit, str(data.get("license") or "") if data else "", "")
+    return Snapshot(folder, folder.name, str(data.get("license") or "") if data else "", "")
 
 
 def dataset_commit(name: str, revision: str | None) -> str | None:
@@ -105,7 +110,11 @@ def _cached(name: str, revision: str | None) -> Snapshot:
     from huggingface_hub import snapshot_download
 
     try:
-        folder = Path(snapshot_download(name, revision=revision, local_files_only=True))
+        folder = Path(
+            snapshot_download(
+                name, revision=revision, local_files_only=True, allow_patterns=FILES, ignore_patterns=_SKIPPED
+            )
+        )
     except Exception as error:  # as above: any failure means there is no whole local copy
         raise RetortError(
             f"The hub could not be reached and hub:{name}{f'@{revision}' if revision else ''} is not on this disk.",
