@@ -27,10 +27,9 @@ DTYPES = {"float32": "32-bit float", "bfloat16": "16-bit float", "int8": "8-bit 
 def main() -> None:
     st.title("Model", anchor=False)
     run_panel.show_refusal()
-    kind = st.segmented_control(
-        "Source", list(KINDS), default="sample", required=True, key="kind", bind="query-params",
-        format_func=KINDS.__getitem__,
-    )  # fmt: skip
+    kind = st.radio(
+        "Source", list(KINDS), key="kind", bind="query-params", format_func=KINDS.__getitem__, horizontal=True
+    )
     {"sample": from_sample, "path": from_folder, "hub": from_hub, "run": from_run}[kind or "sample"]()
 
 

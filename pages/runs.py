@@ -49,9 +49,9 @@ def listing() -> None:
         )
         return
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        chosen = st.segmented_control(
-            "State", list(FILTERS), default="all", required=True, key="state", bind="query-params",
-            format_func=lambda f: FILTERS[f][0],
+        chosen = st.radio(
+            "State", list(FILTERS), key="state", bind="query-params", format_func=lambda f: FILTERS[f][0],
+            horizontal=True,
         )  # fmt: skip
         text = st.text_input(
             "Search", key="q", bind="query-params", max_chars=100, placeholder="Name, model or note", width=320,
@@ -124,14 +124,13 @@ def detail(run: RunRow, trials: list[TrialRow]) -> None:
                 shell.path("sweep"), label="Open on the Sweep page", icon=":material/tune:",
                 query_params={"run": run.id},
             )  # fmt: skip
-    tabs = st.tabs(["Trials", "Events", "Log"] if run.trials_total else ["Events", "Log"])
     if run.trials_total:
-        with tabs[0]:
-            run_panel.trials_table(trials)
-    with tabs[-2]:
-        run_panel.events(home.store().events.tail(run.id, limit=100))
-    with tabs[-1]:
-        run_panel.log_tail(run.id, kilobytes=64, height=420)
+        st.subheader("Trials", anchor=False)
+        run_panel.trials_table(trials)
+    st.subheader("Events", anchor=False)
+    run_panel.events(home.store().events.tail(run.id, limit=100))
+    st.subheader("Log", anchor=False)
+    run_panel.log_tail(run.id, kilobytes=64, height=420)
 
 
 def to_list() -> None:

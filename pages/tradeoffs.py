@@ -17,8 +17,6 @@ from pages.shared.states import empty
 from pages.shared.text import flat, md, plural
 
 NEAR = 4.0  # times the baseline's value: where the view "near the baseline" ends
-RANGES = {"all": "Everything", "near": "Near the baseline"}
-SCALES = {"log": "Logarithmic", "linear": "Linear"}
 
 
 def main() -> None:
@@ -103,15 +101,12 @@ def axes(results: list[Result]) -> tuple[str | None, str | None, bool, bool]:
             "Cost", costs, index=default, key="x", bind="query-params", format_func=lambda m: metric(m).label,
             width=220, help="What they cost, to the right on the chart.",
         )  # fmt: skip
-        scale = st.segmented_control(
-            "Quality scale", list(SCALES), default="log", required=True, key="scale", bind="query-params",
-            format_func=SCALES.__getitem__,
+        log_y = st.toggle("Logarithmic quality", value=True, key="log", bind="query-params")
+        near = st.toggle(
+            "Near the baseline", key="near", bind="query-params",
+            help=f"Leaves out what is more than {NEAR:.0f} times the baseline's value, and counts it.",
         )  # fmt: skip
-        view = st.segmented_control(
-            "Range", list(RANGES), default="all", required=True, key="range", bind="query-params",
-            format_func=RANGES.__getitem__, help=f"Near: up to {NEAR:.0f} times the baseline's value.",
-        )  # fmt: skip
-    return y, x, scale == "log", view == "near"
+    return y, x, log_y, near
 
 
 def chart(points: list[Point], letters: dict[str, str], log_y: bool, limit: float | None) -> None:

@@ -40,7 +40,7 @@ class Theme:
         return self.ink if self.name == "light" and index % len(OKABE_ITO) >= 4 else self.color(index)
 
 
-LIGHT = Theme("light", ink="#17212B", muted="#55616D", grid="#DFE5EA", ground="#FFFFFF")
+LIGHT = Theme("light", ink="#0D151E", muted="#55616D", grid="#DFE5EA", ground="#FFFFFF")
 DARK = Theme("dark", ink="#E7ECF1", muted="#A9B4BF", grid="#2B3641", ground="#11171D")
 
 

@@ -26,7 +26,6 @@ def form(reference: str, found: Anatomy) -> dict[str, Any]:
     grid: list[dict[str, Any]] = []
     with st.container(border=True):
         st.subheader("Only zero weights", anchor=False)
-        st.caption("The file and the latency stay as they are on ordinary kernels; the chart will show it.")
         grid += weights()
     with st.container(border=True):
         st.subheader("Really smaller", anchor=False)
@@ -65,9 +64,9 @@ def weights() -> list[dict[str, Any]]:
         "Sparsities, %", [str(p) for p in range(10, 100, 10)], default=["20", "30", "50", "60"], key="sparsity",
         bind=URL, accept_new_options=True, help="Share of the weights set to zero. Type any other number below 100.",
     )  # fmt: skip
-    patterns = st.pills(
-        "Where the zeros may be", list(PATTERNS), selection_mode="multi", default=["unstructured"], key="pattern",
-        bind=URL, format_func=PATTERNS.__getitem__,
+    patterns = st.multiselect(
+        "Where the zeros may be", list(PATTERNS), default=["unstructured"], key="pattern", bind=URL,
+        format_func=PATTERNS.__getitem__,
         help="2 of every 4 weights kept is a pattern that some GPUs can use. Patterns fix the sparsity themselves.",
     )  # fmt: skip
     if not patterns or ("unstructured" in patterns and not amounts):
@@ -105,8 +104,8 @@ def parts(found: Anatomy) -> list[dict[str, Any]]:
 def _methods(label: str, methods: list[Method], key: str, default: list[str]) -> list[str]:
     """Pills of methods, and under them one line for each chosen one."""
     by_id = {m.id: m for m in methods}
-    chosen = st.pills(
-        label, list(by_id), selection_mode="multi", default=[d for d in default if d in by_id], key=key, bind=URL,
+    chosen = st.multiselect(
+        label, list(by_id), default=[d for d in default if d in by_id], key=key, bind=URL,
         format_func=lambda m: by_id[m].label,
     )  # fmt: skip
     for m in chosen:

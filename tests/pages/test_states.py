@@ -75,7 +75,7 @@ def test_tradeoffs_of_another_baseline_free_run(opens: Opens, settings: Settings
 
 def test_near_the_baseline_counts_what_it_hides(opens: Opens, settings: Settings) -> None:
     finished_study(settings)
-    app = opens("tradeoffs", range="Near the baseline")
+    app = opens("tradeoffs", near="true")
     hidden = [c.value for c in app.caption if "outside this view" in c.value]
     assert hidden and hidden[0].startswith(":material/visibility_off: 3 points")
 
