@@ -1,4 +1,7 @@
-"""Model references: `sample:NAME`, `path:/folder`, `hub:org/name@revision`, `run:KEY`; from text to a folder."""
+"""Model references: `sample:NAME`, `path:/folder`, `hub:org/name@revision`, `run:ID`; from text to a folder.
+
+`run:RUN` is what a recipe ended with, `run:RUN/KEY` or `run:KEY` any candidate whose model was kept.
+"""
 
 from __future__ import annotations
 
@@ -15,6 +18,8 @@ from core.errors import RetortError
 from core.settings import Settings
 
 Kind = Literal["sample", "path", "hub", "run"]
+RUN_RESULT = "result.json"
+"""In a run's folder: which candidate its recipe ended with, `{"candidate": KEY}`."""
 _PART = r"[A-Za-z0-9][A-Za-z0-9._-]*"
 
 
@@ -122,6 +127,8 @@ def _hub(reference: Reference, download: bool) -> ResolvedModel:
 
 def _run(reference: Reference, settings: Settings) -> ResolvedModel:
     key = reference.name.rpartition("/")[2]
+    if "/" not in reference.name and (settings.run_folder(key) / RUN_RESULT).is_file():
+        key = str(read_json(settings.run_folder(key) / RUN_RESULT).get("candidate", key))
     candidate = settings.home / "candidates" / key
     if not (candidate / "result.json").is_file():
         raise RetortError(f"There is no candidate '{key}'.", "Copy the reference from the Runs or Trade-offs page.")

@@ -64,7 +64,7 @@ def _fits(length: int, context: int | None, name: str) -> None:
 
 def _refuse_overlap(calibration: torch.Tensor, evaluation: torch.Tensor, tokenizer: Any, reporter: Reporter) -> None:
     """A model calibrated on the text it is judged by looks better than it is."""
-    shared = overlap(tokenizer.batch_decode(calibration), tokenizer.batch_decode(evaluation))
+    shared = overlap(tokenizer.batch_decode(evaluation), tokenizer.batch_decode(calibration))
     if shared > _REFUSED_OVERLAP:
         raise RetortError(
             f"{shared:.0%} of the evaluation text also stands in the calibration text, so the figures would flatter.",

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from core.catalogue.references import RUN_RESULT
 from core.engine.bench import Bench, Wanted
 from core.engine.models.load import Loaded, load_model
 from core.engine.prune.report import PruneReport
@@ -99,6 +100,8 @@ def run_steps(session: Session) -> None:
                 current = Saved(hooks.candidate_folder(result.key) / "model", result.key)
             for export in stage.exports:
                 _export(session, export, current.folder, stage.trial)
+        if current is not start:
+            _write_result(hooks.run_folder, current.fingerprint)
 
 
 def _calibrated(trial: Trial) -> bool:
@@ -157,6 +160,13 @@ def _prune(session: Session, bench: Bench, trial: Trial, current: Saved) -> tupl
         source, needed([trial.prune]), session.recipe.calibration, session.hooks.settings, session.reporter
     )
     return apply(source, trial.prune, statistics, session.reporter)
+
+
+def _write_result(run_folder: Path, key: str) -> None:
+    """Says what `run:RUN` stands for."""
+    partial = run_folder / f".{RUN_RESULT}.partial"
+    partial.write_text(json.dumps({"candidate": key}))
+    partial.replace(run_folder / RUN_RESULT)
 
 
 def _export(session: Session, export: Export, folder: Path, trial: Trial) -> None:
