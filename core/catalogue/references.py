@@ -91,7 +91,7 @@ def _sample(reference: Reference, settings: Settings) -> ResolvedModel:
     if not is_fetched(wanted, settings):
         raise RetortError(
             f"{reference} has not been fetched yet.",
-            f"Fetch it on the Model page, or run 'python -m core.catalogue.fetch {wanted.id}'.",
+            f"Fetch it on the Model page, or run 'python -m core fetch {wanted.id}'.",
         )
     folder = wanted.folder(settings)
     provenance = {

@@ -5,10 +5,13 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
+from core.catalogue.references import resolve
+from core.catalogue.samples import is_fetched
 from core.commands.show import run_document, show_results, show_runs
 from core.errors import RetortError
 from core.jobs import api
 from core.recipe_files import load_recipe
+from core.recipes import Recipe
 from core.settings import Settings
 from core.store import RunRow, Store
 from core.terminal import Line, put, put_json, say
@@ -23,9 +26,20 @@ def start(chosen: argparse.Namespace, settings: Settings) -> int:
     recipe = load_recipe(chosen.recipe, settings.limits)
     if chosen.only == "sweep" and recipe.sweep is None:
         raise RetortError("This recipe has steps, not a sweep.", f"Use: python -m core run {chosen.recipe}")
+    _refuse_what_is_not_here(recipe, settings)
     run_id = api.submit(recipe, settings)
     say(f"Run {run_id} is queued.")
     return _follow(run_id, chosen, settings)
+
+
+def _refuse_what_is_not_here(recipe: Recipe, settings: Settings) -> None:
+    """A model or sample text that is missing is said now, not by a run that fails later. The hub is not asked."""
+    if not recipe.model.startswith("hub:"):
+        resolve(recipe.model, settings, download=False)
+    for text in (recipe.calibration.data, recipe.evaluation.data):
+        name = text.removeprefix("sample:")
+        if text.startswith("sample:") and not is_fetched(name, settings):
+            raise RetortError(f"{text} has not been fetched yet.", f"Fetch it with: python -m core fetch {name}")
 
 
 def resume(chosen: argparse.Namespace, settings: Settings) -> int:

@@ -194,7 +194,7 @@ def test_bad_folders_get_one_cause_and_one_remedy(
 def test_samples_must_be_fetched_and_be_models(home: Settings) -> None:
     with pytest.raises(RetortError, match="not been fetched") as caught:
         resolve("sample:smollm2-135m", home)
-    assert "core.catalogue.fetch smollm2-135m" in caught.value.remedy
+    assert "core fetch smollm2-135m" in caught.value.remedy
     with pytest.raises(RetortError, match="data, not a model"):
         resolve("sample:wiki", home)
 

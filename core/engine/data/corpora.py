@@ -53,7 +53,7 @@ def _sample(name: str, split: str | None, settings: Settings) -> list[str]:
         raise RetortError(f"sample:{name} has no part called '{split}'.", f"Choose one of {', '.join(PARTS)}.")
     if not is_fetched(wanted, settings):
         raise RetortError(
-            f"sample:{name} has not been fetched yet.", f"Run 'python -m core.catalogue.fetch {name}', then try again."
+            f"sample:{name} has not been fetched yet.", f"Run 'python -m core fetch {name}', then try again."
         )
     return read_part(wanted.folder(settings), split)
 
