@@ -66,7 +66,7 @@ METRICS: dict[str, Metric] = {
            "Share of positions where the most likely next token is the baseline's.", 3),
         _m("accuracy", "Accuracy", "", "higher", "quality", "Share of items answered correctly.", 3),
         _m("accuracy_norm", "Accuracy, length-normalised", "", "higher", "quality",
-           "Share of items whose best answer per byte is the right one.", 3),
+           "Share of items whose best answer per character is the right one.", 3),
         _m("f1", "F1 (macro)", "", "higher", "quality", "Mean over classes of the F1 score.", 3),
         _m("parameters", "Parameters", "", "lower", "cost", "Numbers stored in the model, tied ones once.", 4),
         _m("nonzero_parameters", "Non-zero parameters", "", "lower", "detail",

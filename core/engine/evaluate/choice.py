@@ -1,0 +1,178 @@
+"""Multiple choice by likelihood: the option the model finds most likely after the question is its answer.
+
+Accuracy compares the summed log-likelihoods, the length-normalised one divides them by the option's
+characters first, as lm-evaluation-harness does under `acc` and `acc_norm`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from core.analysis.statistics import bootstrap_mean
+from core.engine.evaluate.logits import Logits, language_model_kind, token_losses
+from core.engine.evaluate.tasks.items import Item, Task
+from core.errors import RetortError
+from core.metrics import Measurement
+from core.progress import Reporter
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """One option: the tokens fed to the model, and how many tokens at their end are scored (shifted by one)."""
+
+    tokens: tuple[int, ...]
+    """Context and continuation, all but the last token."""
+    targets: tuple[int, ...]
+    """The continuation's tokens; the first is predicted `len(targets)` positions before the end of `tokens`."""
+
+
+def choice_measurements(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    task: Task,
+    items: Sequence[Item],
+    batch: int,
+    reporter: Reporter,
+    *,
+    split: str | None = None,
+) -> list[Measurement]:
+    """Accuracy and length-normalised accuracy on `items`; `samples` are 0 or 1 for each item.
+
+    `settings["standard_error"]` is the sample standard deviation over the root of the number of items.
+    Raises RetortError where the model is not a causal language model or its output is not a number.
+    """
+    if language_model_kind(model) != "causal":
+        raise RetortError(
+            f"{type(model).__name__} does not continue a text, so it cannot answer {task.label} by likelihood.",
+            "Choose a causal language model.",
+        )
+    scores = option_scores(model, tokenizer, items, batch, reporter)
+    plain, normalised = answers(scores, items)
+    record: dict[str, Any] = {
+        "task": task.id,
+        "split": split or task.split,
+        "items": len(items),
+        "shots": 0,
+        "usual": "accuracy_norm" if task.normalised else "accuracy",
+        "samples": "1 for each item answered correctly, else 0",
+        "interval": "95 % bootstrap over items",
+    }
+    return [
+        _accuracy("accuracy", plain, items, model, {**record, "how": "highest log-likelihood"}),
+        _accuracy("accuracy_norm", normalised, items, model, {**record, "how": "highest log-likelihood per character"}),
+    ]
+
+
+def answers(scores: Sequence[Sequence[float]], items: Sequence[Item]) -> tuple[list[int], list[int]]:
+    """Index of the chosen option of each item: by likelihood, and by likelihood per character. The first of equals."""
+    plain = [max(range(len(s)), key=lambda i: s[i]) for s in scores]
+    normalised = [
+        max(range(len(s)), key=lambda i: s[i] / max(1, item.lengths[i])) for s, item in zip(scores, items, strict=True)
+    ]
+    return plain, normalised
+
+
+@torch.inference_mode()
+def option_scores(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    items: Sequence[Item],
+    batch: int,
+    reporter: Reporter,
+) -> list[list[float]]:
+    """Log-likelihood in nats of every option of every item.
+
+    Options are batched longest first and padded on the right, where a causal model cannot look; options
+    with the same input (yes and no after one question) are computed once.
+    """
+    context = getattr(model.config.get_text_config(), "max_position_embeddings", None)
+    encoded = [[encode(tokenizer, c, o, context) for c, o in _pairs(item)] for item in items]
+    wanted: dict[tuple[int, ...], list[tuple[int, int]]] = {}
+    for i, opts in enumerate(encoded):
+        for j, option in enumerate(opts):
+            wanted.setdefault(option.tokens, []).append((i, j))
+    order = sorted(wanted, key=lambda tokens: (-len(tokens), tokens))
+    scores = [[0.0] * len(opts) for opts in encoded]
+    source = Logits(model, torch.tensor(order[:1]))
+    start = 0
+    while start < len(order):
+        reporter.checkpoint()
+        rows = order[start : start + source.batch(batch, len(order[start]))]
+        found = _score_rows(source, rows, [[(k, encoded[k[0]][k[1]].targets) for k in wanted[r]] for r in rows])
+        for (i, j), value in found.items():
+            scores[i][j] = value
+        start += len(rows)
+        reporter.progress(start, len(order), f"Scored {start} of {len(order)} options.")
+    return scores
+
+
+def encode(tokenizer: PreTrainedTokenizerBase, context: str, continuation: str, limit: int | None = None) -> Encoded:
+    """Tokens of context and continuation read as one text, split where the context's own tokens end.
+
+    Spaces at the end of the context move to the continuation, where tokenizers want them. A text longer than
+    the model's context loses tokens at its start.
+    """
+    kept = context.rstrip()
+    continuation = context[len(kept) :] + continuation
+    whole: list[int] = tokenizer(kept + continuation)["input_ids"]
+    begin = min(len(tokenizer(kept)["input_ids"]), len(whole) - 1)
+    tokens = whole[:-1] if limit is None else whole[-(limit + 1) : -1]
+    return Encoded(tuple(tokens), tuple(whole[begin:])[-len(tokens) :])
+
+
+def _pairs(item: Item) -> list[tuple[str, str]]:
+    return list(zip(item.contexts, item.continuations, strict=True))
+
+
+def _score_rows(
+    source: Logits, rows: list[tuple[int, ...]], wanted: list[list[tuple[tuple[int, int], tuple[int, ...]]]]
+) -> dict[tuple[int, int], float]:
+    """Sums of log-likelihoods for the options of each row, from one padded forward pass."""
+    device = source.model.device
+    width = len(rows[0])  # the longest
+    ids = torch.zeros(len(rows), width, dtype=torch.long)
+    mask = torch.zeros(len(rows), width, dtype=torch.long)
+    for i, row in enumerate(rows):
+        ids[i, : len(row)] = torch.tensor(row)
+        mask[i, : len(row)] = 1
+    padded = bool((mask == 0).any())
+    features = source.features(ids.to(device), mask.to(device) if padded else None).flatten(0, 1)  # (rows * width, h)
+    keys: list[tuple[int, int]] = []
+    spans: list[int] = []
+    positions: list[Tensor] = []
+    targets: list[int] = []
+    for i, (row, options) in enumerate(zip(rows, wanted, strict=True)):
+        for key, target in options:
+            end = i * width + len(row)
+            keys.append(key)
+            spans.append(len(target))
+            positions.append(torch.arange(end - len(target), end))
+            targets.extend(target)
+    losses = token_losses(source, features[torch.cat(positions).to(device)], torch.tensor(targets, device=device))
+    return {key: -float(part.sum()) for key, part in zip(keys, losses.double().cpu().split(spans), strict=True)}
+
+
+def _accuracy(
+    metric: str, chosen: list[int], items: Sequence[Item], model: PreTrainedModel, record: dict[str, Any]
+) -> Measurement:
+    right = [float(c == item.gold) for c, item in zip(chosen, items, strict=True)]
+    n, mean = len(right), sum(right) / len(right)
+    error = (mean * (1.0 - mean) / (n - 1)) ** 0.5 if n > 1 else None
+    interval = bootstrap_mean(right) if n > 1 else None
+    return Measurement(
+        metric=metric,
+        value=mean,
+        unit="",
+        low=interval.low if interval else None,
+        high=interval.high if interval else None,
+        device=model.device.type,
+        dtype=str(model.dtype).removeprefix("torch."),
+        settings={**record, "standard_error": error},
+        samples=right,
+    )

@@ -1,0 +1,112 @@
+"""Sequence classification: accuracy, macro F1 and the confusion matrix."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from core.analysis.statistics import bootstrap_mean
+from core.errors import RetortError
+from core.metrics import Measurement
+from core.progress import Reporter
+
+Counts = NDArray[np.int64]
+
+
+@torch.inference_mode()
+def predictions(
+    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, texts: Sequence[str], batch: int, reporter: Reporter
+) -> list[int]:
+    """The most likely class of each text. Texts longer than the model's context are cut at their end.
+
+    Batches hold texts of like length, padded with an attention mask.
+    Raises RetortError where the model has no classes or its output is not a number.
+    """
+    limit = min(getattr(model.config, "max_position_embeddings", None) or 512, tokenizer.model_max_length)
+    encoded: list[list[int]] = tokenizer(list(texts), truncation=True, max_length=limit)["input_ids"]
+    order = sorted(range(len(texts)), key=lambda i: -len(encoded[i]))
+    found = [0] * len(texts)
+    for start in range(0, len(order), batch):
+        reporter.checkpoint()
+        part = order[start : start + batch]
+        inputs = tokenizer.pad({"input_ids": [encoded[i] for i in part]}, return_tensors="pt").to(model.device)
+        logits = model(input_ids=inputs["input_ids"], attention_mask=inputs["attention_mask"]).logits.float()
+        if logits.ndim != 2 or not bool(torch.isfinite(logits).all()):
+            raise RetortError(
+                "The model does not give one finite score for each class.",
+                "Choose a sequence classification model, or a lower sparsity.",
+            )
+        for i, label in zip(part, logits.argmax(dim=1).tolist(), strict=True):
+            found[i] = int(label)
+        done = min(start + batch, len(order))
+        reporter.progress(done, len(order), f"Classified {done} of {len(order)} texts.")
+    return found
+
+
+def confusion_matrix(gold: Sequence[int], predicted: Sequence[int], classes: int) -> Counts:
+    """(classes, classes) counts: row is the right class, column the predicted one."""
+    matrix = np.zeros((classes, classes), dtype=np.int64)
+    np.add.at(matrix, (np.asarray(gold, dtype=np.int64), np.asarray(predicted, dtype=np.int64)), 1)
+    return matrix
+
+
+def macro_f1(matrix: Counts) -> float:
+    """Mean over classes of 2 tp / (2 tp + fp + fn). Classes that are neither present nor predicted do not count."""
+    hits = np.diag(matrix).astype(np.float64)
+    involved = matrix.sum(axis=0) + matrix.sum(axis=1)  # 2 tp + fp + fn
+    present = involved > 0
+    return float((2.0 * hits[present] / involved[present]).mean()) if present.any() else 0.0
+
+
+def classification_measurements(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    texts: Sequence[str],
+    gold: Sequence[int],
+    batch: int,
+    reporter: Reporter,
+    *,
+    settings: Mapping[str, Any] | None = None,
+) -> list[Measurement]:
+    """Accuracy and macro F1 on `texts` with the right classes `gold` (ids of the model's own labels).
+
+    The confusion matrix and the labels are in the settings of `f1`.
+    Raises RetortError for no texts, unequal lengths or classes the model does not know.
+    """
+    labels = [str(name) for _, name in sorted((int(i), name) for i, name in (model.config.id2label or {}).items())]
+    classes = len(labels)
+    if not texts or len(texts) != len(gold) or min(gold) < 0 or max(gold) >= classes:
+        raise RetortError(
+            f"The {len(texts)} texts and {len(gold)} labels do not fit a model with {classes} classes.",
+            "Check that every text has a label and that the labels are those the model was trained on.",
+        )
+    predicted = predictions(model, tokenizer, texts, batch, reporter)
+    right = [float(a == b) for a, b in zip(predicted, gold, strict=True)]
+    matrix = confusion_matrix(gold, predicted, classes)
+    interval = bootstrap_mean(right) if len(right) > 1 else None
+    common: dict[str, Any] = {"device": model.device.type, "dtype": str(model.dtype).removeprefix("torch.")}
+    record = {**(settings or {}), "items": len(texts)}
+    return [
+        Measurement(
+            metric="accuracy",
+            value=sum(right) / len(right),
+            unit="",
+            low=interval.low if interval else None,
+            high=interval.high if interval else None,
+            samples=right,
+            settings={**record, "samples": "1 for each text classified correctly, else 0"},
+            **common,
+        ),
+        Measurement(
+            metric="f1",
+            value=macro_f1(matrix),
+            unit="",
+            settings={**record, "confusion": matrix.tolist(), "labels": labels},
+            **common,
+        ),
+    ]

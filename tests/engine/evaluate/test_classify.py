@@ -1,0 +1,87 @@
+"""Classification against counts made one item at a time."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from transformers import AutoTokenizer, BertConfig, BertForSequenceClassification
+
+from core.engine.evaluate.classify import classification_measurements, confusion_matrix, macro_f1, predictions
+from core.errors import RetortError
+from core.progress import Quiet
+
+TEXTS = [
+    "Rain fell.",
+    "The market opened as usual, then it closed because of rain.",
+    "A lighthouse",
+    "stones " * 200,
+]
+
+
+@pytest.fixture(scope="module")
+def loaded(tiny_llama: Path) -> tuple[Any, Any]:
+    torch.manual_seed(0)
+    config = BertConfig(
+        vocab_size=384, hidden_size=16, num_hidden_layers=2, num_attention_heads=2, intermediate_size=32, num_labels=3,
+        max_position_embeddings=64, id2label={0: "earn", 1: "acq", 2: "ship"}, initializer_range=0.4,
+    )  # fmt: skip
+    return BertForSequenceClassification(config).double().eval(), AutoTokenizer.from_pretrained(tiny_llama)
+
+
+@settings(deadline=None)
+@given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 3)), min_size=1, max_size=30))
+def test_macro_f1_is_the_mean_of_precision_and_recall_of_each_class(pairs: list[tuple[int, int]]) -> None:
+    gold, predicted = [g for g, _ in pairs], [p for _, p in pairs]
+    scores = []
+    for c in range(4):
+        hits = sum(g == p == c for g, p in pairs)
+        precision = hits / predicted.count(c) if predicted.count(c) else 0.0
+        recall = hits / gold.count(c) if gold.count(c) else 0.0
+        if gold.count(c) or predicted.count(c):
+            scores.append(2 * precision * recall / (precision + recall) if hits else 0.0)
+    matrix = confusion_matrix(gold, predicted, 4)
+    assert macro_f1(matrix) == pytest.approx(sum(scores) / len(scores))
+    assert all(matrix[g, p] == pairs.count((g, p)) for g in range(4) for p in range(4))
+
+
+@pytest.mark.parametrize("batch", [1, 2, 8])
+def test_padding_never_changes_a_prediction(loaded: tuple[Any, Any], batch: int) -> None:
+    model, tokenizer = loaded
+    expected = []
+    for text in TEXTS:
+        ids = torch.tensor([tokenizer.encode(text)[:64]])
+        with torch.no_grad():
+            expected.append(int(model(ids).logits.argmax()))
+    assert predictions(model, tokenizer, TEXTS, batch, Quiet()) == expected
+
+
+def test_figures_and_confusion(loaded: tuple[Any, Any]) -> None:
+    model, tokenizer = loaded
+    predicted = predictions(model, tokenizer, TEXTS, 2, Quiet())
+    gold = [predicted[0], predicted[1], (predicted[2] + 1) % 3, predicted[3]]
+    acc, f1 = classification_measurements(model, tokenizer, TEXTS, gold, 2, Quiet(), settings={"corpus": "own"})
+    assert acc.value == 0.75 and acc.samples == [1.0, 1.0, 0.0, 1.0] and acc.settings["corpus"] == "own"
+    assert f1.settings["labels"] == ["earn", "acq", "ship"] and np.sum(f1.settings["confusion"]) == 4
+    assert f1.settings["confusion"][gold[2]][predicted[2]] >= 1
+
+
+def test_labels_that_do_not_fit_are_refused(loaded: tuple[Any, Any]) -> None:
+    model, tokenizer = loaded
+    for texts, gold in ((TEXTS, [0, 1, 2]), (TEXTS, [0, 1, 2, 3]), ([], [])):
+        with pytest.raises(RetortError, match="do not fit a model with 3 classes"):
+            classification_measurements(model, tokenizer, texts, gold, 2, Quiet())
+
+
+def test_scores_that_are_not_numbers_are_refused(loaded: tuple[Any, Any]) -> None:
+    model, tokenizer = loaded
+    broken = BertForSequenceClassification(model.config).eval()
+    with torch.no_grad():
+        broken.classifier.weight[0, 0] = float("nan")
+    with pytest.raises(RetortError, match="finite score"):
+        predictions(broken, tokenizer, TEXTS, 2, Quiet())
