@@ -134,7 +134,7 @@ def from_run() -> None:
         empty("No candidate was kept yet", "A sweep keeps the models that are really smaller, unless told otherwise.",
               shell.path("sweep"), "Open the Sweep page")  # fmt: skip
         return
-    labels = {f"run:{r.key}": f"{r.label} ({r.model})" for r in home.store().candidates.rows()}
+    labels = {f"run:{r.key}": f"{r.label} ({r.model})" for r in home.store().candidates.rows(saved=True)}
     chosen = st.selectbox(
         "Candidate", kept, key="candidate", bind="query-params", width=720,
         format_func=lambda k: flat(labels.get(k or "", k or "")),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import sqlite3
 from dataclasses import dataclass, fields
 from typing import Any, Literal
@@ -166,7 +167,7 @@ def event_row(row: sqlite3.Row) -> EventRow:
 
 
 def measurement(row: sqlite3.Row) -> Measurement:
-    values = {k: row[k] for k in ("metric", "unit", "low", "high", "obtained", "device", "dtype")}
-    value = row["value"]
-    # SQLite stores NaN as NULL.
-    return Measurement(**values, value=float("nan") if value is None else value, settings=json.loads(row["settings"]))
+    values = {k: row[k] for k in ("metric", "value", "unit", "low", "high", "obtained", "device", "dtype")}
+    if values["value"] is None:
+        values["value"] = math.nan  # what SQLite stores as NULL
+    return Measurement.model_validate({**values, "settings": json.loads(row["settings"])})

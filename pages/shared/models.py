@@ -43,7 +43,7 @@ def _folders(folder: Path, depth: int) -> list[Path]:
 
 def kept_candidates() -> list[str]:
     """`run:` references of candidates whose model was kept, newest first."""
-    rows = [r for r in home.store().candidates.rows() if r.saved and not r.baseline]
+    rows = [r for r in home.store().candidates.rows(saved=True) if not r.baseline]
     return [f"run:{r.key}" for r in reversed(rows)][:_MOST]
 
 

@@ -154,6 +154,9 @@ def test_results_of_a_run_come_in_the_order_of_its_trials(store: Store) -> None:
     assert [r.label for r in store.candidates.rows(run_id=run_id)] == ["k0", "k2"]
     assert [r.key for r in store.candidates.results(keys=["other", "k2", "none"])] == ["other", "k2"]
     assert [r.key for r in store.candidates.results()] == ["k2", "k0", "other"]
+    store.candidates.add(candidate("kept", saved=True))
+    assert [r.key for r in store.candidates.rows(saved=True)] == ["kept"]
+    assert [r.key for r in store.candidates.rows(saved=False)] == ["k2", "k0", "other"]
     assert store.candidates.runs_of("k2") == [run_id] and store.candidates.runs_of("other") == []
 
 
