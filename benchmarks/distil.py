@@ -29,9 +29,10 @@ from transformers import PreTrainedModel
 from core.catalogue.references import resolve
 from core.distil_spec import Design, TeacherCache, Term
 from core.engine.distil.batches import Windows
-from core.engine.distil.cache import CachedTeacher, build_cache
+from core.engine.distil.cache import build_cache
 from core.engine.distil.objective import Objective, Totals, parts_of
 from core.engine.distil.outputs import Outputs
+from core.engine.distil.stored import CachedTeacher
 from core.engine.distil.student import design_student
 from core.engine.distil.teacher import LiveTeacher, Teacher
 from core.engine.distil.texts import packed
@@ -157,8 +158,8 @@ def report(args: argparse.Namespace, setup: Setup) -> None:
     speed = {way: tokens / statistics.median(times) for way, times in seconds.items()}
     assert abs(losses["live"] / losses["plain"] - 1) < 0.02, f"the two ways do not learn the same: {losses}"
     rate = matrix_rate(setup.half)
-    print(f"{args.model}, student of {args.layers} layers, batch {args.batch} x {args.length}, {args.rounds} rounds, "
-          f"{'bfloat16' if setup.half else 'float32'}, {torch.get_num_threads()} threads")  # fmt: skip
+    print(f"{args.model}, student of {args.layers} layers, batch {args.batch} x {args.length}, {args.rounds} rounds")
+    print(f"{'bfloat16' if setup.half else 'float32'}, {torch.get_num_threads()} threads")
     print(f"matrix products here: {rate / 1e9:.0f} GFLOP/s")
     print(f"{'way':8} {'tokens/s':>9} {'ratio':>6} {'of bound':>9} {'peak memory':>12} {'loss':>8}")
     for way in WAYS:

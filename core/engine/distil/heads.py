@@ -34,9 +34,7 @@ def with_classes(loaded: Loaded, names: Sequence[str], seed: int = 0) -> Loaded:
         raise RetortError(
             f"transformers has no classifier for '{config.model_type}' models.", "Choose another kind of model."
         ) from error
-    model.base_model.load_state_dict(_body(loaded).state_dict(), strict=False)
+    found = model.base_model.load_state_dict(loaded.model.base_model.state_dict(), strict=False)
+    # Some classifiers have a pooling layer that the model they are made from may lack.
+    assert not [name for name in found.missing_keys if "pool" not in name], found
     return replace(loaded, model=model.to(loaded.model.device).eval(), task="classification")
-
-
-def _body(loaded: Loaded) -> Any:
-    return loaded.model.base_model

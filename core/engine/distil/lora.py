@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import torch
-from peft import LoraConfig, inject_adapter_in_model
-from peft.tuners.tuners_utils import BaseTunerLayer
 from torch import nn
 from transformers import PreTrainedModel
 from transformers.pytorch_utils import Conv1D
@@ -22,6 +20,8 @@ def add_lora(model: PreTrainedModel, lora: Lora, seed: int) -> int:
     Raises:
         RetortError: none of the named modules exists.
     """
+    from peft import LoraConfig, inject_adapter_in_model  # slow to import, and few runs need it
+
     linear = {m.module: m.name for m in prunable(model) if isinstance(m.module, nn.Linear | Conv1D)}
     names = [n for n in linear.values() if not lora.modules or n.rsplit(".", 1)[-1] in lora.modules]
     if not names:
@@ -42,6 +42,8 @@ def add_lora(model: PreTrainedModel, lora: Lora, seed: int) -> int:
 
 def merge_lora(model: PreTrainedModel) -> None:
     """Adds every adapter to the weights it adapts and takes it out: an ordinary model is left."""
+    from peft.tuners.tuners_utils import BaseTunerLayer
+
     adapted = [(name, m) for name, m in model.named_modules() if isinstance(m, BaseTunerLayer)]
     for name, layer in adapted:
         layer.merge()

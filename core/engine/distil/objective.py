@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -120,11 +121,11 @@ class Objective:
     def _run(self, batch: Batch, totals: Totals, wanted: Sequence[Part], learn: bool) -> dict[str, Tensor]:
         on_logits = [p for p in wanted if p.loss.group != "feature"]
         chosen = batch.scored | (batch.targets != IGNORED)  # (batch, outputs)
-        with self.student.precision(), self.features.student if self.features else nullcontext():
-            states = self.student.states(batch)  # (batch, outputs, width)
-            picked = states[chosen]  # (n, width)
         rows = self._teacher_rows(batch, chosen, any(p.loss.needs_teacher for p in wanted))
-        sums, gradient = self._through_head(picked, batch, chosen, rows, on_logits, totals, learn)
+        with self.student.precision():
+            with self.features.student if self.features else nullcontext():
+                picked = self.student.states(batch)[chosen]  # (batch, outputs, width) to (n, width)
+            sums, gradient = self._through_head(picked, batch, chosen, rows, on_logits, totals, learn)
         roots: list[Tensor] = [] if gradient is None else [picked]
         seeds: list[Tensor | None] = [] if gradient is None else [gradient]
         if self.features is not None:
@@ -168,15 +169,21 @@ class Objective:
         gradients: list[Tensor] = []
         for states, gold, counts, teacher in zip(picked.detach().split(size), targets, scored, rows, strict=True):
             states.requires_grad_(learn)
-            with self.student.precision():
-                logits = self.student.logits(states)  # (chunk, classes)
-            found = chunk_losses(parts, logits, gold, counts, teacher)
+            logits = self.student.logits(states)  # (chunk, classes)
+            with _exact(logits.device):
+                found = chunk_losses(parts, logits, gold, counts, teacher)
+                if learn:
+                    self._weighted(parts, found, totals).backward()
             if learn:
-                self._weighted(parts, found, totals).backward()
                 gradients.append(states.grad if states.grad is not None else torch.zeros_like(states))
             for part in parts:
                 sums[part.name] += found[part.name].detach() / totals.count(part.loss)
         return sums, torch.cat(gradients) if gradients else None
+
+
+def _exact(device: torch.device) -> AbstractContextManager[Any]:
+    """Losses and backward passes run in the number formats of their tensors."""
+    return torch.autocast(device.type, enabled=False)
 
 
 def _text_loss(student: Outputs, parts: Sequence[Part]) -> list[Part]:

@@ -59,7 +59,7 @@ class Outputs:
         return max(1, _CHUNK_BYTES // (4 * self.classes))
 
     def precision(self) -> AbstractContextManager[Any]:
-        """The number format to run body and head in."""
+        """The number format to run body and head in. Inside one region each weight is rounded only once."""
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self.half)
 
     def states(self, batch: Batch) -> Tensor:

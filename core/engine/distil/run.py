@@ -13,7 +13,7 @@ from accelerate import Accelerator  # type: ignore[import-untyped]
 
 from core.distil_spec import Distil
 from core.engine.distil.batches import Batch, Examples, Labelled
-from core.engine.distil.cache import CachedTeacher, build_cache
+from core.engine.distil.cache import build_cache
 from core.engine.distil.feature_terms import FeatureTerms
 from core.engine.distil.features import layer_map
 from core.engine.distil.lora import add_lora, merge_lora
@@ -22,6 +22,7 @@ from core.engine.distil.objective import Objective, Part, parts_of
 from core.engine.distil.order import Order
 from core.engine.distil.outputs import Outputs
 from core.engine.distil.state import Evaluated
+from core.engine.distil.stored import CachedTeacher
 from core.engine.distil.taps import layers_of
 from core.engine.distil.teacher import LiveTeacher, Teacher
 from core.engine.distil.trainer import Outcome, Trainer
@@ -63,6 +64,10 @@ def distil(student: Loaded, teacher: Loaded | None, spec: Distil, examples: Exam
         Cancelled: asked to stop; a checkpoint was written.
     """
     check_fit(student, teacher, spec, examples)
+    accelerator = Accelerator(cpu=not torch.cuda.is_available())
+    for loaded in (student, teacher):
+        if loaded is not None:
+            loaded.model.to(accelerator.device)
     dtype = student.model.dtype
     student.model.float()  # the weights that learn are kept in full precision
     student_outputs = Outputs(student.model, student.task, half=around.half)
@@ -77,7 +82,7 @@ def distil(student: Loaded, teacher: Loaded | None, spec: Distil, examples: Exam
     try:
         voice = _teacher(student, teacher, spec, parts, features, examples, around)
         objective = Objective(student_outputs, voice, parts, features)
-        outcome = _train(objective, spec, examples, around)
+        outcome = _train(objective, spec, examples, around, accelerator)
     finally:
         if features is not None:
             features.close()
@@ -169,9 +174,9 @@ def _teacher(
     return CachedTeacher(folder, spec.cache, student.model.device)
 
 
-def _train(objective: Objective, spec: Distil, examples: Examples, around: Surroundings) -> Outcome:
-    accelerator = Accelerator(cpu=not torch.cuda.is_available())
-
+def _train(
+    objective: Objective, spec: Distil, examples: Examples, around: Surroundings, accelerator: Accelerator
+) -> Outcome:
     def rewrite(batch: Batch, seed: int) -> Batch:
         assert spec.on_policy is not None
         return on_policy(objective.student, batch, spec.on_policy, seed)

@@ -146,5 +146,4 @@ def restore_optimizer(
     for key, tensor in tensors.items():
         name, entry = key.rsplit("|", 1)
         parameter = by_name[name]
-        # AdamW keeps its step count on the CPU, whatever device the weights are on.
-        optimizer.state[parameter][entry] = tensor.clone() if entry == "step" else tensor.to(parameter.device)
+        optimizer.state[parameter][entry] = tensor.to(parameter.device)

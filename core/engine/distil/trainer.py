@@ -55,7 +55,7 @@ class Trainer:
         order: the data.
         spec: budget, schedule, intervals.
         folder: for checkpoints; what it holds of the same run is resumed.
-        identity: of everything that decides the result; a checkpoint with another one is refused.
+        identity: of the models and settings; a checkpoint with another one, or of other data, is refused.
         rewrite: applied to each step's batch before it is learned from (the student's own texts).
     """
 
@@ -76,9 +76,10 @@ class Trainer:
         self._optimizer = _optimizer(self._names, self.spec)
         # Adapters start at zero and must not stay there; the frozen weights keep theirs by themselves.
         self._zeros = Zeros(self._model) if self.spec.keep_zeros and self.spec.lora is None else None
-        self._checkpoints = Checkpoints(self.folder, self.identity)
-        self._state = TrainState(identity=self.identity)
         self._held = self.order.held()
+        identity = f"{self.identity}-{self.order.digest(self._held)}"
+        self._checkpoints = Checkpoints(self.folder, identity)
+        self._state = TrainState(identity=identity)
         self._watch = Watch(self.reporter)
 
     def run(self) -> Outcome:

@@ -188,3 +188,20 @@ def test_gradient_checkpointing_changes_no_gradient(teacher: Loaded, student: Lo
     assert terms_again == pytest.approx(terms, rel=1e-6)
     for name, gradient in found.items():
         assert torch.allclose(found_again[name], gradient, rtol=1e-5, atol=1e-7), name
+
+
+def test_half_precision_stays_close_and_accumulates_in_full(
+    teacher: Loaded, student: Loaded, windows: Windows, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Under autocast the head's weight is rounded once and used by every chunk: none may lose its gradient."""
+    monkeypatch.setattr(outputs_module, "_CHUNK_BYTES", 9 * 4 * 384)
+    batch = windows.take([0, 3, 5], 0)
+    found: dict[bool, dict[str, Tensor]] = {}
+    for half in (False, True):
+        live = LiveTeacher(Outputs(teacher.model, "causal", half=half))
+        objective = Objective(Outputs(student.model, "causal", half=half), live, parts_of([Term(loss="logit_kl")]))
+        _, found[half] = gradients(objective, [batch])
+    for name, exact in found[False].items():
+        assert found[True][name].dtype == torch.float32
+        error = (found[True][name] - exact).norm() / exact.norm()
+        assert 0 < float(error) < 0.15, name

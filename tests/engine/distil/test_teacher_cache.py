@@ -13,9 +13,10 @@ from torch import Tensor
 from core.distil_spec import TeacherCache, Term
 from core.engine.distil import cache as cache_module
 from core.engine.distil.batches import Answers, Batch, Examples, Windows
-from core.engine.distil.cache import CachedTeacher, build_cache
+from core.engine.distil.cache import build_cache
 from core.engine.distil.objective import Objective, Totals, parts_of
 from core.engine.distil.outputs import Outputs
+from core.engine.distil.stored import CachedTeacher
 from core.engine.distil.teacher import LiveTeacher, Teacher
 from core.engine.distil.texts import Stream
 from core.engine.models.load import Loaded
