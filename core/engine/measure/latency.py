@@ -25,7 +25,7 @@ _LOOP = "direct forward loop with a dynamic key-value cache, greedy; generate() 
 
 
 @dataclass
-class _Times:
+class Times:
     """Milliseconds of one model at one batch size."""
 
     prefill: list[float] = field(default_factory=list)
@@ -83,13 +83,13 @@ def latency(
 @torch.inference_mode()
 def _interleaved(
     models: Mapping[str, PreTrainedModel], prompt: Tensor, new_tokens: int, spec: Latency, reporter: Reporter
-) -> dict[str, _Times]:
-    times = {name: _Times() for name in models}
+) -> dict[str, Times]:
+    times = {name: Times() for name in models}
     rounds = spec.warmup + spec.repeats
     for turn in range(rounds):
         for name, model in models.items():
             reporter.checkpoint()
-            once = _once(model, prompt.to(model.device), new_tokens)
+            once = run_once(model, prompt.to(model.device), new_tokens)
             if turn >= spec.warmup:
                 times[name].prefill += once.prefill
                 times[name].decode += once.decode
@@ -98,7 +98,7 @@ def _interleaved(
     return times
 
 
-def _once(model: PreTrainedModel, prompt: Tensor, new_tokens: int) -> _Times:
+def run_once(model: PreTrainedModel, prompt: Tensor, new_tokens: int) -> Times:
     """One prefill of prompt (batch, tokens), then `new_tokens` one by one (the first comes with the prefill)."""
     out: Any = None
     inputs: dict[str, Any] = {"input_ids": prompt}
@@ -111,7 +111,7 @@ def _once(model: PreTrainedModel, prompt: Tensor, new_tokens: int) -> _Times:
         nonlocal out
         out = model(**inputs)
 
-    times = _Times(prefill=[elapsed_ms(forward, model.device)])
+    times = Times(prefill=[elapsed_ms(forward, model.device)])
     for _ in range(new_tokens - 1):
         inputs |= {"input_ids": out.logits[:, -1:].argmax(dim=-1), "cache": out.cache}  # (batch, 1)
         times.decode.append(elapsed_ms(forward, model.device))
@@ -138,7 +138,7 @@ def _fits(models: Mapping[str, PreTrainedModel], tokens: int) -> None:
 
 
 def _measurements(
-    model: PreTrainedModel, times: _Times, spec: Latency, batch: int, interleaved: int, load: OtherLoad
+    model: PreTrainedModel, times: Times, spec: Latency, batch: int, interleaved: int, load: OtherLoad
 ) -> list[Measurement]:
     common: dict[str, Any] = {"device": model.device.type, "dtype": str(model.dtype).removeprefix("torch.")}
     record = {

@@ -11,6 +11,7 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from core.engine.models.matrices import Matrix, prunable
+from core.engine.models.packed import held, packed_weights, unpacked
 from core.errors import RetortError
 from core.metrics import Measurement
 
@@ -30,8 +31,11 @@ def size_measurements(
     """
     parameters = unique(model.parameters())
     total, nonzero = sum(p.numel() for p in parameters), sum(count_nonzero(p) for p in parameters)
-    memory = sum(t.numel() * t.element_size() for t in unique([*model.parameters(), *model.buffers()]))
+    everything = [inner for t in (*model.parameters(), *model.buffers()) for inner in held(t)]
+    memory = sum(t.numel() * t.element_size() for t in unique(everything))
     common: dict[str, Any] = {"device": model.device.type, "dtype": str(model.dtype).removeprefix("torch.")}
+    packed = sum(p.numel() for p in packed_weights(model))
+    widths = {"int8_parameters": packed} if packed else {}
     found = [
         Measurement(metric="parameters", value=total, unit="", settings={"tied": "counted once"}, **common),
         Measurement(metric="nonzero_parameters", value=nonzero, unit="", **common),
@@ -42,7 +46,7 @@ def size_measurements(
             settings={"of": "all parameters, tied ones once", "parameters": total},
             **common,
         ),
-        Measurement(metric="memory_bytes", value=memory, unit="B", **common),
+        Measurement(metric="memory_bytes", value=memory, unit="B", settings=dict(widths), **common),
     ]
     pruned = pruned_sparsity(prunable(model) if matrices is None else matrices)
     if pruned is not None:
@@ -51,7 +55,7 @@ def size_measurements(
         found.append(Measurement(metric="sparsity_pruned", value=100.0 * share, unit="%", settings=settings, **common))
     if folder is not None:
         weight_bytes, all_bytes = disk_bytes(folder)
-        settings = {"of": "weight files", "with_tokenizer_and_config": all_bytes}
+        settings = {"of": "weight files", "with_tokenizer_and_config": all_bytes, **widths}
         found.append(Measurement(metric="disk_bytes", value=weight_bytes, unit="B", settings=settings, **common))
     return found
 
@@ -61,7 +65,7 @@ def unique(tensors: Iterable[Tensor]) -> list[Tensor]:
     seen: set[tuple[torch.device, int, int]] = set()
     kept: list[Tensor] = []
     for tensor in tensors:
-        place = (tensor.device, tensor.data_ptr(), tensor.numel())
+        place = (tensor.device, held(tensor)[0].data_ptr(), tensor.numel())
         if tensor.numel() == 0 or place not in seen:
             kept.append(tensor)
         seen.add(place)
@@ -69,7 +73,7 @@ def unique(tensors: Iterable[Tensor]) -> list[Tensor]:
 
 
 def count_nonzero(tensor: Tensor) -> int:
-    return int(torch.count_nonzero(tensor.detach()))
+    return int(torch.count_nonzero(unpacked(tensor)))
 
 
 def pruned_sparsity(matrices: Iterable[Matrix]) -> tuple[float, int] | None:

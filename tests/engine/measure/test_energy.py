@@ -1,0 +1,81 @@
+"""Energy from counters (files that behave as the kernel's do) and from a formula, each called what it is."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from transformers import AutoModelForCausalLM
+
+from core.engine.measure import energy
+from core.metrics import Measurement
+from core.progress import Quiet
+from core.recipes import Latency
+
+DECODE = Measurement(
+    metric="decode_ms", value=40.0, unit="ms", low=38.0, high=45.0, dtype="bfloat16", settings={"threads": 2}
+)
+
+
+def zone(root: Path, index: int, name: str, microjoules: int, wrap: int = 1_000_000) -> Path:
+    folder = root / f"intel-rapl:{index}"
+    folder.mkdir()
+    (folder / "name").write_text(f"{name}\n")
+    (folder / "energy_uj").write_text(f"{microjoules}\n")
+    (folder / "max_energy_range_uj").write_text(f"{wrap}\n")
+    return folder / "energy_uj"
+
+
+def test_an_estimate_says_so_with_its_formula() -> None:
+    found = energy.estimated_energy(DECODE, watts=65.0)
+    assert found.obtained == "estimated" and found.value == pytest.approx(65 * 0.040)
+    assert (found.low, found.high) == (pytest.approx(65 * 0.038), pytest.approx(65 * 0.045))
+    assert found.settings["watts"] == 65.0 and found.settings["watts_from"] == "given"
+    assumed = energy.estimated_energy(DECODE)
+    assert assumed.value == pytest.approx(20 * 0.040) and "assumed" in assumed.settings["watts_from"]
+
+
+def test_packages_are_summed_and_a_wrapped_counter_keeps_counting(tmp_path: Path) -> None:
+    first, second = zone(tmp_path, 0, "package-0", 999_000), zone(tmp_path, 1, "package-1", 5_000)
+    inside = zone(tmp_path, 2, "psys", 0)
+    counter = energy.rapl_counter(tmp_path)
+    assert counter is not None and counter(0.0) == 0.0
+    first.write_text("1000\n")  # past the end and on: 1,001 to the wrap, 1,000 more
+    second.write_text("505000\n")
+    inside.write_text("900000\n")
+    assert counter(0.0) == pytest.approx((1_000 + 1 + 1_000 + 500_000) / 1e6)
+    assert counter(7.0) == pytest.approx(7.0)
+
+
+def test_no_counter_means_an_estimate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tiny_llama: Path) -> None:
+    monkeypatch.setattr(energy, "POWERCAP", tmp_path)
+    assert energy.rapl_counter(tmp_path) is None
+    assert energy.nvml_counter(0, library="libnothing-of-this-name.so") is None
+    model = AutoModelForCausalLM.from_pretrained(tiny_llama).eval()
+    assert energy.energy_per_token(model, DECODE, Latency(), Quiet()).obtained == "estimated"
+
+
+def test_a_counter_that_cannot_be_read_is_none(tmp_path: Path) -> None:
+    zone(tmp_path, 0, "package-0", 5).write_text("")
+    assert energy.rapl_counter(tmp_path) is None
+
+
+def test_the_prompt_is_subtracted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tiny_llama: Path) -> None:
+    """A machine that spends 3 J for each position read by the model, whichever way: 3 J a token, prompt excluded."""
+    counted = zone(tmp_path, 0, "package-0", 0, wrap=10**15)
+    monkeypatch.setattr(energy, "POWERCAP", tmp_path)
+    monkeypatch.setattr(energy, "_LEAST_SECONDS", 0.05)
+    model: Any = AutoModelForCausalLM.from_pretrained(tiny_llama).eval()
+    used = 0
+
+    def spend(_: torch.nn.Module, args: tuple[torch.Tensor], __: torch.Tensor) -> None:
+        nonlocal used
+        used += 3_000_000 * args[0].numel()
+        counted.write_text(f"{used}\n")
+
+    model.model.embed_tokens.register_forward_hook(spend)
+    found = energy.energy_per_token(model, DECODE, Latency(prompt=8, new_tokens=5), Quiet())
+    assert found.obtained == "measured" and found.value == pytest.approx(3.0)
+    assert found.settings["counter"] == "RAPL" and "contended" in found.settings
