@@ -103,21 +103,23 @@ def test_divergence_is_the_kl_of_the_baseline_from_the_candidate(windows: torch.
     assert (found.agree.numpy() == (p.argmax(axis=-1) == q.argmax(axis=-1))).all()
 
 
-def test_a_masked_model_is_scored_on_masked_tokens_only(windows: torch.Tensor) -> None:
+@pytest.mark.parametrize("framed", [True, False])
+def test_a_masked_model_is_scored_on_masked_tokens_only(windows: torch.Tensor, framed: bool) -> None:
     class Tokens:
         mask_token_id, cls_token_id, sep_token_id = 4, 1, 2
 
     torch.manual_seed(0)
     model = BertForMaskedLM(BertConfig(**{**LLAMA_LIKE, "hidden_dropout_prob": 0.0})).eval()
-    chosen = masked_positions(5, 20, 7)
+    if framed:
+        windows = torch.cat([torch.ones(5, 1, dtype=torch.long), windows, torch.full((5, 1), 2)], dim=1)
+    chosen = masked_positions(5, 20, 7) + int(framed)
     assert chosen.shape == (5, 3) and all(len(set(row.tolist())) == 3 for row in chosen)
     expected = np.zeros(5)
     for i in range(5):
-        ids = [1, *windows[i].tolist(), 2]
-        for j in chosen[i].tolist():
-            ids[j + 1] = 4
-        logp = log_probabilities(model, torch.tensor([ids]))[0]
-        expected[i] = -np.mean([logp[j + 1, int(windows[i, j])] for j in chosen[i].tolist()])
+        ids = windows[i].clone()
+        ids[chosen[i]] = 4
+        logp = log_probabilities(model, ids[None])[0]
+        expected[i] = -np.mean([logp[j, int(windows[i, j])] for j in chosen[i].tolist()])
     ppl, loss = perplexity(model, windows, 2, Quiet(), tokenizer=Tokens(), seed=7)  # type: ignore[arg-type]
     assert loss.samples == pytest.approx(expected, abs=2e-5)
     assert "pseudo-perplexity" in ppl.settings["kind"]

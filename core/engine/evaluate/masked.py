@@ -30,7 +30,7 @@ def masked_losses(
 ) -> Tensor:
     """Loss in nats of the masked tokens of windows (n, window): (n, masked) float32 on the CPU.
 
-    Each window is put between the tokenizer's first and last special token, as in training.
+    The special tokens that open and close a window, where it has them, are never masked.
     Raises RetortError without a mask token.
     """
     if tokenizer is None or tokenizer.mask_token_id is None:
@@ -38,10 +38,10 @@ def masked_losses(
             "A masked language model needs its tokenizer's mask token to be measured, and there is none.",
             "Use a model folder whose tokenizer files are complete.",
         )
-    framed, offset = _framed(windows, tokenizer, getattr(model.config, "max_position_embeddings", None))
-    chosen = masked_positions(framed.shape[0], windows.shape[1], seed) + offset  # (n, masked)
-    hidden = framed.scatter(1, chosen, int(tokenizer.mask_token_id))
-    targets = framed.gather(1, chosen)
+    start, stop = _text_part(windows, tokenizer)
+    chosen = masked_positions(windows.shape[0], stop - start, seed) + start  # (n, masked)
+    hidden = windows.scatter(1, chosen, int(tokenizer.mask_token_id))
+    targets = windows.gather(1, chosen)
     source = Logits(model, hidden)
     batch = source.batch(batch, hidden.shape[1])
     losses: list[Tensor] = []
@@ -65,14 +65,8 @@ def masked_positions(windows: int, tokens: int, seed: int) -> Tensor:
     return ranks.argsort(dim=1)[:, :count].sort(dim=1).values
 
 
-def _framed(windows: Tensor, tokenizer: PreTrainedTokenizerBase, context: int | None) -> tuple[Tensor, int]:
-    """Windows between special tokens (n, window + 2) and the place of the first text token.
-
-    Left as they are where the tokenizer has no such tokens or the context has no room for them.
-    """
-    first, last = tokenizer.cls_token_id, tokenizer.sep_token_id
-    if first is None or last is None or (context is not None and windows.shape[1] + 2 > context):
-        return windows, 0
-    n = windows.shape[0]
-    ends = [windows.new_full((n, 1), int(first)), windows, windows.new_full((n, 1), int(last))]
-    return torch.cat(ends, dim=1), 1
+def _text_part(windows: Tensor, tokenizer: PreTrainedTokenizerBase) -> tuple[int, int]:
+    """First and last + 1 position of the text in windows (n, window): without the special tokens around it."""
+    starts = tokenizer.cls_token_id is not None and bool((windows[:, 0] == tokenizer.cls_token_id).all())
+    ends = tokenizer.sep_token_id is not None and bool((windows[:, -1] == tokenizer.sep_token_id).all())
+    return int(starts), windows.shape[1] - int(ends)
