@@ -103,7 +103,8 @@ def _facts(run: RunRow, where: tzinfo, now: float) -> tuple[str, str, str]:
 
 
 def one(run_id: str) -> None:
-    st.page_link(shell.path("runs"), label="All runs", icon=":material/arrow_back:")
+    if st.button("All runs", icon=":material/arrow_back:", type="tertiary"):
+        to_list()
     run = home.store().runs.get(run_id)
     st.title(md(run.name), anchor=False)
     where = zone(st.context.timezone)

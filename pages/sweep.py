@@ -24,6 +24,8 @@ from pages.shared import charts, home, models, run_panel, sample_study, shell, s
 from pages.shared.states import empty, refused
 from pages.shared.text import about, flat, md, plural
 
+_CHART = 450  # pixels
+
 
 def main() -> None:
     run_panel.show_refusal()
@@ -37,13 +39,7 @@ def main() -> None:
 def plan() -> None:
     """A new sweep: the form, what it will take, and the start."""
     st.title("Sweep", anchor=False)
-    going = home.store().runs.find(states=("queued", "running"), kinds=("sweep",), limit=3)
-    for run in going:
-        with st.container(border=True, horizontal=True, vertical_alignment="center"):
-            run_panel.badge(run)
-            st.markdown(md(run.name))
-            if st.button("Back to it", key=f"back-{run.id}", icon=":material/arrow_forward:"):
-                go_to(run.id)
+    run_panel.back_to(home.store().runs.find(states=("queued", "running"), kinds=("sweep",), limit=3), "sweep")
     reference = model()
     if reference is None:
         return
@@ -132,7 +128,9 @@ def follow(run_id: str) -> None:
     st.caption(f"Sweep of {md(run.model)}")
     run_panel.live(run_id, progress)
     with st.container(horizontal=True):
-        st.page_link(shell.path("sweep"), label="New sweep", icon=":material/add:", query_params={})
+        if st.button("New sweep", icon=":material/add:", type="tertiary"):
+            st.query_params.clear()
+            st.rerun()
         st.page_link(
             shell.path("runs"), label="Events and full log", icon=":material/list_alt:", query_params={"run": run_id}
         )
@@ -147,16 +145,16 @@ def progress(run: RunRow, trials: list[TrialRow]) -> None:
     results = home.store().candidates.results(run_id=run.id)
     points = points_of(results, "disk_bytes", "perplexity")
     left, right = st.columns([3, 2], gap="large")
-    with left, st.container(height=470, border=False):
+    with left:  # as high with points as without, so that nothing below jumps
         if points:
             st.plotly_chart(
-                tradeoff(points, shell.ground(), log_y=True, height=450), theme=None, config=charts.STATIC,
+                tradeoff(points, shell.ground(), log_y=True, height=_CHART), theme=None, config=charts.STATIC,
                 key="filling", alt=alt(points),
             )  # fmt: skip
         else:
             waiting(run)
     with right:
-        run_panel.trials_table(trials)
+        run_panel.trials_table(trials, height=_CHART)
     with st.expander("Log", icon=":material/terminal:"):
         run_panel.log_tail(run.id)
 
@@ -164,13 +162,17 @@ def progress(run: RunRow, trials: list[TrialRow]) -> None:
 def waiting(run: RunRow) -> None:
     ahead = len(home.store().runs.find(states=("queued", "running"), limit=50)) - 1
     if run.state == "queued" and ahead > 0:
-        empty("Waiting for its turn", f"{plural(ahead, 'other run')} in the queue; they run one after the other so "
-              "that no latency is measured beside other work.", icon=":material/schedule:")  # fmt: skip
+        title, icon = "Waiting for its turn", ":material/schedule:"
+        text = (
+            f"{plural(ahead, 'other run')} in the queue; they run one after the other, so that no latency is measured "
+        )
+        text += "beside other work."
     elif run.active:
-        empty("No point yet", "The dense model is measured first, then every trial adds a point.",
-              icon=":material/scatter_plot:")  # fmt: skip
+        title, icon = "No point yet", ":material/scatter_plot:"
+        text = "The dense model is measured first, then every trial adds a point."
     else:
-        empty("No point was measured", "The reason stands above.", icon=":material/scatter_plot:")
+        title, icon, text = "No point was measured", ":material/scatter_plot:", "The reason stands above."
+    empty(title, text, icon=icon, height=_CHART)
 
 
 main()

@@ -47,6 +47,12 @@ def kept_candidates() -> list[str]:
     return [f"run:{r.key}" for r in reversed(rows)][:_MOST]
 
 
+def candidate_labels() -> dict[str, str]:
+    """What each kept candidate is, by its `run:` reference."""
+    rows = home.store().candidates.rows(saved=True)
+    return {f"run:{r.key}": f"{r.label} of {r.model}" for r in rows}
+
+
 def ready(settings: Settings) -> list[str]:
     """References that can be used at once: fetched samples, then local folders."""
     samples = [f"sample:{s.id}" for s in sample_models() if is_fetched(s, settings)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from typing import Literal
 
 import streamlit as st
 
@@ -45,6 +46,16 @@ def kind_word(kind: str) -> str:
 def badge(run: RunRow) -> None:
     label, icon, color = state_words(run)
     st.badge(label, icon=icon, color=color)  # type: ignore[arg-type]
+
+
+def back_to(runs: Sequence[RunRow], page: str) -> None:
+    """A line for each run that is going on, with the way back to it."""
+    for run in runs:
+        with st.container(border=True, horizontal=True, vertical_alignment="center"):
+            badge(run)
+            st.markdown(md(run.name))
+            if st.button("Back to it", key=f"back-{run.id}", icon=":material/arrow_forward:"):
+                st.switch_page(shell.path(page), query_params={"run": run.id})
 
 
 def live(run_id: str, body: Callable[[RunRow, list[TrialRow]], None]) -> None:
@@ -142,16 +153,19 @@ def events(rows: Sequence[EventRow]) -> None:
         st.markdown(f"{_LEVELS.get(row.level, '')} {md(row.message, 500)} :gray[{when(row.time, where)}]")
 
 
-def trials_table(trials: Sequence[TrialRow]) -> None:
+def trials_table(trials: Sequence[TrialRow], height: int | Literal["content"] = "content") -> None:
     """Every trial with its state and time; causes of failures below."""
+    now = time.time()
     words = {"queued": "Waiting", "running": "Running", "done": "Done", "failed": "Failed"}
     st.dataframe(
         {
             "Trial": [flat(t.label) for t in trials],
             "State": [words[t.state] for t in trials],
-            "Time": [duration(t.finished - t.started if t.started and t.finished else None) for t in trials],
+            "Time": [duration((t.finished or now) - t.started if t.started else None) for t in trials],
         },
         hide_index=True,
+        height=height,
+        column_config={"Trial": st.column_config.TextColumn(width="medium")},
         alt="Trials of this run with their state and the time each took",
     )
     for t in (t for t in trials if t.state == "failed"):

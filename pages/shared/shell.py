@@ -25,6 +25,7 @@ PAGES = {
     "model": ("Model", ":material/deployed_code:"),
     "sweep": ("Sweep", ":material/tune:"),
     "tradeoffs": ("Trade-offs", ":material/scatter_plot:"),
+    "distil": ("Distil", ":material/school:"),
     "runs": ("Runs", ":material/list_alt:"),
 }
 """Pages in the order of the menu: file name, title, icon."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Literal
 
 import streamlit as st
 
@@ -19,9 +20,16 @@ def refused(cause: str, remedy: str) -> None:
     st.error(md(remedy, 600), title=md(cause, 600), icon=":material/error:")
 
 
-def empty(title: str, text: str, page: str | None = None, link: str = "", icon: str = ":material/inbox:") -> None:
+def empty(
+    title: str,
+    text: str,
+    page: str | None = None,
+    link: str = "",
+    icon: str = ":material/inbox:",
+    height: int | Literal["content"] = "content",
+) -> None:
     """Nothing to show yet: what is missing, and a link to the page that makes it."""
-    with st.container(border=True, horizontal_alignment="center"):
+    with st.container(border=True, horizontal_alignment="center", vertical_alignment="center", height=height):
         st.space("small")
         st.markdown(f"#### {icon} {title}", text_alignment="center", anchors=False)
         st.markdown(text, text_alignment="center")

@@ -91,6 +91,15 @@ def serves() -> Iterator[Serves]:
             process.kill()
 
 
+_PLACE = """(plot, key) => {
+  const trace = plot._fullData.find(t => (t.customdata || []).includes(key));
+  const i = trace.customdata.indexOf(key), {xaxis: x, yaxis: y} = plot._fullLayout;
+  plot.scrollIntoView({block: 'center'});
+  const corner = plot.querySelector('.nsewdrag').getBoundingClientRect();
+  return {x: corner.x + x.l2p(x.d2l(trace.x[i])), y: corner.y + y.l2p(y.d2l(trace.y[i]))};
+}"""
+
+
 class Visitor:
     """A browser tab that remembers what went wrong in it."""
 
@@ -122,6 +131,13 @@ class Visitor:
         """Waits until the script of the page has run."""
         self.page.wait_for_selector('[data-testid="stApp"][data-test-script-state="notRunning"]')
         self.page.wait_for_timeout(300)
+
+    def clicks_point(self, key: str) -> None:
+        """Clicks a candidate on the trade-off chart, where plotly says it lies."""
+        place = self.page.locator(".js-plotly-plot").first.evaluate(_PLACE, key)
+        self.page.mouse.click(place["x"], place["y"])
+        self.page.wait_for_url(f"**{key[:10]}**")
+        self.settles()
 
     def overflow(self) -> int:
         """Pixels the page is wider than the window."""

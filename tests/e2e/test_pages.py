@@ -46,16 +46,17 @@ def test_every_page_fits_and_asks_no_other_host(visits: Visits, home: Settings, 
 
 
 def test_a_click_chooses_and_the_link_keeps_it(visits: Visits, home: Settings) -> None:
-    finished_study(home)
+    run_id = finished_study(home)
+    wanted = next(r for r in Store(home).candidates.rows(run_id=run_id) if r.label == "Wanda 30 %")
     tab = visits(home)
     page = tab.opens("tradeoffs")
     points(page, 14)  # 12 candidates and two rings around the examples
-    marks = page.locator("path.point")
-    marks.nth(10).click(force=True)
-    tab.settles()
+    tab.clicks_point(wanted.key)
     expect(page.get_by_text("Two examples are shown")).to_have_count(0)
     assert page.url.count("pick=") == 1
     chosen = page.locator('[data-testid="stMultiSelect"]').inner_text()
+    assert wanted.label in chosen
+    expect(page.get_by_test_id("stMain")).to_contain_text(f"A. {wanted.label}")
 
     page.get_by_role("link", name="Runs", exact=True).first.click()
     expect(page.locator("h1")).to_have_text("Runs")

@@ -9,7 +9,7 @@ from pathlib import Path
 from urllib.parse import urlencode
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import expect
 
 from core.settings import Settings
 from core.store import Store
@@ -35,10 +35,6 @@ def ended(store: Store, run_id: str) -> None:
     while store.runs.get(run_id).active:
         assert time.monotonic() < deadline, store.runs.get(run_id)
         time.sleep(0.5)
-
-
-def points(page: Page) -> int:
-    return page.locator("path.point").count()
 
 
 @pytest.mark.slow
@@ -76,7 +72,8 @@ def test_a_small_study_from_the_first_click_to_the_chart(visits: Visits, worksho
     page.get_by_role("link", name="Open the trade-offs").click()
     expect(page.locator("h1")).to_have_text("Trade-offs")
     tab.settles()
-    choose_last(tab)
+    smaller = next(r for r in store.candidates.rows(run_id=run.id) if r.method == "block_influence")
+    tab.clicks_point(smaller.key)
     card = page.get_by_test_id("stMain")
     expect(card).to_contain_text("A. Layer removal (block influence), 1 layer removed")
     expect(card).to_contain_text("of the dense size")
@@ -104,15 +101,6 @@ def test_the_sample_study_with_one_click(visits: Visits, home: Settings, sample_
     tab.is_well()
     if os.environ.get("RETORT_SCREENSHOT"):
         picture(tab, ROOT / os.environ["RETORT_SCREENSHOT"])
-
-
-def choose_last(tab: Visitor) -> None:
-    """Clicks the point of the last method on the chart; its examples' rings are drawn above, so by its place."""
-    trace = tab.page.locator(".trace.scatter").filter(has=tab.page.locator("path.point"))
-    box = trace.nth(0).locator("path.point").last.bounding_box()
-    assert box is not None and trace.count() > 1
-    tab.page.mouse.click(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
-    tab.settles()
 
 
 def picture(tab: Visitor, path: Path) -> None:

@@ -1,0 +1,140 @@
+"""Distil: a teacher, a student and what it learns by; then its curves until it is done."""
+
+from pages.shared.shell import guard
+
+guard()
+
+from typing import Any
+
+import streamlit as st
+
+from core.analysis.doctor import size_of
+from core.analysis.estimate import training_seconds
+from core.catalogue.anatomy import Anatomy
+from core.errors import RetortError
+from core.metrics import show_bytes
+from core.recipe_files import dump_recipe
+from core.recipes import Distil, Recipe
+from pages.shared import distil_form, distil_run, home, models, run_panel, sample_study, shell
+from pages.shared.states import empty, refused
+from pages.shared.text import about, flat, md
+
+
+def main() -> None:
+    run_panel.show_refusal()
+    run_id = st.query_params.get("run")
+    if run_id:
+        distil_run.follow(run_id)
+    else:
+        plan()
+
+
+def plan() -> None:
+    """A new distillation: the form, what it will take, and the start."""
+    st.title("Distil", anchor=False)
+    going = home.store().runs.find(states=("queued", "running"), kinds=("recipe",), limit=3)
+    run_panel.back_to(going, "distil")
+    teacher = _teacher()
+    if teacher is None:
+        return
+    try:
+        resolved, found = models.look(teacher)
+    except RetortError as error:
+        refused(error.cause, error.remedy)
+        st.page_link(shell.path("model"), label="Open the Model page", icon=":material/deployed_code:")
+        return
+    left, right = st.columns([5, 3], gap="large")
+    with left:
+        step = _form(found)
+    with right:
+        _start(str(resolved.reference), step, found)
+
+
+def _teacher() -> str | None:
+    options = models.ready(home.settings())
+    wanted = st.query_params.get("teacher")
+    if wanted and wanted not in options:
+        options.insert(0, wanted)
+    if not options:
+        empty("No model yet", "Fetch a sample or name a folder first.", shell.path("model"), "Open the Model page",
+              icon=":material/deployed_code:")  # fmt: skip
+        return None
+    return st.selectbox(
+        "Teacher", options, key="teacher", bind="query-params", accept_new_options=True, width=720,
+        format_func=lambda r: flat(r, 120), help="The model whose answers the student learns from.",
+    )  # fmt: skip
+
+
+def _form(found: Anatomy) -> dict[str, Any]:
+    step: dict[str, Any] = {"step": "distil", "teacher": "baseline"}
+    with st.container(border=True):
+        st.subheader("Who learns", anchor=False)
+        step |= distil_form.student(found)
+    with st.container(border=True):
+        st.subheader("What it learns by", anchor=False)
+        step["losses"] = distil_form.losses()
+    with st.container(border=True):
+        st.subheader("From which text, and for how long", anchor=False)
+        step["data"] = distil_form.data(found.shape.context)
+        step |= distil_form.schedule()
+    return step
+
+
+def _start(model: str, step: dict[str, Any], found: Anatomy) -> None:
+    with st.container(border=True):
+        st.subheader("Before it starts", anchor=False)
+        name = st.text_input("Name", key="name", bind="query-params", max_chars=120, placeholder="What is it about?")
+        data = {
+            "name": (name or "").strip() or f"Distilling {flat(model, 80)}",
+            "model": model,
+            "steps": [step, {"step": "evaluate"}, {"step": "measure"}],
+        }
+        try:
+            recipe = distil_form.checked(data)
+        except RetortError as error:
+            refused(error.cause, error.remedy)
+            st.button("Start", type="primary", disabled=True, width="stretch")
+            return
+        spec = recipe.steps[0]
+        assert isinstance(spec, Distil)
+        _cost(spec, found)
+        if needed := sample_study.missing(recipe, home.settings()):
+            size = show_bytes(sum(s.download_bytes for s in needed))
+            st.caption(f"It first downloads {md(' and '.join(s.label for s in needed))}: {size}, once.")
+        if st.button("Start", type="primary", icon=":material/play_arrow:", width="stretch"):
+            _submit(recipe)
+    text = dump_recipe(recipe)
+    with st.expander("The same as a recipe file", icon=":material/description:"):
+        st.code(text, language="yaml", height=320)
+        st.download_button("Download it", text, "distil.yaml", "application/yaml", icon=":material/download:",
+                           on_click="ignore")  # fmt: skip
+        st.caption("Runs from the command line as well: python -m core run distil.yaml")
+
+
+def _submit(recipe: Recipe) -> None:
+    """Queues the recipe (with the downloads it needs) and shows it."""
+    run_id = sample_study.start(recipe, home.settings())
+    st.switch_page(shell.path("distil"), query_params={"run": run_id})
+
+
+def _cost(spec: Distil, found: Anatomy) -> None:
+    """Time and memory, estimated; the student's size is the candidate's own, or the teacher's where it is designed."""
+    teacher = size_of(found)
+    student = teacher
+    if spec.student != "current":
+        try:
+            student = size_of(models.look(spec.student)[1])
+        except RetortError as error:
+            refused(error.cause, error.remedy)
+            return
+    seconds = training_seconds(spec, student, teacher, home.settings(), found.shape.context or spec.data.length)
+    with st.container(horizontal=True):
+        st.metric("Training", "not known yet" if seconds is None else about(seconds), width="content",
+                  help="Then the teacher and the student are measured.")  # fmt: skip
+        st.metric("Student", f"{student.parameters / 1e6:,.0f} M", width="content", help="Parameters.")
+    st.caption("Estimated from a timed probe of this machine." if seconds else "This machine has not been timed yet.")
+    if seconds is None:
+        run_panel.time_machine_button("distil")
+
+
+main()
