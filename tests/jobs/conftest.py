@@ -41,7 +41,7 @@ class Bench:
             api.ensure_runner(self.settings)
         return run_id
 
-    def wait(self, run_id: str, timeout: float = 60) -> RunRow:
+    def wait(self, run_id: str, timeout: float = 180) -> RunRow:
         run = api.wait(run_id, self.settings, timeout=timeout, pause=0.05)
         assert not run.active, self.log(run_id)
         return run
@@ -50,7 +50,7 @@ class Bench:
         """The run and the end of its log, to say with a failed assertion."""
         return f"{self.store.runs.get(run_id)}\n{tail(log_path(self.settings.run_folder(run_id)))}"
 
-    def until(self, condition: Callable[[], Any], timeout: float = 30) -> Any:
+    def until(self, condition: Callable[[], Any], timeout: float = 90) -> Any:
         """What `condition` returns once it is true."""
         give_up = time.monotonic() + timeout
         while not (value := condition()):
