@@ -12,7 +12,7 @@ from core.analysis.doctor import size_of
 from core.analysis.estimate import training_seconds
 from core.catalogue.anatomy import Anatomy
 from core.errors import RetortError
-from core.metrics import show_bytes
+from core.metrics import show, show_bytes
 from core.recipe_files import dump_recipe
 from core.recipes import Distil, Recipe
 from pages.shared import distil_form, distil_run, home, models, run_panel, sample_study, shell
@@ -131,7 +131,7 @@ def _cost(spec: Distil, found: Anatomy) -> None:
     with st.container(horizontal=True):
         st.metric("Training", "not known yet" if seconds is None else about(seconds), width="content",
                   help="Then the teacher and the student are measured.")  # fmt: skip
-        st.metric("Student", f"{student.parameters / 1e6:,.0f} M", width="content", help="Parameters.")
+        st.metric("Student", show("parameters", student.parameters), width="content", help="Parameters.")
     st.caption("Estimated from a timed probe of this machine." if seconds else "This machine has not been timed yet.")
     if seconds is None:
         run_panel.time_machine_button("distil")

@@ -127,7 +127,7 @@ def follow(run_id: str) -> None:
     st.title(md(run.name), anchor=False)
     st.caption(f"Sweep of {md(run.model)}")
     run_panel.live(run_id, progress)
-    with st.container(horizontal=True):
+    with st.container(horizontal=True, vertical_alignment="center"):
         if st.button("New sweep", icon=":material/add:", type="tertiary"):
             st.query_params.clear()
             st.rerun()

@@ -24,7 +24,7 @@ def follow(run_id: str) -> None:
     st.title(md(run.name), anchor=False)
     st.caption(f"Taught by {md(run.model)}")
     run_panel.live(run_id, progress)
-    with st.container(horizontal=True):
+    with st.container(horizontal=True, vertical_alignment="center"):
         if st.button("New distillation", icon=":material/add:", type="tertiary"):
             st.query_params.clear()
             st.rerun()
@@ -60,6 +60,16 @@ def progress(run: RunRow, trials: list[TrialRow]) -> None:
         run_panel.trials_table(trials)
     with st.expander("Log", icon=":material/terminal:"):
         run_panel.log_tail(run.id)
+
+
+def _no_step(run: RunRow) -> None:
+    if run.active:
+        title, text = "No step yet", "The teacher is measured first; then every step adds a point."
+    elif run.state == "done":
+        title, text = "Nothing had to be trained", "The same student was trained before, and its result is used."
+    else:
+        title, text = "No step was made", "The reason stands above."
+    empty(title, text, icon=":material/show_chart:", height=_CHART)
 
 
 def _stop(run_id: str) -> None:
@@ -109,8 +119,8 @@ def _charts(series: dict[str, list[SeriesPoint]]) -> None:
                 st.caption("Comes with the first check.")
                 continue
             st.plotly_chart(
-                curves(chosen, ground, title, height=_CHART), theme=None, config=charts.STATIC, key=f"curve-{prefix}",
-                alt=alt(chosen, title),
+                curves(chosen, ground, share=prefix == "gradient_share/", height=_CHART), theme=None,
+                config=charts.STATIC, key=f"curve-{prefix}", alt=alt(chosen, title),
             )  # fmt: skip
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any, Final
 
 import streamlit as st
@@ -10,7 +11,7 @@ from core.catalogue.anatomy import Anatomy
 from core.errors import RetortError
 from core.methods import METHODS, Method
 from core.plain_yaml import dump
-from core.recipe_files import load_recipe
+from core.recipe_files import RecipeError, load_recipe
 from core.recipes import Recipe
 from pages.shared.text import md
 
@@ -18,6 +19,7 @@ PATTERNS = {"unstructured": "Anywhere", "2:4": "2 of every 4", "4:8": "4 of ever
 MODES = {"joint": "Joint: one pass for all trials", "sequential": "Sequential: as published, a pass for each trial"}
 KEEP = {"structured": "The really smaller ones", "all": "All of them", "none": "None"}
 CORPORA = ["sample:wiki"]
+_LINE = re.compile(r" \(line \d+\)")
 URL: Final = "query-params"
 
 
@@ -52,7 +54,11 @@ def checked(data: dict[str, Any]) -> Recipe:
     """
     if not data["sweep"]["grid"]:
         raise RetortError("Nothing is chosen to be pruned.", "Choose at least one method and an amount for it.")
-    return load_recipe(dump(data))
+    try:
+        return load_recipe(dump(data))
+    except RecipeError as error:  # there is no file here whose lines it could name
+        said = "; ".join(_LINE.sub("", p).rstrip(".") for p in error.problems)
+        raise RetortError(f"These choices cannot be run: {said}.", "Change them; nothing was started.") from None
 
 
 def weights() -> list[dict[str, Any]]:
