@@ -54,7 +54,7 @@ def test_a_folder_shows_its_anatomy(opens: Opens, folder: str) -> None:
     shown = {m.label: m.value for m in app.metric}
     assert shown["Layers"] == "4" and shown["Hidden size"] == "32"
     assert shown["Query / key-value heads"] == "4 / 2"
-    # Tied embeddings 384 x 32; a layer: attention 2 x 32 x 32 + 2 x 32 x 16, MLP 3 x 32 x 64, norms 2 x 32; last norm 32.
+    # Tied embeddings 384 x 32; a layer: attention 2 x 32 x 32 + 2 x 32 x 16, MLP 3 x 32 x 64, norms 2 x 32; norm 32.
     assert shown["Parameters"] == f"{(384 * 32 + 4 * (3072 + 6144 + 64) + 32) / 1e3:.1f} k"
     said = words(app)
     assert "shares the word embeddings" in said
