@@ -32,8 +32,13 @@ def tree(path: Path) -> ast.Module:
 @cache
 def imports(name: str) -> frozenset[str]:
     """Every module that `name` imports anywhere, inside functions too; `if TYPE_CHECKING` is left out."""
+    return imports_of(tree(modules()[name]))
+
+
+def imports_of(parsed: ast.Module) -> frozenset[str]:
+    """The same for a parsed file."""
     found: set[str] = set()
-    pending: list[ast.AST] = [tree(modules()[name])]
+    pending: list[ast.AST] = [parsed]
     while pending:
         node = pending.pop()
         if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
@@ -42,7 +47,7 @@ def imports(name: str) -> frozenset[str]:
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
-            assert node.level == 0, f"{name}: relative imports are not used here"
+            assert node.level == 0, "relative imports are not used here"
             found.add(node.module or "")
             found |= {
                 f"{node.module}.{alias.name}" for alias in node.names if f"{node.module}.{alias.name}" in modules()

@@ -7,7 +7,7 @@ import sys
 from importlib.metadata import packages_distributions, version
 from pathlib import Path
 
-from tests.layout.modules import ROOT, imports, inside, modules
+from tests.layout.modules import ROOT, imports, imports_of, inside, modules, tree
 
 
 def normal(name: str) -> str:
@@ -46,9 +46,19 @@ def test_what_the_product_imports_is_required() -> None:
     assert missing == set()
 
 
+def test_what_tests_and_benchmarks_import_is_required() -> None:
+    owners, known = packages_distributions(), set(REQUIRED) | set(pins(ROOT / "requirements-test.txt"))
+    files = [p for folder in ("tests", "benchmarks") for p in (ROOT / folder).rglob("*.py")]
+    names = {i.split(".")[0] for p in files for i in imports_of(tree(p))} - set(sys.stdlib_module_names)
+    missing = {
+        n for n in names - {"core", "pages", "tests", "scripts"} if not {normal(o) for o in owners.get(n, [])} & known
+    }
+    assert missing == set()
+
+
 def test_what_is_required_is_imported_or_needed_by_name() -> None:
-    # transformers loads these itself: accelerate and gguf to read GGUF files.
-    indirect = {"accelerate", "gguf"}
+    # Loaded by others: accelerate and gguf by transformers to read GGUF files, onnx and onnxscript by torch.onnx.
+    indirect = {"accelerate", "gguf", "onnx", "onnxscript"}
     owners = packages_distributions()
     product = [m for m in modules() if inside(m, "core", "pages", "app")]
     used = {normal(o) for m in product for i in imports(m) for o in owners.get(i.split(".")[0], [])}
