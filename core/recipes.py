@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, field_validator, model_validator
 
 from core.distil_spec import Distil as Distil
+from core.exports import EXPORTS
 from core.methods import METHODS
 from core.recipe_parts import Allocation as Allocation
 from core.recipe_parts import Calibration as Calibration
@@ -124,14 +125,33 @@ class Measure(Strict):
     step: Literal["measure"] = "measure"
 
 
+class Quantise(Strict):
+    """Keep the weights of the linear layers as int8, with one scale a row; activations follow at run time."""
+
+    step: Literal["quantise"] = "quantise"
+    format: Literal["int8"] = "int8"
+    of: Literal["current", "baseline"] = "current"
+    """baseline: the model as it came; the steps that follow go on with the one before."""
+
+    def label(self) -> str:
+        return f"{self.format} weights"
+
+
 class Export(Strict):
-    """Write the model to a folder under the run, as a Hugging Face folder."""
+    """Write the model to a folder under the run, in a format of `core.exports`."""
 
     step: Literal["export"] = "export"
-    format: Literal["huggingface"] = "huggingface"
+    format: str = "huggingface"
+
+    @field_validator("format")
+    @classmethod
+    def known_format(cls, value: str) -> str:
+        if value not in EXPORTS:
+            raise ValueError(f"unknown format '{value}'; known: {', '.join(EXPORTS)}")
+        return value
 
 
-Step = Annotated[Prune | Distil | Evaluate | Measure | Export, Field(discriminator="step")]
+Step = Annotated[Prune | Distil | Quantise | Evaluate | Measure | Export, Field(discriminator="step")]
 
 
 class Grid(Strict):
@@ -211,6 +231,16 @@ class Recipe(Strict):
             raise ValueError("give either 'steps' or 'sweep'")
         if self.sweep is not None:
             self.sweep.trials()
+        return self
+
+    @model_validator(mode="after")
+    def quantised_last(self) -> Recipe:
+        changes = [s for s in self.steps if isinstance(s, Prune | Distil | Quantise)]
+        if any(isinstance(s, Quantise) and s.of == "current" for s in changes[:-1]):
+            raise ValueError(
+                "int8 weights can be neither pruned nor trained: 'quantise' comes after those steps, once "
+                "('of: baseline' may stand anywhere)"
+            )
         return self
 
     @property

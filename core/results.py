@@ -9,14 +9,14 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field
 
 from core.metrics import Measurement
-from core.recipes import Distil, Prune, Recipe
+from core.recipes import Distil, Prune, Quantise, Recipe
 
 ENGINE_REVISION = 1
 """Raise when a change makes earlier results differ: their trials are then computed again."""
 
 
 class Trial(BaseModel):
-    """One point of a sweep, or one stage of a recipe. Neither `prune` nor `distil`: the dense baseline."""
+    """One point of a sweep, or one stage of a recipe. No `prune`, `distil` or `quantise`: the dense baseline."""
 
     model_config = ConfigDict(frozen=True)
     index: int
@@ -24,18 +24,24 @@ class Trial(BaseModel):
     label: str
     prune: Prune | None = None
     distil: Distil | None = None
+    quantise: Quantise | None = None
+
+    @property
+    def step(self) -> Prune | Distil | Quantise | None:
+        """The step that made this model."""
+        return self.prune or self.distil or self.quantise
 
     @property
     def dense(self) -> bool:
         """True for the model as it came."""
-        return self.prune is None and self.distil is None
+        return self.step is None
 
     @property
     def method(self) -> str:
-        """Registry id of the pruning method, 'distil', 'finetune', or 'dense'."""
+        """Registry id of the pruning method, 'distil', 'finetune', 'quantise', or 'dense'."""
         if self.prune is not None:
             return self.prune.method
-        return self.distil.step if self.distil is not None else "dense"
+        return self.step.step if self.step is not None else "dense"
 
 
 class RoundTrip(BaseModel):
@@ -58,6 +64,7 @@ class Result(BaseModel):
     """As `Trial.method`."""
     prune: dict[str, Any] | None = None
     distil: dict[str, Any] | None = None
+    quantise: dict[str, Any] | None = None
     parent: str | None = None
     """Key of the candidate it was made from, where that is not the model itself."""
     baseline: bool = False

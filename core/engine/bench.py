@@ -115,6 +115,7 @@ class Bench:
             method=trial.method,
             prune=trial.prune.model_dump(mode="json") if trial.prune else None,
             distil=trial.distil.model_dump(mode="json") if trial.distil else None,
+            quantise=trial.quantise.model_dump(mode="json") if trial.quantise else None,
             baseline_key=self.baseline.key if self.baseline else trial.key,
             facts={**shape_of(loaded.model), **report.facts},
             notes=list(report.notes),
@@ -124,7 +125,7 @@ class Bench:
 
     def _card(self, trial: Trial, report: PruneReport) -> dict[str, Any]:
         """What the model card says about how the model was made."""
-        step = trial.prune or trial.distil
+        step = trial.step
         return {
             "Name": trial.label,
             "Made from": self.recipe.model,

@@ -83,14 +83,14 @@ class Session:
             yield Bench(self.recipe, inputs, self.hooks, self.reporter, fresh)
 
     @contextmanager
-    def part(self, trial: Trial) -> Iterator[None]:
-        """Messages inside belong to this trial; afterwards one more trial counts as finished."""
+    def part(self, trial: Trial, counts: bool = True) -> Iterator[None]:
+        """Messages inside belong to this trial; afterwards one more trial counts as finished, with `counts`."""
         self.reporter.label = trial.label
         try:
             yield
         finally:
             self.reporter.label = ""
-            self.reporter.done += 1
+            self.reporter.done += int(counts)
 
     def keeps(self, prune: Prune) -> bool:
         """Whether a trial's model stays on disk, by the sweep's `keep`."""

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,14 +15,20 @@ from typing import Any
 
 from core.catalogue.references import RUN_RESULT
 from core.engine.bench import Bench, Wanted
+from core.engine.export.write import export
 from core.engine.models.load import Loaded, load_model
 from core.engine.prune.report import PruneReport
+from core.engine.quantise import quantise
 from core.engine.session import Session
 from core.engine.teach import Lesson, Saved, teach
 from core.engine.transform import Source, apply, calibrated, needed, statistics_for
 from core.errors import RetortError
-from core.recipes import Distil, Evaluate, Export, Measure, Prune, Recipe, Step
+from core.export_check import refuse_impossible, refuse_quantise
+from core.exports import EXPORTS
+from core.recipes import Distil, Evaluate, Export, Measure, Prune, Quantise, Recipe, Step
 from core.results import Result, Trial, trial_key
+
+Changing = Prune | Distil | Quantise
 
 
 @dataclass(frozen=True)
@@ -34,6 +39,11 @@ class Stage:
     wanted: Wanted
     exports: tuple[Export, ...]
 
+    @property
+    def aside(self) -> bool:
+        """True for a stage the next one does not start from."""
+        return self.trial.quantise is not None and self.trial.quantise.of == "baseline"
+
 
 def stages_of(recipe: Recipe, fingerprint: str) -> list[Stage]:
     """The stages of a recipe. What one stage measures the baseline measures too, or nothing could be compared.
@@ -42,16 +52,19 @@ def stages_of(recipe: Recipe, fingerprint: str) -> list[Stage]:
     """
     groups: list[list[Step]] = [[]]
     for step in recipe.steps:
-        if isinstance(step, Prune | Distil):
+        if isinstance(step, Prune | Distil | Quantise):
             groups.append([])
         groups[-1].append(step)
     quality, cost = (any(isinstance(s, kind) for s in recipe.steps) for kind in (Evaluate, Measure))
     stages: list[Stage] = []
-    chain: list[Prune | Distil] = []
+    main: list[Changing] = []
     for index, group in enumerate(groups):
         first = group[0] if group else None
-        if isinstance(first, Prune | Distil):
-            chain.append(first)
+        chain = main
+        if isinstance(first, Quantise) and first.of == "baseline":
+            chain = [first]
+        elif isinstance(first, Prune | Distil | Quantise):
+            main.append(first)
         wanted = Wanted(
             quality=quality if index == 0 else any(isinstance(s, Evaluate) for s in group),
             cost=cost if index == 0 else any(isinstance(s, Measure) for s in group),
@@ -65,12 +78,13 @@ def stages_of(recipe: Recipe, fingerprint: str) -> list[Stage]:
             label=label,
             prune=first if isinstance(first, Prune) else None,
             distil=first if isinstance(first, Distil) else None,
+            quantise=first if isinstance(first, Quantise) else None,
         )
         stages.append(Stage(trial, wanted, exports))
     return stages
 
 
-def _key(recipe: Recipe, fingerprint: str, chain: list[Prune | Distil], wanted: Wanted) -> str:
+def _key(recipe: Recipe, fingerprint: str, chain: Sequence[Changing], wanted: Wanted) -> str:
     steps = json.dumps([p.model_dump(mode="json") for p in chain], sort_keys=True)
     whole = f"{trial_key(recipe, fingerprint, None)} {recipe.calibration.model_dump_json()} {steps} {wanted}"
     return hashlib.sha256(whole.encode()).hexdigest()[:24]
@@ -84,6 +98,7 @@ def run_steps(session: Session) -> None:
         Cancelled: the user asked to stop.
     """
     hooks = session.hooks
+    refuse_impossible(session.recipe, session.resolved.folder, hooks.settings)
     stages = stages_of(session.recipe, session.resolved.fingerprint)
     hooks.register_trials([s.trial for s in stages])
     session.reporter.total = len(stages)
@@ -95,11 +110,15 @@ def run_steps(session: Session) -> None:
             with session.part(stage.trial):
                 result = _result(session, bench, stage, start, current, facts)
             bench.baseline = bench.baseline or result
-            facts.append(result.facts)
+            made = start
             if not stage.trial.dense:
-                current = Saved(hooks.candidate_folder(result.key) / "model", result.key)
-            for export in stage.exports:
-                _export(session, export, current.folder, stage.trial)
+                made = Saved(hooks.candidate_folder(result.key) / "model", result.key)
+            if not stage.aside:
+                current = made
+                facts.append(result.facts)
+            for step in stage.exports:
+                with session.part(stage.trial, counts=False):
+                    _export(session, step, made, stage.trial)
         if current is not start:
             _write_result(hooks.run_folder, current.fingerprint)
 
@@ -133,7 +152,11 @@ def _stage(
     trial, recipe = stage.trial, session.recipe
     if trial.dense:
         return bench.dense_candidate(trial, load_model(start.folder, recipe.dtype), stage.wanted)
-    if trial.distil is not None:
+    if trial.quantise is not None:
+        current = start if stage.aside else current
+        refuse_quantise(current.folder)
+        candidate, report = quantise(current.folder, recipe.dtype, session.reporter)
+    elif trial.distil is not None:
         lesson = Lesson(
             spec=trial.distil,
             baseline=start,
@@ -169,12 +192,11 @@ def _write_result(run_folder: Path, key: str) -> None:
     partial.replace(run_folder / RUN_RESULT)
 
 
-def _export(session: Session, export: Export, folder: Path, trial: Trial) -> None:
+def _export(session: Session, step: Export, made: Saved, trial: Trial) -> None:
     """Puts the model where the user finds it: `exports/` in the run's folder."""
-    target = session.hooks.run_folder / "exports" / f"{trial.index}-{export.format}"
-    partial = target.with_name(f".{target.name}.partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    shutil.copytree(folder, partial)
-    shutil.rmtree(target, ignore_errors=True)
-    partial.rename(target)
-    session.reporter.event("info", f"Exported {trial.label} as a Hugging Face folder.", folder=str(target))
+    chosen = EXPORTS[step.format]
+    target = session.hooks.run_folder / "exports" / f"{trial.index}-{step.format}"
+    facts = export(chosen, made.folder, target, made.fingerprint, session.reporter)
+    found = facts.get("max_logit_difference")
+    checked = "" if found is None else f" Largest logit difference: {found:.2g}."
+    session.reporter.event("info", f"Exported as {chosen.label}.{checked}", folder=str(target), **facts)

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import json
 import logging
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 import psutil
 import torch
+from huggingface_hub.errors import StrictDataclassError
 from safetensors import SafetensorError, safe_open
 from transformers import (
+    AutoConfig,
     AutoModel,
     AutoModelForCausalLM,
     AutoModelForMaskedLM,
@@ -21,6 +24,7 @@ from transformers import (
 )
 from transformers.utils import logging as transformers_logging
 
+from core.engine.models.packed import all_finite
 from core.errors import RetortError
 
 logger = logging.getLogger("retort")
@@ -68,12 +72,13 @@ def _computes_bfloat16() -> bool:
     return bool(cpu._is_avx512_bf16_supported() or cpu._is_amx_tile_supported())
 
 
-def load_model(folder: Path, dtype: str = "auto") -> Loaded:
+def load_model(folder: Path, dtype: str = "auto", *, packing: Any = None) -> Loaded:
     """Loads the model in `folder` with the class its config names, on the CPU or the first graphics card.
 
     Args:
         folder: config.json, *.safetensors and the tokenizer's files.
         dtype: what to compute in: `auto`, `float32` or `bfloat16`.
+        packing: a quantisation config of transformers, applied to each weight as it is read.
 
     Raises:
         RetortError: no config or no safetensors file, code of the model's own, a type transformers does
@@ -92,21 +97,37 @@ def load_model(folder: Path, dtype: str = "auto") -> Loaded:
     task = task_of(config)
     transformers_logging.disable_progress_bar()
     try:
-        model = _CLASSES[task].from_pretrained(
+        model, found = _CLASSES[task].from_pretrained(
             folder, dtype=chosen, use_safetensors=True, trust_remote_code=False, local_files_only=True,
-            attn_implementation="sdpa",
+            attn_implementation="sdpa", output_loading_info=True,
+            **({"quantization_config": packing} if packing is not None else {}),
         )  # fmt: skip
-    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
+    except (OSError, ValueError, KeyError, ImportError, RuntimeError, SafetensorError, StrictDataclassError) as error:
         logger.info("loading %s failed", folder, exc_info=error)
         raise RetortError(
             f"The model in '{folder.name}' could not be loaded: {_first_sentence(error)}",
             "Check that the folder holds a complete model that this version of transformers knows.",
         ) from error
+    _refuse_incomplete(found["missing_keys"])
     _refuse_not_finite(model)
     model.eval()
     if torch.cuda.is_available():
         model.to("cuda")
     return Loaded(model, _load_tokenizer(folder), folder, chosen, task)
+
+
+def empty_model(folder: Path) -> PreTrainedModel:
+    """The model in `folder` without its weights: names and shapes only, on the meta device.
+
+    Raises:
+        RetortError: no config, or code of the model's own.
+    """
+    config = _read_config(folder)
+    with torch.device("meta"):
+        model: PreTrainedModel = _CLASSES[task_of(config)].from_config(
+            AutoConfig.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
+        )
+    return model
 
 
 def task_of(config: dict[str, Any]) -> Task:
@@ -156,10 +177,19 @@ def _refuse_too_large(files: list[Path], dtype: torch.dtype) -> None:
         )
 
 
+def _refuse_incomplete(missing: Iterable[str]) -> None:
+    """transformers fills in what a file lacks with random numbers; a pooler that nothing reads may be missing."""
+    lost = sorted(name for name in missing if ".pooler." not in f".{name}")
+    if lost:
+        raise RetortError(
+            f"The model's files lack {len(lost)} of its tensors, such as '{lost[0]}'.",
+            "Its figures would mean nothing: use a complete copy of the model.",
+        )
+
+
 def _refuse_not_finite(model: PreTrainedModel) -> None:
     for name, weight in model.named_parameters():
-        # A sum is not finite as soon as one entry is not, and needs no mask as large as the tensor.
-        if not torch.isfinite(weight.detach().sum(dtype=torch.float32)) and not torch.isfinite(weight).all():
+        if not all_finite(weight):
             raise RetortError(
                 f"The tensor '{name}' holds values that are not numbers (NaN or infinite).",
                 "Its figures would mean nothing: use an undamaged copy of the model.",

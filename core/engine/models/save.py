@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import os
 import shutil
 import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from transformers import PreTrainedModel
 
+from core.engine.models.packed import packed_weights
 from core.errors import RetortError
 
 _SHARD_BYTES = "4GB"
@@ -38,7 +42,8 @@ def save_model(model: PreTrainedModel, tokenizer: Any, folder: Path, card: dict[
     temporary = folder.with_name(f".{folder.name}.{uuid.uuid4().hex[:8]}.tmp")
     try:
         temporary.mkdir(parents=True)
-        model.save_pretrained(temporary, max_shard_size=_SHARD_BYTES)
+        with _valid_generation(model):
+            model.save_pretrained(temporary, max_shard_size=_SHARD_BYTES)
         if tokenizer is not None:
             tokenizer.save_pretrained(temporary)
         (temporary / "README.md").write_text(model_card(model, card), encoding="utf-8")
@@ -54,19 +59,46 @@ def save_model(model: PreTrainedModel, tokenizer: Any, folder: Path, card: dict[
     return written
 
 
+@contextmanager
+def _valid_generation(model: PreTrainedModel) -> Iterator[None]:
+    """Many published models set a temperature without sampling, which transformers loads but refuses to write.
+
+    While the model is written, its generation config says what it means: that it samples.
+    """
+    given = getattr(model, "generation_config", None)
+    if given is None:
+        yield
+        return
+    try:
+        given.validate(strict=True)
+    except ValueError:
+        model.generation_config = copy.deepcopy(given)
+        model.generation_config.do_sample = True
+    try:
+        yield
+    finally:
+        model.generation_config = given
+
+
 def model_card(model: PreTrainedModel, card: dict[str, Any]) -> str:
     """README.md: how the model was made, as the facts passed in, and how to load it."""
     facts = "\n".join(f"- {label}: {_text(value)}" for label, value in card.items())
     loader = _loader(model)
     return (
-        "---\nlibrary_name: transformers\ntags:\n- pruned\n---\n"
-        f"# {card.get('Name', 'Pruned model')}\n\n"
+        "---\nlibrary_name: transformers\n---\n"
+        f"# {card.get('Name', 'Model made with Retort')}\n\n"
         "## How this model was made\n"
         f"{facts or '- Nothing was recorded.'}\n\n"
         "## How to load it\n"
-        "Ordinary transformers loads it; nothing else is needed.\n"
+        f"{_needs(model)}\n"
         f'```python\nfrom transformers import {loader}\nmodel = {loader}.from_pretrained("this-folder")\n```\n'
     )
+
+
+def _needs(model: PreTrainedModel) -> str:
+    if packed_weights(model):
+        return "Ordinary transformers loads it where the package torchao is installed as well."
+    return "Ordinary transformers loads it; nothing else is needed."
 
 
 def _loader(model: PreTrainedModel) -> str:

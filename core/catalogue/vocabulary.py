@@ -1,0 +1,47 @@
+"""How a tokenizer cuts text, under the name llama.cpp gives each way, from tokenizer.json. Light."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+_TOKENIZER_BYTES = 200_000_000
+
+# The rule a family cuts words by, as its tokenizer.json states it -> llama.cpp's name for that rule.
+_QWEN2 = (
+    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+)
+_LLAMA3 = _QWEN2.replace(r"|\p{N}|", r"|\p{N}{1,3}|")
+_RULES = {_QWEN2: "qwen2", _LLAMA3: "llama-bpe"}
+
+
+def vocabulary_kind(folder: Path) -> str:
+    """'gpt-2', 'smollm', 'qwen2' or 'llama-bpe' for byte-level BPE cut by these rules; '' for any other tokenizer."""
+    path = folder / "tokenizer.json"
+    try:
+        if path.stat().st_size > _TOKENIZER_BYTES:
+            return ""
+        found = json.loads(path.read_text("utf-8"))
+        return _kind(found)
+    except (OSError, ValueError, RecursionError, AttributeError, KeyError, TypeError):
+        return ""
+
+
+def _kind(tokenizer: dict[str, Any]) -> str:
+    model, cut = tokenizer["model"], tokenizer["pre_tokenizer"]
+    if model["type"] != "BPE" or model.get("byte_fallback"):
+        return ""
+    if (tokenizer.get("normalizer") or {}).get("type", "NFC") != "NFC":
+        return ""
+    steps = cut["pretokenizers"] if cut["type"] == "Sequence" else [cut]
+    kinds = [step["type"] for step in steps]
+    if kinds[-1] != "ByteLevel" or steps[-1].get("add_prefix_space"):
+        return ""
+    if len(steps) == 1:
+        return "gpt-2" if steps[0].get("use_regex", True) else ""
+    if kinds == ["Digits", "ByteLevel"] and steps[0]["individual_digits"] and steps[1].get("use_regex", True):
+        return "smollm"
+    if kinds == ["Split", "ByteLevel"] and steps[0].get("behavior") == "Isolated" and not steps[1].get("use_regex"):
+        return _RULES.get(steps[0]["pattern"].get("Regex", ""), "")
+    return ""

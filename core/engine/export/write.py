@@ -1,0 +1,65 @@
+"""Writes one export: complete and compared, or not there at all."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from core.errors import RetortError
+from core.export_check import refuse_export
+from core.exports import Format
+from core.progress import Reporter
+
+FACTS = "export.json"
+"""Beside the files of an export: what it was made from and what the comparison found."""
+
+
+def export(chosen: Format, folder: Path, target: Path, source: str, reporter: Reporter) -> dict[str, Any]:
+    """Writes the model in `folder` to the folder `target`; what lies there already from the same `source` stays.
+
+    Args:
+        source: identifies the bytes of the model.
+
+    Returns:
+        The facts of the export, as in its `export.json`.
+
+    Raises:
+        RetortError: the format cannot hold this model, the disk is full, or what was written computes something else.
+    """
+    refuse_export(chosen.id, folder)
+    found = _facts(target)
+    if found is not None and found["source"] == source:
+        return found
+    partial = target.with_name(f".{target.name}.partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    try:
+        partial.mkdir(parents=True)
+        module, name = chosen.entry.split(":")
+        facts = {
+            "format": chosen.id,
+            "source": source,
+            **getattr(import_module(module), name)(folder, partial, reporter),
+        }
+        facts["bytes"] = sum(p.stat().st_size for p in partial.rglob("*") if p.is_file())
+        (partial / FACTS).write_text(json.dumps(facts, indent=1), encoding="utf-8")
+        shutil.rmtree(target, ignore_errors=True)
+        partial.rename(target)
+    except OSError as error:
+        raise RetortError(
+            f"The export could not be written: {error.strerror or error}.",
+            "Free disk space, then resume the run: finished models are kept.",
+        ) from error
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+    return facts
+
+
+def _facts(target: Path) -> dict[str, Any] | None:
+    try:
+        found: dict[str, Any] = json.loads((target / FACTS).read_text("utf-8"))
+    except (OSError, ValueError):
+        return None
+    return found

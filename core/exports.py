@@ -1,0 +1,166 @@
+"""The registry of export formats: what each is, and whether a model can be written in it. Light: no torch.
+
+`entry` names the engine's function that writes it, imported by the worker only:
+`f(folder, target, reporter) -> facts`, where `folder` is a saved model and `target` a new folder it fills.
+A new format is one file in `core/engine/export/` and one entry here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from core.catalogue.checks import read_json
+from core.catalogue.shape import Shape, read_shape
+from core.catalogue.vocabulary import vocabulary_kind
+
+GGUF_FAMILIES = {"gpt2": "gpt2", "llama": "llama", "mistral": "llama", "qwen2": "qwen2", "qwen3": "qwen3"}
+"""Families Retort writes as GGUF, and the name llama.cpp knows each under."""
+
+_K_QUANT_BLOCK = 256
+
+
+@dataclass(frozen=True)
+class Described:
+    """What decides whether a model can be exported: its config, and how its tokenizer cuts text.
+
+    `vocabulary` is llama.cpp's name for a way of cutting, or empty where it has none; `packed` is True
+    for int8 weights.
+    """
+
+    config: dict[str, Any]
+    vocabulary: str = ""
+    packed: bool = False
+    shape: Shape = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "shape", read_shape(self.config))
+
+
+def describe(folder: Path, packed: bool = False) -> Described:
+    """Reads a model folder. `packed`: its weights will have been quantised by the time of the export.
+
+    Raises:
+        RetortError: its config cannot be read.
+    """
+    config = read_json(folder / "config.json")
+    return Described(config, vocabulary_kind(folder), packed or "quantization_config" in config)
+
+
+@dataclass(frozen=True)
+class Format:
+    """One way to write a model. `possible` gives the reason why not, or None; `remark` what to know, or ''."""
+
+    id: str
+    label: str
+    explanation: str
+    entry: str
+    possible: Callable[[Described], str | None]
+    remark: Callable[[Described], str]
+    requires: str = "transformers"
+    """The package that writes the format."""
+
+
+def _always(model: Described) -> str | None:
+    return None
+
+
+def _huggingface_remark(model: Described) -> str:
+    return "Loading it takes the package torchao beside transformers." if model.packed else ""
+
+
+def _onnx(model: Described) -> str | None:
+    if model.packed:
+        return "its int8 weights have no ONNX form; export before the quantise step"
+    if model.shape.task == "unknown":
+        return "its config does not say what the model computes"
+    if model.shape.experts:
+        return "PyTorch cannot write the products of its experts as an ONNX graph"
+    return None
+
+
+def _onnx_remark(model: Described) -> str:
+    cache = " No key-value cache: every new token computes the whole text again." * (model.shape.task == "causal")
+    return f"In float32.{cache}"
+
+
+def _gguf(model: Described) -> str | None:
+    config, shape = model.config, model.shape
+    if model.packed:
+        return "its int8 weights are packed for torchao; export before the quantise step"
+    if shape.task != "causal" or shape.family not in GGUF_FAMILIES:
+        known = ", ".join(GGUF_FAMILIES)
+        return f"Retort writes GGUF for language models of the families {known}; this is '{shape.family}'"
+    if shape.heads and shape.kv_heads and shape.heads % shape.kv_heads:
+        return f"{shape.heads} heads cannot be shared out over {shape.kv_heads} key-value heads"
+    rope = config.get("rope_parameters") or config.get("rope_scaling") or {}
+    kind = rope.get("rope_type", rope.get("type", "default"))
+    if kind != "default":
+        return f"its position encoding is stretched ('{kind}'), which this converter does not write"
+    if any(shape.windows):
+        return "some layers see a sliding window only, which this converter does not write"
+    if shape.family in ("llama", "mistral", "qwen3") and (config.get("attention_bias") or config.get("mlp_bias")):
+        return "its layers have biases, which this family has none of in GGUF"
+    gelu = {"gpt2": "gelu_new"}.get(shape.family, "silu")
+    used = config.get("hidden_act") or config.get("activation_function") or gelu
+    if used != gelu:
+        return f"its activation is '{used}', and GGUF has '{gelu}' for this family"
+    if not model.vocabulary:
+        return "its tokenizer is not a byte-level BPE that llama.cpp knows the rules of"
+    return None
+
+
+def _gguf_remark(model: Described) -> str:
+    shape = model.shape
+    odd = sorted({w for w in (shape.hidden, shape.intermediate) if w and w % _K_QUANT_BLOCK})
+    if not odd:
+        return ""
+    sizes = " and ".join(str(w) for w in odd)
+    return f"K-quants need rows that are multiples of {_K_QUANT_BLOCK}; rows of {sizes} fall back to other types."
+
+
+EXPORTS: dict[str, Format] = {
+    f.id: f
+    for f in (
+        Format(
+            "huggingface",
+            "Hugging Face folder",
+            "The ordinary folder that transformers loads.",
+            "core.engine.export.huggingface:write",
+            _always,
+            _huggingface_remark,
+        ),
+        Format(
+            "onnx",
+            "ONNX",
+            "A graph for ONNX Runtime, run there and compared before it counts as exported.",
+            "core.engine.export.onnx:write",
+            _onnx,
+            _onnx_remark,
+            "onnx",
+        ),
+        Format(
+            "gguf",
+            "GGUF",
+            "One file for llama.cpp with weights and tokenizer, read back and compared before it counts as exported.",
+            "core.engine.export.gguf:write",
+            _gguf,
+            _gguf_remark,
+            "gguf",
+        ),
+    )
+}
+
+
+def quantisable(config: dict[str, Any]) -> str | None:
+    """Why a model's weights cannot be made int8, or None."""
+    shape = read_shape(config)
+    if "quantization_config" in config:
+        return "its weights are packed already"
+    if shape.family in ("gpt2", "gptj"):
+        return "GPT-2 keeps its weights in a layer of its own kind (Conv1D), which torchao leaves as it is"
+    if shape.experts:
+        return "its experts are stored in one block each layer, which torchao leaves as it is"
+    return None

@@ -1,0 +1,94 @@
+"""A run without jobs or store: its hooks keep everything in memory, its models lie in the test's own home."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from core.engine.pipeline import execute
+from core.errors import RetortError
+from core.progress import Level, Quiet
+from core.recipes import Recipe
+from core.results import Result, Trial
+from core.settings import Settings
+
+
+@dataclass
+class Memory(Quiet):
+    """Hooks over dictionaries; also the reporter, which keeps the events."""
+
+    settings: Settings
+    events: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
+    trials: list[Trial] = field(default_factory=list)
+    results: dict[str, Result] = field(default_factory=dict)
+    started: list[int] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        super().__init__()
+
+    @property
+    def reporter(self) -> Memory:
+        return self
+
+    @property
+    def run_folder(self) -> Path:
+        folder = self.settings.home / "runs" / "r1"
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder
+
+    def event(self, level: Level, message: str, **data: Any) -> None:
+        self.events.append((message, data))
+
+    def register_trials(self, trials: list[Trial]) -> None:
+        self.trials = trials
+
+    def finished(self, key: str) -> Result | None:
+        return self.results.get(key)
+
+    def trial_started(self, index: int) -> None:
+        self.started.append(index)
+
+    def trial_done(self, index: int, result: Result) -> None:
+        self.results[result.key] = result
+
+    def trial_failed(self, index: int, error: RetortError) -> None: ...
+
+    def candidate_folder(self, key: str) -> Path:
+        return self.settings.home / "candidates" / key
+
+
+@pytest.fixture
+def run(home: Settings, tiny_text: str) -> Callable[..., Memory]:
+    """Executes a recipe of these steps over a model folder under the home, on a small text."""
+    text = home.roots[0] / "text.txt"
+    text.write_text(tiny_text)
+
+    def start(model: Path, *steps: dict[str, Any], hooks: Memory | None = None) -> Memory:
+        corpus = {"data": f"path:{text}", "split": None}
+        recipe = Recipe.model_validate(
+            {
+                "name": "test",
+                "model": f"path:{model}",
+                "dtype": "float32",
+                "evaluation": {**corpus, "tokens": 512, "window": 64},
+                "calibration": {**corpus, "sequences": 2, "length": 32},
+                "latency": {"prompt": 8, "new_tokens": 2, "repeats": 1, "warmup": 0},
+                "steps": list(steps),
+            }
+        )
+        hooks = hooks or Memory(home)
+        execute(recipe, hooks)
+        return hooks
+
+    return start
+
+
+@pytest.fixture
+def model(home: Settings, tiny_llama: Path) -> Path:
+    """The tiny Llama where a recipe may read it."""
+    return Path(shutil.copytree(tiny_llama, home.roots[0] / "llama"))
