@@ -13,6 +13,9 @@ from core.progress import Reporter
 from core.results import Result, Trial
 from core.settings import Settings
 
+STOP_AND_KEEP = "stop-and-keep"
+"""A file of this name in a run's folder ends its training; the best weights so far are kept and measured."""
+
 
 class Hooks(Protocol):
     """One run, seen from inside the engine."""

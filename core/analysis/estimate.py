@@ -12,11 +12,12 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict
 
 from core.methods import METHODS
-from core.recipes import Prune, Recipe
+from core.recipes import Distil, Prune, Recipe
 from core.settings import Settings
 
 _START_SECONDS = 12.0  # a worker's imports, loading the model, tokenising
 _LATENCY_FACTOR = 2.2  # every timing is interleaved with the baseline, plus its warm-up
+_BACKWARD = 1.25  # training reaches less of the arithmetic bound than a forward alone
 _CHECK_SECONDS = 2.0  # reload in a fresh process
 
 
@@ -141,3 +142,24 @@ def _share_left(prune: Prune | None, size: ModelSize) -> float:
     if prune.target.total_fraction is not None:
         return 1.0 - prune.target.total_fraction
     return 1.0
+
+
+def training_seconds(
+    spec: Distil, student: ModelSize, teacher: ModelSize | None, settings: Settings, context: int
+) -> float | None:
+    """Seconds a distil or fine-tune step takes: its budget, or its tokens by this machine's timed rate.
+
+    A token costs a forward and a backward of the student (three forwards) and a forward of the teacher.
+    None until the machine has been timed.
+    """
+    if spec.budget.minutes is not None:
+        return spec.budget.minutes * 60
+    probe = read_probe(settings)
+    if probe is None:
+        return None
+    tokens = spec.budget.tokens or (spec.budget.steps or 0) * spec.batch * min(spec.data.length, context)
+    passes = 4 if spec.gradient_checkpointing else 3
+    work = _BACKWARD * passes * student.active_parameters
+    if teacher is not None and spec.needs_teacher:
+        work += teacher.active_parameters
+    return _START_SECONDS + 2 * work * tokens / probe.forward_flops

@@ -17,12 +17,10 @@ from core.engine.distil.run import Surroundings, distil
 from core.engine.distil.student import design_student, kept_layers
 from core.engine.models.load import Loaded, load_model
 from core.engine.prune.report import PruneReport
+from core.hooks import STOP_AND_KEEP
 from core.progress import Reporter
 from core.recipes import Distil
 from core.settings import Settings
-
-STOP_AND_KEEP = "stop-and-keep"
-"""A file of this name in the run's folder ends the training and keeps the best weights so far."""
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from core.catalogue.samples import sample
 from core.errors import RetortError
+from core.hooks import STOP_AND_KEEP
 from core.jobs.executors import spawn
 from core.jobs.locks import FileLock
 from core.jobs.runner import runner_lock
@@ -82,6 +83,20 @@ def cancel(run_id: str, settings: Settings) -> None:
     """
     Store(settings).runs.request_cancel(run_id)
     ensure_runner(settings)
+
+
+def stop_and_keep(run_id: str, settings: Settings) -> None:
+    """Asks a running training to end now and keep its best weights; what follows in its recipe is done.
+
+    Raises:
+        RetortError: there is no such run, or it is not running.
+    """
+    run = Store(settings).runs.get(run_id)
+    if run.state != "running":
+        raise RetortError(f"'{run.name}' is not running.", "Only a running training can be stopped and kept.")
+    with plain_errors(settings.home):
+        settings.run_folder(run_id).mkdir(parents=True, exist_ok=True)
+        (settings.run_folder(run_id) / STOP_AND_KEEP).touch()
 
 
 def retry(run_id: str, settings: Settings) -> None:

@@ -43,7 +43,7 @@ def progress(run: RunRow, trials: list[TrialRow]) -> None:
         run_panel.actions(run, "distil")
         if run.state == "running" and "loss/total" in series:
             st.button(
-                "Stop and keep", icon=":material/save:", on_click=_stop, args=(run.id,),
+                "Stop and keep", icon=":material/save:", on_click=run_panel.do, args=(api.stop_and_keep, run.id),
                 help="Ends the training now; the best weights so far are kept, measured and can be used.",
             )  # fmt: skip
         run_panel.tradeoffs_link(run)
@@ -70,10 +70,6 @@ def _no_step(run: RunRow) -> None:
     else:
         title, text = "No step was made", "The reason stands above."
     empty(title, text, icon=":material/show_chart:", height=_CHART)
-
-
-def _stop(run_id: str) -> None:
-    api.stop_and_keep(run_id, home.settings())
 
 
 def _last(series: Curves, name: str) -> float | None:

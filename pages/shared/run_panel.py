@@ -103,13 +103,13 @@ def actions(run: RunRow, key: str) -> None:
     if run.active:
         st.button(
             "Stopping" if run.cancel_requested else "Cancel", key=f"cancel-{key}", icon=":material/stop_circle:",
-            disabled=run.cancel_requested, on_click=_do, args=(api.cancel, run.id),
+            disabled=run.cancel_requested, on_click=do, args=(api.cancel, run.id),
             help="Finished trials are kept, and it can go on later.",
         )  # fmt: skip
         return
     if run.state in ("failed", "cancelled") or run.trials_failed:
         label = {"failed": "Retry", "cancelled": "Resume"}.get(run.state, "Retry failed trials")
-        st.button(label, key=f"retry-{key}", icon=":material/replay:", on_click=_do, args=(api.retry, run.id))
+        st.button(label, key=f"retry-{key}", icon=":material/replay:", on_click=do, args=(api.retry, run.id))
 
 
 def delete_button(run: RunRow, key: str, after: Callable[[], None]) -> None:
@@ -117,11 +117,11 @@ def delete_button(run: RunRow, key: str, after: Callable[[], None]) -> None:
     with st.popover("Delete", icon=":material/delete:", disabled=run.active):
         st.markdown("Delete this run with its log and the models only it has? This cannot be undone.")
         if st.button("Delete for good", key=f"delete-{key}", type="primary"):
-            _do(api.delete, run.id)
+            do(api.delete, run.id)
             after()
 
 
-def _do(action: Callable[..., object], run_id: str) -> None:
+def do(action: Callable[..., object], run_id: str) -> None:
     """Runs an action of the jobs API; a refusal is shown at the top of the next run of the script."""
     try:
         action(run_id, home.settings())
