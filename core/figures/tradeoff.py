@@ -185,7 +185,7 @@ def _star(fig: go.Figure, p: Point, ground: Theme) -> None:
         go.Scatter(
             x=[p.x.value], y=[p.y.value],
             error_x=_errors([p.x], [True], ground.ink), error_y=_errors([p.y], [True], ground.ink),
-            mode="markers+text", cliponaxis=False, text=["Dense"], textposition="middle right",
+            mode="markers+text", cliponaxis=False, text=["Dense"], textposition="bottom left",
             textfont={"color": ground.ink, "size": 13},
             name="Dense baseline",
             marker={"symbol": "star", "size": SIZE + 6, "color": ground.ink},

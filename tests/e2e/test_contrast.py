@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from core.settings import Settings
+from pages.shared import shell
 from tests.e2e.conftest import Visits
 from tests.pages.study import failed_run, finished_study
 
@@ -65,7 +66,7 @@ def test_texts_stand_out(visits: Visits, home: Settings, theme: str) -> None:
             if contrast(color, back) < needed
         )
 
-    for path in ("", "runs", "tradeoffs", "sweep", "model"):
+    for path in ("", *(name for name in shell.PAGES if name != "start")):
         check(path)  # empty
     run_id = finished_study(home, failed=1)
     broken = failed_run(home)

@@ -7,11 +7,12 @@ from playwright.sync_api import Page, expect
 
 from core.settings import Settings
 from core.store import Store
+from pages.shared import shell
 from tests.e2e.conftest import Visits
 from tests.pages.study import failed_run, finished_study
 
-PAGES = ("", "model", "sweep", "tradeoffs", "runs")
-MENU = ["Start", "Model", "Sweep", "Trade-offs", "Runs"]
+PAGES = ["" if name == "start" else name for name in shell.PAGES]
+MENU = [title for title, _ in shell.PAGES.values()]
 HOSTILE = "<img src=x onerror=alert(1)> ![a](http://evil.invalid/p.png) [b](http://evil.invalid) \u202eabc :red[x]"
 
 

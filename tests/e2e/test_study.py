@@ -16,7 +16,7 @@ from core.store import Store
 from tests.conftest import SENTENCES
 from tests.e2e.conftest import ROOT, Visitor, Visits
 
-STUDY_SECONDS = 600
+STUDY_SECONDS = 1800
 
 
 @pytest.fixture
