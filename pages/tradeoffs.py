@@ -38,9 +38,12 @@ def study() -> RunRow | None:
     """The run in the URL, else the one looked at last, else the newest with candidates."""
     store = home.store()
     runs = store.runs.find(kinds=("sweep", "recipe"), limit=200)
-    wanted = st.query_params.get("run") or st.session_state.get("_study")
-    if wanted and wanted not in {r.id for r in runs}:
+    known = {r.id for r in runs}
+    wanted = st.query_params.get("run")
+    if wanted and wanted not in known:
         runs.insert(0, store.runs.get(wanted))
+    if not wanted and st.session_state.get("_study") in known:  # it may have been deleted since
+        wanted = st.session_state["_study"]
     by_id = {r.id: r for r in runs if r.trials_done or r.id == wanted}
     if not by_id:
         return None

@@ -66,6 +66,16 @@ def test_tradeoffs_keeps_the_choice_of_a_link(opens: Opens, settings: Settings, 
     assert app.selectbox(key="x").value == "decode_ms"
 
 
+def test_tradeoffs_forgets_a_deleted_study(opens: Opens, settings: Settings) -> None:
+    first, second = finished_study(settings), finished_study(settings, name="Second study")
+    app = opens("tradeoffs", run=second)
+    api.delete(second, settings)
+    app.query_params.clear()
+    app.run()
+    assert not app.exception and not app.error
+    assert app.query_params["run"] == first
+
+
 def test_tradeoffs_of_another_baseline_free_run(opens: Opens, settings: Settings) -> None:
     run_id = failed_run(settings)
     said = words(opens("tradeoffs", run=run_id))
