@@ -12,7 +12,7 @@ from core.engine.models.load import load_model
 from core.engine.prune.apply import restore_dense
 from core.engine.prune.statistics import Statistics
 from core.engine.session import Session
-from core.engine.transform import Source, apply, calibrated, needed, statistics_for
+from core.engine.transform import Source, apply, calibrated, measured_key, needed, salted, statistics_for
 from core.errors import RetortError
 from core.methods import METHODS
 from core.results import Result, Trial, trials_of
@@ -29,7 +29,7 @@ def run_sweep(session: Session) -> None:
         Cancelled: the user asked to stop; finished trials are kept.
     """
     hooks, recipe = session.hooks, session.recipe
-    trials = trials_of(recipe, session.resolved.fingerprint)
+    trials = [_keyed(session, t) for t in trials_of(recipe, session.resolved.fingerprint)]
     hooks.register_trials(trials)
     open_trials = [t for t in trials if not _reuse(session, t)]
     session.reporter.total, session.reporter.done = len(trials), len(trials) - len(open_trials)
@@ -67,11 +67,19 @@ def _trial(session: Session, bench: Bench, source: Source, statistics: Statistic
     assert prune is not None
     structured = METHODS[prune.method].structured
     try:
-        candidate, report = apply(source, prune, statistics, session.reporter)
+        candidate, report = apply(source, prune, statistics, session.reporter, session.hooks.settings)
         return bench.candidate(trial, candidate, report, keep=session.keeps(prune))
     finally:
         if not structured:
             restore_dense(source.loaded.model, session.resolved.folder)
+
+
+def _keyed(session: Session, trial: Trial) -> Trial:
+    """A trial spread by a measured sensitivity is another trial with another measurement."""
+    if trial.prune is None:
+        return trial
+    salt = measured_key(trial.prune, session.resolved.fingerprint, session.hooks.settings)
+    return trial.model_copy(update={"key": salted(trial.key, salt)}) if salt else trial
 
 
 def _run(session: Session, trial: Trial, work: Callable[[], Result]) -> RetortError | None:

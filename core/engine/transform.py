@@ -9,12 +9,15 @@ from dataclasses import dataclass, replace
 
 import torch
 
+from core.analysis.sensitivity import find
 from core.engine.models.load import Loaded
+from core.engine.prune.allocation import Curves
 from core.engine.prune.apply import prune_weights
 from core.engine.prune.report import PruneReport
 from core.engine.prune.sequential import prune_sequential
 from core.engine.prune.statistics import Statistics, collect, weight_observers
 from core.engine.prune.structured import prune_structure, structure_observers
+from core.errors import RetortError
 from core.methods import METHODS, Statistic
 from core.progress import Reporter
 from core.recipes import Calibration, Prune
@@ -68,9 +71,15 @@ def statistics_for(
 
 
 def apply(
-    source: Source, prune: Prune, statistics: Statistics | None, reporter: Reporter
+    source: Source,
+    prune: Prune,
+    statistics: Statistics | None,
+    reporter: Reporter,
+    settings: Settings | None = None,
 ) -> tuple[Loaded, PruneReport]:
     """The pruned model. Weight methods change `source.loaded` itself (see `restore_dense`), structured ones do not.
+
+    `settings` say where measured sensitivities lie, for an allocation that needs one.
 
     Raises:
         RetortError: the method cannot be applied to this model.
@@ -79,6 +88,45 @@ def apply(
     if METHODS[prune.method].structured:
         model, report = prune_structure(loaded, prune, statistics, source.windows, reporter)
         return replace(loaded, model=model), report
+    measured = curves_for(prune, source.fingerprint, settings)
+    curves = measured[1] if measured else None
     if prune.mode == "sequential" and source.windows is not None and METHODS[prune.method].calibrated:
-        return loaded, prune_sequential(loaded.model, prune, source.windows, reporter, statistics=statistics)
-    return loaded, prune_weights(loaded.model, prune, statistics, reporter)
+        report = prune_sequential(loaded.model, prune, source.windows, reporter, statistics=statistics, curves=curves)
+    else:
+        report = prune_weights(loaded.model, prune, statistics, reporter, curves)
+    if measured:
+        report.facts["sensitivity"] = measured[0]
+        report.note(f"The sparsity was spread by the sensitivity measured as {measured[0]}.")
+    return loaded, report
+
+
+def curves_for(prune: Prune, fingerprint: str, settings: Settings | None) -> tuple[str, Curves] | None:
+    """The newest measurement an allocation by sensitivity can use, and its key; None for another allocation.
+
+    Raises:
+        RetortError: this model's sensitivity was not measured with this method.
+    """
+    if prune.allocation != "sensitivity":
+        return None
+    for known in find(settings, fingerprint, prune.method) if settings is not None else ():
+        if max(known.spec.sparsities) >= prune.nominal:
+            return known.key, known.curves()
+    label = METHODS[prune.method].label
+    raise RetortError(
+        f"The sensitivity of this model was not measured with {label} up to {prune.nominal:.0%}.",
+        "Measure it on the Sensitivity page, then retry this run.",
+    )
+
+
+def measured_key(prune: Prune, fingerprint: str, settings: Settings) -> str | None:
+    """Which measurement `prune` will be spread by; None where that is none, or none was made yet."""
+    try:
+        found = curves_for(prune, fingerprint, settings)
+    except RetortError:
+        return None
+    return found[0] if found else None
+
+
+def salted(key: str, salt: str) -> str:
+    """A trial's key that also depends on `salt`."""
+    return hashlib.sha256(f"{key} {salt}".encode()).hexdigest()[: len(key)]

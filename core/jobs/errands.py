@@ -1,7 +1,8 @@
-"""Small jobs a page asks for beside sweeps and recipes: timing the machine, downloading a hub model. Light."""
+"""Jobs a page asks for beside sweeps and recipes: timing the machine, a hub model, a sensitivity. Light."""
 
 from __future__ import annotations
 
+from core.analysis.sensitivity import SensitivitySpec
 from core.catalogue.references import Reference
 from core.jobs.api import ensure_runner
 from core.settings import Settings
@@ -21,6 +22,20 @@ def submit_download(reference: str, settings: Settings) -> str:
     """
     name = str(Reference.parse(reference))
     return _submit("download", f"Download {name}", name, settings)
+
+
+def submit_sensitivity(spec: SensitivitySpec, settings: Settings) -> str:
+    """Queues a sensitivity measurement; returns its run's id.
+
+    Raises:
+        RetortError: the queue is full.
+    """
+    run_id = Store(settings).runs.add(
+        "sensitivity", f"Sensitivity of {spec.model}", spec.model, spec.model_dump(mode="json"),
+        max_queued=settings.limits.queued_runs,
+    )  # fmt: skip
+    ensure_runner(settings)
+    return run_id
 
 
 def _submit(kind: str, name: str, model: str, settings: Settings) -> str:

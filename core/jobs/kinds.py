@@ -23,6 +23,7 @@ KINDS: dict[str, str] = {
     "fetch": "core.jobs.kinds:fetch",
     "download": "core.jobs.kinds:download",
     "probe": "core.engine.probe:run",
+    "sensitivity": "core.jobs.kinds:sensitivity",
 }
 
 
@@ -60,3 +61,11 @@ def download(run: RunRow, hooks: Hooks) -> None:
     hooks.reporter.progress(0, 1, f"Downloading {run.model}")
     found = resolve(run.model, hooks.settings)
     hooks.reporter.progress(1, 1, f"Here as {found.reference}")
+
+
+def sensitivity(run: RunRow, hooks: Hooks) -> None:
+    """The loss change by layer and part, which lies in the home afterwards."""
+    from core.analysis.sensitivity import SensitivitySpec
+    from core.engine.sensitivity import measure_sensitivity
+
+    measure_sensitivity(SensitivitySpec.model_validate(run.recipe), hooks)

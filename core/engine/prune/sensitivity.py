@@ -82,7 +82,7 @@ def sensitivity(
     if prune.pattern != "unstructured":
         sparsities = [prune.nominal]
     asked = {"method": prune.method, "pattern": prune.pattern, "seed": prune.seed, **(identity or {})}
-    kept = _Kept.open(path, asked)
+    kept = Kept.open(path, asked)
     todo = [(group, s) for group in _groups(model, prune.protect, parts) for s in sparsities]
     prefix = Prefix(model)
     baseline: list[float] = []
@@ -96,7 +96,7 @@ def sensitivity(
                     baseline = evaluate()
             with _pruned(matrices, prune, sparsity, statistics), prefix.skipping(layer):
                 losses = evaluate()
-            cell = _cell(layer, part, sparsity, losses, baseline, matrices)
+            cell = cell_of(layer, part, sparsity, losses, baseline, sum(m.numel() for m in matrices))
             kept.add(cell)
         yield cell
     reporter.progress(len(todo), len(todo), "Sensitivity measured.")
@@ -104,7 +104,7 @@ def sensitivity(
 
 def load_cells(path: Path) -> list[Cell]:
     """The cells measured so far; none where there is no file."""
-    return list(_Kept.read(path).cells.values())
+    return list(Kept.read(path).cells.values())
 
 
 def curves(cells: Sequence[Cell]) -> Curves:
@@ -128,17 +128,22 @@ def _groups(model: nn.Module, protect: Sequence[int], parts: bool) -> list[tuple
     return whole + ([(i, part, group) for (i, part), group in pieces.items()] if parts else [])
 
 
-def _cell(
-    layer: int, part: str | None, sparsity: float, losses: list[float], baseline: list[float], matrices: list[Matrix]
+def cell_of(
+    layer: int, part: str | None, sparsity: float, losses: list[float], baseline: list[float], parameters: int
 ) -> Cell:
+    """The paired loss change of one part.
+
+    Raises:
+        RetortError: the loss is not finite.
+    """
     samples = [a - b for a, b in zip(losses, baseline, strict=True)]
     change = stats.fmean(samples)
     if change != change or abs(change) == float("inf"):
         raise RetortError(
-            f"The loss with layer {layer} pruned is not a finite number.",
+            f"The loss with layer {layer} changed is not a finite number.",
             "Run again with dtype float32, or at a lower sparsity.",
         )
-    return Cell(layer, part, sparsity, change, samples, sum(m.numel() for m in matrices))
+    return Cell(layer, part, sparsity, change, samples, parameters)
 
 
 @contextmanager
@@ -157,15 +162,15 @@ def _pruned(matrices: list[Matrix], prune: Prune, sparsity: float, statistics: S
                 m.write(weight)
 
 
-class _Kept:
-    """The cells in the file."""
+class Kept:
+    """The cells in a file that is rewritten after every one."""
 
     def __init__(self, path: Path, identity: dict[str, Any], cells: list[Cell]) -> None:
         self.path, self.identity = path, identity
         self.cells = {c.place: c for c in cells}
 
     @classmethod
-    def read(cls, path: Path) -> _Kept:
+    def read(cls, path: Path) -> Kept:
         try:
             found = json.loads(path.read_text("utf-8"))
             return cls(path, found["identity"], [Cell(**c) for c in found["cells"]])
@@ -173,7 +178,7 @@ class _Kept:
             return cls(path, {}, [])
 
     @classmethod
-    def open(cls, path: Path, identity: dict[str, Any]) -> _Kept:
+    def open(cls, path: Path, identity: dict[str, Any]) -> Kept:
         kept = cls.read(path)
         return kept if kept.identity == json.loads(json.dumps(identity)) else cls(path, identity, [])
 

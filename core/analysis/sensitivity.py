@@ -1,0 +1,173 @@
+"""What a sensitivity measurement is asked for and what it found, as kept in the home. Light: no torch.
+
+`home/sensitivity/KEY.json` holds a finished measurement; its key is a hash of everything that determines
+the figures. While it is being made, its cells lie in `KEY.cells.json` and `KEY.removed.json` beside it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from core.methods import METHODS
+from core.recipe_parts import Calibration, Evaluation, Fraction, Strict
+from core.recipes import Grid, Recipe, Sweep
+from core.results import ENGINE_REVISION
+from core.settings import Settings
+
+MEASURED_ON = Evaluation(split="training", tokens=4_096, window=256)
+"""By default a text that neither calibrates nor evaluates: an allocation fitted to the figures on the text it is
+judged by would flatter itself."""
+
+
+class SensitivitySpec(Strict):
+    """One measurement: a method at some sparsities, layer by layer and part by part, and layers taken out."""
+
+    model: str
+    method: str = "magnitude"
+    sparsities: tuple[Fraction, ...] = Field((0.5,), min_length=1, max_length=10)
+    parts: bool = True
+    """Each matrix of a layer as well as the whole layer."""
+    removed: Literal["nothing", "layers", "layers_and_heads"] = "layers"
+    calibration: Calibration = Calibration()
+    evaluation: Evaluation = MEASURED_ON
+    dtype: Literal["auto", "float32", "bfloat16"] = "auto"
+    seed: int = Field(0, ge=0)
+
+    @model_validator(mode="after")
+    def zeroes_weights(self) -> SensitivitySpec:
+        if self.method not in METHODS or METHODS[self.method].structured:
+            known = ", ".join(m.id for m in METHODS.values() if not m.structured)
+            raise ValueError(f"'{self.method}' is no method that zeroes weights; those are {known}")
+        return self
+
+    def recipe(self) -> Recipe:
+        """The sweep that reads the same model and texts."""
+        return Recipe(
+            name=f"Sensitivity of {self.model}"[:120], model=self.model, calibration=self.calibration,
+            evaluation=self.evaluation, latency=None, dtype=self.dtype, seed=self.seed,
+            sweep=Sweep(grid=(Grid(method=(self.method,), sparsity=self.sparsities, seeds=(self.seed,)),)),
+        )  # fmt: skip
+
+    def key(self, fingerprint: str) -> str:
+        """`fingerprint` identifies the model's exact bytes; how the model was called does not count."""
+        calibrated = METHODS[self.method].calibrated
+        left_out = {"model"} if calibrated else {"model", "calibration"}
+        parts = [ENGINE_REVISION, fingerprint, self.model_dump(mode="json", exclude=left_out)]
+        return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:24]
+
+
+class Change(BaseModel):
+    """The loss change (nats per token) with one part of one layer pruned or taken out, all else dense."""
+
+    model_config = ConfigDict(frozen=True)
+    layer: int
+    part: str | None
+    """The part of the layer; None for the whole layer."""
+    sparsity: float
+    change: float
+    samples: list[float]
+    """The loss change of each window."""
+    parameters: int
+
+
+class BreakEvenFact(BaseModel):
+    """From which sparsity on a CSR product of one matrix shape is faster than the dense one, on this machine."""
+
+    model_config = ConfigDict(frozen=True)
+    rows: int
+    columns: int
+    matrices: int
+    """How many matrices of the model have this shape."""
+    dense_ms: float
+    sparse_ms: list[tuple[float, float]]
+    """(sparsity, milliseconds), ascending."""
+    sparsity: float | None
+    """None where the sparse product never was faster."""
+    settings: dict[str, Any]
+
+
+class Sensitivity(BaseModel):
+    """A finished measurement."""
+
+    model_config = ConfigDict(frozen=True)
+    key: str
+    fingerprint: str
+    spec: SensitivitySpec
+    loss: float
+    """Of the dense model, nats per token."""
+    cells: list[Change]
+    removed: list[Change]
+    """Whole layers (part None) and heads (part 'head N') that were skipped."""
+    break_even: list[BreakEvenFact]
+    notes: list[str] = Field(default_factory=list)
+    made: float
+    """When, in seconds since 1970."""
+
+    def curves(self) -> dict[int, dict[float, float]]:
+        """Whole-layer loss changes by layer and sparsity."""
+        found: dict[int, dict[float, float]] = {}
+        for cell in self.cells:
+            if cell.part is None:
+                found.setdefault(cell.layer, {})[cell.sparsity] = cell.change
+        return found
+
+    def whole(self, sparsity: float) -> dict[int, Change]:
+        """The whole-layer cells at one sparsity, by layer."""
+        return {c.layer: c for c in self.cells if c.part is None and c.sparsity == sparsity}
+
+
+def folder_of(settings: Settings) -> Path:
+    return settings.home / "sensitivity"
+
+
+def path_of(settings: Settings, key: str) -> Path:
+    return folder_of(settings) / f"{key}.json"
+
+
+def read(settings: Settings, key: str) -> Sensitivity | None:
+    """The finished measurement with this key, or None."""
+    return _read(path_of(settings, key))
+
+
+def write(settings: Settings, found: Sensitivity) -> None:
+    """Makes a finished measurement durable; the working files beside it go."""
+    path = path_of(settings, found.key)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_suffix(f".{os.getpid()}.tmp")
+    temporary.write_text(found.model_dump_json())
+    temporary.replace(path)
+    for name in ("cells", "removed"):
+        working_path(settings, found.key, name).unlink(missing_ok=True)
+
+
+def working_path(settings: Settings, key: str, name: Literal["cells", "removed"]) -> Path:
+    """Where the parts of a measurement lie that is not finished."""
+    return folder_of(settings) / f"{key}.{name}.json"
+
+
+def find(settings: Settings, fingerprint: str, method: str | None = None) -> list[Sensitivity]:
+    """Finished measurements of a model, newest first."""
+    paths = sorted(folder_of(settings).glob("*.json")) if folder_of(settings).is_dir() else []
+    kept = [k for p in paths if p.name.count(".") == 1 and (k := _read(p)) is not None]
+    wanted = [k for k in kept if k.fingerprint == fingerprint and method in (None, k.spec.method)]
+    return sorted(wanted, key=lambda k: (-k.made, k.key))
+
+
+def measurements(spec: SensitivitySpec, layers: int, parts: int, heads: int) -> int:
+    """How many evaluations a measurement takes: the dense model, then one for each cell and removed part."""
+    cells = layers * (1 + parts * spec.parts) * len(set(spec.sparsities))
+    removed = {"nothing": 0, "layers": layers, "layers_and_heads": layers * (1 + heads)}[spec.removed]
+    return 1 + cells + removed
+
+
+def _read(path: Path) -> Sensitivity | None:
+    try:
+        return Sensitivity.model_validate_json(path.read_text("utf-8"))
+    except (OSError, ValidationError, ValueError):
+        return None
