@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict
 
 from core.analysis.estimate import Estimate, ModelSize, estimate, read_probe
 from core.catalogue.anatomy import Anatomy
+from core.exports import EXPORTS, Described, quantisable
 from core.methods import METHODS, Method
 from core.metrics import show_bytes
 from core.recipes import Grid, Recipe, Sweep, Target
@@ -25,6 +26,7 @@ _ROOM = 1.3  # activations, buffers and the interpreter's own, as a factor on th
 _BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
 _GRADIENT_BYTES = 12  # float32 gradient, its square's sum and the weight it belongs to
 _CAUSAL_ONLY = {"gradients"}
+_INT8 = "Loading the result takes the package torchao beside transformers."
 
 
 class Verdict(BaseModel):
@@ -42,6 +44,35 @@ class Verdict(BaseModel):
     """Baseline and one trial with a recipe's default texts and latency."""
     smaller: bool
     """True where file, memory and latency really shrink."""
+
+
+class Outlet(BaseModel):
+    """A form the model can be written in: an export format, or int8 weights."""
+
+    model_config = ConfigDict(frozen=True)
+    id: str
+    label: str
+    explanation: str
+    possible: bool
+    why: str
+    """Why not, or what to know; empty where there is nothing to say."""
+
+
+def outlets(model: Described) -> list[Outlet]:
+    """What the model, and every model pruned from it, can be written as: int8 weights, then each export format.
+
+    Pruning keeps the family, the tokenizer and heads that divide, so the answer holds for its results too.
+    """
+    reason = quantisable(model.config)
+    found = [_outlet("int8", "int8 weights", "The quantise step: a smaller file.", reason, _INT8)]
+    for one in EXPORTS.values():
+        found.append(_outlet(one.id, one.label, one.explanation, one.possible(model), one.remark(model)))
+    return found
+
+
+def _outlet(name: str, label: str, explanation: str, reason: str | None, remark: str) -> Outlet:
+    why = f"{reason[:1].upper()}{reason[1:]}." if reason else remark
+    return Outlet(id=name, label=label, explanation=explanation, possible=reason is None, why=why)
 
 
 def size_of(found: Anatomy) -> ModelSize:

@@ -10,10 +10,11 @@ from typing import Any
 
 import psutil
 
-from core.analysis.doctor import Verdict, diagnose
+from core.analysis.doctor import Outlet, Verdict, diagnose, outlets
 from core.analysis.estimate import read_probe
 from core.catalogue.anatomy import Anatomy, anatomy
 from core.catalogue.references import ResolvedModel, resolve
+from core.exports import describe
 from core.metrics import show_bytes, show_count
 from core.settings import Settings
 from core.terminal import put, put_json, put_table, say
@@ -34,12 +35,15 @@ def doctor(chosen: argparse.Namespace, settings: Settings) -> int:
         say("Timing this machine, once; it takes a few seconds.")
         _time_machine(settings)
     verdicts = diagnose(found, psutil.virtual_memory().available, settings)
+    forms = outlets(describe(resolved.folder))
     if chosen.json:
-        put_json(_document(resolved, found, verdicts))
+        put_json(_document(resolved, found, verdicts, forms))
         return 0
     _show_anatomy(resolved, found)
     put("")
     _show_verdicts(verdicts)
+    put("")
+    put_table(["export", "possible", "remark"], [[o.id, "yes" if o.possible else "no", o.why] for o in forms])
     return 0
 
 
@@ -49,13 +53,14 @@ def _time_machine(settings: Settings) -> None:
         say("This machine could not be timed, so times are not estimated.")
 
 
-def _document(resolved: ResolvedModel, found: Anatomy, verdicts: list[Verdict]) -> dict[str, Any]:
+def _document(resolved: ResolvedModel, found: Anatomy, verdicts: list[Verdict], forms: list[Outlet]) -> dict[str, Any]:
     return {
         "model": str(resolved.reference),
         "fingerprint": resolved.fingerprint,
         "provenance": resolved.provenance,
         "anatomy": {**found.model_dump(mode="json"), "kv_bytes_per_token": found.kv_bytes_per_token},
         "methods": [v.model_dump(mode="json") for v in verdicts],
+        "exports": [o.model_dump(mode="json") for o in forms],
     }
 
 

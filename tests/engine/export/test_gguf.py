@@ -59,7 +59,7 @@ def build(family: str) -> PreTrainedModel:
     kind, config = kinds[family]
     model: PreTrainedModel = kind(config)
     with torch.no_grad():
-        for name, parameter in model.named_parameters():
+        for parameter in model.parameters():
             if parameter.dim() == 1:  # biases start at nought and norms at one: a mix-up would not show
                 parameter.add_(torch.randn_like(parameter) * 0.1)
     return model
