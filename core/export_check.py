@@ -12,7 +12,7 @@ from core.catalogue.checks import read_json
 from core.catalogue.references import resolve
 from core.errors import RetortError
 from core.exports import EXPORTS, describe, quantisable
-from core.recipes import Distil, Export, Quantise, Recipe
+from core.recipes import Distil, Evaluate, Export, Measure, Quantise, Recipe
 from core.settings import Settings
 
 
@@ -33,7 +33,7 @@ def refuse_impossible(recipe: Recipe, folder: Path, settings: Settings) -> None:
             packed = True
         elif isinstance(step, Export):
             refuse_export(step.format, at, packed)
-        elif step.step == "prune":
+        elif not isinstance(step, Evaluate | Measure):
             at, packed = chain, False
 
 
