@@ -26,6 +26,7 @@ def start(chosen: argparse.Namespace, settings: Settings) -> int:
     recipe = load_recipe(chosen.recipe, settings.limits)
     if chosen.only == "sweep" and recipe.sweep is None:
         raise RetortError("This recipe has steps, not a sweep.", f"Use: python -m core run {chosen.recipe}")
+    api.check_limits(recipe, settings)
     _refuse_what_is_not_here(recipe, settings)
     run_id = api.submit(recipe, settings)
     say(f"Run {run_id} is queued.")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -21,6 +22,7 @@ def settings(home: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[Settin
     """The home the pages see; no runner is started, so that what is queued stays queued."""
     monkeypatch.setenv("RETORT_HOME", str(home.home))
     monkeypatch.delenv("RETORT_ROOTS", raising=False)
+    monkeypatch.setitem(sys.modules, "__main__", sys.modules["__main__"])  # AppTest puts the page in its place
     monkeypatch.chdir(ROOT)  # Streamlit reads .streamlit/config.toml from here
     monkeypatch.setattr("core.jobs.api.ensure_runner", lambda _: False)
     monkeypatch.setattr("core.jobs.errands.ensure_runner", lambda _: False)
