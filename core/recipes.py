@@ -151,7 +151,44 @@ class Export(Strict):
         return value
 
 
-Step = Annotated[Prune | Distil | Quantise | Evaluate | Measure | Export, Field(discriminator="step")]
+class Select(Strict):
+    """Tries several prunings, trains the best few equally, and goes on with the one that is then best (Minitron).
+
+    Rankings change with recovery, so the winner is chosen after it. No option removes more than a third of
+    the blocks' parameters at once: beyond that, repeat the step.
+    """
+
+    step: Literal["select"] = "select"
+    options: tuple[Prune, ...] = Field(min_length=2, max_length=50)
+    best: int = Field(2, ge=1, le=50)
+    """How many options, by their loss, are trained."""
+    recovery: Distil = Distil()
+
+    @model_validator(mode="after")
+    def sensible(self) -> Select:
+        if len(set(self.options)) < len(self.options):
+            raise ValueError("an option is listed twice")
+        if self.best > len(self.options):
+            raise ValueError(f"'best' is {self.best}, and there are only {len(self.options)} options")
+        if self.recovery.student != "current" or self.recovery.design is not None:
+            raise ValueError("'recovery' trains the options themselves: leave out 'student' and 'design'")
+        for option in self.options:
+            fraction = option.target.block_fraction if option.target else None
+            if fraction is not None and fraction > MOST_AT_ONCE:
+                raise ValueError(
+                    f"an option removes {fraction:.0%} of the blocks' parameters, and at most a third should go at "
+                    "once: remove a third, let it recover, then 'select' again"
+                )
+        return self
+
+    def label(self) -> str:
+        return f"best of {len(self.options)} options after recovery"
+
+
+MOST_AT_ONCE = 0.34
+"""Share of the blocks' parameters one `select` may remove (Muralidharan et al. 2024: a third)."""
+
+Step = Annotated[Prune | Distil | Quantise | Select | Evaluate | Measure | Export, Field(discriminator="step")]
 
 
 class Grid(Strict):
@@ -235,7 +272,7 @@ class Recipe(Strict):
 
     @model_validator(mode="after")
     def quantised_last(self) -> Recipe:
-        changes = [s for s in self.steps if isinstance(s, Prune | Distil | Quantise)]
+        changes = [s for s in self.steps if not isinstance(s, Evaluate | Measure | Export)]
         if any(isinstance(s, Quantise) and s.of == "current" for s in changes[:-1]):
             raise ValueError(
                 "int8 weights can be neither pruned nor trained: 'quantise' comes after those steps, once "

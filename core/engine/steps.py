@@ -6,88 +6,62 @@ the first stage without a result, and each intermediate model can be compared an
 
 from __future__ import annotations
 
-import hashlib
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from core.catalogue.references import RUN_RESULT
-from core.engine.bench import Bench, Wanted
+from core.engine.bench import Bench
 from core.engine.export.write import export
 from core.engine.models.load import Loaded, load_model
 from core.engine.prune.report import PruneReport
 from core.engine.quantise import quantise
 from core.engine.session import Session
+from core.engine.stages import Stage, stages_of
 from core.engine.teach import Lesson, Saved, teach
 from core.engine.transform import Source, apply, calibrated, needed, statistics_for
 from core.errors import RetortError
 from core.export_check import refuse_impossible, refuse_quantise
 from core.exports import EXPORTS
-from core.recipes import Distil, Evaluate, Export, Measure, Prune, Quantise, Recipe, Step
-from core.results import Result, Trial, trial_key
-
-Changing = Prune | Distil | Quantise
+from core.recipes import Export
+from core.results import Result, Trial
 
 
 @dataclass(frozen=True)
-class Stage:
-    """A step that changes the model (None: the model as it came), and what is done with what it yields."""
+class Made:
+    """A model on its way: where it is saved, and the facts of the steps that led to it, in order."""
 
-    trial: Trial
-    wanted: Wanted
-    exports: tuple[Export, ...]
+    saved: Saved
+    facts: tuple[dict[str, Any], ...] = ()
+    result: Result | None = None
 
     @property
-    def aside(self) -> bool:
-        """True for a stage the next one does not start from."""
-        return self.trial.quantise is not None and self.trial.quantise.of == "baseline"
+    def loss(self) -> float:
+        """Loss per token; infinite where it was not measured."""
+        found = self.result.measurements if self.result else []
+        return next((m.value for m in found if m.metric == "loss"), float("inf"))
 
 
-def stages_of(recipe: Recipe, fingerprint: str) -> list[Stage]:
-    """The stages of a recipe. What one stage measures the baseline measures too, or nothing could be compared.
+@dataclass
+class Contest:
+    """The options of a `select` and what became of the best of them."""
 
-    A stage's key covers all steps before it.
-    """
-    groups: list[list[Step]] = [[]]
-    for step in recipe.steps:
-        if isinstance(step, Prune | Distil | Quantise):
-            groups.append([])
-        groups[-1].append(step)
-    quality, cost = (any(isinstance(s, kind) for s in recipe.steps) for kind in (Evaluate, Measure))
-    stages: list[Stage] = []
-    main: list[Changing] = []
-    for index, group in enumerate(groups):
-        first = group[0] if group else None
-        chain = main
-        if isinstance(first, Quantise) and first.of == "baseline":
-            chain = [first]
-        elif isinstance(first, Prune | Distil | Quantise):
-            main.append(first)
-        wanted = Wanted(
-            quality=quality if index == 0 else any(isinstance(s, Evaluate) for s in group),
-            cost=cost if index == 0 else any(isinstance(s, Measure) for s in group),
-        )
-        label = " + ".join(p.label() for p in chain) if chain else "Dense baseline"
-        key = _key(recipe, fingerprint, chain, wanted)
-        exports = tuple(s for s in group if isinstance(s, Export))
-        trial = Trial(
-            index=index,
-            key=key,
-            label=label,
-            prune=first if isinstance(first, Prune) else None,
-            distil=first if isinstance(first, Distil) else None,
-            quantise=first if isinstance(first, Quantise) else None,
-        )
-        stages.append(Stage(trial, wanted, exports))
-    return stages
+    options: list[Made] = field(default_factory=list)
+    recovered: list[Made] = field(default_factory=list)
 
+    def ranked(self) -> list[Made]:
+        return sorted(self.options, key=lambda made: made.loss)
 
-def _key(recipe: Recipe, fingerprint: str, chain: Sequence[Changing], wanted: Wanted) -> str:
-    steps = json.dumps([p.model_dump(mode="json") for p in chain], sort_keys=True)
-    whole = f"{trial_key(recipe, fingerprint, None)} {recipe.calibration.model_dump_json()} {steps} {wanted}"
-    return hashlib.sha256(whole.encode()).hexdigest()[:24]
+    def winner(self) -> Made:
+        return min(self.recovered, key=lambda made: made.loss)
+
+    def verdict(self) -> str:
+        """Who won, and whether recovery changed the order."""
+        place = self.recovered.index(self.winner()) + 1
+        assert self.winner().result is not None
+        won = f"After recovery '{self.winner().result.label}' is best"
+        return f"{won}: it was number {place} before." if place > 1 else f"{won}, as it was before."
 
 
 def run_steps(session: Session) -> None:
@@ -102,77 +76,105 @@ def run_steps(session: Session) -> None:
     stages = stages_of(session.recipe, session.resolved.fingerprint)
     hooks.register_trials([s.trial for s in stages])
     session.reporter.total = len(stages)
-    start = Saved(session.resolved.folder, session.resolved.fingerprint)
     with session.bench(any(_calibrated(s.trial) for s in stages)) as bench:
-        current, facts = start, list[dict[str, Any]]()
+        line = _Line(session, bench, Made(Saved(session.resolved.folder, session.resolved.fingerprint)))
         for stage in stages:
             session.reporter.checkpoint()
             with session.part(stage.trial):
-                result = _result(session, bench, stage, start, current, facts)
-            bench.baseline = bench.baseline or result
-            made = start
-            if not stage.trial.dense:
-                made = Saved(hooks.candidate_folder(result.key) / "model", result.key)
-            if not stage.aside:
-                current = made
-                facts.append(result.facts)
+                made = line.run(stage)
             for step in stage.exports:
                 with session.part(stage.trial, counts=False):
-                    _export(session, step, made, stage.trial)
-        if current is not start:
-            _write_result(hooks.run_folder, current.fingerprint)
+                    _export(session, step, made.saved, stage.trial)
+    if line.current is not line.start:
+        _write_result(hooks.run_folder, line.current.saved.fingerprint)
+
+
+class _Line:
+    """The model the next stage starts from, and how a stage moves it on."""
+
+    def __init__(self, session: Session, bench: Bench, start: Made) -> None:
+        self.session, self.bench = session, bench
+        self.start = self.current = start
+        self.contest = Contest()
+
+    def run(self, stage: Stage) -> Made:
+        """Runs a stage (or finds its result) and returns the model it stands for: after a `select`, the winner."""
+        trial, before = stage.trial, self._before(stage)
+        if stage.role == "recovery" and before.result is not None:
+            trial = trial.model_copy(update={"label": f"{before.result.label} + {trial.label.lower()}"})
+        result = self._result(stage, trial, before)
+        self.bench.baseline = self.bench.baseline or result
+        if trial.dense:
+            return self.start
+        folder = self.session.hooks.candidate_folder(result.key) / "model"
+        made = Made(Saved(folder, result.key), (*before.facts, result.facts), result)
+        if stage.role == "step":
+            self.current = made
+        elif stage.role == "option":
+            self.contest.options.append(made)
+        elif stage.role == "recovery":
+            self.contest.recovered.append(made)
+            if stage.last:
+                return self._decide()
+        return made
+
+    def _before(self, stage: Stage) -> Made:
+        if stage.role == "recovery":
+            return self.contest.ranked()[stage.rank]
+        return self.start if stage.role == "aside" else self.current
+
+    def _decide(self) -> Made:
+        self.session.reporter.event("info", self.contest.verdict())
+        self.current, self.contest = self.contest.winner(), Contest()
+        return self.current
+
+    def _result(self, stage: Stage, trial: Trial, before: Made) -> Result:
+        """The stage's result: found again, or made now."""
+        hooks = self.session.hooks
+        known = hooks.finished(trial.key)
+        if known is None or not (trial.dense or known.saved):
+            hooks.trial_started(trial.index)
+            try:
+                known = self._make(stage, trial, before)
+            except RetortError as error:
+                hooks.trial_failed(trial.index, error)
+                raise
+        hooks.trial_done(trial.index, known)
+        return known
+
+    def _make(self, stage: Stage, trial: Trial, before: Made) -> Result:
+        dtype = self.session.recipe.dtype
+        if trial.dense:
+            return self.bench.dense_candidate(trial, load_model(self.start.saved.folder, dtype), stage.wanted)
+        candidate, report = self._changed(trial, before)
+        self.bench.dense = load_model(self.start.saved.folder, dtype) if stage.wanted.cost else None
+        parent = None if before is self.start else before.saved.fingerprint
+        return self.bench.candidate(trial, candidate, report, keep=True, wanted=stage.wanted, parent=parent)
+
+    def _changed(self, trial: Trial, before: Made) -> tuple[Loaded, PruneReport]:
+        session = self.session
+        if trial.quantise is not None:
+            refuse_quantise(before.saved.folder)
+            return quantise(before.saved.folder, session.recipe.dtype, session.reporter)
+        if trial.distil is None:
+            return _prune(session, self.bench, trial, before.saved)
+        lesson = Lesson(
+            spec=trial.distil,
+            baseline=self.start.saved,
+            current=before.saved,
+            facts=before.facts,
+            dtype=session.recipe.dtype,
+            windows=self.bench.inputs.calibration,
+            checkpoints=session.hooks.run_folder / "checkpoints" / trial.key,
+            run_folder=session.hooks.run_folder,
+        )
+        return teach(lesson, session.hooks.settings, session.reporter)
 
 
 def _calibrated(trial: Trial) -> bool:
     if trial.distil is not None:
         return trial.distil.design is not None
     return trial.prune is not None and calibrated(trial.prune)
-
-
-def _result(
-    session: Session, bench: Bench, stage: Stage, start: Saved, current: Saved, facts: Sequence[dict[str, Any]]
-) -> Result:
-    """The stage's result: found again, or made now."""
-    hooks, trial = session.hooks, stage.trial
-    known = hooks.finished(trial.key)
-    if known is None or not (trial.dense or known.saved):
-        hooks.trial_started(trial.index)
-        try:
-            known = _stage(session, bench, stage, start, current, facts)
-        except RetortError as error:
-            hooks.trial_failed(trial.index, error)
-            raise
-    hooks.trial_done(trial.index, known)
-    return known
-
-
-def _stage(
-    session: Session, bench: Bench, stage: Stage, start: Saved, current: Saved, facts: Sequence[dict[str, Any]]
-) -> Result:
-    trial, recipe = stage.trial, session.recipe
-    if trial.dense:
-        return bench.dense_candidate(trial, load_model(start.folder, recipe.dtype), stage.wanted)
-    if trial.quantise is not None:
-        current = start if stage.aside else current
-        refuse_quantise(current.folder)
-        candidate, report = quantise(current.folder, recipe.dtype, session.reporter)
-    elif trial.distil is not None:
-        lesson = Lesson(
-            spec=trial.distil,
-            baseline=start,
-            current=current,
-            facts=facts,
-            dtype=recipe.dtype,
-            windows=bench.inputs.calibration,
-            checkpoints=session.hooks.run_folder / "checkpoints" / trial.key,
-            run_folder=session.hooks.run_folder,
-        )
-        candidate, report = teach(lesson, session.hooks.settings, session.reporter)
-    else:
-        candidate, report = _prune(session, bench, trial, current)
-    bench.dense = load_model(start.folder, recipe.dtype) if stage.wanted.cost else None
-    parent = None if current == start else current.fingerprint
-    return bench.candidate(trial, candidate, report, keep=True, wanted=stage.wanted, parent=parent)
 
 
 def _prune(session: Session, bench: Bench, trial: Trial, current: Saved) -> tuple[Loaded, PruneReport]:

@@ -1,0 +1,117 @@
+"""A recipe's steps as stages, each of which yields a candidate; planned before any work, so that keys are known."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from core.engine.bench import Wanted
+from core.recipes import Distil, Evaluate, Export, Measure, Prune, Quantise, Recipe, Select, Step
+from core.results import Trial, trial_key
+
+Changing = Prune | Distil | Quantise | Select
+Role = Literal["step", "aside", "option", "recovery"]
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A step that changes the model (none: the model as it came), and what is done with what it yields.
+
+    Attributes:
+        role: `step`: the next stage goes on from it; `aside`: it does not; `option` and `recovery`: parts of a
+            `select`, of which only the winner is gone on from.
+        rank: of a recovery: which option it trains, 0 for the one with the lowest loss.
+        last: of a recovery: the winner is known after it.
+    """
+
+    trial: Trial
+    wanted: Wanted
+    exports: tuple[Export, ...] = ()
+    role: Role = "step"
+    rank: int = 0
+    last: bool = False
+
+
+def stages_of(recipe: Recipe, fingerprint: str) -> list[Stage]:
+    """The stages of a recipe. What one stage measures the baseline measures too, or nothing could be compared.
+
+    A stage's key covers all steps before it.
+    """
+    groups: list[list[Step]] = [[]]
+    for step in recipe.steps:
+        if isinstance(step, Changing):
+            groups.append([])
+        groups[-1].append(step)
+    quality = any(isinstance(s, Evaluate | Select) for s in recipe.steps)
+    cost = any(isinstance(s, Measure) for s in recipe.steps)
+    plan = _Plan(recipe, fingerprint, [], [])
+    plan.add([], Wanted(quality, cost), _exports(groups[0]))
+    for group in groups[1:]:
+        first = group[0]
+        assert isinstance(first, Changing)
+        wanted = Wanted(*(any(isinstance(s, kind) for s in group) for kind in (Evaluate, Measure)))
+        if isinstance(first, Select):
+            plan.select(first, replace(wanted, quality=True), _exports(group))
+        elif isinstance(first, Quantise) and first.of == "baseline":
+            plan.add([first], wanted, _exports(group), role="aside")
+        else:
+            plan.chain.append(first)
+            plan.add(plan.chain, wanted, _exports(group))
+    return plan.stages
+
+
+@dataclass
+class _Plan:
+    """The stages so far, and the chain of steps that leads to the model the next one starts from."""
+
+    recipe: Recipe
+    fingerprint: str
+    chain: list[Changing]
+    stages: list[Stage]
+
+    def add(self, steps: Sequence[Changing], wanted: Wanted, exports: tuple[Export, ...], role: Role = "step") -> None:
+        """A stage that is one step after the others of `steps`."""
+        label = " + ".join(s.label() for s in steps) if steps else "Dense baseline"
+        self._append(steps[-1] if steps else None, label, self._key(steps, wanted), wanted, exports, role)
+
+    def select(self, step: Select, wanted: Wanted, exports: tuple[Export, ...]) -> None:
+        """One stage an option, and one a recovery: which option that trains is known once all are measured."""
+        for option in step.options:
+            self.add([*self.chain, option], wanted, (), role="option")
+        self.chain.append(step)
+        for rank in range(step.best):
+            self._append(
+                step.recovery, f"{_ORDINALS.get(rank, f'{rank + 1}th')} option, recovered",
+                self._key(self.chain, wanted, rank), wanted, exports if rank + 1 == step.best else (), "recovery", rank,
+                rank + 1 == step.best,
+            )  # fmt: skip
+
+    def _append(
+        self, step: Changing | None, label: str, key: str, wanted: Wanted, exports: tuple[Export, ...], role: Role,
+        rank: int = 0, last: bool = False,
+    ) -> None:  # fmt: skip
+        trial = Trial(
+            index=len(self.stages),
+            key=key,
+            label=label,
+            prune=step if isinstance(step, Prune) else None,
+            distil=step if isinstance(step, Distil) else None,
+            quantise=step if isinstance(step, Quantise) else None,
+        )
+        self.stages.append(Stage(trial, wanted, exports, role, rank, last))
+
+    def _key(self, steps: Sequence[Changing], wanted: Wanted, rank: int | None = None) -> str:
+        chain = json.dumps([s.model_dump(mode="json") for s in steps], sort_keys=True)
+        base = trial_key(self.recipe, self.fingerprint, None)
+        whole = f"{base} {self.recipe.calibration.model_dump_json()} {chain} {wanted} {rank}"
+        return hashlib.sha256(whole.encode()).hexdigest()[:24]
+
+
+_ORDINALS = {0: "Best", 1: "2nd", 2: "3rd"}
+
+
+def _exports(group: Sequence[Step]) -> tuple[Export, ...]:
+    return tuple(s for s in group if isinstance(s, Export))
