@@ -14,6 +14,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from core.analysis.estimate import ModelSize, read_probe
 from core.methods import METHODS
 from core.recipe_parts import Calibration, Evaluation, Fraction, Strict
 from core.recipes import Grid, Recipe, Sweep
@@ -23,6 +24,12 @@ from core.settings import Settings
 MEASURED_ON = Evaluation(split="training", tokens=4_096, window=256)
 """By default a text that neither calibrates nor evaluates: an allocation fitted to the figures on the text it is
 judged by would flatter itself."""
+
+
+Working = Literal["cells", "removed"]
+_WORKING: tuple[Working, ...] = ("cells", "removed")
+_START_SECONDS = 15.0  # a worker's imports, loading the model, the break-even
+_SKIPPED = 0.55  # the layers before the changed one are not computed again
 
 
 class SensitivitySpec(Strict):
@@ -142,13 +149,25 @@ def write(settings: Settings, found: Sensitivity) -> None:
     temporary = path.with_suffix(f".{os.getpid()}.tmp")
     temporary.write_text(found.model_dump_json())
     temporary.replace(path)
-    for name in ("cells", "removed"):
+    for name in _WORKING:
         working_path(settings, found.key, name).unlink(missing_ok=True)
 
 
-def working_path(settings: Settings, key: str, name: Literal["cells", "removed"]) -> Path:
+def working_path(settings: Settings, key: str, name: Working) -> Path:
     """Where the parts of a measurement lie that is not finished."""
     return folder_of(settings) / f"{key}.{name}.json"
+
+
+def unfinished(settings: Settings, key: str) -> tuple[list[Change], list[Change]]:
+    """The cells and the removed parts measured so far."""
+    found = []
+    for name in _WORKING:
+        try:
+            rows = json.loads(working_path(settings, key, name).read_text("utf-8"))["cells"]
+            found.append([Change.model_validate(r) for r in rows])
+        except (OSError, ValueError, KeyError, TypeError):
+            found.append([])
+    return found[0], found[1]
 
 
 def find(settings: Settings, fingerprint: str, method: str | None = None) -> list[Sensitivity]:
@@ -164,6 +183,20 @@ def measurements(spec: SensitivitySpec, layers: int, parts: int, heads: int) -> 
     cells = layers * (1 + parts * spec.parts) * len(set(spec.sparsities))
     removed = {"nothing": 0, "layers": layers, "layers_and_heads": layers * (1 + heads)}[spec.removed]
     return 1 + cells + removed
+
+
+def seconds(spec: SensitivitySpec, size: ModelSize, settings: Settings, count: int) -> float | None:
+    """What `count` evaluations take by this machine's timed rates; None until it was timed."""
+    probe = read_probe(settings)
+    if probe is None:
+        return None
+    forward = 2 * size.active_parameters * spec.evaluation.tokens / probe.forward_flops
+    ranking = len(set(spec.sparsities)) * (1 + spec.parts) * size.block_parameters / probe.rank_weights_per_second
+    calibration = 0.0
+    if METHODS[spec.method].calibrated:
+        tokens = spec.calibration.sequences * spec.calibration.length
+        calibration = 2 * size.active_parameters * tokens / probe.forward_flops
+    return _START_SECONDS + calibration + ranking + count * _SKIPPED * forward
 
 
 def _read(path: Path) -> Sensitivity | None:

@@ -33,7 +33,7 @@ def parts(by_part: Mapping[Part, int], ground: Theme) -> go.Figure:
             x=list(by_part.values()),
             orientation="h",
             marker={"color": ground.color(1)},
-            text=[f"{show_count(n)}, {_share(n / total)}" for n in by_part.values()],
+            text=[f"{show_count(n)}, {share(n / total)}" for n in by_part.values()],
             textposition="outside",
             textfont={"color": ground.ink, "size": 14},
             cliponaxis=False,
@@ -49,9 +49,9 @@ def parts(by_part: Mapping[Part, int], ground: Theme) -> go.Figure:
 def alt(by_part: Mapping[Part, int]) -> str:
     """The bars in words."""
     total = sum(by_part.values()) or 1
-    said = ", ".join(f"{LABELS.get(p, p).lower()} {show_count(n)} ({_share(n / total)})" for p, n in by_part.items())
+    said = ", ".join(f"{LABELS.get(p, p).lower()} {show_count(n)} ({share(n / total)})" for p, n in by_part.items())
     return f"Parameters by part: {said}."
 
 
-def _share(share: float) -> str:
+def share(share: float) -> str:
     return "under 0.1 %" if 0 < share < 0.001 else f"{share:.1%}".replace("%", " %")

@@ -23,6 +23,7 @@ _frame = threading.local()  # a script run is one thread; whether it came throug
 PAGES = {
     "start": ("Start", ":material/home:"),
     "model": ("Model", ":material/deployed_code:"),
+    "sensitivity": ("Sensitivity", ":material/grid_on:"),
     "sweep": ("Sweep", ":material/tune:"),
     "tradeoffs": ("Trade-offs", ":material/scatter_plot:"),
     "distil": ("Distil", ":material/school:"),

@@ -1,0 +1,261 @@
+"""Sensitivity: where a model can be pruned and where it hurts, measured one place at a time."""
+
+from pages.shared.shell import guard
+
+guard()
+
+from collections.abc import Sequence
+
+import streamlit as st
+
+from core.analysis import sensitivity as kept
+from core.analysis.doctor import size_of
+from core.analysis.sensitivity import Change, Sensitivity, SensitivitySpec
+from core.catalogue.anatomy import Anatomy
+from core.catalogue.references import ResolvedModel
+from core.errors import RetortError
+from core.figures import sensitivity as figures
+from core.jobs import api, errands
+from core.methods import METHODS
+from core.metrics import show, show_bytes
+from core.recipes import Grid, Recipe, Sweep, Target
+from core.store import RunRow, TrialRow
+from pages.shared import charts, home, models, run_panel, sample_study, sensitivity_form, sensitivity_view, shell
+from pages.shared.states import empty, refused
+from pages.shared.text import about, flat, md, when, zone
+
+_USUAL_PARTS = 7  # linear layers of a common block, for the count before the model was opened
+
+
+def main() -> None:
+    st.title("Sensitivity", anchor=False)
+    run_panel.show_refusal()
+    run_id = st.query_params.get("run")
+    if run_id:
+        follow(run_id)
+    else:
+        plan()
+
+
+def plan() -> None:
+    """The choices, what they take, and under them what was measured of this model before."""
+    going = home.store().runs.find(states=("queued", "running"), kinds=("sensitivity",), limit=3)
+    run_panel.back_to(going, "sensitivity")
+    opened = model()
+    if opened is None:
+        return
+    resolved, found = opened
+    left, right = st.columns([5, 3], gap="large")
+    with left:
+        data = sensitivity_form.form(str(resolved.reference), found.shape.context)
+    with right:
+        start(data, found)
+    earlier = kept.find(home.settings(), resolved.fingerprint)
+    if not earlier:
+        empty("Nothing measured of this model yet", "The map of its layers and parts appears here.",
+              icon=":material/grid_on:")  # fmt: skip
+        return
+    where = zone(st.context.timezone)
+    by_key = {e.key: e for e in earlier}
+    chosen = st.selectbox(
+        "Measured", list(by_key), key="measured", bind="query-params", width=560,
+        format_func=lambda k: f"{METHODS[by_key[k].spec.method].label}, {when(by_key[k].made, where)}, {k[:6]}",
+    )  # fmt: skip
+    result(by_key[chosen], resolved, found)
+
+
+def model() -> tuple[ResolvedModel, Anatomy] | None:
+    """The chosen model, or what to do to have one."""
+    options = models.ready(home.settings()) + models.kept_candidates()
+    wanted = st.query_params.get("model")
+    if wanted and wanted not in options:
+        options.insert(0, wanted)
+    if not options:
+        empty("No model yet", "Fetch a sample or name a folder first.", shell.path("model"), "Open the Model page",
+              icon=":material/deployed_code:")  # fmt: skip
+        return None
+    labels = models.candidate_labels()
+    reference = st.selectbox(
+        "Model", options, key="model", bind="query-params", accept_new_options=True, width=720,
+        format_func=lambda r: flat(labels.get(r, r), 120),
+    )  # fmt: skip
+    try:
+        return models.look(reference or options[0])
+    except RetortError as error:
+        refused(error.cause, error.remedy)
+        return None
+
+
+def start(data: dict[str, object], found: Anatomy) -> None:
+    """How many measurements it takes, how long, and the button."""
+    with st.container(border=True):
+        st.subheader("Before it starts", anchor=False)
+        try:
+            spec = sensitivity_form.checked(data)
+        except RetortError as error:
+            refused(error.cause, error.remedy)
+            st.button("Measure", type="primary", disabled=True, width="stretch")
+            return
+        count = kept.measurements(spec, len(found.layers), _USUAL_PARTS, found.shape.heads or 0)
+        seconds = kept.seconds(spec, size_of(found), home.settings(), count)
+        with st.container(horizontal=True):
+            st.metric(
+                "Measurements, about",
+                f"{count:,}",
+                width="content",
+                help="Each evaluates the whole text with one place changed. Stopped ones go on where they were.",
+            )
+            st.metric("Time", "not known yet" if seconds is None else about(seconds), width="content")
+        st.caption("Estimated from a timed probe of this machine." if seconds else "This machine is not timed yet.")
+        if seconds is None:
+            run_panel.time_machine_button("sensitivity")
+        if st.button("Measure", type="primary", icon=":material/play_arrow:", width="stretch"):
+            for needed in sample_study.missing(spec.recipe(), home.settings()):
+                api.submit_fetch(needed.id, home.settings())
+            run_id = errands.submit_sensitivity(spec, home.settings())
+            st.switch_page(shell.path("sensitivity"), query_params={"run": run_id})
+
+
+def follow(run_id: str) -> None:
+    """A measurement that was started: its progress and the map as it fills, then the result."""
+    run = home.store().runs.get(run_id)
+    if run.kind != "sensitivity":
+        raise RetortError("This run is no sensitivity measurement.", "Open it on the Runs page.")
+    st.caption(md(run.name))
+    if run.active or run.state != "done":
+        run_panel.live(run_id, progress)
+    else:
+        spec = SensitivitySpec.model_validate(run.recipe)
+        resolved, found = models.look(run.model)
+        measured = kept.read(home.settings(), spec.key(resolved.fingerprint))
+        if measured is None:
+            refused("The result of this measurement is no longer here.", "Measure it again.")
+        else:
+            result(measured, resolved, found)
+    if st.button("New measurement", icon=":material/add:", type="tertiary"):
+        st.query_params.clear()
+        st.rerun()
+
+
+def progress(run: RunRow, trials: list[TrialRow]) -> None:
+    run_panel.show_refusal()
+    run_panel.progress(run, trials)
+    run_panel.actions(run, "sensitivity")
+    try:
+        spec = SensitivitySpec.model_validate(run.recipe)
+        cells, _ = kept.unfinished(home.settings(), spec.key(models.look(run.model)[0].fingerprint))
+    except RetortError:
+        cells = []
+    if not cells:
+        text = "Whole layers come first, then their parts." if run.active else "The reason stands above."
+        empty("No place measured yet", text, icon=":material/grid_on:", height=320)
+        return
+    sparsity = max(c.sparsity for c in cells)
+    st.plotly_chart(
+        figures.heatmap(cells, sparsity, shell.ground(), (-1, None)), key="filling", theme=None, config=charts.STATIC,
+        alt=figures.alt(cells, sparsity),
+    )  # fmt: skip
+    st.caption(f"So far, at {sparsity:.0%} sparsity.".replace("%", " %"))
+
+
+def result(measured: Sensitivity, resolved: ResolvedModel, found: Anatomy) -> None:
+    spec = measured.spec
+    text = f"{spec.evaluation.tokens:,} tokens of {md(spec.evaluation.data)}"
+    st.caption(
+        f"{METHODS[spec.method].label}, measured on {text}. Dense loss {measured.loss:.3f} nats per token. "
+        + md(" ".join(measured.notes))
+    )
+    sensitivity_view.explore(measured.cells, sum(c.parameters for c in measured.whole(max(spec.sparsities)).values()))
+    if measured.removed:
+        st.subheader("Without a layer", anchor=False)
+        by_hand(measured, resolved, found)
+    sensitivity_view.break_even(measured.break_even)
+    spread(measured, resolved)
+
+
+def by_hand(measured: Sensitivity, resolved: ResolvedModel, found: Anatomy) -> None:
+    """Layers chosen by hand: what goes with them, estimated at once, and the way to measure it."""
+    changes = {c.layer: c for c in measured.removed if c.part is None}
+    left, right = st.columns([3, 2], gap="large")
+    with right:
+        cheapest = sorted(changes, key=lambda i: changes[i].change)
+        chosen = st.multiselect(
+            "Layers to take out", [str(i) for i in sorted(changes)], key="out", bind="query-params",
+            max_selections=max(1, len(changes) - 1),
+            placeholder=f"Least loss alone: {', '.join(map(str, cheapest[:4]))}",
+        )  # fmt: skip
+        gone = sorted(int(i) for i in chosen)
+        if gone:
+            estimate_of(gone, changes, measured, found)
+            if st.button("Measure this model", type="primary", icon=":material/play_arrow:"):
+                run_id = sample_study.start(without(gone, len(changes), resolved, measured), home.settings())
+                st.switch_page(shell.path("sweep"), query_params={"run": run_id})
+        else:
+            st.caption("Choose layers to see at once what would go with them.")
+    with left:
+        st.plotly_chart(
+            figures.removed(measured.removed, shell.ground(), gone), key="removed-bars", theme=None,
+            config=charts.STATIC, alt=figures.alt_removed(measured.removed),
+        )  # fmt: skip
+        heads_table(measured.removed)
+
+
+def estimate_of(gone: Sequence[int], changes: dict[int, Change], measured: Sensitivity, found: Anatomy) -> None:
+    sizes = {layer.index: layer.total for layer in found.layers}
+    fewer = sum(sizes.get(i, changes[i].parameters) for i in gone)
+    share = fewer / found.parameters
+    with st.container(horizontal=True):
+        st.metric("Parameters", show("parameters", found.parameters - fewer), f"{-share:.1%}".replace("%", " %"),
+                  delta_color="inverse", width="content")  # fmt: skip
+        st.metric("Size on disk", show_bytes(found.disk_bytes * (1 - share)), width="content")
+        st.metric("Loss change, sum", f"{sum(changes[i].change for i in gone):+.3f}", width="content")
+    st.caption(
+        "Estimates. The loss change adds up what each layer costs when it alone is missing; together they may cost "
+        "more or less. Measure it to know."
+    )
+
+
+def without(gone: Sequence[int], layers: int, resolved: ResolvedModel, measured: Sensitivity) -> Recipe:
+    """A sweep of one trial that takes out exactly these layers: all others are protected."""
+    stay = tuple(i for i in range(layers) if i not in gone)
+    grid = Grid(method=("block_influence",), target=(Target(remove_layers=len(gone)),), protect=stay)
+    return Recipe(
+        name=f"Without layers {', '.join(map(str, gone))}"[:120], model=str(resolved.reference),
+        calibration=measured.spec.calibration, sweep=Sweep(grid=(grid,)),
+    )  # fmt: skip
+
+
+def heads_table(removed: Sequence[Change]) -> None:
+    heads = sorted((c for c in removed if c.part is not None), key=lambda c: c.change)
+    if heads:
+        with st.expander(f"{len(heads)} heads, the least missed first", icon=":material/table:"):
+            st.dataframe(
+                {
+                    "Layer": [c.layer for c in heads],
+                    "Head": [int((c.part or "").split()[-1]) for c in heads],
+                    "Loss change, nats": [c.change for c in heads],
+                },
+                hide_index=True, height=320, alt="Loss change without each attention head",
+            )  # fmt: skip
+
+
+def spread(measured: Sensitivity, resolved: ResolvedModel) -> None:
+    """From the map to a sweep that uses it."""
+    spec, most = measured.spec, max(measured.spec.sparsities)
+    amount = round(max(most - 0.1, most / 2), 3)  # below what was measured, so that there is room above it
+    if st.button(
+        f"Compare even and measured sparsity at {amount:.0%}".replace("%", " %"), icon=":material/tune:",
+        help="A sweep of two trials: the same sparsity in every layer, and more of it where it hurts least.",
+    ):  # fmt: skip
+        same, spread_out = (
+            Grid(method=(spec.method,), sparsity=(amount,), allocation=a) for a in ("uniform", "sensitivity")
+        )  # fmt: skip
+        recipe = Recipe(
+            name=f"Even and measured sparsity, {METHODS[spec.method].label}", model=str(resolved.reference),
+            calibration=spec.calibration, sweep=Sweep(grid=(same, spread_out)),
+        )  # fmt: skip
+        run_id = sample_study.start(recipe, home.settings())
+        st.switch_page(shell.path("sweep"), query_params={"run": run_id})
+
+
+main()
