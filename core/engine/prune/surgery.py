@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import torch
+from huggingface_hub.errors import StrictDataclassError
 from torch import Tensor
 from transformers import PreTrainedModel
 from transformers.utils import logging as transformers_logging
@@ -204,13 +205,14 @@ def _build(model: PreTrainedModel, config: Any, state: dict[str, Tensor]) -> Pre
     transformers_logging.disable_progress_bar()
     config.architectures = [type(model).__name__]
     try:
+        config.validate()  # else a size it refuses would be found out only when the model is saved
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             built: Any = type(model).from_pretrained(
                 None, config=config, state_dict=state, dtype=model.dtype, output_loading_info=True,
                 attn_implementation=model.config._attn_implementation,
             )  # fmt: skip
-    except (ValueError, RuntimeError) as error:
+    except (ValueError, RuntimeError, StrictDataclassError) as error:
         logger.info("transformers refused the new sizes", exc_info=error)
         raise RetortError(
             f"transformers cannot build this model with the sizes asked for: {' '.join(str(error).split())[:200]}.",

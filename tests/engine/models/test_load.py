@@ -105,6 +105,23 @@ def test_says_how_much_memory_is_missing(tiny_llama: Path, monkeypatch: pytest.M
         load_model(tiny_llama)
 
 
+def test_refuses_a_model_that_lacks_tensors(copy: Path) -> None:
+    """transformers would fill them in at random and say so in a log line only."""
+    weights = load_file(copy / "model.safetensors")
+    del weights["model.layers.2.mlp.up_proj.weight"]
+    save_file(weights, copy / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(RetortError, match=r"lack 1 of its tensors, such as 'model\.layers\.2\.mlp\.up_proj"):
+        load_model(copy, "float32")
+
+
+@pytest.mark.parametrize("change", [{"num_attention_heads": 5}, {"num_hidden_layers": "four"}, {"hidden_size": 40}])
+def test_refuses_a_config_that_does_not_fit(copy: Path, change: dict[str, object]) -> None:
+    config = json.loads((copy / "config.json").read_text())
+    (copy / "config.json").write_text(json.dumps(config | change))
+    with pytest.raises(RetortError, match="could not be loaded"):
+        load_model(copy, "float32")
+
+
 def test_refuses_a_folder_without_config(tmp_path: Path) -> None:
     with pytest.raises(RetortError, match=r"no readable config\.json"):
         load_model(tmp_path)

@@ -67,6 +67,13 @@ def test_saving_replaces_the_folder_and_keeps_ties(loaded: Loaded, tmp_path: Pat
     assert again.lm_head.weight.data_ptr() == again.model.embed_tokens.weight.data_ptr()
 
 
+def test_a_temperature_without_sampling_can_be_saved(loaded: Loaded, tmp_path: Path) -> None:
+    loaded.model.generation_config.temperature = 0.6
+    save_model(loaded.model, loaded.tokenizer, tmp_path / "out", CARD)
+    assert json.loads((tmp_path / "out" / "generation_config.json").read_text())["temperature"] == 0.6
+    assert not loaded.model.generation_config.do_sample
+
+
 def test_a_failed_save_leaves_the_old_folder(loaded: Loaded, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = tmp_path / "out"
     save_model(loaded.model, loaded.tokenizer, folder, CARD)

@@ -9,11 +9,13 @@ import pytest
 import torch
 from transformers import PreTrainedModel
 
+from core.engine.models.architectures import adapter_for
 from core.engine.models.load import Loaded, load_model, task_of
 from core.engine.models.save import save_model
 from core.engine.prune.report import PruneReport
 from core.engine.prune.statistics import Statistics, collect, weight_observers
 from core.engine.prune.structured import prune_structure, structure_observers
+from core.engine.prune.surgery import Keep, cut
 from core.errors import RetortError
 from core.methods import METHODS
 from core.progress import Quiet
@@ -198,6 +200,12 @@ def test_the_nearest_head_counts_are_named() -> None:
     with pytest.raises(RetortError) as refused:
         step(tiny("llama"), "width_norm", target={"sizes": {"heads": 5}})
     assert "4 or 6 query heads" in refused.value.remedy
+
+
+def test_what_transformers_refuses_is_one_sentence() -> None:
+    model = tiny("llama")
+    with pytest.raises(RetortError, match="transformers cannot build"):
+        cut(model, adapter_for(model), Keep([0, 1, 2, 3], hidden=torch.arange(40)))
 
 
 @pytest.mark.parametrize("name", SQUARE)

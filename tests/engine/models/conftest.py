@@ -1,0 +1,15 @@
+"""One fresh process for all tests of saved models: starting it takes seconds."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from core.engine.models.roundtrip import FreshProcess
+
+
+@pytest.fixture(scope="session")
+def fresh() -> Iterator[FreshProcess]:
+    with FreshProcess() as process:
+        yield process
