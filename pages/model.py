@@ -173,6 +173,8 @@ def draw(resolved: ResolvedModel, found: Anatomy) -> None:
     provenance(resolved, found)
     st.subheader("What can be done with it", anchor=False)
     doctor(found)
+    st.subheader("What it can be exported as", anchor=False)
+    exports(resolved)
 
 
 def doctor(found: Anatomy) -> None:
@@ -193,6 +195,20 @@ def doctor(found: Anatomy) -> None:
     )  # fmt: skip
     st.caption("Estimates, made before anything is run.")
     run_panel.time_machine_button("model")
+
+
+def exports(resolved: ResolvedModel) -> None:
+    """Every form the model, and what is pruned from it, can be written in, or why not."""
+    found = models.forms(resolved)
+    st.dataframe(
+        {
+            "Format": [o.label for o in found],
+            "Possible": ["Yes" if o.possible else "No" for o in found],
+            "What it is": [o.explanation for o in found],
+            "To know": [o.why for o in found],
+        },
+        hide_index=True, height="content", alt="Which formats this model can be exported in, and why not the others",
+    )  # fmt: skip
 
 
 def facts(found: Anatomy) -> None:

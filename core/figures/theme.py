@@ -58,11 +58,14 @@ class MethodStyle:
     color: int
 
 
+_STEPS = {"dense": "Dense", "distil": "Distilled", "finetune": "Fine-tuned", "quantise": "int8 weights"}
+
+
 def method_style(method_id: str) -> MethodStyle:
     """The style of a method; one this version does not know keeps its own name and a square star."""
     known = method(method_id)
     if known is None:
-        return MethodStyle("Dense" if method_id == "dense" else method_id, "star-square", 0)
+        return MethodStyle(_STEPS.get(method_id, method_id), "star-square", 0)
     return MethodStyle(known.label, known.symbol, known.color)
 
 

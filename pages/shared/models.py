@@ -6,9 +6,11 @@ from pathlib import Path
 
 import streamlit as st
 
+from core.analysis.doctor import Outlet, outlets
 from core.catalogue.anatomy import Anatomy, anatomy
 from core.catalogue.references import ResolvedModel, resolve
 from core.catalogue.samples import SAMPLES, Sample, is_fetched
+from core.exports import describe
 from core.settings import Settings
 from pages.shared import home
 
@@ -67,6 +69,16 @@ def look(reference: str) -> tuple[ResolvedModel, Anatomy]:
     """
     resolved = resolve(reference, home.settings(), download=False)
     return resolved, _anatomy(str(resolved.folder), resolved.fingerprint)
+
+
+def forms(resolved: ResolvedModel) -> list[Outlet]:
+    """What a model can be exported as, and why not as the rest. Raises RetortError where its config is damaged."""
+    return _forms(str(resolved.folder), resolved.fingerprint)
+
+
+@st.cache_data(show_spinner=False, max_entries=64)
+def _forms(folder: str, fingerprint: str) -> list[Outlet]:
+    return outlets(describe(Path(folder)))
 
 
 @st.cache_data(show_spinner=False, max_entries=64)

@@ -58,6 +58,10 @@ def test_a_folder_shows_its_anatomy(opens: Opens, folder: str) -> None:
     assert shown["Parameters"] == f"{(384 * 32 + 4 * (3072 + 6144 + 64) + 32) / 1e3:.1f} k"
     said = words(app)
     assert "shares the word embeddings" in said
+    forms = app.dataframe[1].value
+    assert dict(zip(forms["Format"], forms["Possible"], strict=True)) == {
+        "int8 weights": "Yes", "Hugging Face folder": "Yes", "ONNX": "Yes", "GGUF": "Yes",
+    }  # fmt: skip
     cells = [str(v) for v in app.table[0].value.to_numpy().ravel()]
     assert "Key-value cache, per token" in cells and "256 B" in cells, "2 x 2 heads x 8 x 2 bytes x 4 layers"
 
