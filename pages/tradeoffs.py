@@ -8,6 +8,7 @@ import streamlit as st
 
 from core.analysis.differences import examples
 from core.figures.points import points_of
+from core.figures.recovery import rank_flips
 from core.figures.tradeoff import Point, alt, clipped, tradeoff
 from core.metrics import METRICS, metric, show
 from core.results import Result
@@ -118,6 +119,11 @@ def chart(points: list[Point], letters: dict[str, str], log_y: bool, limit: floa
         figure, key="chart", theme=None, on_select=toggle, selection_mode="points", config=charts.INTERACTIVE,
         alt=alt(points, limit),
     )  # fmt: skip
+    for after, behind in rank_flips(points)[:3]:
+        st.caption(
+            f":material/swap_vert: Training changed the order: {md(after.label, 120)} was behind "
+            f"{md(behind.label, 120)} before it and is ahead now."
+        )
     hidden = clipped(points, limit)
     if hidden:
         names = "; ".join(f"{md(p.label, 60)} ({show(p.y.metric, p.y.value)})" for p in hidden[:4])

@@ -16,6 +16,6 @@ def points_of(results: Sequence[Result], x: str, y: str) -> list[Point]:
     found = [(r, cost, quality) for r, cost, quality in pairs if cost is not None and quality is not None]
     standing = statuses([q for _, _, q in found], [[c for _, c, _ in found]])
     return [
-        Point(r.key, r.label, r.method, r.baseline, cost, quality, front=s == "front", tied=s == "tie")
+        Point(r.key, r.label, r.method, r.baseline, cost, quality, front=s == "front", tied=s == "tie", parent=r.parent)
         for (r, cost, quality), s in zip(found, standing, strict=True)
     ]

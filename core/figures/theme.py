@@ -58,14 +58,20 @@ class MethodStyle:
     color: int
 
 
-_STEPS = {"dense": "Dense", "distil": "Distilled", "finetune": "Fine-tuned", "quantise": "int8 weights"}
+_STEPS = {
+    "dense": MethodStyle("Dense", "star-square", 0),
+    "distil": MethodStyle("Distilled", "pentagon", 4),
+    "finetune": MethodStyle("Fine-tuned", "hexagon", 5),
+    "quantise": MethodStyle("int8 weights", "octagon", 6),
+}
+"""What is no pruning method and stands on the same charts."""
 
 
 def method_style(method_id: str) -> MethodStyle:
     """The style of a method; one this version does not know keeps its own name and a square star."""
     known = method(method_id)
     if known is None:
-        return MethodStyle(_STEPS.get(method_id, method_id), "star-square", 0)
+        return _STEPS.get(method_id, MethodStyle(method_id, "star-square", 0))
     return MethodStyle(known.label, known.symbol, known.color)
 
 

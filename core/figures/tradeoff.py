@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import plotly.graph_objects as go
 
 from core.figures.axes import axis
+from core.figures.recovery import arrows
 from core.figures.theme import MethodStyle, Theme, figure, method_style, safe
 from core.metrics import Measurement, metric, show
 
@@ -28,6 +29,8 @@ class Point:
     y: Measurement
     front: bool = False
     tied: bool = False
+    parent: str | None = None
+    """Key of the candidate this one was made from."""
 
     @property
     def estimated(self) -> bool:
@@ -77,6 +80,7 @@ def tradeoff(
     if baseline is not None:
         _star(fig, baseline, ground)
     _front(fig, shown, ground)
+    arrows(fig, shown, ground, log_x, log_y)
     _rings(fig, shown, picked or {}, ground)
     _legend_notes(fig, shown, ground)
     fig.update_xaxes(axis([p.x for p in shown], log_x))
