@@ -26,7 +26,7 @@ CONSTRAINTS = ROOT / "constraints.txt"
 GROUPS = {"product": "requirements.txt", "test": "requirements-test.txt", "cluster": "requirements-cluster.txt"}
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 OLDEST = (3, 11)
-FREE_BYTES = 6_000_000_000  # torch's largest build unpacked, and the file it comes in
+FREE_BYTES = 3_000_000_000  # the smallest build of torch unpacked, and the file it comes in
 
 
 class Refusal(Exception):
@@ -65,7 +65,7 @@ def make_environment() -> None:
         shutil.rmtree(ENVIRONMENT)
     if shutil.disk_usage(ROOT).free < FREE_BYTES:
         raise Refusal(
-            f"The environment needs up to {FREE_BYTES / 1e9:.0f} GB of disk. Free some space, then try again."
+            f"The environment needs at least {FREE_BYTES / 1e9:.0f} GB of disk. Free some space, then try again."
         )
     _need_venv()
     _say("Making the environment in .venv")
