@@ -60,9 +60,9 @@ class MethodStyle:
 
 _STEPS = {
     "dense": MethodStyle("Dense", "star-square", 0),
-    "distil": MethodStyle("Distilled", "pentagon", 4),
-    "finetune": MethodStyle("Fine-tuned", "hexagon", 5),
-    "quantise": MethodStyle("int8 weights", "octagon", 6),
+    "distil": MethodStyle("Distilled", "star-triangle-up", 4),
+    "finetune": MethodStyle("Fine-tuned", "star-triangle-down", 5),
+    "quantise": MethodStyle("int8 weights", "star-diamond", 6),
 }
 """What is no pruning method and stands on the same charts."""
 

@@ -7,8 +7,9 @@ import math
 import pytest
 
 from core.figures.recovery import rank_flips, recoveries
-from core.figures.theme import LIGHT
+from core.figures.theme import LIGHT, method_style
 from core.figures.tradeoff import Point, tradeoff
+from core.methods import METHODS
 from core.metrics import Measurement
 
 
@@ -55,3 +56,8 @@ def test_arrows_go_from_before_to_after_on_both_kinds_of_axis(log: bool) -> None
     ]
     assert [a.text for a in drawn.layout.annotations if a.text == "overtakes"] == ["overtakes"]
     assert "Arrow: training after pruning" in [t.name for t in drawn.data]
+
+
+def test_no_step_shares_its_shape_with_another_or_with_a_method() -> None:
+    shapes = [method_style(m).symbol for m in (*METHODS, "dense", "distil", "finetune", "quantise")]
+    assert len(set(shapes)) == len(shapes)
