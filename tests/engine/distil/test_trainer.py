@@ -55,6 +55,7 @@ def train(
     **more: Any,
 ) -> tuple[dict[str, Tensor], Any]:  # fmt: skip
     """Trains a copy of the student; its weights at the end, and the outcome."""
+    torch.seed()  # a resumed run is another process: it must not lean on random numbers left behind
     learner = replace(student, model=copy.deepcopy(student.model))
     around = Surroundings(folder / "run", folder / "cache", reporter or Quiet(), student="s", teacher="t", **more)
     outcome = distil(learner, teacher, wanted, data, around)
