@@ -21,6 +21,7 @@ from transformers.utils import logging as transformers_logging
 
 from core.engine.models.architectures import Architecture, Sizes
 from core.engine.models.architectures.base import Axis, Dim
+from core.engine.models.packed import packed_weights
 from core.errors import RetortError
 
 logger = logging.getLogger("retort")
@@ -62,8 +63,13 @@ def cut(model: PreTrainedModel, architecture: Architecture, keep: Keep) -> PreTr
     """The model without what `keep` leaves out, in `eval` mode, on the same device and in the same dtype.
 
     Raises:
-        RetortError: transformers refuses the new sizes.
+        RetortError: transformers refuses the new sizes, or the weights are packed in fewer bits.
     """
+    if packed_weights(model):
+        raise RetortError(
+            "Parts of a quantised model cannot be removed: its weights are packed.",
+            "Prune first and quantise the result.",
+        )
     state = dict(model.state_dict())
     config = new_config(model, architecture, keep)
     _add_bias(state, config, model, architecture, keep)

@@ -16,6 +16,7 @@ from core.engine.prune.report import PruneReport
 from core.engine.prune.statistics import Statistics, collect, weight_observers
 from core.engine.prune.structured import prune_structure, structure_observers
 from core.engine.prune.surgery import Keep, cut
+from core.engine.quantise import quantise
 from core.errors import RetortError
 from core.methods import METHODS
 from core.progress import Quiet
@@ -238,3 +239,11 @@ def test_without_statistics_or_text_it_says_so() -> None:
         prune_structure(
             loaded(tiny("llama")), Prune(method="angular", target={"remove_layers": 1}), None, None, Quiet()
         )
+
+
+def test_a_quantised_model_is_refused(tiny_llama: Path) -> None:
+    pytest.importorskip("torchao")
+    quantised, _ = quantise(tiny_llama, "float32", Quiet())
+    windows = torch.randint(0, 384, (2, 16), generator=torch.Generator().manual_seed(0))
+    with pytest.raises(RetortError, match="its weights are packed"):
+        prune_structure(quantised, Prune(method="block_influence", target={"remove_layers": 1}), None, windows, Quiet())
