@@ -229,7 +229,8 @@ class Distil(Strict):
         return -(-self.batch // (self.micro_batch or self.batch))
 
     def label(self) -> str:
-        names = " + ".join(f"{t.weight:g} x {t.described.label}" for t in self.losses)
         if self.step == "finetune" or not self.needs_teacher:
-            return f"Fine-tune, {self.budget.label()}"
-        return f"Distil ({names}), {self.budget.label()}"
+            return f"Fine-tuned, {self.budget.label()}"
+        alone = len(self.losses) == 1
+        names = [t.described.label if alone else f"{t.weight:g} {t.described.label}" for t in self.losses]
+        return f"Distilled by {' + '.join(names).lower().replace('kl', 'KL')}, {self.budget.label()}"

@@ -22,6 +22,8 @@ from core.progress import Reporter
 from core.recipes import Distil
 from core.settings import Settings
 
+_PROMPT_TOKENS, _WRITTEN_TOKENS = 24, 40
+
 
 @dataclass(frozen=True)
 class Saved:
@@ -78,7 +80,10 @@ def teach(lesson: Lesson, settings: Settings, reporter: Reporter) -> tuple[Loade
         layers_kept=kept,
         stop_and_keep=stop.exists,
     )
-    outcome = distil(student, teacher, spec, load_examples(spec.data, student, settings), around)
+    examples = load_examples(spec.data, student, settings)
+    if student.task == "causal" and examples.count:
+        around.checked = Samples(student, teacher, examples.take([0], 0).ids[:1, :_PROMPT_TOKENS], reporter).write
+    outcome = distil(student, teacher, spec, examples, around)
     stop.unlink(missing_ok=True)
     for sentence in outcome.notes:
         report.note(sentence)
@@ -89,6 +94,32 @@ def teach(lesson: Lesson, settings: Settings, reporter: Reporter) -> tuple[Loade
         "best_step": outcome.best_step,
     }
     return student, report
+
+
+class Samples:
+    """What the student writes to one prompt at each check, and the teacher once: events with the text."""
+
+    def __init__(self, student: Loaded, teacher: Loaded | None, prompt: torch.Tensor, reporter: Reporter) -> None:
+        self._student, self._teacher, self._prompt, self._reporter = student, teacher, prompt, reporter
+
+    def write(self, step: int) -> None:
+        """Greedy text of the student as it is at `step`."""
+        if self._teacher is not None:
+            self._say("teacher", self._teacher, step)
+            self._teacher = None  # it does not change
+        self._say("student", self._student, step)
+
+    @torch.no_grad()
+    def _say(self, who: str, loaded: Loaded, step: int) -> None:
+        tokenizer, prompt = loaded.tokenizer, self._prompt.to(loaded.model.device)  # (1, tokens)
+        writer: Any = loaded.model
+        ids = writer.generate(
+            prompt, attention_mask=torch.ones_like(prompt), max_new_tokens=_WRITTEN_TOKENS, do_sample=False,
+            pad_token_id=tokenizer.pad_token_id if tokenizer.pad_token_id is not None else tokenizer.eos_token_id,
+        )  # fmt: skip
+        text = tokenizer.decode(ids[0, prompt.shape[1] :])
+        message = f"What the {who} writes at step {step}."
+        self._reporter.event("info", message, sample=who, step=step, prompt=tokenizer.decode(prompt[0]), text=text)
 
 
 def _with_head(loaded: Loaded, spec: Distil, settings: Settings) -> Loaded:

@@ -44,6 +44,7 @@ class Surroundings:
         half: compute in bfloat16.
         layers_kept: the teacher's index of each student layer, where the student was made from it.
         stop_and_keep: asked before each step; True ends the run with the best weights so far.
+        checked: told the step after each evaluation, with the student in `eval` mode.
     """
 
     folder: Path
@@ -54,6 +55,7 @@ class Surroundings:
     half: bool = False
     layers_kept: Sequence[int] | None = None
     stop_and_keep: Callable[[], bool] = lambda: False
+    checked: Callable[[int], None] = lambda step: None
 
 
 def distil(student: Loaded, teacher: Loaded | None, spec: Distil, examples: Examples, around: Surroundings) -> Outcome:
@@ -149,9 +151,7 @@ def _features(
     if not any(p.loss.group == "feature" for p in parts):
         return None
     assert teacher is not None
-    pairs = list(spec.layer_map) or layer_map(
-        layers_of(student.model), layers_of(teacher.model), around.layers_kept
-    )
+    pairs = list(spec.layer_map) or layer_map(layers_of(student.model), layers_of(teacher.model), around.layers_kept)
     return FeatureTerms(student.model, teacher.model, parts, pairs, student.task == "causal", spec.seed)
 
 
@@ -191,6 +191,7 @@ def _train(
         accelerator,
         rewrite if spec.on_policy is not None else None,
         around.stop_and_keep,
+        around.checked,
     )
     return trainer.run()
 

@@ -69,6 +69,8 @@ class Trainer:
     rewrite: Callable[[Batch, int], Batch] | None = None
     stop_and_keep: Callable[[], bool] = lambda: False
     """Asked before each step; True ends the run and keeps the best weights."""
+    checked: Callable[[int], None] = lambda step: None
+    """Told the step after each evaluation."""
 
     def __post_init__(self) -> None:
         self._model = self.objective.student.model
@@ -226,6 +228,7 @@ class Trainer:
         state.evaluations.append(found)
         state.seconds += time.perf_counter() - started
         self._watch.evaluated(found)
+        self.checked(state.step)
 
     def _weights(self) -> dict[str, Tensor]:
         return {name: p.detach() for p, name in self._names.items()}
