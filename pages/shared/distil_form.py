@@ -33,10 +33,9 @@ _OWN = "own"
 
 def student(found: Anatomy) -> dict[str, Any]:
     """Which model learns: the keys of the step that say so."""
-    kind = st.segmented_control(
-        "Student", list(STUDENTS), key="student", bind=URL, default="candidate", format_func=STUDENTS.__getitem__,
-        required=True,
-    )  # fmt: skip
+    kind = st.radio(
+        "Student", list(STUDENTS), key="student", bind=URL, format_func=STUDENTS.__getitem__, horizontal=True
+    )
     if kind == "designed":
         return {"design": _design(found)}
     options = models.kept_candidates() if kind == "candidate" else []
@@ -117,11 +116,11 @@ def _parameter(loss_id: str, parameter: Parameter) -> Value:
 def data(context: int | None) -> dict[str, Any]:
     """What it learns from."""
     longest = context or 131_072
-    form = st.segmented_control(
-        "Kind of text", list(FORMS), key="form", bind=URL, default="text", format_func=FORMS.__getitem__, required=True,
+    form = st.radio(
+        "Kind of text", list(FORMS), key="form", bind=URL, format_func=FORMS.__getitem__, horizontal=True,
         help="Of questions and answers only the answers count.",
     )  # fmt: skip
-    usual = {"text": "sample:wiki", "labels": "sample:reuters-r8/train"}.get(form or "text")
+    usual = {"text": "sample:wiki", "labels": "sample:reuters-r8/train"}.get(form)
     corpus = st.selectbox(
         "Training data", [usual] if usual else [], key=f"data-{form}", bind=URL, accept_new_options=True,
         index=0 if usual else None, placeholder="path:/folder/file.jsonl",
@@ -144,8 +143,9 @@ def schedule() -> dict[str, Any]:
                             width=140)  # fmt: skip
         usual = {"minutes": 15, "steps": 200, "tokens": 500_000}[unit]
         amount = st.number_input(BUDGETS[unit], 1, 1_000_000_000, usual, key=f"budget-{unit}", bind=URL, width=180)
-    rate = st.select_slider(
-        "Learning rate", ["1e-6", "3e-6", "1e-5", "3e-5", "1e-4", "3e-4", "1e-3"], value="1e-4", key="rate", bind=URL,
+    rates = ["1e-6", "3e-6", "1e-5", "3e-5", "1e-4", "3e-4", "1e-3"]
+    rate = st.selectbox(
+        "Learning rate", rates, index=rates.index("1e-4"), key="rate", bind=URL, width=180,
         help="Warmed up, then lowered along a cosine. If the loss rises the run stops and keeps the best.",
     )  # fmt: skip
     step: dict[str, Any] = {"budget": {unit: amount}, "schedule": {"learning_rate": float(rate)}}
