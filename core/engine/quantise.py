@@ -6,10 +6,10 @@ output row, and a scale for each token's activations; the product is computed in
 
 from __future__ import annotations
 
-import logging
 from pathlib import Path
 
 from torch import nn
+from torchao.quantization import Int8DynamicActivationInt8WeightConfig
 from transformers import TorchAoConfig
 
 from core.engine.models.load import Loaded, empty_model, load_model
@@ -62,8 +62,4 @@ def quantise(folder: Path, dtype: str, reporter: Reporter) -> tuple[Loaded, Prun
 
 
 def _packing(outside: list[str]) -> TorchAoConfig:
-    # torchao looks for its GPU libraries when it is imported and warns of each that does not fit this machine.
-    logging.getLogger("torchao").setLevel(logging.ERROR)
-    from torchao.quantization import Int8DynamicActivationInt8WeightConfig
-
     return TorchAoConfig(Int8DynamicActivationInt8WeightConfig(version=2), modules_to_not_convert=outside or None)
