@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
+from core.budget_spec import Budget as Budget
 from core.distil_spec import Distil as Distil
 from core.exports import EXPORTS
 from core.methods import METHODS
@@ -216,7 +217,8 @@ class Grid(Strict):
         for name, seed in itertools.product(self.method, self.seeds):
             base: dict[str, Any] = {"method": name, "mode": self.mode, "protect": self.protect, "seed": seed}
             if name in METHODS and METHODS[name].structured:
-                out += [Prune(**base, target=t) for t in self.target]
+                parts = self.parts if METHODS[name].family == "width" else ()
+                out += [Prune(**base, target=t, parts=parts, multiple=self.multiple) for t in self.target]
             else:
                 for pattern in self.pattern:
                     if pattern != "unstructured":
@@ -229,14 +231,21 @@ class Grid(Strict):
 
 
 class Sweep(Strict):
-    """A grid of prune trials over one model with one calibration."""
+    """A grid of prune trials over one model with one calibration, shapes found for a budget, or both."""
 
-    grid: tuple[Grid, ...] = Field(min_length=1)
+    grid: tuple[Grid, ...] = ()
+    budget: Budget | None = None
     keep: Literal["all", "structured", "none"] = "structured"
     """Which saved models stay on disk after they were measured."""
 
+    @model_validator(mode="after")
+    def asks_for_something(self) -> Sweep:
+        if not self.grid and self.budget is None:
+            raise ValueError("has no trials: give 'grid', or a 'budget'")
+        return self
+
     def trials(self) -> list[Prune]:
-        """Every trial once, in order."""
+        """Every trial of the grid once, in order; those of a budget are known when it runs."""
         return list(dict.fromkeys(p for g in self.grid for p in g.prunes()))
 
 

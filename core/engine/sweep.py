@@ -7,6 +7,7 @@ from collections.abc import Callable
 from functools import partial
 
 from core.engine.bench import Bench
+from core.engine.budget import expanded, report_verdicts
 from core.engine.measure.devices import free_memory
 from core.engine.models.load import load_model
 from core.engine.prune.apply import restore_dense
@@ -28,13 +29,23 @@ def run_sweep(session: Session) -> None:
         RetortError: the model, the texts or the baseline cannot be used, or every trial failed.
         Cancelled: the user asked to stop; finished trials are kept.
     """
-    hooks, recipe = session.hooks, session.recipe
+    hooks, budget = session.hooks, session.recipe.sweep.budget if session.recipe.sweep else None
+    if budget is not None:
+        session.recipe = expanded(session)
+    recipe = session.recipe
     trials = [_keyed(session, t) for t in trials_of(recipe, session.resolved.fingerprint)]
     hooks.register_trials(trials)
     open_trials = [t for t in trials if not _reuse(session, t)]
     session.reporter.total, session.reporter.done = len(trials), len(trials) - len(open_trials)
-    if not open_trials:
-        return
+    if open_trials:
+        _measure(session, trials, open_trials)
+    if budget is not None:
+        shapes = [hooks.finished(t.key) for t in trials if t.prune is not None and t.prune.target is not None]
+        report_verdicts(session, budget, [r for r in shapes if r is not None])
+
+
+def _measure(session: Session, trials: list[Trial], open_trials: list[Trial]) -> None:
+    hooks = session.hooks
     prunes = [t.prune for t in trials if t.prune is not None]
     with session.bench(any(calibrated(p) for p in prunes)) as bench:
         source = Source(session.loaded, session.resolved.fingerprint, bench.inputs.calibration)

@@ -70,7 +70,11 @@ def heatmap(cells: Sequence[Change], sparsity: float, ground: Theme, picked: tup
         range=[-0.5, len(parts) - 0.5], fixedrange=True, tickangle=-40,
     )  # fmt: skip
     out.update_yaxes(
-        title_text="Layer", autorange="reversed", showgrid=False, dtick=1 if len(layers) <= 40 else 5, fixedrange=True
+        title_text="Layer",
+        range=[max(layers) + 0.5, min(layers) - 0.5],
+        showgrid=False,
+        fixedrange=True,
+        dtick=1 if len(layers) <= 40 else 5,
     )
     out.update_layout(dragmode=False)
     return out

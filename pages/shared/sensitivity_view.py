@@ -19,7 +19,8 @@ def explore(cells: Sequence[Change], layers_weights: int) -> None:
     """The map with a choice of sparsity, and beside it the chosen place."""
     sparsities = sorted({c.sparsity for c in cells})
     shown = st.select_slider(
-        "Sparsity on the map, %", [f"{100 * s:g}" for s in sparsities], key="shown", width=360,
+        "Sparsity on the map, %", [f"{100 * s:g}" for s in sparsities], value=f"{100 * sparsities[-1]:g}", key="shown",
+        width=360,
     ) if len(sparsities) > 1 else f"{100 * sparsities[0]:g}"  # fmt: skip
     sparsity = next(s for s in sparsities if f"{100 * s:g}" == shown)
     place = _place(cells)
@@ -131,5 +132,6 @@ def break_even_sentence(found: Sequence[BreakEvenFact]) -> str:
     rest = f" For {plural(never, 'shape')} of {len(found)} it never was." if never else ""
     return (
         f"On this machine a product with a sparse (CSR) matrix is as fast as the dense one from "
-        f"{span.replace('%', ' %')} zeros on, measured on this model's shapes.{rest} Below that, zeros save no time here."
+        f"{span.replace('%', ' %')} zeros on, measured on this model's shapes.{rest} "
+        "Below that, zeros save no time here."
     )

@@ -56,7 +56,7 @@ def removals(
             if not baseline:
                 with prefix.recording():
                     baseline = evaluate()
-            hidden = _without_layer(blocks, layer) if head is None else _without_head(blocks, heads, layer, head)
+            hidden = without_layer(blocks, layer) if head is None else _without_head(blocks, heads, layer, head)
             with hidden, prefix.skipping(layer):
                 losses = evaluate()
             owned = _parameters(blocks[layer], heads, head)
@@ -67,7 +67,7 @@ def removals(
 
 
 @contextmanager
-def _without_layer(blocks: nn.ModuleList, layer: int) -> Iterator[None]:
+def without_layer(blocks: nn.ModuleList, layer: int) -> Iterator[None]:
     """The block hands its input on inside; what it returns keeps its type."""
     block = blocks[layer]
     own, before = block.__dict__.get("forward"), block.forward
