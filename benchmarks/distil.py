@@ -1,6 +1,6 @@
 """Tokens a second of distillation against the plain Hugging Face way, in the same run on the same batches.
 
-    python benchmarks/distil.py [--model sample:smollm2-135m] [--layers 26] [--batch 4] [--length 512] [--rounds 4]
+    python -m benchmarks.distil [--model sample:smollm2-135m] [--layers 26] [--batch 4] [--length 512] [--rounds 4]
 
 The plain way: the teacher's and the student's full logits, log-softmax of both, KL at temperature 1 over the
 counted tokens, one backward pass, AdamW. Retort: the same loss and the same update, once with the teacher live and

@@ -1,6 +1,6 @@
 """How much faster a sweep is than its points run one by one in the published way, in the same run.
 
-    python benchmarks/sweep.py [--model sample:smollm2-135m] [--sequences 64] [--length 512] [--tokens 8192]
+    python -m benchmarks.sweep [--model sample:smollm2-135m] [--sequences 64] [--length 512] [--tokens 8192]
 
 The published way, for every point: load the model, gather statistics block after block with each block
 run again once it is pruned, prune, and measure perplexity with a plain forward that returns all logits.
