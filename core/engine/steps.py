@@ -20,11 +20,11 @@ from core.engine.quantise import quantise
 from core.engine.session import Session
 from core.engine.stages import Stage, stages_of
 from core.engine.teach import Lesson, Saved, teach
-from core.engine.transform import Source, apply, calibrated, needed, statistics_for
+from core.engine.transform import Source, apply, calibrated, identity_of, needed, statistics_for
 from core.errors import RetortError
 from core.export_check import refuse_impossible, refuse_quantise
 from core.exports import EXPORTS
-from core.recipes import Export
+from core.recipes import Export, Prune
 from core.results import Result, Trial
 
 
@@ -73,7 +73,8 @@ def run_steps(session: Session) -> None:
     """
     hooks = session.hooks
     refuse_impossible(session.recipe, session.resolved.folder, hooks.settings)
-    stages = stages_of(session.recipe, session.resolved.fingerprint)
+    prunes = [s for s in session.recipe.steps if isinstance(s, Prune)]
+    stages = stages_of(session.recipe, identity_of(prunes, session.resolved.fingerprint, hooks.settings))
     hooks.register_trials([s.trial for s in stages])
     session.reporter.total = len(stages)
     with session.bench(any(_calibrated(s.trial) for s in stages)) as bench:
@@ -184,7 +185,7 @@ def _prune(session: Session, bench: Bench, trial: Trial, current: Saved) -> tupl
     statistics = statistics_for(
         source, needed([trial.prune]), session.recipe.calibration, session.hooks.settings, session.reporter
     )
-    return apply(source, trial.prune, statistics, session.reporter)
+    return apply(source, trial.prune, statistics, session.reporter, session.hooks.settings)
 
 
 def _write_result(run_folder: Path, key: str) -> None:

@@ -130,3 +130,9 @@ def measured_key(prune: Prune, fingerprint: str, settings: Settings) -> str | No
 def salted(key: str, salt: str) -> str:
     """A trial's key that also depends on `salt`."""
     return hashlib.sha256(f"{key} {salt}".encode()).hexdigest()[: len(key)]
+
+
+def identity_of(prunes: Iterable[Prune], fingerprint: str, settings: Settings) -> str:
+    """The model's fingerprint; where steps are spread by measured sensitivities, with the measurements' keys."""
+    keys = [key for p in prunes if (key := measured_key(p, fingerprint, settings)) is not None]
+    return ":".join([fingerprint, *keys])
