@@ -76,7 +76,7 @@ def heatmap(cells: Sequence[Change], sparsity: float, ground: Theme, picked: tup
         fixedrange=True,
         dtick=1 if len(layers) <= 40 else 5,
     )
-    out.update_layout(dragmode=False)
+    out.update_layout(dragmode=False, margin={"r": 36})  # room for the last slanted label
     return out
 
 

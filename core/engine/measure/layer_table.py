@@ -56,6 +56,8 @@ def layer_table(
 ) -> LayerTable:
     """The table of this model's shape on this machine: from the home, or measured now and kept there.
 
+    One that was timed beside other work is measured again.
+
     Args:
         widths: MLP widths, ascending, the last the model's own.
     Raises:
@@ -68,7 +70,9 @@ def layer_table(
     key = hashlib.sha256(json.dumps(identity, sort_keys=True, default=str).encode()).hexdigest()[:24]
     path = settings.home / "latency-tables" / f"{key}.json"
     try:
-        return LayerTable.model_validate_json(path.read_text("utf-8"))
+        known = LayerTable.model_validate_json(path.read_text("utf-8"))
+        if not known.settings.get("contended"):
+            return known
     except (OSError, ValueError):
         pass
     table = measure(model, architecture, widths, spec, reporter)
