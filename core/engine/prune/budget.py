@@ -53,7 +53,8 @@ def choose(found: Sequence[Option], budget: Budget) -> list[Option]:
         near = nearest(found, limits)
         raise RetortError(
             f"No shape of this model is expected to take at most {said(limits)}.",
-            f"The nearest that can be met is {said({k: near.values[k] for k in limits})}, with {near.layers} layers "
+            f"The nearest that can be met is {said({k: near.values[k] for k in limits})}, with "
+            f"{near.layers} layer{'s' * (near.layers != 1)} "
             f"and {near.neurons} MLP neurons; allow at least that.",
         )
     return sorted(best.values(), key=_rank)[: budget.keep]
