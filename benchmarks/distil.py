@@ -3,9 +3,10 @@
     python -m benchmarks.distil [--model sample:smollm2-135m] [--layers 26] [--batch 4] [--length 512] [--rounds 4]
 
 The plain way: the teacher's and the student's full logits, log-softmax of both, KL at temperature 1 over the
-counted tokens, one backward pass, AdamW. Retort: the same loss and the same update, once with the teacher live and
-once with its 64 likeliest tokens stored. Same models, number formats and batches; the three take turns round by
-round, and the median round counts. Peak memory is that of a fresh process that does two steps one way.
+counted tokens, one backward pass, AdamW; in the number format Retort uses (plain) and in float32, the default
+(plain32). Retort: the same loss and the same update, once with the teacher live and once with its 64 likeliest
+tokens stored. Same models and batches; the ways take turns round by round, and the median round counts. Peak memory
+is that of a fresh process that does two steps one way.
 """
 
 from __future__ import annotations
@@ -41,7 +42,7 @@ from core.progress import Quiet
 from core.recipes import Corpus
 from core.settings import Settings
 
-WAYS = ("plain", "live", "stored")
+WAYS = ("plain", "plain32", "live", "stored")
 
 
 @dataclass
@@ -73,7 +74,7 @@ def main() -> None:
             step = stepper(args.memory_of, setup)
             for number in range(2):
                 step(number)
-            print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
+            print(peak_of_this_process())
             return
         report(args, setup)
 
@@ -94,7 +95,7 @@ def stepper(way: str, setup: Setup) -> Callable[[int], float]:
     """A function that does training step `number` on a student of its own and returns the loss."""
     student = copy.deepcopy(setup.student).train()
     optimizer = torch.optim.AdamW(student.parameters(), lr=1e-5, fused=True)
-    learn = plain(setup, student) if way == "plain" else retort(way, setup, student)
+    learn = plain(setup, student, way) if way.startswith("plain") else retort(way, setup, student)
 
     def step(number: int) -> float:
         loss = learn(list(range(number * setup.batch, (number + 1) * setup.batch)))
@@ -106,15 +107,17 @@ def stepper(way: str, setup: Setup) -> Callable[[int], float]:
     return step
 
 
-def plain(setup: Setup, student: PreTrainedModel) -> Callable[[list[int]], float]:
+def plain(setup: Setup, student: PreTrainedModel, way: str) -> Callable[[list[int]], float]:
     """The ordinary way: full logits of both models."""
+    half = setup.half and way == "plain"
     teacher = setup.teacher.model.requires_grad_(False)
+    teacher = teacher if half or not setup.half else copy.deepcopy(teacher).float()
 
     def learn(numbers: list[int]) -> float:
         ids = setup.windows.ids[numbers]
         with torch.no_grad():
             wanted = teacher(input_ids=ids, use_cache=False).logits[:, :-1].float()
-        with torch.autocast("cpu", torch.bfloat16, enabled=setup.half):
+        with torch.autocast("cpu", torch.bfloat16, enabled=half):
             found = student(input_ids=ids, use_cache=False).logits[:, :-1].float()
         loss = F.kl_div(found.log_softmax(-1).flatten(0, 1), wanted.log_softmax(-1).flatten(0, 1),
                         log_target=True, reduction="batchmean")  # fmt: skip
@@ -193,10 +196,19 @@ def matrix_rate(half: bool) -> float:
     return best
 
 
+def peak_of_this_process() -> int:
+    """Peak resident bytes. Linux carries the parent's peak over into `ru_maxrss`, so its own record is read there."""
+    status = Path("/proc/self/status")
+    if status.exists():
+        line = next(x for x in status.read_text().splitlines() if x.startswith("VmHWM"))
+        return int(line.split()[1]) * 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+
+
 def peak_memory(way: str, args: argparse.Namespace, cache: Path) -> int:
     """Peak resident bytes of a fresh process that does two steps one way."""
-    command = [sys.executable, __file__, "--memory-of", way, "--cache", str(cache), "--rounds", str(args.rounds)]
-    for name in ("model", "layers", "batch", "length"):
+    command = [sys.executable, "-m", "benchmarks.distil", "--memory-of", way, "--cache", str(cache)]
+    for name in ("model", "layers", "batch", "length", "rounds"):
         command += [f"--{name}", str(getattr(args, name))]
     done = subprocess.run(command, check=True, capture_output=True, text=True)
     return int(done.stdout.split()[-1])

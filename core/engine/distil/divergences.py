@@ -22,7 +22,8 @@ def full_precision(values: Tensor) -> Tensor:
 
 def log_probabilities(logits: Tensor, temperature: float = 1.0) -> Tensor:
     """log softmax(logits / temperature), `(n, classes)`, in full precision."""
-    return F.log_softmax(full_precision(logits) / temperature, dim=-1)
+    logits = full_precision(logits)
+    return F.log_softmax(logits if temperature == 1 else logits / temperature, dim=-1)
 
 
 def _kl(p: Tensor, log_p: Tensor, log_q: Tensor) -> Tensor:
