@@ -57,6 +57,10 @@ def quantise(folder: Path, dtype: str, reporter: Reporter) -> tuple[Loaded, Prun
     report.note(f"{len(packed)} matrices inside the blocks are int8; embeddings, head, norms and biases are not.")
     report.note(NEEDS_TORCHAO)
     report.note(_SPEED)
+    report.note(
+        "Activations are rounded as they come, so the smallest change moves the output: a text may go on differently "
+        "with and without the key-value cache. The cache was checked with the same weights and exact activations."
+    )
     report.note("Zeros are counted after rounding: int8 adds some of its own where a weight is small.")
     return loaded, report
 
