@@ -1,10 +1,10 @@
 """The distil and fine-tune steps of a recipe: what is taught, by whom, from which text, for how long. Light: no torch.
 
-    - step: distil
-      teacher: baseline                 # the recipe's own model, before any other step
-      losses: [{loss: logit_kl}]        # any weighted mix of core.losses
-      data: {data: "sample:wiki", split: training, length: 512}
-      budget: {tokens: 500_000}
+- step: distil
+  teacher: baseline                 # the recipe's own model, before any other step
+  losses: [{loss: logit_kl}]        # any weighted mix of core.losses
+  data: {data: "sample:wiki", split: training, length: 512}
+  budget: {tokens: 500_000}
 """
 
 from __future__ import annotations

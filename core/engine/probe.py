@@ -13,6 +13,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import torch
 from transformers import LlamaConfig, LlamaForCausalLM
@@ -33,7 +34,8 @@ def probe_machine(settings: Settings) -> MachineProbe:
         hidden_size=_HIDDEN, intermediate_size=1536, num_hidden_layers=_LAYERS, num_attention_heads=9,
         num_key_value_heads=3, vocab_size=8192, tie_word_embeddings=True,
     )  # fmt: skip
-    model = LlamaForCausalLM(config).to(dtype=dtype).eval()
+    model: Any = LlamaForCausalLM(config).eval()
+    model.to(dtype)
     parameters = sum(p.numel() for p in model.parameters())
     ids = torch.randint(0, 8192, (2, _TOKENS))
     with torch.inference_mode():

@@ -58,9 +58,10 @@ class Contest:
 
     def verdict(self) -> str:
         """Who won, and whether recovery changed the order."""
-        place = self.recovered.index(self.winner()) + 1
-        assert self.winner().result is not None
-        won = f"After recovery '{self.winner().result.label}' is best"
+        winner = self.winner()
+        place = self.recovered.index(winner) + 1
+        assert winner.result is not None
+        won = f"After recovery '{winner.result.label}' is best"
         return f"{won}: it was number {place} before." if place > 1 else f"{won}, as it was before."
 
 

@@ -64,9 +64,7 @@ def _sample(name: str, settings: Settings) -> tuple[list[tuple[str, str]], list[
     if wanted is None or wanted.kind not in ("classification", "tasks"):
         raise RetortError(f"There are no labelled samples called '{name}'.", "Try sample:reuters-r8/train.")
     if not is_fetched(wanted, settings):
-        raise RetortError(
-            f"sample:{sample_id} has not been fetched yet.", f"Run 'python -m core fetch {sample_id}'."
-        )
+        raise RetortError(f"sample:{sample_id} has not been fetched yet.", f"Run 'python -m core fetch {sample_id}'.")
     return _sst2(wanted, part, settings) if wanted.kind == "tasks" else (_table(wanted, part, settings), None)
 
 

@@ -68,9 +68,7 @@ def seen_positions(attended: Tensor, causal: bool) -> Tensor:
     return allowed.tril() if causal else allowed
 
 
-def layer_map(
-    student_layers: int, teacher_layers: int, original: Sequence[int] | None = None
-) -> list[tuple[int, int]]:
+def layer_map(student_layers: int, teacher_layers: int, original: Sequence[int] | None = None) -> list[tuple[int, int]]:
     """Which teacher layer each student layer is compared with: `[(student, teacher), ...]`, counted from 0.
 
     A student made by pruning uses `original`, the teacher's index of each layer it kept. Any other

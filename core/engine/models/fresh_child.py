@@ -46,7 +46,7 @@ def in_float32(model: Any) -> Any:
     Activations rounded to int8 turn a difference of 1e-7 into one of the size of the rounding itself.
     """
     for module in model.modules():
-        weight = getattr(module, "weight", None)
+        weight: Any = getattr(module, "weight", None)
         if hasattr(weight, "__tensor_flatten__"):  # packed
             module.weight = torch.nn.Parameter(weight.dequantize(), requires_grad=False)
     return torch.nn.Module.float(model)  # transformers' own refuses a model that was packed

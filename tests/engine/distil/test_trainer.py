@@ -188,9 +188,7 @@ def test_a_learning_rate_that_diverges_stops_the_run_and_keeps_the_best(
         assert equal(weights, {n: p.detach() for n, p in student.model.named_parameters()})
 
 
-def test_not_a_number_stops_the_run_at_once(
-    teacher: Loaded, student: Loaded, windows: Windows, tmp_path: Path
-) -> None:
+def test_not_a_number_stops_the_run_at_once(teacher: Loaded, student: Loaded, windows: Windows, tmp_path: Path) -> None:
     steps = 0
 
     def poison(module: Any, args: Any, output: Any) -> Any:
