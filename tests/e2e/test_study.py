@@ -94,7 +94,7 @@ def test_the_sample_study_with_one_click(visits: Visits, home: Settings, sample_
     run = store.runs.find(kinds=("sweep",), limit=1)[0]
     ended(store, run.id)
     assert store.runs.get(run.id).state == "done", store.runs.get(run.id)
-    expect(page.locator("path.point")).to_have_count(12)
+    expect(page.locator("path.point")).to_have_count(11)
     page.get_by_role("link", name="Open the trade-offs").click()
     tab.settles()
     expect(page.get_by_test_id("stMain")).to_contain_text("50 % sparse, yet the file is")
