@@ -20,6 +20,9 @@ class Limits:
     attempts: int = 3
     cancel_grace_seconds: float = 20.0
     runner_idle_seconds: float = 20.0
+    live_idle_seconds: float = 300.0
+    live_bytes: int = 4_000_000_000
+    """What models in the live host may take together."""
 
 
 @dataclass(frozen=True)

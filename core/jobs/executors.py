@@ -54,7 +54,7 @@ class LocalExecutor:
 
     def __init__(self, settings: Settings, device: str = DEVICE) -> None:
         self._settings = settings
-        self._device_lock = settings.locks / f"device-{device}.lock"
+        self._device_lock = device_lock(settings, device)
         self._jobs: dict[str, subprocess.Popen[bytes] | None] = {}
         """None: adopted from an earlier runner, known by its lock only."""
 
@@ -126,6 +126,11 @@ def spawn(
             pass_fds=descriptors,
             start_new_session=True,
         )
+
+
+def device_lock(settings: Settings, device: str = DEVICE) -> Path:
+    """Held by whoever computes on the device: one run's worker, or the live host between runs."""
+    return settings.locks / f"device-{device}.lock"
 
 
 def worker_lock(settings: Settings, run_id: str) -> Path:

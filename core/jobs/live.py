@@ -1,0 +1,202 @@
+"""Asks the live host: one detached process a home that keeps models in memory. Light: no torch.
+
+The host is started by whoever asks first. It listens on the loopback interface; port and secret lie in a
+file only its user may read. It leaves as soon as a run is queued, and when nobody has asked for a while.
+"""
+
+from __future__ import annotations
+
+import json
+import socket
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import closing, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from core.errors import RetortError
+from core.jobs.executors import spawn
+from core.jobs.locks import FileLock, held
+from core.settings import Settings
+from core.store import Store
+from core.store.problems import plain_errors
+
+REQUEST_BYTES = 1 << 20
+EVENT_BYTES = 16 << 20
+_START_SECONDS = 60.0
+_LOG_BYTES = 1_000_000
+
+
+class Busy(RetortError):
+    """A run has the machine, so nothing is computed beside it."""
+
+    def __init__(self) -> None:
+        super().__init__("A run is using this machine.", "Previews come back when it has ended.")
+
+
+class Superseded(Exception):
+    """A newer request of the same session took the place of this one; nobody has to be told."""
+
+
+@dataclass(frozen=True)
+class LiveStatus:
+    """How the host is: `off` (it starts when asked), `ready`, or `busy` (a run has the machine).
+
+    `models`: folders of the models in memory. `pid`: the host's process, for information only.
+    """
+
+    state: Literal["off", "ready", "busy"]
+    models: tuple[str, ...] = ()
+    bytes: int = 0
+    pid: int | None = None
+
+
+def ask(settings: Settings, op: str, request: dict[str, Any], *, session: str = "") -> Iterator[dict[str, Any]]:
+    """Events of the answer, in order; the last one has `"done": True`. Closing the iterator cancels the request.
+
+    Args:
+        op: a name in `core.jobs.live_operations`.
+        request: what the operation needs; JSON.
+        session: a newer request of the same session and operation supersedes an older one that is not done.
+
+    Raises:
+        Busy: a run is queued or running.
+        Superseded: a newer request of this session came.
+        RetortError: what the host refused, or that it could not be started or was lost.
+    """
+    line = json.dumps({"op": op, "session": session, "request": request}).encode() + b"\n"
+    if len(line) > REQUEST_BYTES:
+        raise RetortError("This request is too long for the live host.", "Shorten the text.")
+    refuse_if_busy(settings)
+    if not held(live_lock(settings)):
+        yield {"stage": "Starting the engine."}
+    with closing(_connect(settings)) as connection:
+        yield from _events(connection, line, settings)
+
+
+def status(settings: Settings) -> LiveStatus:
+    """How the host is; starts nothing."""
+    if Store(settings).runs.counts().active:
+        return LiveStatus("busy")
+    for event in _ask_running(settings, "status"):
+        return LiveStatus("ready", tuple(event["models"]), event["bytes"], event["pid"])
+    return LiveStatus("off")
+
+
+def release(settings: Settings) -> None:
+    """Ends the host, if there is one, and waits until it is gone."""
+    for _ in _ask_running(settings, "release"):
+        pass
+    give_up = time.monotonic() + 10
+    while held(live_lock(settings)) and time.monotonic() < give_up:
+        time.sleep(0.02)
+
+
+def refuse_if_busy(settings: Settings) -> None:
+    """Raises Busy where a run is queued or running."""
+    if Store(settings).runs.counts().active:
+        raise Busy
+
+
+def live_lock(settings: Settings) -> Path:
+    """Held as long as the host lives."""
+    return settings.locks / "live.lock"
+
+
+def address_file(settings: Settings) -> Path:
+    """`{"port": ..., "secret": ...}` of the living host; readable by its user only."""
+    return settings.home / "live-host.json"
+
+
+def _ask_running(settings: Settings, op: str) -> list[dict[str, Any]]:
+    """The answer of a host that is there already; empty where there is none."""
+    line = json.dumps({"op": op, "session": "", "request": {}}).encode() + b"\n"
+    connection = _try(settings)
+    if connection is None:
+        return []
+    with closing(connection), suppress(RetortError):
+        return list(_events(connection, line, settings))
+    return []
+
+
+def _events(connection: socket.socket, line: bytes, settings: Settings) -> Iterator[dict[str, Any]]:
+    try:
+        connection.sendall(line)
+        with connection.makefile("rb") as answers:
+            while raw := answers.readline(EVENT_BYTES):
+                event: dict[str, Any] = json.loads(raw)
+                if "error" in event:
+                    raise _error(event["error"])
+                yield event
+                if event.get("done"):
+                    return
+    except (OSError, ValueError):
+        pass
+    refuse_if_busy(settings)
+    raise RetortError("The engine stopped in the middle of its answer.", "Ask again: it starts anew.")
+
+
+def _error(error: dict[str, str]) -> Exception:
+    if error["kind"] == "superseded":
+        return Superseded()
+    return Busy() if error["kind"] == "busy" else RetortError(error["cause"], error["remedy"])
+
+
+def _connect(settings: Settings) -> socket.socket:
+    """A connection to the host, which is started where none lives."""
+    give_up, starts = time.monotonic() + _START_SECONDS, 0
+    while time.monotonic() < give_up:
+        connection = _try(settings)
+        if connection is not None:
+            return connection
+        refuse_if_busy(settings)
+        with plain_errors(settings.home):
+            lock = FileLock(live_lock(settings))
+            if lock.acquire(patience=0.05):
+                try:
+                    if starts == 2:
+                        break
+                    starts += 1
+                    _start(settings, lock)
+                finally:
+                    lock.release()
+        time.sleep(0.05)
+    raise RetortError(
+        "The engine for previews could not be started.",
+        f"Read {_log(settings).name} in the data folder for the reason, then try again.",
+    )
+
+
+def _try(settings: Settings) -> socket.socket | None:
+    """A connection to a host that lives: an address without one may be somebody else's by now."""
+    if not held(live_lock(settings)):
+        return None
+    try:
+        address = json.loads(address_file(settings).read_text())
+        connection = socket.create_connection(("127.0.0.1", int(address["port"])), timeout=5)
+        connection.sendall(address["secret"].encode() + b"\n")
+    except (OSError, ValueError, KeyError):
+        return None
+    connection.settimeout(None)
+    return connection
+
+
+def _start(settings: Settings, lock: FileLock) -> None:
+    """The child inherits the lock, so it is held from this moment on and nobody starts a second host."""
+    address_file(settings).unlink(missing_ok=True)
+    log = _log(settings)
+    if log.exists() and log.stat().st_size > _LOG_BYTES:
+        log.replace(log.with_suffix(".old.log"))
+    command = [
+        sys.executable, "-m", "core.jobs.live_host", "--home", str(settings.home), "--lock", str(lock.descriptor),
+        "--idle", str(settings.limits.live_idle_seconds), "--memory", str(settings.limits.live_bytes),
+    ]  # fmt: skip
+    process = spawn(command, log, (lock.descriptor,), settings)
+    threading.Thread(target=process.wait, name="retort-live-wait", daemon=True).start()
+
+
+def _log(settings: Settings) -> Path:
+    return settings.home / "live-host.log"

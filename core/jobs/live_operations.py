@@ -1,0 +1,9 @@
+"""What the live host can be asked: a name, and the function that answers. One line adds an operation.
+
+A function is `(host: core.engine.live.host.Host, request: dict) -> Iterator[dict]`: it yields events that can
+be JSON, the first ones early, and calls `host.checkpoint()` between units of work.
+"""
+
+from __future__ import annotations
+
+OPERATIONS: dict[str, str] = {}

@@ -1,0 +1,210 @@
+"""The live host as a real process: started on demand, one a home, superseded, given up to a run, killed, idle."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import socket
+import stat
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from core.errors import RetortError
+from core.jobs import live
+from core.jobs.executors import device_lock
+from core.jobs.locks import held, signer
+from core.settings import Settings
+from core.store import Store
+from tests.jobs.conftest import Bench, gone
+
+pytestmark = pytest.mark.jobs
+OPERATIONS = '''
+import os, time
+def slow(host, request):
+    """Ticks until it is told to stop; says so in a file when it is."""
+    try:
+        for i in range(request["ticks"]):
+            yield {"tick": i, "pid": os.getpid()}
+            host.checkpoint()
+            time.sleep(request.get("pause", 0.05))
+    finally:
+        with open(request["ledger"], "a") as file:
+            file.write(request["name"] + "\\n")
+def broken(host, request):
+    yield {"tick": 0}
+    raise ValueError("a part is missing")
+def loads(host, request):
+    loaded = host.model(request["model"])
+    host.beside(request["model"])["seen"] = host.beside(request["model"]).get("seen", 0) + 1
+    yield {"dtype": str(loaded.dtype), "seen": host.beside(request["model"])["seen"]}
+'''
+SITE = """
+from core.jobs.live_operations import OPERATIONS
+OPERATIONS.update({n: f"retort_live_operations:{n}" for n in ("slow", "broken", "loads")})
+"""
+
+
+@pytest.fixture
+def host(bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bench]:
+    """A home whose host also knows the operations above; it leaves nothing running."""
+    site = tmp_path / "site"
+    (site / "retort_live_operations.py").write_text(OPERATIONS)
+    (site / "sitecustomize.py").write_text(f"import sys\nsys.path.insert(0, {str(Path.cwd())!r})\n{SITE}")
+    yield bench
+    pid = signer(live.live_lock(bench.settings))
+    if pid is not None and held(live.live_lock(bench.settings)):
+        bench.kill(pid)
+
+
+def slow(bench: Bench, name: str, ticks: int = 400, **more: Any) -> dict[str, Any]:
+    return {"ticks": ticks, "name": name, "ledger": str(live_ledger(bench)), **more}
+
+
+def ended(bench: Bench) -> list[str]:
+    path = live_ledger(bench)
+    return path.read_text().splitlines() if path.exists() else []
+
+
+def live_ledger(bench: Bench) -> Path:
+    return bench.ledger.with_name("live.txt")
+
+
+def test_it_starts_on_demand_answers_and_is_released(host: Bench) -> None:
+    settings = host.settings
+    assert live.status(settings) == live.LiveStatus("off")
+    events = list(live.ask(settings, "slow", slow(host, "a", ticks=2)))
+    assert events[0] == {"stage": "Starting the engine."}
+    assert [e.get("tick") for e in events[1:]] == [0, 1, None] and events[-1] == {"done": True}
+    now = live.status(settings)
+    assert (now.state, now.models, now.pid) == ("ready", (), events[1]["pid"])
+    assert stat.S_IMODE(live.address_file(settings).stat().st_mode) == 0o600
+    assert held(device_lock(settings)), "no run may start beside it"
+    live.release(settings)
+    assert live.status(settings).state == "off" and not held(device_lock(settings))
+
+
+def test_clients_that_race_start_one_host(host: Bench) -> None:
+    pids: list[int] = []
+
+    def client(name: str) -> None:
+        pids.extend(e["pid"] for e in live.ask(host.settings, "slow", slow(host, name, ticks=1)) if "pid" in e)
+
+    threads = [threading.Thread(target=client, args=(str(i),)) for i in range(6)]
+    for t in threads:
+        t.start()
+    for t in threads:
+        t.join(60)
+    assert len(pids) == 6 and len(set(pids)) == 1
+
+
+def test_the_newest_request_of_a_session_wins_and_another_session_waits(host: Bench) -> None:
+    older = live.ask(host.settings, "slow", slow(host, "old"), session="tab")
+    while "tick" not in next(older):
+        pass
+    newer = list(live.ask(host.settings, "slow", slow(host, "new", ticks=2), session="tab"))
+    assert newer[-1] == {"done": True}
+    with pytest.raises(live.Superseded):
+        list(older)
+    assert ended(host) == ["old", "new"], "the old one put everything back before the new one began"
+
+
+def test_who_goes_away_cancels_the_request(host: Bench) -> None:
+    answer = live.ask(host.settings, "slow", slow(host, "left"))
+    while "tick" not in next(answer):
+        pass
+    answer.close()  # type: ignore[attr-defined]
+    host.until(lambda: ended(host) == ["left"], timeout=5)
+
+
+def test_a_run_gets_the_machine_within_a_moment(host: Bench) -> None:
+    answer = live.ask(host.settings, "slow", slow(host, "given up"))
+    while "tick" not in next(answer):
+        pass
+    run_id = host.add(trials=1)
+    with pytest.raises(live.Busy, match="A run is using this machine"):
+        list(answer)
+    assert host.wait(run_id).state == "done", "the host let the device go"
+    assert ended(host) == ["given up"]
+    assert list(live.ask(host.settings, "slow", slow(host, "back", ticks=1)))[-1] == {"done": True}
+
+
+def test_while_a_run_is_active_nothing_is_started(host: Bench) -> None:
+    host.add(start=False)
+    assert live.status(host.settings).state == "busy"
+    with pytest.raises(live.Busy):
+        list(live.ask(host.settings, "slow", slow(host, "never")))
+    assert not held(live.live_lock(host.settings))
+
+
+def test_a_killed_host_is_a_sentence_and_the_next_request_starts_another(host: Bench) -> None:
+    answer = live.ask(host.settings, "slow", slow(host, "killed"))
+    event = next(answer)
+    while "tick" not in event:
+        event = next(answer)
+    os.kill(event["pid"], signal.SIGKILL)
+    with pytest.raises(RetortError, match="stopped in the middle") as caught:
+        list(answer)
+    assert "Ask again" in caught.value.remedy
+    again = list(live.ask(host.settings, "slow", slow(host, "again", ticks=1)))
+    assert again[-1] == {"done": True} and again[1]["pid"] != event["pid"]
+
+
+def test_it_leaves_when_nobody_asks(host: Bench) -> None:
+    settings = replace(host.settings, limits=replace(host.settings.limits, live_idle_seconds=0.3))
+    pid = next(e["pid"] for e in live.ask(settings, "slow", slow(host, "once", ticks=1)) if "pid" in e)
+    host.until(lambda: gone(pid), timeout=10)
+    assert live.status(settings).state == "off" and not live.address_file(settings).exists()
+
+
+def test_what_goes_wrong_inside_is_a_sentence_and_the_host_goes_on(host: Bench) -> None:
+    with pytest.raises(RetortError, match="ValueError: a part is missing"):
+        list(live.ask(host.settings, "broken", {}))
+    with pytest.raises(RetortError, match="no operation 'nothing'"):
+        list(live.ask(host.settings, "nothing", {}))
+    with pytest.raises(RetortError, match="outside"):
+        list(live.ask(host.settings, "loads", {"model": "path:/etc"}))
+    with pytest.raises(RetortError, match="too long"):
+        list(live.ask(host.settings, "slow", {"name": "x" * live.REQUEST_BYTES}))
+
+
+def test_a_stranger_without_the_secret_gets_no_answer(host: Bench) -> None:
+    list(live.ask(host.settings, "slow", slow(host, "a", ticks=1)))
+    port = json.loads(live.address_file(host.settings).read_text())["port"]
+    with socket.create_connection(("127.0.0.1", port), timeout=5) as stranger:
+        with suppress(OSError):
+            stranger.sendall(b"guess\n" + json.dumps({"op": "release", "session": "", "request": {}}).encode() + b"\n")
+        with suppress(ConnectionResetError):
+            assert stranger.recv(100) == b""
+    time.sleep(0.3)
+    assert live.status(host.settings).state == "ready"
+
+
+def test_a_model_is_loaded_once_and_kept(host: Bench, tiny_llama: Path) -> None:
+    folder = host.settings.home / "models" / "tiny"
+    shutil.copytree(tiny_llama, folder)
+    asked = {"model": f"path:{folder}"}
+    seen = [e["seen"] for _ in range(2) for e in live.ask(host.settings, "loads", asked) if "seen" in e]
+    assert seen == [1, 2], "what was kept beside the model is there the second time"
+    now = live.status(host.settings)
+    assert now.models == (str(folder),) and now.bytes > 0
+
+
+def test_models_used_long_ago_make_room(home: Settings, tiny_llama: Path) -> None:
+    from core.jobs.live_host import Models
+
+    models = Models(limit=1)
+    first = models.get(tiny_llama, "a", "float32")
+    assert models.get(tiny_llama, "a", "float32") is first
+    models.get(tiny_llama, "b", "float32")
+    assert len(models.folders) == 1
+    assert models.get(tiny_llama, "a", "float32") is not first
+    assert Store(home).runs.counts().active == 0
