@@ -6,4 +6,6 @@ be JSON, the first ones early, and calls `host.checkpoint()` between units of wo
 
 from __future__ import annotations
 
-OPERATIONS: dict[str, str] = {}
+OPERATIONS: dict[str, str] = {
+    "preview": "core.engine.live.preview:preview",
+}

@@ -1,0 +1,150 @@
+"""The live operation `preview`: what pruning a model by so much would roughly do, within two seconds.
+
+Everything is computed on the model itself with the method itself; what makes it a preview is the little text
+it is judged on, the little text it is calibrated on, and that size and latency are worked out, not measured.
+"""
+
+from __future__ import annotations
+
+import json
+import statistics
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from pydantic import ValidationError
+from transformers import PreTrainedModel
+
+from core.analysis.statistics import paired_bootstrap
+from core.engine.evaluate.logits import Logits
+from core.engine.live.host import Host
+from core.engine.live.warm import Warm, previewable, probe_losses, warm, write
+from core.engine.prune.statistics import Statistics
+from core.engine.prune.structured import prune_structure
+from core.errors import RetortError
+from core.methods import METHODS
+from core.progress import Quiet
+from core.recipes import Prune
+
+MOST_TOKENS = 64
+
+
+class _Watched(Quiet):
+    """Lets long work end when nobody waits for it."""
+
+    def __init__(self, host: Host) -> None:
+        super().__init__()
+        self.checkpoint = host.checkpoint  # type: ignore[method-assign]
+
+
+def preview(host: Host, request: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """Events: `stage` (a sentence, while something is prepared for the first time), `figures`, then `text`.
+
+    Args:
+        request: `model` (reference), `prune` (a prune step of a recipe), `prompt`, `tokens` to write, and
+            optionally `calibration` and `evaluation` (corpora).
+
+    `figures` has the probe loss with the paired change and its 95 % interval (nats), bytes on disk and
+    milliseconds a token, each also for the dense model. `text` has `pruned` and `dense`, growing.
+
+    Raises:
+        RetortError: a step that cannot be previewed, or a model or text that cannot be used.
+    """
+    prune, tokens = _prune(request), max(1, min(int(request.get("tokens", 20)), MOST_TOKENS))
+    prompt = str(request.get("prompt", ""))[: host.settings.limits.prompt_characters].strip()
+    reporter = _Watched(host)
+    reference = str(request["model"])
+    texts: dict[str, Any] = {k: request[k] for k in ("calibration", "evaluation") if k in request}
+    kept, key = host.beside(reference), f"preview {json.dumps(texts, sort_keys=True)}"
+    if key not in kept:
+        yield {"stage": "Loading the model and measuring it as it is."}
+        kept[key] = warm(host.model(reference), host.resolved(reference), texts, host.settings)
+    ready: Warm = kept[key]
+    if METHODS[prune.method].needs and not ready.is_calibrated(prune):
+        yield {"stage": "Calibrating on a little text, once."}
+    found = ready.statistics_of(prune, host.settings, reporter)
+    if not METHODS[prune.method].structured and not ready.is_ranked(prune):
+        yield {"stage": f"Ranking the weights by {METHODS[prune.method].label}, once."}
+        ready.rank(prune, found, reporter)
+    if ready.token_seconds is None:
+        yield {"stage": "Timing a few tokens."}
+        ready.token_seconds = _token_seconds(ready)
+    with _pruned(ready, prune, found, reporter) as (model, logits):
+        yield {"figures": _figures(ready, prune, model, probe_losses(logits, ready.probe))}
+        if not prompt:
+            return
+        pruned = ""
+        for pruned in _text(model, ready, prompt, tokens, host):
+            yield {"text": {"pruned": pruned, "dense": ready.texts.get((prompt, tokens))}}
+    if (prompt, tokens) not in ready.texts:
+        dense = ""
+        for dense in _text(ready.loaded.model, ready, prompt, tokens, host):
+            yield {"text": {"pruned": pruned, "dense": dense}}
+        ready.keep_text((prompt, tokens), dense)
+    yield {"text": {"pruned": pruned, "dense": ready.texts[prompt, tokens]}}
+
+
+def _prune(request: dict[str, Any]) -> Prune:
+    try:
+        prune = Prune.model_validate(request["prune"])
+    except (ValidationError, KeyError) as error:
+        raise RetortError("This step cannot be run.", "Choose another method or amount.") from error
+    if not previewable(prune) or prune.mode != "joint" or prune.allocation != "uniform":
+        raise RetortError(
+            f"{prune.label()} takes too long for a preview.", "Measure it properly, or preview another method."
+        )
+    return prune
+
+
+@contextmanager
+def _pruned(
+    ready: Warm, prune: Prune, found: Statistics | None, reporter: Quiet
+) -> Iterator[tuple[PreTrainedModel, Logits]]:
+    """The pruned model: the dense one masked in place, or a smaller one beside it."""
+    if METHODS[prune.method].structured:
+        smaller, _ = prune_structure(ready.loaded, prune, found, ready.calibration, reporter)
+        yield smaller, Logits(smaller, ready.probe)
+    else:
+        with ready.masked(prune, found):
+            yield ready.loaded.model, ready.logits
+
+
+def _text(model: PreTrainedModel, ready: Warm, prompt: str, tokens: int, host: Host) -> Iterator[str]:
+    for text, _ in write(model, ready.loaded.tokenizer, prompt, tokens):
+        host.checkpoint()
+        yield text
+
+
+def _token_seconds(ready: Warm) -> float:
+    """Median seconds of a greedy token of the dense model; the first, with the prompt and warm-up, left out."""
+    prompt = ready.loaded.tokenizer.decode(ready.probe[0, :16])
+    steps = [seconds for _, seconds in write(ready.loaded.model, ready.loaded.tokenizer, prompt, 8)]
+    return statistics.median(steps[1:] or steps or [0.0])
+
+
+@torch.no_grad()
+def _figures(ready: Warm, prune: Prune, model: PreTrainedModel, losses: list[float]) -> dict[str, Any]:
+    dense = ready.loaded.model
+    before, after = (sum(p.numel() for p in m.parameters()) for m in (dense, model))
+    change = paired_bootstrap(losses, ready.dense_losses)
+    milliseconds = 1e3 * (ready.token_seconds or 0.0)
+    return {
+        "label": prune.label(),
+        "loss": statistics.mean(losses),
+        "dense_loss": statistics.mean(ready.dense_losses),
+        "change": change.value,
+        "low": change.low,
+        "high": change.high,
+        "windows": len(losses),
+        "probe_tokens": ready.probe.numel(),
+        "parameters": after,
+        "dense_parameters": before,
+        "bytes": after * dense.dtype.itemsize,
+        "dense_bytes": before * dense.dtype.itemsize,
+        # One token at a time reads every parameter once, so time goes with their number.
+        "token_ms": milliseconds * after / before,
+        "dense_token_ms": milliseconds,
+        "dtype": str(dense.dtype).removeprefix("torch."),
+        "calibration_tokens": ready.calibration.numel() if METHODS[prune.method].calibrated else 0,
+    }
