@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from core import __version__
-from core.commands import models, runs, samples
+from core.commands import models, runs, runs_about, samples
 from core.errors import RetortError
 from core.settings import Settings
 from core.terminal import put_json, refuse, say
@@ -76,6 +76,18 @@ def parser() -> argparse.ArgumentParser:
     one.add_argument("--detach", action="store_true", help="leave it to the runner")
     one = add("cancel", runs.cancel, "Cancel a run; what it finished is kept.")
     one.add_argument("run", metavar="RUN")
+    one = add("tag", runs_about.tag, "Set the tags of a run; without tags, remove them.")
+    one.add_argument("run", metavar="RUN")
+    one.add_argument("tags", nargs="*", metavar="TAG")
+    one = add("note", runs_about.note, "Set the note of a run; an empty text removes it.")
+    one.add_argument("run", metavar="RUN")
+    one.add_argument("text", metavar="TEXT")
+    one = add("diff", runs_about.diff, "Say what sets two runs apart: recipe, versions and figures.")
+    one.add_argument("run", metavar="RUN")
+    one.add_argument("other", metavar="OTHER")
+    one = add("reproduce", runs_about.reproduce, "Print what is needed to do a run again.")
+    one.add_argument("run", metavar="RUN")
+    one.add_argument("--format", choices=["yaml", "command"], default="yaml", help="default: yaml")
     one = add("fetch", samples.fetch, "Fetch samples: models and texts that need no hub.")
     one.add_argument("samples", nargs="+", metavar="SAMPLE", help=samples.names())
     one.add_argument("--accept-terms", action="store_true", help="accept the terms of use of samples that have some")

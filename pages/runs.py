@@ -12,19 +12,11 @@ import streamlit as st
 
 from core.analysis.remaining import seconds_taken, share_done
 from core.store import RunRow, TrialRow
-from core.store.rows import RunState
-from pages.shared import home, run_panel, shell
+from pages.shared import home, run_panel, runs_detail, runs_filters, shell
 from pages.shared.states import empty
 from pages.shared.text import duration, md, plural, when, zone
 
 PAGE_SIZE = 20
-FILTERS: dict[str, tuple[str, tuple[RunState, ...] | None]] = {
-    "all": ("All", None),
-    "active": ("Active", ("queued", "running")),
-    "done": ("Done", ("done",)),
-    "failed": ("Failed", ("failed",)),
-    "cancelled": ("Cancelled", ("cancelled",)),
-}
 
 
 def main() -> None:
@@ -48,35 +40,26 @@ def listing() -> None:
             "Run the sample study",
         )
         return
-    with st.container(horizontal=True, vertical_alignment="bottom"):
-        chosen = st.radio(
-            "State", list(FILTERS), key="state", bind="query-params", format_func=lambda f: FILTERS[f][0],
-            horizontal=True,
-        )  # fmt: skip
-        text = st.text_input(
-            "Search", key="q", bind="query-params", max_chars=100, placeholder="Name, model or note", width=320,
-            icon=":material/search:",
-        )  # fmt: skip
-    states = FILTERS[chosen or "all"][1]
-    found = store.runs.count(states=states, text=text or "")
+    wanted = runs_filters.chosen(store)
+    found = store.runs.count(**wanted)
     if not found:
-        empty("No run matches", "Choose another state or clear the search.", icon=":material/search_off:")
+        empty("No run matches", "Choose other filters or clear the search.", icon=":material/search_off:")
         return
     pages = math.ceil(found / PAGE_SIZE)
     page = st.session_state.get("page", 1) if pages > 1 else 1
     page = min(max(1, page), pages)
-    st.fragment(rows, run_every=2.0 if counts.active else None)(states, text or "", page, counts.active > 0)
+    st.fragment(rows, run_every=2.0 if counts.active else None)(wanted, page, counts.active > 0)
     with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
         st.caption(f"{plural(found, 'run')}, newest first")
         if pages > 1:
             st.pagination(pages, key="page", bind="query-params")
 
 
-def rows(states: tuple[RunState, ...] | None, text: str, page: int, was_active: bool) -> None:
+def rows(wanted: runs_filters.Wanted, page: int, was_active: bool) -> None:
     store = home.store()
     if was_active != (store.runs.counts().active > 0):
         st.rerun()
-    found = store.runs.find(states=states, text=text, limit=PAGE_SIZE, offset=(page - 1) * PAGE_SIZE)
+    found = store.runs.find(**wanted, limit=PAGE_SIZE, offset=(page - 1) * PAGE_SIZE)
     where, now = zone(st.context.timezone), time.time()
     for run in found:
         with st.container(border=True, gap="xsmall"):
@@ -86,6 +69,8 @@ def rows(states: tuple[RunState, ...] | None, text: str, page: int, was_active: 
                     st.query_params["run"] = run.id
                     st.rerun()  # the whole page: these rows are a fragment
                 st.caption(f"{run_panel.kind_word(run.kind)}: {md(run.model, 90)}")
+                if run.tags:
+                    st.caption(f"Tags: {', '.join(md(t, 40) for t in run.tags)}")
             with state:
                 run_panel.badge(run)
             with progress:
@@ -112,6 +97,9 @@ def one(run_id: str) -> None:
         f"{run_panel.kind_word(run.kind)} of {md(run.model)}. Started {when(run.created, where)}. Run {md(run.id)}."
     )
     run_panel.live(run_id, detail)
+    runs_detail.labels(run)
+    runs_detail.reproduce(run)
+    runs_detail.differences(run)
 
 
 def detail(run: RunRow, trials: list[TrialRow]) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 from core import __version__
 from core.errors import RetortError
 from core.store.connection import Database
+from core.store.labels import clean_notes, clean_tags
 from core.store.rows import RunCounts, RunRow, RunState, run_row
 
 _COLUMNS = """
@@ -136,6 +137,14 @@ class Runs:
         """Every tag in use, in alphabetical order."""
         return [r[0] for r in self._db.read("SELECT DISTINCT value FROM runs, json_each(runs.tags) ORDER BY value")]
 
+    def kinds(self) -> list[str]:
+        """Every kind of run there is, in alphabetical order."""
+        return [r[0] for r in self._db.read("SELECT DISTINCT kind FROM runs ORDER BY kind")]
+
+    def models(self, limit: int = 200) -> list[str]:
+        """The models that runs work on, in alphabetical order, at most `limit`."""
+        return [r[0] for r in self._db.read("SELECT DISTINCT model FROM runs ORDER BY model LIMIT ?", (limit,))]
+
     def claim(self, run_id: str) -> bool:
         """queued -> running; False where somebody else was faster or the run was cancelled."""
         return self._change(
@@ -201,12 +210,21 @@ class Runs:
     def annotate(
         self, run_id: str, *, name: str | None = None, tags: Sequence[str] | None = None, notes: str | None = None
     ) -> None:
-        """Changes what the user wrote about a run; None leaves a field as it is."""
-        self._change(
+        """Changes what the user wrote about a run; None leaves a field as it is.
+
+        Raises:
+            RetortError: a tag or the note breaks the rules of core/store/labels.py, or there is no such run.
+        """
+        changed = self._change(
             "UPDATE runs SET name = COALESCE(:name, name), tags = COALESCE(:tags, tags),"
             " notes = COALESCE(:notes, notes) WHERE id = :id",
-            run_id, name=name, tags=None if tags is None else json.dumps(list(tags)), notes=notes,
-        )  # fmt: skip
+            run_id,
+            name=name,
+            tags=None if tags is None else json.dumps(list(clean_tags(tags))),
+            notes=None if notes is None else clean_notes(notes),
+        )
+        if not changed:
+            self.get(run_id)
 
     def delete(self, run_id: str, before_commit: Callable[[list[str]], None]) -> list[str]:
         """Deletes a run that is not active, and the candidates no other run refers to.

@@ -1,0 +1,119 @@
+"""Two runs side by side: what their recipes, versions and figures differ in. Light: no torch."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from core.analysis.statistics import mcnemar, paired_bootstrap
+from core.metrics import Measurement
+from core.results import Result
+
+ABSENT = "not given"
+SIGNIFICANT = 0.05
+"""A paired test's p below which a difference is claimed."""
+
+
+@dataclass(frozen=True)
+class Change:
+    """A place where two documents differ. A side that lacks it says `ABSENT`; the others are JSON."""
+
+    path: str
+    left: str
+    right: str
+
+
+def changes(left: Mapping[str, Any], right: Mapping[str, Any]) -> list[Change]:
+    """Every leaf that differs, in the order of the left document and then of what only the right one has.
+
+    Paths read like `sweep.grid[0].method[1]`. An empty list or mapping is a leaf.
+    """
+    mine, other = dict(_leaves(left)), dict(_leaves(right))
+    return [
+        Change(path, mine.get(path, ABSENT), other.get(path, ABSENT))
+        for path in dict.fromkeys([*mine, *other])
+        if mine.get(path) != other.get(path)
+    ]
+
+
+def _leaves(value: Any, path: str = "") -> list[tuple[str, str]]:
+    if isinstance(value, Mapping) and (value or not path):
+        return [leaf for k, v in value.items() for leaf in _leaves(v, f"{path}.{k}" if path else str(k))]
+    if isinstance(value, list | tuple) and value:
+        return [leaf for i, v in enumerate(value) for leaf in _leaves(v, f"{path}[{i}]")]
+    return [(path, json.dumps(value, ensure_ascii=False))]
+
+
+def versions(left: Sequence[Result], right: Sequence[Result]) -> list[Change]:
+    """Versions and devices that differ between the candidates of two runs; several are joined by commas."""
+    return changes(_environment(left), _environment(right))
+
+
+def _environment(results: Sequence[Result]) -> dict[str, str]:
+    found: dict[str, set[str]] = {}
+    for result in results:
+        for name, version in result.versions.items():
+            found.setdefault(name, set()).add(version)
+        for m in result.measurements:
+            found.setdefault("device", set()).add(m.device)
+            found.setdefault("number format", set()).add(m.dtype)
+    return {name: ", ".join(sorted(v for v in values if v)) for name, values in sorted(found.items())}
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One metric of a candidate that both runs have. `verdict` says what the pairs show, where they were kept."""
+
+    label: str
+    metric: str
+    left: float
+    right: float
+    verdict: str
+
+
+def figures(left: Sequence[Result], right: Sequence[Result]) -> list[Figure]:
+    """Every metric that matching candidates share: those made by the same step from the same starting point."""
+    others = {_step(r): r for r in right}
+    found: list[Figure] = []
+    for mine in left:
+        other = others.get(_step(mine))
+        if other is None:
+            continue
+        theirs = {m.metric: m for m in other.measurements}
+        comparable = mine.model == other.model and mine.recipe.get("evaluation") == other.recipe.get("evaluation")
+        for m in mine.measurements:
+            if (n := theirs.get(m.metric)) is not None:
+                same = mine.key == other.key
+                verdict = "the same candidate" if same else _verdict(m, n) if comparable else ""
+                found.append(Figure(mine.label, m.metric, m.value, n.value, verdict))
+    return found
+
+
+def _step(result: Result) -> str:
+    return json.dumps([result.method, result.prune, result.distil, result.quantise], sort_keys=True)
+
+
+def _how(m: Measurement) -> dict[str, Any]:
+    """The settings of a measurement without its own comparison with a baseline."""
+    return {k: v for k, v in m.settings.items() if k != "paired"}
+
+
+def _verdict(left: Measurement, right: Measurement) -> str:
+    """A paired test over the same windows or items; '' where they were not kept or cannot be paired.
+
+    Windows of `loss`: the bootstrap interval of the mean difference. Items that are right or wrong: McNemar.
+    """
+    a, b = left.samples, right.samples
+    if not a or not b or len(a) != len(b) or len(a) < 2 or _how(left) != _how(right):
+        return ""
+    if left.metric == "loss":
+        gap = paired_bootstrap(b, a)
+        same = gap.low <= 0.0 <= gap.high
+        words = "no difference beyond the error" if same else "lower" if gap.value < 0 else "higher"
+        return f"{words} in the second ({gap.low:+.4f} to {gap.high:+.4f})" if not same else words
+    if set(a) | set(b) <= {0.0, 1.0}:
+        p = mcnemar(a, b)
+        return f"{'differs' if p < SIGNIFICANT else 'no difference beyond the error'} (McNemar p = {p:.3g})"
+    return ""

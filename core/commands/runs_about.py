@@ -1,0 +1,90 @@
+"""`tag`, `note`, `diff` and `reproduce`: what is known and said about runs."""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import asdict
+
+from core.analysis.run_differences import changes, figures, versions
+from core.recipe_files import dump_recipe
+from core.settings import Settings
+from core.store import Store
+from core.terminal import put, put_json, say
+
+
+def tag(chosen: argparse.Namespace, settings: Settings) -> int:
+    """Replaces the tags of a run; none given removes them all.
+
+    Raises:
+        RetortError: there is no such run, or a tag breaks the rules.
+    """
+    runs = Store(settings).runs
+    runs.annotate(chosen.run, tags=chosen.tags)
+    tags = runs.get(chosen.run).tags
+    if chosen.json:
+        put_json({"id": chosen.run, "tags": list(tags)})
+    else:
+        say(f"Tags of {chosen.run}: {', '.join(tags)}." if tags else f"{chosen.run} has no tags.")
+    return 0
+
+
+def note(chosen: argparse.Namespace, settings: Settings) -> int:
+    """Replaces the note of a run; an empty one removes it.
+
+    Raises:
+        RetortError: there is no such run, or the note is too long.
+    """
+    runs = Store(settings).runs
+    runs.annotate(chosen.run, notes=chosen.text)
+    if chosen.json:
+        put_json({"id": chosen.run, "notes": runs.get(chosen.run).notes})
+    else:
+        say(f"The note of {chosen.run} is saved.")
+    return 0
+
+
+def diff(chosen: argparse.Namespace, settings: Settings) -> int:
+    """What sets two runs apart: recipe, versions and machine, and the figures of matching candidates.
+
+    Raises:
+        RetortError: there is no such run.
+    """
+    store = Store(settings)
+    left, right = store.runs.get(chosen.run), store.runs.get(chosen.other)
+    mine, theirs = store.candidates.results(run_id=left.id), store.candidates.results(run_id=right.id)
+    recipe, environment = changes(left.recipe, right.recipe), versions(mine, theirs)
+    shared = figures(mine, theirs)
+    if chosen.json:
+        put_json(
+            {
+                "recipe": [asdict(c) for c in recipe],
+                "versions": [asdict(c) for c in environment],
+                "figures": [asdict(f) for f in shared],
+            }
+        )
+        return 0
+    for c in (*recipe, *environment):
+        put(f"{c.path}: {c.left} -> {c.right}")
+    for f in shared:
+        if f.left != f.right:
+            put(f"{f.label}, {f.metric}: {f.left:.6g} -> {f.right:.6g}{f' ({f.verdict})' if f.verdict else ''}")
+    if not recipe and not environment and all(f.left == f.right for f in shared):
+        say("The two runs do not differ.")
+    return 0
+
+
+def reproduce(chosen: argparse.Namespace, settings: Settings) -> int:
+    """Prints a run's recipe as YAML, or the command that runs it once it is saved.
+
+    Raises:
+        RetortError: there is no such run, or its recipe does not fit this version.
+    """
+    run = Store(settings).runs.get(chosen.run)
+    text = dump_recipe(run.parsed())
+    if chosen.format == "command":
+        text = f"python -m core run run-{run.id}.yaml"
+    if chosen.json:
+        put_json({"id": run.id, "format": chosen.format, "text": text})
+    else:
+        put(text.rstrip("\n"))
+    return 0

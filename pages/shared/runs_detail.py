@@ -1,0 +1,105 @@
+"""One run: what its user writes about it, how to do it again, and how it differs from another."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from core.analysis.run_differences import Change, changes, figures, versions
+from core.errors import RetortError
+from core.metrics import show
+from core.recipe_files import dump_recipe
+from core.store import RunRow
+from core.store.labels import NOTES_LENGTH
+from pages.shared import home, runs_filters
+from pages.shared.states import boundary, refused
+from pages.shared.text import flat, md, plural
+
+_WITH_RECIPE = ("sweep", "recipe")
+_OTHERS = 50
+
+
+def labels(run: RunRow) -> None:
+    """Tags and a note, which can be changed at any time."""
+    st.subheader("Tags and note", anchor=False)
+    st.session_state.setdefault(f"tags-{run.id}", ", ".join(run.tags))
+    st.session_state.setdefault(f"notes-{run.id}", run.notes)
+    with st.form(f"labels-{run.id}", border=False):
+        tags = st.text_input("Tags, separated by commas", key=f"tags-{run.id}", max_chars=900)
+        notes = st.text_area("Note", key=f"notes-{run.id}", max_chars=NOTES_LENGTH)
+        if st.form_submit_button("Save", icon=":material/save:"):
+            try:
+                home.store().runs.annotate(run.id, tags=tags.split(","), notes=notes)
+            except RetortError as error:
+                refused(error.cause, error.remedy)
+            else:
+                st.toast("Saved.", icon=":material/check:")
+
+
+def reproduce(run: RunRow) -> None:
+    """The recipe as a file, and the command that runs it."""
+    if run.kind not in _WITH_RECIPE:
+        return
+    st.subheader("Do it again", anchor=False)
+    with boundary():
+        name = f"run-{run.id}.yaml"
+        st.download_button(
+            "Recipe (YAML)", dump_recipe(run.parsed()), file_name=name, mime="application/yaml",
+            icon=":material/download:", on_click="ignore",
+        )  # fmt: skip
+        st.caption("Save the recipe, then run it on any machine with Retort:")
+        st.code(f"python -m core run {name}", language="bash")
+
+
+def differences(run: RunRow) -> None:
+    """What sets this run apart from another one, chosen here and kept in the address."""
+    if run.kind not in _WITH_RECIPE:
+        return
+    store = home.store()
+    found = store.runs.find(kinds=_WITH_RECIPE, limit=_OTHERS + 1)
+    names = {r.id: flat(f"{r.name} ({r.id})") for r in found if r.id != run.id}
+    if not names:
+        return
+    st.subheader("Compare with another run", anchor=False)
+    other_id = runs_filters.choice(
+        "Second run", "other", list(names), names.__getitem__, f"One of the latest {_OTHERS}", 480
+    )
+    if other_id is None:
+        return
+    with boundary():
+        other = store.runs.get(other_id)
+        mine, theirs = store.candidates.results(run_id=run.id), store.candidates.results(run_id=other.id)
+        _changes("Recipe", changes(run.recipe, other.recipe), "Their recipes are the same.")
+        _changes("Versions and machine", versions(mine, theirs), "Versions, device and number format are the same.")
+        shared = figures(mine, theirs)
+        st.markdown("**Figures of matching candidates**")
+        if not shared:
+            st.caption("No candidate of one was made by the same step as one of the other.")
+            return
+        st.caption(f"{plural(len(shared), 'figure')} that both have. A verdict needs figures of the same texts.")
+        st.dataframe(
+            {
+                "Candidate": [flat(f.label) for f in shared],
+                "Figure": [flat(f.metric.replace("_", " ")) for f in shared],
+                "This run": [show(f.metric, f.left) for f in shared],
+                "Second run": [show(f.metric, f.right) for f in shared],
+                "Verdict": [f.verdict or "\u2013" for f in shared],
+            },
+            hide_index=True,
+            alt="Figures of candidates that both runs have, side by side",
+        )
+
+
+def _changes(title: str, found: list[Change], none: str) -> None:
+    st.markdown(f"**{md(title)}**")
+    if not found:
+        st.caption(none)
+        return
+    st.dataframe(
+        {
+            "What": [flat(c.path) for c in found],
+            "This run": [flat(c.left) for c in found],
+            "Second run": [flat(c.right) for c in found],
+        },
+        hide_index=True,
+        alt=f"{title}: what differs between the two runs",
+    )

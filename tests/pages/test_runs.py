@@ -1,0 +1,60 @@
+"""The Runs page: filters, tags and notes, doing a run again, and two runs side by side."""
+
+from __future__ import annotations
+
+from core.settings import Settings
+from core.store import Store
+from tests.pages.conftest import Opens, words
+from tests.pages.study import failed_run, finished_study
+
+HOSTILE = "![x](javascript:alert(1)) <script>alert(1)</script>"
+
+
+def test_filters_of_the_address_hold_and_5000_runs_are_paged(opens: Opens, settings: Settings, store: Store) -> None:
+    one = finished_study(settings)
+    store.runs.annotate(one, tags=["keep"], notes="a")
+    with store.runs._db.write() as db:
+        db.executemany(
+            "INSERT INTO runs (id, kind, name, model, recipe, state, created)"
+            " VALUES (?, 'sweep', ?, 'path:/other', '{}', 'done', 1)",
+            [(f"r{i}", f"Filler {i}") for i in range(5000)],
+        )
+    page = opens("runs")
+    assert "5,001 runs" in words(page) and len([b for b in page.button if b.key and b.key.startswith("open-")]) == 20
+    page = opens("runs", tag="keep")
+    assert "1 run, newest first" in words(page)
+    page = opens("runs", model="path:/other", q="Filler 4999")
+    assert "1 run, newest first" in words(page)
+    assert "No run matches" in words(opens("runs", kind="sweep", state="Failed"))
+
+
+def test_tags_and_note_are_saved_and_a_bad_tag_is_refused(opens: Opens, settings: Settings, store: Store) -> None:
+    run = finished_study(settings, name=HOSTILE)
+    page = opens("runs", run=run)
+    assert "<script>" not in words(page)
+    page.text_input[0].set_value("one, two")
+    page.text_area[0].set_value(HOSTILE)
+    next(b for b in page.button if b.label == "Save").click().run()
+    assert not page.exception
+    assert store.runs.get(run).tags == ("one", "two") and store.runs.get(run).notes == HOSTILE
+    page.text_input[0].set_value("<b>")
+    next(b for b in page.button if b.label == "Save").click().run()
+    assert "characters that a tag cannot have" in words(page)
+    assert store.runs.get(run).tags == ("one", "two")
+
+
+def test_two_runs_side_by_side_and_the_command_to_do_one_again(opens: Opens, settings: Settings) -> None:
+    first, second = finished_study(settings), finished_study(settings, name="Again")
+    page = opens("runs", run=first, other=second)
+    said = words(page)
+    assert f"python -m core run run-{first}.yaml" in said
+    tables = [d.value for d in page.dataframe]
+    recipe = next(t for t in tables if "What" in t.columns)
+    assert recipe.to_dict("records") == [{"What": "name", "This run": '"Sample study"', "Second run": '"Again"'}]
+    shared = next(t for t in tables if "Verdict" in t.columns)
+    assert set(shared["Verdict"]) == {"the same candidate"} and len(shared) > 50
+
+
+def test_a_run_that_is_gone_and_a_failed_one_are_shown_plainly(opens: Opens, settings: Settings) -> None:
+    assert "There is no folder" in words(opens("runs", run=failed_run(settings)))
+    assert "There is no run" in words(opens("runs", run="gone"))
