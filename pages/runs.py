@@ -98,6 +98,7 @@ def one(run_id: str) -> None:
     )
     run_panel.live(run_id, detail)
     runs_detail.labels(run)
+    runs_detail.lineage(run)
     runs_detail.reproduce(run)
     runs_detail.differences(run)
 

@@ -1,10 +1,11 @@
-"""`tag`, `note`, `diff` and `reproduce`: what is known and said about runs."""
+"""`tag`, `note`, `diff`, `lineage` and `reproduce`: what is known and said about runs."""
 
 from __future__ import annotations
 
 import argparse
 from dataclasses import asdict
 
+from core.analysis.lineage import ancestry
 from core.analysis.run_differences import changes, figures, versions
 from core.recipe_files import dump_recipe
 from core.settings import Settings
@@ -70,6 +71,22 @@ def diff(chosen: argparse.Namespace, settings: Settings) -> int:
             put(f"{f.label}, {f.metric}: {f.left:.6g} -> {f.right:.6g}{f' ({f.verdict})' if f.verdict else ''}")
     if not recipe and not environment and all(f.left == f.right for f in shared):
         say("The two runs do not differ.")
+    return 0
+
+
+def lineage(chosen: argparse.Namespace, settings: Settings) -> int:
+    """What a run was built on, as an indented list.
+
+    Raises:
+        RetortError: there is no such run.
+    """
+    runs = Store(settings).runs
+    nodes = ancestry(chosen.run, lambda run: runs.get(run).recipe, runs.owner)
+    if chosen.json:
+        put_json({"nodes": [asdict(n) for n in nodes]})
+        return 0
+    for n in nodes:
+        put(f"{'  ' * n.depth}{n.role}: {n.reference}{' (listed above)' if n.repeated else ''}")
     return 0
 
 

@@ -137,6 +137,16 @@ class Runs:
         """Every tag in use, in alphabetical order."""
         return [r[0] for r in self._db.read("SELECT DISTINCT value FROM runs, json_each(runs.tags) ORDER BY value")]
 
+    def owner(self, reference: str) -> str | None:
+        """The run that `run:ID`, `run:ID/KEY` or `run:KEY` points into (the first that has the key), if any."""
+        first, _, rest = reference.removeprefix("run:").partition("/")
+        rows = self._db.read(
+            "SELECT id FROM runs WHERE id = ? OR id IN (SELECT run FROM trials WHERE key IN (?, ?))"
+            " ORDER BY id <> ?, seq LIMIT 1",
+            (first, first, rest, first),
+        )
+        return str(rows[0][0]) if rows else None
+
     def kinds(self) -> list[str]:
         """Every kind of run there is, in alphabetical order."""
         return [r[0] for r in self._db.read("SELECT DISTINCT kind FROM runs ORDER BY kind")]

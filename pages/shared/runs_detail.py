@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
+from core.analysis.lineage import ancestry
 from core.analysis.run_differences import Change, changes, figures, versions
 from core.errors import RetortError
 from core.metrics import show
@@ -33,6 +34,22 @@ def labels(run: RunRow) -> None:
                 refused(error.cause, error.remedy)
             else:
                 st.toast("Saved.", icon=":material/check:")
+
+
+def lineage(run: RunRow) -> None:
+    """What the run was built on: an indented list, each known run a link to it."""
+    if run.kind not in _WITH_RECIPE:
+        return
+    runs = home.store().runs
+    with boundary():
+        nodes = ancestry(run.id, lambda known: runs.get(known).recipe, runs.owner)[1:]
+        st.subheader("Built on", anchor=False)
+        lines = []
+        for n in nodes:
+            name = md(f"{runs.get(n.run).name} ({n.reference})" if n.run else n.reference)
+            link = f"[{name}](?run={n.run})" if n.run else name
+            lines.append(f"{'  ' * (n.depth - 1)}- {n.role.capitalize()}: {link}{', listed above' * n.repeated}")
+        st.markdown("\n".join(lines))
 
 
 def reproduce(run: RunRow) -> None:

@@ -58,3 +58,12 @@ def test_two_runs_side_by_side_and_the_command_to_do_one_again(opens: Opens, set
 def test_a_run_that_is_gone_and_a_failed_one_are_shown_plainly(opens: Opens, settings: Settings) -> None:
     assert "There is no folder" in words(opens("runs", run=failed_run(settings)))
     assert "There is no run" in words(opens("runs", run="gone"))
+
+
+def test_what_a_run_was_built_on_is_listed_with_links(opens: Opens, settings: Settings, store: Store) -> None:
+    first = finished_study(settings, name=HOSTILE)
+    key = store.trials.of(first)[1].key
+    second = store.runs.add("recipe", "Next", f"run:{first}/{key}", {"model": f"run:{first}/{key}", "steps": []})
+    said = words(opens("runs", run=second))
+    assert f"](?run={first})" in said and "  - Model: sample" in said and "](javascript" not in said
+    assert [store.runs.owner(f"run:{r}") for r in (first, f"{first}/{key}", key, "gone")] == [first, first, first, None]
