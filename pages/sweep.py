@@ -20,7 +20,7 @@ from core.metrics import show_bytes
 from core.recipe_files import dump_recipe
 from core.recipes import Recipe
 from core.store import RunRow, TrialRow
-from pages.shared import charts, home, models, run_panel, sample_study, shell, sweep_form
+from pages.shared import charts, home, models, run_panel, sample_study, shell, slider, sweep_form
 from pages.shared.states import empty, refused
 from pages.shared.text import about, flat, md, plural
 
@@ -49,11 +49,14 @@ def plan() -> None:
         refused(error.cause, error.remedy)
         st.page_link(shell.path("model"), label="Open the Model page", icon=":material/deployed_code:")
         return
+    trying = st.container()  # stands above the form, and uses its settings
     left, right = st.columns([5, 3], gap="large")
     with left:
         data = sweep_form.form(str(resolved.reference), found)
     with right:
         start(data, found)
+    with trying:  # last, so that the page is whole while a preview is worked out
+        slider.section(str(resolved.reference), found, data)
 
 
 def model() -> str | None:

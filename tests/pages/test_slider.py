@@ -1,0 +1,73 @@
+"""The slider on the Sweep page, with the real host behind it: answers, gives way to a run, starts a measurement."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from core.jobs import live
+from core.settings import Settings
+from core.store import Store
+from tests.engine.live.texts import write_texts
+from tests.pages.conftest import Opens, words
+
+pytestmark = pytest.mark.jobs
+DASH = "\u2013"
+
+
+@pytest.fixture
+def model(settings: Settings, tiny_llama: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, str]]:
+    """The page's address for a tiny model and its texts, with the slider open."""
+    target = settings.home / "models" / "tiny-llama"
+    shutil.copytree(tiny_llama, target)
+    texts = write_texts(settings)
+    # AppTest knows no values beyond a selectbox's options.
+    monkeypatch.setattr("pages.shared.sweep_form.CORPORA", [t["data"] for t in texts.values()])
+    yield {
+        "model": f"path:{target}", "slider": "true", "cal": texts["calibration"]["data"],
+        "eval": texts["evaluation"]["data"], "length": "64", "window": "64",
+    }  # fmt: skip
+    live.release(settings)
+
+
+def test_a_drag_changes_what_the_page_shows(opens: Opens, settings: Settings, model: dict[str, str]) -> None:
+    app = opens("sweep", **model)
+    shown = {m.label: m for m in app.metric}
+    assert float(shown["Loss, preview"].value) > 1
+    assert " to " in shown["Loss, preview"].delta and shown["Size on disk, estimated"].delta == "as the dense model"
+    assert "Preview of Wanda 50" in words(app).replace("\\", "")
+    app.slider(key="slider-sparsity").set_value(0).run()
+    at_zero = {m.label: m for m in app.metric}["Loss, preview"]
+    assert at_zero.delta.startswith("+0.000 (+0.000")
+    assert at_zero.value != shown["Loss, preview"].value
+    app.selectbox(key="slider-method").set_value("block_influence").run()
+    assert {m.label: m for m in app.metric}["Size on disk, estimated"].delta.startswith("dense: ")
+    assert live.status(settings).state == "ready"
+
+
+def test_one_click_measures_the_point_properly(opens: Opens, store: Store, model: dict[str, str]) -> None:
+    app = opens("sweep", **model)
+    app.button(key="slider-measure").click().run()
+    run = store.runs.find(kinds=("sweep",))[0]
+    sweep = run.parsed().sweep
+    assert sweep is not None and [p.label() for p in sweep.trials()] == ["Wanda 50 %"]
+    assert app.query_params["run"] == run.id
+
+
+def test_while_a_run_has_the_machine_the_page_says_so(opens: Opens, store: Store, model: dict[str, str]) -> None:
+    store.runs.add("probe", "Timing", "", {})
+    app = opens("sweep", **model)
+    assert "A run is using this machine; previews come back when it has ended." in words(app)
+    assert {m.label: m.value for m in app.metric}["Loss, preview"] == DASH
+
+
+def test_what_fails_is_a_sentence_with_a_retry(opens: Opens, settings: Settings, model: dict[str, str]) -> None:
+    Path(model["eval"].removeprefix("path:")).write_text("Too short.")
+    app = opens("sweep", **model)
+    assert app.error and app.button(key="slider-retry")
+    write_texts(settings)
+    app.button(key="slider-retry").click().run()
+    assert not app.error and float({m.label: m.value for m in app.metric}["Loss, preview"]) > 1
