@@ -28,6 +28,7 @@ PAGES = {
     "tradeoffs": ("Trade-offs", ":material/scatter_plot:"),
     "distil": ("Distil", ":material/school:"),
     "runs": ("Runs", ":material/list_alt:"),
+    "report": ("Report", ":material/summarize:"),
 }
 """Pages in the order of the menu: file name, title, icon."""
 

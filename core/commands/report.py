@@ -1,0 +1,58 @@
+"""`report`: a study as a file to hand on."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from pathlib import Path
+
+from core.errors import RetortError
+from core.report.model import build
+from core.report.write import FORMS, render
+from core.settings import Settings
+from core.store import Store
+from core.terminal import put_json, say
+
+
+def report(chosen: argparse.Namespace, settings: Settings) -> int:
+    """Writes the report of a run; an existing file is replaced whole or not at all.
+
+    Raises:
+        RetortError: there is no such run or candidate, nothing is finished, or the file cannot be written.
+    """
+    store = Store(settings)
+    run = store.runs.get(chosen.run)
+    made = build(
+        run, store.candidates.results(run_id=run.id), chosen.pick or (), headline=chosen.headline,
+        audience=chosen.audience,
+    )  # fmt: skip
+    data = render(made, chosen.format)
+    out: Path = chosen.out
+    partial = out.with_name(f".{out.name}.{os.getpid()}.partial")
+    try:
+        partial.write_bytes(data)
+        partial.replace(out)
+    except OSError as error:
+        partial.unlink(missing_ok=True)
+        raise RetortError(
+            f"The report could not be written to '{out}'.", "Choose a folder you may write to."
+        ) from error
+    if chosen.json:
+        put_json({"file": str(out), "format": chosen.format, "bytes": len(data), "picks": [c.key for c in made.chosen]})
+    else:
+        say(f"The report is in {out}.")
+    return 0
+
+
+def register(one: argparse.ArgumentParser) -> None:
+    """The options of `report`."""
+    one.add_argument("run", metavar="RUN")
+    one.add_argument("--format", choices=list(FORMS), default="html", help="default: html")
+    one.add_argument("--out", type=Path, required=True, metavar="FILE")
+    one.add_argument(
+        "--pick", action="append", metavar="KEY", help="a candidate, by the beginning of its key; repeat it"
+    )
+    one.add_argument("--headline", default="", metavar="TEXT", help="default: proposed from the figures")
+    one.add_argument(
+        "--audience", choices=["executives", "engineers"], default="executives", help="default: executives"
+    )

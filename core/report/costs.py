@@ -1,0 +1,57 @@
+"""Money and energy for a million tokens, estimated from a measured time per token."""
+
+from __future__ import annotations
+
+import math
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from core.metrics import Measurement
+
+MONEY_FORMULA = "price per hour x milliseconds per token / 3.6"
+ENERGY_FORMULA = "power in watts x milliseconds per token / 3,600"
+
+
+class Prices(BaseModel):
+    """What the reader pays. None: not given, and then nothing is estimated."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    per_hour: float | None = Field(default=None, gt=0, le=1e6, allow_inf_nan=False)
+    """Price of the machine for an hour, in `currency`."""
+    currency: str = Field(default="USD", min_length=1, max_length=8)
+    watts: float | None = Field(default=None, gt=0, le=1e6, allow_inf_nan=False)
+    """Power the machine draws while it writes."""
+
+
+def money_per_million(decode: Measurement, prices: Prices) -> Measurement | None:
+    """Money for a million tokens written one sequence at a time; None without a price.
+
+    1e6 tokens x (ms / 1000) s x (price / 3600 s) = price x ms / 3.6.
+    """
+    if prices.per_hour is None:
+        return None
+    settings = {"price_per_hour": prices.per_hour, "currency": prices.currency, "formula": MONEY_FORMULA}
+    return _scaled(decode, "cost_per_mtok", prices.per_hour / 3.6, prices.currency, settings)
+
+
+def energy_per_million(decode: Measurement, prices: Prices) -> Measurement | None:
+    """Kilowatt-hours for a million tokens written one sequence at a time; None without a power.
+
+    1e6 tokens x watts x (ms / 1000) s / 3.6e6 J per kWh = watts x ms / 3600.
+    """
+    if prices.watts is None:
+        return None
+    settings = {"watts": prices.watts, "formula": ENERGY_FORMULA}
+    return _scaled(decode, "energy_kwh_per_mtok", prices.watts / 3600.0, "kWh", settings)
+
+
+def _scaled(
+    decode: Measurement, metric_id: str, factor: float, unit: str, settings: dict[str, object]
+) -> Measurement | None:
+    if not math.isfinite(decode.value) or decode.value <= 0:
+        return None
+    ends = [None if b is None else b * factor for b in (decode.low, decode.high)]
+    return Measurement(
+        metric=metric_id, value=decode.value * factor, unit=unit, low=ends[0], high=ends[1], obtained="estimated",
+        device=decode.device, dtype=decode.dtype, settings={**settings, "from": "decode_ms"},
+    )  # fmt: skip

@@ -1,0 +1,38 @@
+"""A report as a table for spreadsheets: a row a figure."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+
+from core.report.model import Report
+
+HEAD = (
+    "run", "candidate_key", "candidate", "metric", "label", "value", "low", "high", "unit", "change", "obtained",
+    "device", "dtype", "settings",
+)  # fmt: skip
+_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
+
+
+def to_csv(report: Report) -> str:
+    """UTF-8 text with a header. Text that a spreadsheet might run as a formula gets a leading apostrophe."""
+    out = io.StringIO()
+    writer = csv.writer(out)
+    writer.writerow(HEAD)
+    shown = [*([report.baseline] if report.baseline else []), *report.chosen]
+    for candidate in shown:
+        for f in report.figures(candidate):
+            m = f.measurement
+            row = (
+                report.run.id, candidate.key, candidate.label, m.metric, f.label, m.value, m.low, m.high, m.unit,
+                f.difference.change if f.difference else "", m.obtained, m.device, m.dtype,
+                json.dumps(m.settings, sort_keys=True, default=str),
+            )  # fmt: skip
+            writer.writerow([_safe(cell) if isinstance(cell, str) else cell for cell in row])
+    return out.getvalue()
+
+
+def _safe(text: str) -> str:
+    bare = text.lstrip(" \u00a0\ufeff")
+    return f"'{text}" if text.startswith(_FORMULA) or bare.startswith(_FORMULA) else text

@@ -1,0 +1,164 @@
+"""A report as one HTML file that needs nothing else: no network, no server, no second file."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+from functools import lru_cache
+
+import plotly.graph_objects as go
+from plotly.offline import get_plotlyjs
+
+from core.analysis.honesty import NOMINAL, shares
+from core.figures import honesty as bars
+from core.figures.points import points_of
+from core.figures.theme import DARK, LIGHT, Theme, method_style
+from core.figures.tradeoff import Point, alt, tradeoff
+from core.metrics import metric, show
+from core.report.look import SCRIPT, STYLE
+from core.report.model import Report
+from core.report.text import escaped, plain
+from core.results import Result
+
+_DRAWN = 300  # points of the chart; more would be drawn by WebGL, which the policy does not allow
+
+
+def to_html(report: Report) -> str:
+    """The whole document.
+
+    Its policy allows no request at all and no script but plotly.js and `look.SCRIPT`, named by their SHA-256
+    (CSP level 2, "Usage of hashes"). Texts are escaped; figures travel as data, not as script.
+    """
+    points = _points(report)
+    figures: dict[str, dict[str, go.Figure]] = {}
+    body = [_head(report), "<main>", _summary(report)]
+    if points:
+        figures["tradeoff"] = {t.name: _tradeoff(report, points, t) for t in (LIGHT, DARK)}
+        body.append(_chart_section(points))
+    body.append("<h2>The candidates</h2>")
+    for i, candidate in enumerate(report.chosen):
+        dense = report.against(candidate)
+        found = shares(candidate, dense) if dense else []
+        if found:
+            style = method_style(candidate.method)
+            figures[f"bars{i}"] = {t.name: bars.honesty(found, t, t.color(style.color)) for t in (LIGHT, DARK)}
+        text = bars.alt(candidate.label, found) if found else ""
+        body.append(_card(report, candidate, i, text))
+    notes = "".join(f"<li>{escaped(n, 600)}</li>" for n in report.notes())
+    body.append(f"<h2>How this was found out, and its limits</h2><ul>{notes}</ul></main>")
+    body.append(f"<footer>Made with Retort from run {escaped(report.run.id)}.</footer>")
+    data = {i: {name: json.loads(str(f.to_json())) for name, f in pair.items()} for i, pair in figures.items()}
+    return _document(report, "".join(body), json.dumps(data).replace("<", "\\u003c"))
+
+
+@lru_cache(maxsize=1)
+def _plotly() -> str:
+    return str(get_plotlyjs()).replace("\r\n", "\n").replace("\r", "\n")
+
+
+def _hash(script: str) -> str:
+    return f"'sha256-{base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()}'"
+
+
+def _document(report: Report, body: str, data: str) -> str:
+    policy = (
+        f"default-src 'none'; script-src {_hash(_plotly())} {_hash(SCRIPT)}; style-src 'unsafe-inline'; "
+        "img-src data:; base-uri 'none'; form-action 'none'"
+    )
+    return (
+        '<!DOCTYPE html><html lang="en"><head><meta charset="utf-8">'
+        f'<meta http-equiv="Content-Security-Policy" content="{policy}">'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">'
+        '<meta name="referrer" content="no-referrer">'
+        f'<title>{escaped(report.run.name, 80)}</title><link rel="icon" href="data:,">'
+        f"<style>{STYLE}</style></head><body>{body}"
+        f'<script type="application/json" id="figures">{data}</script>'
+        f"<script>{_plotly()}</script><script>{SCRIPT}</script></body></html>\n"
+    )
+
+
+def _points(report: Report) -> list[Point]:
+    if report.axes is None:
+        return []
+    chosen = {r.key for r in report.chosen}
+    points = points_of(report.results, *report.axes)
+    if len(points) > _DRAWN:  # those the reader looks for first
+        points.sort(key=lambda p: (not p.baseline, p.key not in chosen, not p.front, not p.tied))
+    return points[:_DRAWN]
+
+
+def _letters(report: Report) -> dict[str, str]:
+    return {c.key: chr(ord("A") + i) for i, c in enumerate(report.chosen)}
+
+
+def _tradeoff(report: Report, points: list[Point], ground: Theme) -> go.Figure:
+    y = points[0].y.metric
+    log = metric(y).better == "lower" and all(p.y.value > 0 for p in points)
+    fig = tradeoff(points, ground, picked=_letters(report), log_y=log, height=480)
+    fig.update_layout(dragmode=False)
+    return fig
+
+
+def _head(report: Report) -> str:
+    long = ' class="long"' if len(report.headline) > 120 else ""
+    return (
+        f'<header><p class="quiet">{escaped(report.run.name, 120)} \u00b7 {escaped(report.run.model, 120)}</p>'
+        f"<h1{long}>{escaped(report.headline, 600)}</h1></header>"
+    )
+
+
+def _summary(report: Report) -> str:
+    said = "".join(
+        f"<li><strong>{letter}. {escaped(c.label)}.</strong> {escaped(report.quality_sentence(c), 300)} "
+        f"{escaped(report.verdict(c), 400)}</li>"
+        for c, letter in zip(report.chosen, _letters(report).values(), strict=True)
+    )
+    zeros = report.baseline is not None and any(
+        s.metric == NOMINAL for c in report.chosen for s in shares(c, report.baseline)
+    )
+    told = "<p>Zeros alone do not make a dense file smaller or a dense kernel faster.</p>" if zeros else ""
+    return f"<h2>In short</h2><ul>{said}</ul>{told}"
+
+
+def _chart_section(points: list[Point]) -> str:
+    x, y = points[0].x.metric, points[0].y.metric
+    rows = "".join(
+        f'<tr><th scope="row">{escaped(p.label)}</th><td class="n">{show(x, p.x.value)}</td>'
+        f'<td class="n">{show(y, p.y.value)}</td></tr>'
+        for p in points
+    )
+    table = _table("All points of the chart", ("Candidate", metric(x).label, metric(y).label), rows)
+    return (
+        '<h2>Quality against cost</h2><div id="tradeoff" class="chart" role="img" '
+        f'aria-label="{escaped(alt(points), 2000)}"></div>'
+        f"<details><summary>The chart as a table</summary>{table}</details>"
+    )
+
+
+def _card(report: Report, candidate: Result, index: int, chart: str) -> str:
+    rows = "".join(
+        f'<tr><th scope="row">{escaped(f.label)}</th><td class="n">{escaped(f.shown)}</td>'
+        f'<td class="n">{escaped(f.spread)}</td><td>{escaped(f.difference.change if f.difference else "")}</td>'
+        f"<td>{escaped(f.obtained, 300)}; run {escaped(report.run.id)}</td></tr>"
+        for f in report.figures(candidate)
+    )
+    letter = chr(ord("A") + index)
+    figure = (
+        f'<div id="bars{index}" class="chart" role="img" aria-label="{escaped(chart, 1000)}"></div>' if chart else ""
+    )
+    head = ("Figure", "Value", "Range", "Against the baseline", "How it was obtained")
+    return (
+        f'<section class="card"><h3>{letter}. {escaped(candidate.label)}</h3>'
+        f"<p>{escaped(report.quality_sentence(candidate), 300)} {escaped(report.verdict(candidate), 400)}</p>"
+        f"{figure}{_table(f'Figures of {plain(candidate.label, 100)}', head, rows)}</section>"
+    )
+
+
+def _table(caption: str, head: tuple[str, ...], rows: str) -> str:
+    columns = "".join(f'<th scope="col">{escaped(h)}</th>' for h in head)
+    label = escaped(caption, 160)
+    return (
+        f'<div class="wide" tabindex="0" role="group" aria-label="{label}"><table><caption>{label}</caption>'
+        f"<thead><tr>{columns}</tr></thead><tbody>{rows}</tbody></table></div>"
+    )

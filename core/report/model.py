@@ -1,0 +1,217 @@
+"""What a report says, before it has a form: candidates, headline, figures, notes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from core.analysis.differences import Difference, difference, examples
+from core.analysis.headline import headline as proposed
+from core.analysis.honesty import find, verdict
+from core.errors import RetortError
+from core.metrics import METRICS, Measurement, metric, show, significant
+from core.report.costs import ENERGY_FORMULA, MONEY_FORMULA, Prices, energy_per_million, money_per_million
+from core.results import Result
+from core.store import RunRow
+
+Audience = Literal["executives", "engineers"]
+MOST = 12
+"""Candidates a report may show: one slide each, and each still gets a look."""
+HEADLINE = 400
+"""Characters of a headline."""
+_FOR_EXECUTIVES = ("perplexity", "disk_bytes", "memory_bytes", "decode_ms")
+_WISHED = ("perplexity", "disk_bytes", "peak_memory_bytes", "decode_ms", "energy_j_per_token")
+
+
+@dataclass(frozen=True)
+class Report:
+    """Everything a form (HTML, slides, table, JSON) needs. Texts are as users gave them: forms escape them."""
+
+    run: RunRow
+    results: tuple[Result, ...]
+    """All candidates of the study, the baseline among them: the ground the chosen ones are seen on."""
+    chosen: tuple[Result, ...]
+    headline: str
+    audience: Audience
+    prices: Prices
+
+    @property
+    def baseline(self) -> Result | None:
+        """The dense model the figures are compared with."""
+        return next((r for r in self.results if r.baseline), None)
+
+    @property
+    def axes(self) -> tuple[str, str] | None:
+        """Cost and quality of the trade-off chart: the first of each that every chosen candidate has."""
+        shown = [*self.chosen, *([self.baseline] if self.baseline else [])]
+        costs = ("disk_bytes", "decode_ms", "memory_bytes", *(m.id for m in METRICS.values() if m.role == "cost"))
+        qualities = ("perplexity", *(m.id for m in METRICS.values() if m.role == "quality"))
+        x, y = (next((m for m in ids if all(find(r, m) for r in shown)), None) for ids in (costs, qualities))
+        return (x, y) if x and y else None
+
+    def against(self, candidate: Result) -> Result | None:
+        """The baseline for this candidate: its times are those measured in turns with the candidate's.
+
+        A time the baseline got by itself, perhaps while the machine was busy, is no ground for a comparison.
+        """
+        return _paired(candidate, self.baseline) if self.baseline else None
+
+    def verdict(self, candidate: Result) -> str:
+        """What was asked for and what was really gained."""
+        dense = self.against(candidate)
+        return verdict(candidate, dense) if dense else "No baseline was measured in this study."
+
+    def quality_sentence(self, candidate: Result) -> str:
+        """What is lost, and whether that can be claimed."""
+        if self.baseline is None or self.axes is None:
+            return "Quality cannot be compared: the study has no common quality measurement."
+        y = self.axes[1]
+        mine, dense, change = find(candidate, y), find(self.baseline, y), difference(candidate, self.baseline, y)
+        assert mine is not None and dense is not None and change is not None
+        return f"{metric(y).label}: {show(y, dense.value)} becomes {show(y, mine.value)} ({change.change})."
+
+    def figures(self, candidate: Result) -> list[Figure]:
+        """Every figure of this audience, then the estimates of money and energy."""
+        wanted = _FOR_EXECUTIVES if self.audience == "executives" else None
+        found = [m for m in candidate.measurements if wanted is None or m.metric in wanted]
+        decode = find(candidate, "decode_ms")
+        if decode is not None:
+            found += [m for m in (money_per_million(decode, self.prices), energy_per_million(decode, self.prices)) if m]
+        return [Figure(m, candidate, self._change(candidate, m)) for m in found]
+
+    def notes(self) -> list[str]:
+        """How the figures came about, and what was not measured."""
+        recipe = self.run.recipe
+        said = [f"Run {self.run.id} ({self.run.name}) on the model {self.run.model}."]
+        if any(r.method not in ("dense", "quantise") for r in self.chosen):
+            said.append(f"Calibration: {_settings(recipe.get('calibration'))}.")
+        said.append(f"Evaluation: {_settings(recipe.get('evaluation'))}.")
+        if recipe.get("latency"):
+            said.append(f"Latency: {_settings(recipe['latency'])}. Other machines give other times.")
+        said.append("Ranges of quality are 95 % intervals; ranges of time are the 10th and 90th percentile.")
+        said.append("A change is claimed only where it is larger than the error of the measurements.")
+        if self.prices.per_hour is not None:
+            price = f"{significant(self.prices.per_hour, 4)} {self.prices.currency} an hour"
+            said.append(f"Money for a million tokens is estimated: {MONEY_FORMULA}, at {price} and one sequence.")
+        if self.prices.watts is not None:
+            watts = f"{significant(self.prices.watts, 4)} W"
+            said.append(f"Energy for a million tokens (kWh) is estimated: {ENERGY_FORMULA}, at {watts}.")
+        missing = [metric(m).label.lower() for m in _WISHED if not all(find(r, m) for r in self.chosen)]
+        if not any(m.metric.startswith("accuracy") for r in self.chosen for m in r.measurements):
+            missing.append("accuracy on tasks")
+        if missing:
+            said.append(f"Not measured for all chosen candidates: {', '.join(missing)}.")
+        for candidate in self.chosen:
+            busy = [metric(m.metric).label.lower() for m in candidate.measurements if m.settings.get("contended")]
+            if busy:
+                said.append(f"{candidate.label}: other work ran on the machine while it was timed ({', '.join(busy)}).")
+            said += [f"{candidate.label}: {note}" for note in candidate.notes]
+        return said
+
+    def _change(self, candidate: Result, m: Measurement) -> Difference | None:
+        dense = None if candidate.baseline else self.against(candidate)
+        return difference(candidate, dense, m.metric) if dense else None
+
+
+def _paired(candidate: Result, baseline: Result) -> Result:
+    found = []
+    for m in baseline.measurements:
+        mine = find(candidate, m.metric)
+        if mine is not None and "baseline_value" in mine.settings:
+            told = {k: mine.settings.get(f"baseline_{k}") for k in ("value", "low", "high")}
+            m = mine.model_copy(update={**told, "samples": None})
+        found.append(m)
+    return baseline.model_copy(update={"measurements": found})
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A measurement with its words."""
+
+    measurement: Measurement
+    candidate: Result
+    difference: Difference | None
+
+    @property
+    def label(self) -> str:
+        if self.measurement.metric == "energy_kwh_per_mtok":
+            return "Energy per million tokens"
+        return metric(self.measurement.metric).label
+
+    @property
+    def shown(self) -> str:
+        return self._show(self.measurement.value)
+
+    @property
+    def spread(self) -> str:
+        """'32.6 ms to 36.9 ms', or an en dash where no error is known."""
+        m = self.measurement
+        return "\u2013" if m.low is None or m.high is None else f"{self._show(m.low)} to {self._show(m.high)}"
+
+    @property
+    def obtained(self) -> str:
+        """'measured on cpu in bfloat16 (threads 2)': how it came about."""
+        m = self.measurement
+        where = f" on {m.device}" + (f" in {m.dtype}" if m.dtype else "")
+        return f"{m.obtained}{where}" + (f" ({_settings(m.settings)})" if m.settings else "")
+
+    def _show(self, value: float) -> str:
+        m = self.measurement
+        if m.metric in ("cost_per_mtok", "energy_kwh_per_mtok"):
+            return f"{significant(value, 3)} {m.unit}"
+        return show(m.metric, value)
+
+
+def _settings(settings: dict[str, Any] | None, limit: int = 8) -> str:
+    if not settings:
+        return "not recorded"
+    flat = {k: v for k, v in settings.items() if isinstance(v, str | int | float) and not isinstance(v, bool)}
+    return ", ".join(f"{k.replace('_', ' ')} {v}" for k, v in list(flat.items())[:limit]) or "as in the recipe"
+
+
+def build(
+    run: RunRow,
+    results: Sequence[Result],
+    picks: Sequence[str] = (),
+    *,
+    headline: str = "",
+    audience: Audience = "executives",
+    prices: Prices | None = None,
+) -> Report:
+    """A report on a study.
+
+    Args:
+        picks: keys of candidates or their beginnings (at least 6 characters); none: two telling examples.
+        headline: one or two sentences; empty: proposed from the figures.
+    Raises:
+        RetortError: nothing is finished, a pick is unknown or means two candidates, too many, a headline too long.
+    """
+    candidates = [r for r in results if not r.baseline]
+    if not candidates:
+        raise RetortError("This study has no finished candidate yet.", "Wait for its first one, or choose another run.")
+    if len(headline) > HEADLINE:
+        raise RetortError(f"The headline is longer than {HEADLINE} characters.", "Say it in one or two sentences.")
+    chosen = [_one(pick, candidates) for pick in dict.fromkeys(picks)]
+    if len(chosen) > MOST:
+        raise RetortError(f"A report shows at most {MOST} candidates.", "Choose the ones that matter.")
+    telling = examples(candidates, "perplexity") or candidates[:2]
+    chosen = chosen or telling
+    words = headline.strip() or _proposal(results, chosen, run)
+    return Report(run, tuple(results), tuple(chosen), words, audience, prices or Prices())
+
+
+def _proposal(results: Sequence[Result], chosen: Sequence[Result], run: RunRow) -> str:
+    baseline = next((r for r in results if r.baseline), None)
+    if baseline is None:
+        return f"What became of {run.model}"
+    said = [proposed([_paired(c, baseline), c]) for c in chosen[:2]]
+    return " ".join(s for s in said if s) or f"What became of {run.model}"
+
+
+def _one(pick: str, candidates: Sequence[Result]) -> Result:
+    found = [c for c in candidates if len(pick) >= 6 and c.key.startswith(pick)]
+    if len(found) != 1:
+        what = "no candidate" if not found else "several candidates"
+        raise RetortError(f"'{pick[:40]}' names {what} of this study.", "Use the keys that 'core runs --json' shows.")
+    return found[0]

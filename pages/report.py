@@ -1,0 +1,141 @@
+"""Report: a study as a page to hand on, and the same as slides, table and data."""
+
+from pages.shared.shell import guard
+
+guard()
+
+import streamlit as st
+
+from core.errors import RetortError
+from core.metrics import METRICS
+from core.report.costs import Prices
+from core.report.html import to_html
+from core.report.model import HEADLINE, MOST, Report, build
+from core.report.write import FORMS, render
+from core.results import Result
+from core.store import RunRow
+from pages.shared import home, shell
+from pages.shared.states import empty, refused
+from pages.shared.text import flat
+
+_SHORT = 10  # characters of a key in the address, as on Trade-offs
+_HEIGHT = 900
+
+
+def main() -> None:
+    st.title("Report", anchor=False)
+    runs = {r.id: r for r in home.store().runs.find(kinds=("sweep", "recipe"), limit=200) if r.trials_done > 1}
+    wanted = st.query_params.get("run")
+    if wanted and wanted not in runs:
+        runs = {wanted: home.store().runs.get(wanted), **runs}
+    if not runs:
+        empty(
+            "Nothing to report yet",
+            "A report is made from the candidates of a finished sweep: what was lost, and what was really gained.",
+            shell.path("start"),
+            "Run the sample study",
+            icon=":material/summarize:",
+        )
+        return
+    made = present(runs) if st.query_params.get("present") == "1" else choose(runs)
+    if made is not None:
+        st.iframe(to_html(made), height=_HEIGHT, alt="The report as it is downloaded")
+
+
+def choose(runs: dict[str, RunRow]) -> Report | None:
+    """The controls; None where what they say makes no report."""
+    ids = list(runs)
+    wanted = st.query_params.get("run", "")
+    chosen = st.selectbox(
+        "Study", ids, index=ids.index(wanted) if wanted in ids else 0, width=560, on_change=forget,
+        format_func=lambda i: f"{flat(runs[i].name, 60)} ({flat(runs[i].model, 40)}, {i[-6:]})",
+    )  # fmt: skip
+    st.query_params["run"] = chosen
+    results = home.store().candidates.results(run_id=chosen)
+    candidates = {r.key: r for r in results if not r.baseline}
+    keys = picker(candidates)
+    try:
+        made = settings(runs[chosen], results, keys)
+    except RetortError as error:
+        refused(error.cause, error.remedy)
+        return None
+    downloads(made)
+    return made
+
+
+def forget() -> None:
+    """Another study has other candidates."""
+    st.query_params.pop("pick", None)
+    st.session_state.pop("report_picks", None)
+
+
+def picker(candidates: dict[str, Result]) -> list[str]:
+    by_short = {k[:_SHORT]: k for k in candidates}
+    now = [by_short[s] for s in st.query_params.get_all("pick") if s in by_short][:MOST]
+    keys = st.multiselect(
+        "Candidates", list(candidates), default=now, key="report_picks", max_selections=MOST,
+        format_func=lambda k: flat(candidates[k].label), placeholder="Two telling examples, until you choose",
+    )  # fmt: skip
+    if keys:
+        st.query_params["pick"] = [k[:_SHORT] for k in keys]
+    else:
+        st.query_params.pop("pick", None)
+    return keys
+
+
+def settings(run: RunRow, results: list[Result], keys: list[str]) -> Report:
+    """Headline, audience, price and power; all of them stay in the address."""
+    proposal = build(run, results, keys).headline
+    headline = st.text_area(
+        "Headline", key="headline", bind="query-params", max_chars=HEADLINE, placeholder=proposal,
+        help="Leave it empty for the proposal shown.",
+    )  # fmt: skip
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        audience = st.selectbox(
+            "For", ["executives", "engineers"], key="audience", bind="query-params", width=200,
+            format_func=str.capitalize, help="Engineers get every figure, executives the four that decide.",
+        )  # fmt: skip
+        price = st.number_input(
+            "Price of an hour (USD)", 0.0, 1e6, 0.0, key="price", bind="query-params", width=200,
+            help=f"{METRICS['cost_per_mtok'].explain} 0: leave money out.",
+        )  # fmt: skip
+        watts = st.number_input(
+            "Power (W)", 0.0, 1e6, 0.0, key="watts", bind="query-params", width=200,
+            help="What the machine draws while it writes. 0: leave energy out.",
+        )  # fmt: skip
+    prices = Prices(per_hour=price or None, watts=watts or None)
+    return build(run, results, keys, headline=headline, audience=audience, prices=prices)
+
+
+def downloads(made: Report) -> None:
+    with st.container(horizontal=True):
+        for form, (label, media) in FORMS.items():
+            st.download_button(
+                label, lambda form=form: render(made, form), f"report-{made.run.id}.{form}", media,
+                icon=":material/download:", on_click="ignore", key=f"download-{form}",
+            )  # fmt: skip
+        st.button("Show it alone", icon=":material/fullscreen:", on_click=lambda: st.query_params.update(present="1"))
+
+
+def present(runs: dict[str, RunRow]) -> Report | None:
+    """The report alone, as the address describes it."""
+    st.button(
+        "Back to the report's settings", icon=":material/arrow_back:", on_click=lambda: st.query_params.pop("present")
+    )
+    query = st.query_params
+    run = runs.get(query.get("run", "")) or next(iter(runs.values()))
+    try:
+        prices = Prices(per_hour=float(query.get("price", 0)) or None, watts=float(query.get("watts", 0)) or None)
+        audience = "engineers" if query.get("audience") == "engineers" else "executives"
+        results = home.store().candidates.results(run_id=run.id)
+        return build(
+            run, results, query.get_all("pick"), headline=query.get("headline", ""), audience=audience, prices=prices
+        )
+    except ValueError:
+        refused("The price or the power in this address is not a number that can be.", "Go back and set them again.")
+    except RetortError as error:
+        refused(error.cause, error.remedy)
+    return None
+
+
+main()

@@ -1,0 +1,134 @@
+"""The four forms of a report: right figures, hostile text shown as text, files that open again."""
+
+from __future__ import annotations
+
+import base64
+import csv
+import hashlib
+import io
+import json
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+from pptx import Presentation
+
+from core.cli import main
+from core.errors import RetortError
+from core.metrics import Measurement
+from core.report.costs import Prices, energy_per_million, money_per_million
+from core.report.csv import to_csv
+from core.report.html import to_html
+from core.report.json import to_json
+from core.report.model import Report, build
+from core.report.pptx import to_pptx
+from core.settings import Settings
+from core.store import Store
+from tests.pages.study import finished_study
+
+HOSTILE = '</script><img src=x onerror=alert(1)><a href="http://evil.example">x</a>\u202e\x00\x07=1+1' + "A" * 100_000
+
+
+def made(home: Settings, *, label: str = "", headline: str = "", prices: Prices | None = None) -> Report:
+    store = Store(home)
+    run = store.runs.get(finished_study(home))
+    results = store.candidates.results(run_id=run.id)
+    if label:
+        results = [r if r.baseline else r.model_copy(update={"label": label, "notes": [label]}) for r in results]
+    keys = [r.key for r in results if not r.baseline][:4]
+    return build(run, results, keys, headline=headline, audience="engineers", prices=prices)
+
+
+class _Tags(HTMLParser):
+    def __init__(self) -> None:
+        super().__init__()
+        self.tags: list[str] = []
+        self.addresses: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        self.addresses += [v or "" for k, v in attrs if k in ("src", "href") or k.startswith("on")]
+
+
+def test_hostile_text_is_text_in_html_and_every_script_is_named_by_its_hash(home: Settings) -> None:
+    document = to_html(made(home, label=HOSTILE, headline=HOSTILE[:300]))
+    seen = _Tags()
+    seen.feed(document)
+    assert "img" not in seen.tags and "a" not in seen.tags and seen.tags.count("script") == 3
+    assert seen.addresses == ["data:,"]
+    assert "\u202e" not in document and "\x00" not in document.split('<script type="application/json"')[0]
+    scripts = re.findall(r"<script>(.*?)</script>", document, re.DOTALL)
+    assert len(scripts) == 2
+    policy = re.search(r'Content-Security-Policy" content="([^"]*)"', document)
+    assert policy is not None and policy[1].startswith("default-src 'none'")
+    for script in scripts:
+        assert base64.b64encode(hashlib.sha256(script.encode()).digest()).decode() in policy[1]
+
+
+def test_slides_open_again_with_native_charts_inside_the_slide_and_apart(home: Settings) -> None:
+    report = made(home, label=HOSTILE, headline=HOSTILE[:300])
+    deck = Presentation(io.BytesIO(to_pptx(report)))
+    assert len(deck.slides) >= len(report.chosen) + 3
+    assert sum(s.has_chart for slide in deck.slides for s in slide.shapes) == len(report.chosen) + 1
+    for slide in deck.slides:
+        assert report.run.id in slide.notes_slide.notes_text_frame.text
+        boxes = [(s.left, s.top, s.left + s.width, s.top + s.height) for s in slide.shapes]
+        assert all(a >= 0 and b >= 0 and c <= deck.slide_width and d <= deck.slide_height for a, b, c, d in boxes)
+        for i, a in enumerate(boxes):
+            for b in boxes[:i]:
+                assert a[2] <= b[0] or b[2] <= a[0] or a[3] <= b[1] or b[3] <= a[1]
+
+
+@pytest.mark.parametrize("start", ["=", "+", "-", "@", "\t", "\r", " ="])
+def test_no_cell_of_text_is_a_formula_and_numbers_stay_numbers(home: Settings, start: str) -> None:
+    report = made(home, label=f"{start}1+1")
+    rows = list(csv.DictReader(io.StringIO(to_csv(report), newline="")))
+    assert f"'{start}1+1" in {r["candidate"] for r in rows}
+    assert not any(str(cell).startswith(("=", "+", "@", "\t", "\r")) for r in rows for cell in r.values())
+    told = [float(r["value"]) for r in rows if r["candidate_key"] == report.chosen[0].key]
+    assert told == [m.value for m in report.chosen[0].measurements]
+
+
+def test_json_holds_the_figures_and_where_they_come_from(home: Settings) -> None:
+    report = made(home)
+    document = json.loads(to_json(report))
+    assert document["schema"] == "retort-report/1" and len(document["candidates"]) == 4
+    for told, candidate in zip(document["candidates"], report.chosen, strict=True):
+        assert [f["value"] for f in told["figures"]] == [m.value for m in candidate.measurements]
+        assert all(f["obtained"] in ("measured", "estimated") and f["run"] == report.run.id for f in told["figures"])
+
+
+def test_money_and_energy_of_a_million_tokens_are_estimates_from_the_measured_time() -> None:
+    decode = Measurement(metric="decode_ms", value=36.0, unit="ms", low=18.0, high=72.0)
+    money, energy = (f(decode, Prices(per_hour=2.0, watts=100.0)) for f in (money_per_million, energy_per_million))
+    assert money is not None and energy is not None
+    hours = 1e6 * 0.036 / 3600  # ten hours
+    assert money.value == pytest.approx(2.0 * hours) and (money.low, money.high) == pytest.approx((10.0, 40.0))
+    assert energy.value == pytest.approx(0.1 * hours) and energy.unit == "kWh"
+    assert money.obtained == energy.obtained == "estimated"
+    assert money_per_million(decode, Prices()) is None and energy_per_million(decode, Prices()) is None
+
+
+def test_times_are_compared_with_the_baseline_timed_in_turns(home: Settings) -> None:
+    report = made(home)
+    one = report.chosen[0]
+    timed = [
+        m.model_copy(update={"settings": {"baseline_value": m.value * 2, "baseline_low": m.value * 1.9,
+                                          "baseline_high": m.value * 2.1}}) if m.metric == "decode_ms" else m
+        for m in one.measurements
+    ]  # fmt: skip
+    assert "a token takes 50 % of the dense time" in report.verdict(one.model_copy(update={"measurements": timed}))
+
+
+def test_an_unknown_pick_is_refused(home: Settings) -> None:
+    report = made(home)
+    with pytest.raises(RetortError, match="names no candidate"):
+        build(report.run, report.results, ["0" * 12])
+
+
+@pytest.mark.parametrize("form", ["html", "pptx", "csv", "json"])
+def test_the_command_writes_the_file(home: Settings, tmp_path: Path, form: str) -> None:
+    run, out = finished_study(home), tmp_path / f"report.{form}"
+    assert main(["report", run, "--format", form, "--out", str(out), "--home", str(home.home)]) == 0
+    assert out.stat().st_size > 1000 and [p for p in tmp_path.iterdir() if p.name.endswith(".partial")] == []
