@@ -19,10 +19,8 @@ import struct
 import sys
 import threading
 import time
-from collections import OrderedDict
 from collections.abc import Callable, Generator, Iterator
 from contextlib import closing, suppress
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,6 +28,7 @@ from core.catalogue.references import ResolvedModel, resolve
 from core.errors import Cancelled, RetortError
 from core.jobs.executors import DEVICE, device_lock
 from core.jobs.live import EVENT_BYTES, REQUEST_BYTES, address_file, live_lock
+from core.jobs.live_models import Kept, Models
 from core.jobs.live_operations import OPERATIONS
 from core.jobs.locks import FileLock
 from core.jobs.worker import physical_cores
@@ -46,44 +45,6 @@ _GRACE = 0.5
 """Seconds an operation has to stop by itself when a run needs the machine."""
 _PATIENCE = 10.0
 """Seconds a client has to say what it wants."""
-
-
-@dataclass
-class Kept:
-    """A model in memory, and what operations keep with it."""
-
-    loaded: Loaded
-    bytes: int
-    beside: dict[str, Any] = field(default_factory=dict)
-
-
-class Models:
-    """The models used last, within a limit of bytes; the newest stays even where it alone exceeds it."""
-
-    def __init__(self, limit: int) -> None:
-        self._limit = limit
-        self._kept: OrderedDict[tuple[str, str], Kept] = OrderedDict()
-
-    def get(self, folder: Path, fingerprint: str, dtype: str) -> Kept:
-        key = (f"{folder} {fingerprint}", dtype)
-        if key not in self._kept:
-            from core.engine.models.load import load_model
-
-            loaded = load_model(folder, dtype)
-            size = sum(p.numel() * p.element_size() for p in loaded.model.parameters())
-            while self._kept and self.bytes + size > self._limit:
-                self._kept.popitem(last=False)
-            self._kept[key] = Kept(loaded, size)
-        self._kept.move_to_end(key)
-        return self._kept[key]
-
-    @property
-    def bytes(self) -> int:
-        return sum(k.bytes for k in list(self._kept.values()))
-
-    @property
-    def folders(self) -> list[str]:
-        return [str(k.loaded.folder) for k in list(self._kept.values())]
 
 
 class Request:

@@ -22,8 +22,6 @@ from core.errors import RetortError
 from core.jobs import live
 from core.jobs.executors import device_lock
 from core.jobs.locks import held, signer
-from core.settings import Settings
-from core.store import Store
 from tests.jobs.conftest import Bench, gone
 
 pytestmark = pytest.mark.jobs
@@ -198,8 +196,8 @@ def test_a_model_is_loaded_once_and_kept(host: Bench, tiny_llama: Path) -> None:
     assert now.models == (str(folder),) and now.bytes > 0
 
 
-def test_models_used_long_ago_make_room(home: Settings, tiny_llama: Path) -> None:
-    from core.jobs.live_host import Models
+def test_models_used_long_ago_make_room(tiny_llama: Path) -> None:
+    from core.jobs.live_models import Models
 
     models = Models(limit=1)
     first = models.get(tiny_llama, "a", "float32")
@@ -207,4 +205,3 @@ def test_models_used_long_ago_make_room(home: Settings, tiny_llama: Path) -> Non
     models.get(tiny_llama, "b", "float32")
     assert len(models.folders) == 1
     assert models.get(tiny_llama, "a", "float32") is not first
-    assert Store(home).runs.counts().active == 0
