@@ -1,0 +1,31 @@
+"""What blind votes between two models show: an exact two-sided sign test and a sentence that says it."""
+
+from math import comb
+
+
+def sign_test(first: int, second: int) -> float:
+    """The two-sided p-value of `first` against `second` votes when either choice is equally likely.
+
+    Ties are left out by the caller, as in Dixon and Mood, "The statistical sign test" (1946). Exact, not the normal
+    approximation. Without votes the answer is 1. Raises ValueError for a negative count.
+    """
+    if first < 0 or second < 0:
+        raise ValueError("A count of votes is never negative.")
+    votes = first + second
+    tail = sum(comb(votes, wins) for wins in range(min(first, second) + 1))
+    return min(1.0, 2 * tail / (1 << votes))
+
+
+def verdict(first_name: str, first: int, second_name: str, second: int, ties: int = 0, level: float = 0.05) -> str:
+    """One plain sentence: who was preferred how often, and whether chance alone explains it at `level`."""
+    votes = first + second
+    if not votes:
+        return "No vote prefers either model yet."
+    aside = f" ({ties} without a preference left out)" if ties else ""
+    leader, wins = (first_name, first) if first >= second else (second_name, second)
+    p = sign_test(first, second)
+    chance = "below 0.001" if p < 0.001 else f"= {p:.3f}"
+    if p < level:
+        return f"{leader} was preferred in {wins} of {votes} votes{aside}; chance alone rarely does that (p {chance})."
+    counts = f"{first_name} got {first} and {second_name} {second} of {votes} votes{aside}"
+    return f"{counts}; chance alone explains a difference like this (p {chance})."
