@@ -9,6 +9,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from core.task_sets import TASK_SETS, accuracy_id, task_label
+
 Better = Literal["lower", "higher"]
 Role = Literal["quality", "cost", "detail"]
 Obtained = Literal["measured", "estimated"]
@@ -98,9 +100,27 @@ METRICS: dict[str, Metric] = {
 }  # fmt: skip
 
 
+def _of_task(metric_id: str) -> Metric | None:
+    """The accuracy on one task, 'accuracy:TASK' or 'accuracy_norm:TASK'."""
+    base, _, task = metric_id.partition(":")
+    if not task or base not in ("accuracy", "accuracy_norm"):
+        return None
+    general = METRICS[base]
+    label = f"{task_label(task)} accuracy" + (", length-normalised" if base == "accuracy_norm" else "")
+    return general.model_copy(update={"id": metric_id, "label": label})
+
+
+METRICS |= {
+    i: m
+    for t in TASK_SETS.values()
+    for i in sorted((accuracy_id(t.id), accuracy_id(t.id, normalised=True)), reverse=t.normalised)
+    if (m := _of_task(i)) is not None
+}
+
+
 def metric(metric_id: str) -> Metric:
     """The metric's description; an unknown id (from a newer home) is shown under its own name."""
-    known = METRICS.get(metric_id)
+    known = METRICS.get(metric_id) or _of_task(metric_id)
     return known or _m(metric_id, metric_id, "", "lower", "detail", "Recorded by another version of Retort.")
 
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from core.task_sets import TASK_SETS
 
 Mode = Literal["joint", "sequential"]
 Allocation = Literal["uniform", "owl", "sensitivity"]
@@ -41,13 +43,44 @@ class Calibration(Corpus):
     seed: int = Field(0, ge=0)
 
 
+class LabelledSet(Strict):
+    """Labelled texts a classifier is judged on: `sample:reuters-r8/test`, or a file with a text and a label column."""
+
+    data: str = "sample:reuters-r8/test"
+    items: int | None = Field(None, ge=2)
+    """Only the first so many; None: all."""
+
+
 class Evaluation(Corpus):
-    """What perplexity is measured on: the first `tokens` tokens in windows of `window`."""
+    """What quality is measured on: the first `tokens` tokens in windows of `window`, tasks, and a labelled set."""
 
     split: str | None = "evaluation"
     tokens: int = Field(8_192, ge=16, le=1_000_000_000)
     window: int = Field(512, ge=8, le=131_072)
     batch: int = Field(4, ge=1, le=4_096)
+    tasks: tuple[str, ...] = ()
+    """Multiple-choice sets (`core.task_sets`), or any task of lm-evaluation-harness where that is the scorer."""
+    items: int | None = Field(200, ge=2)
+    """The first so many items of each task; None: all."""
+    scorer: Literal["retort", "lm-eval"] = "retort"
+    labelled: LabelledSet | None = None
+    """For classification models."""
+
+    @model_validator(mode="after")
+    def known_tasks(self) -> Evaluation:
+        unknown = [t for t in self.tasks if t not in TASK_SETS]
+        if unknown and self.scorer == "retort":
+            raise ValueError(f"unknown task '{unknown[0]}'; known: {', '.join(TASK_SETS)}, and others by lm-eval")
+        if len(set(self.tasks)) < len(self.tasks):
+            raise ValueError("a task is listed twice")
+        return self
+
+    def identity(self) -> dict[str, Any]:
+        """What determines figures: settings of tasks only where there are tasks."""
+        said = self.model_dump(mode="json")
+        if not self.tasks:
+            said = {k: v for k, v in said.items() if k not in ("tasks", "items", "scorer")}
+        return {k: v for k, v in said.items() if k != "labelled" or v is not None}
 
 
 class Latency(Strict):

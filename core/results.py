@@ -94,7 +94,7 @@ def trial_key(recipe: Recipe, fingerprint: str, prune: Prune | None) -> str:
         "model": fingerprint,
         "prune": prune.model_dump(mode="json") if prune else None,
         "calibration": recipe.calibration.model_dump(mode="json") if calibrated else None,
-        "evaluation": recipe.evaluation.model_dump(mode="json"),
+        "evaluation": recipe.evaluation.identity(),
         "latency": recipe.latency.model_dump(mode="json") if recipe.latency else None,
         "dtype": recipe.dtype,
         "seed": recipe.seed,

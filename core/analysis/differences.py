@@ -7,11 +7,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
-from core.analysis.honesty import Measured, find, percent, within
+from core.analysis.honesty import Measured, beside, find, percent, within
 from core.methods import method
-from core.metrics import Measurement, metric, show
+from core.metrics import Measurement, metric, show, significant
 
 M = TypeVar("M", bound=Measured)
+SIGNIFICANT = 0.05
+"""A paired test's p below which a difference is claimed."""
 
 
 @dataclass(frozen=True)
@@ -23,6 +25,8 @@ class Difference:
     shown: str
     change: str
     better: bool | None
+    evidence: str = ""
+    """How it was tested whether there is a difference, where that was done item by item."""
 
 
 def difference(candidate: Measured, baseline: Measured, metric_id: str) -> Difference | None:
@@ -30,6 +34,7 @@ def difference(candidate: Measured, baseline: Measured, metric_id: str) -> Diffe
     mine, dense = find(candidate, metric_id), find(baseline, metric_id)
     if mine is None or dense is None:
         return None
+    dense = beside(mine, dense)
     described = metric(metric_id)
     same = _same(candidate, mine, dense)
     lower = mine.value < dense.value
@@ -39,6 +44,7 @@ def difference(candidate: Measured, baseline: Measured, metric_id: str) -> Diffe
         shown=show(metric_id, mine.value),
         change="no difference beyond the error" if same else _change(mine, dense),
         better=None if same else lower == (described.better == "lower"),
+        evidence=_evidence(mine),
     )
 
 
@@ -48,7 +54,19 @@ def _same(candidate: Measured, mine: Measurement, dense: Measurement) -> bool:
         paired = find(candidate, "loss_change")
         if paired is not None and paired.low is not None and paired.high is not None:
             return paired.low <= 0.0 <= paired.high
+    test = mine.settings.get("paired")
+    if test is not None:
+        return bool(test["p"] >= SIGNIFICANT)
     return within(mine, dense)
+
+
+def _evidence(mine: Measurement) -> str:
+    """'McNemar p = 0.021: 14 items lost, 3 won', where the items were compared one by one."""
+    test = mine.settings.get("paired")
+    if test is None:
+        return ""
+    p = "p < 0.001" if test["p"] < 0.001 else f"p = {significant(test['p'], 2)}"
+    return f"McNemar {p}: {test['only_baseline_right']} items lost, {test['only_candidate_right']} won"
 
 
 def _change(mine: Measurement, dense: Measurement) -> str:

@@ -12,12 +12,15 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict
 
 from core.methods import METHODS
-from core.recipes import Distil, Prune, Recipe
+from core.recipes import Distil, Evaluation, Prune, Recipe
 from core.settings import Settings
+from core.task_sets import TASK_SETS
 
 _START_SECONDS = 12.0  # a worker's imports, loading the model, tokenising
 _LATENCY_FACTOR = 2.2  # every timing is interleaved with the baseline, plus its warm-up
 _BACKWARD = 1.25  # training reaches less of the arithmetic bound than a forward alone
+_ALL_ITEMS = 2_000  # items of a whole task, middling
+_ITEM_TOKENS = 120
 _CHECK_SECONDS = 2.0  # reload in a fresh process
 
 
@@ -119,7 +122,7 @@ def _calibration(recipe: Recipe, prunes: list[Prune], size: ModelSize, probe: Ma
 
 def _trial(recipe: Recipe, prune: Prune | None, size: ModelSize, probe: MachineProbe) -> float:
     left = _share_left(prune, size)
-    seconds = _forward(recipe.evaluation.tokens, size, probe) * left + _CHECK_SECONDS
+    seconds = _forward(evaluation_tokens(recipe.evaluation), size, probe) * left + _CHECK_SECONDS
     seconds += size.disk_bytes / probe.write_bytes_per_second
     if prune is not None and not METHODS[prune.method].structured:
         seconds += size.block_parameters / probe.rank_weights_per_second
@@ -128,6 +131,13 @@ def _trial(recipe: Recipe, prune: Prune | None, size: ModelSize, probe: MachineP
         once = _forward(spec.prompt, size, probe) + spec.new_tokens * size.layers * probe.decode_seconds_per_layer
         seconds += _LATENCY_FACTOR * (spec.repeats + spec.warmup) * once
     return seconds
+
+
+def evaluation_tokens(evaluation: Evaluation) -> int:
+    """Tokens one candidate reads to be judged; of tasks Retort does not know the length, a middling one is taken."""
+    items = evaluation.items or _ALL_ITEMS
+    per_item = [TASK_SETS[t].item_tokens if t in TASK_SETS else _ITEM_TOKENS for t in evaluation.tasks]
+    return evaluation.tokens + items * sum(per_item)
 
 
 def _share_left(prune: Prune | None, size: ModelSize) -> float:

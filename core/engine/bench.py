@@ -15,8 +15,6 @@ import transformers
 from transformers import PreTrainedModel
 
 import core
-from core.engine.evaluate.compare import loss_change
-from core.engine.evaluate.perplexity import perplexity
 from core.engine.inputs import Inputs
 from core.engine.measure.latency import latency
 from core.engine.measure.memory import peak_memory
@@ -25,6 +23,7 @@ from core.engine.models.load import Loaded
 from core.engine.models.roundtrip import FreshProcess
 from core.engine.models.save import save_model
 from core.engine.prune.report import PruneReport
+from core.engine.quality import judge
 from core.hooks import Hooks
 from core.metrics import Measurement, metric
 from core.progress import Reporter
@@ -83,7 +82,7 @@ class Bench:
         try:
             self.reporter.checkpoint()
             if wanted.quality:
-                result.measurements += self._quality(loaded)
+                result.measurements += self._quality(loaded, result)
             if wanted.cost:
                 self.reporter.checkpoint()
                 result.measurements += size_measurements(loaded.model, folder)
@@ -136,20 +135,12 @@ class Bench:
             "Remarks": " ".join(report.notes) or "none",
         }
 
-    def _quality(self, loaded: Loaded) -> list[Measurement]:
-        found = perplexity(
-            loaded.model,
-            self.inputs.evaluation,
-            self.recipe.evaluation.batch,
-            self.reporter,
-            settings=self.inputs.settings,
-            tokenizer=loaded.tokenizer,
-        )
-        dense = _find(self.baseline.measurements, "loss") if self.baseline else None
-        if dense is not None:
-            loss = _find(found, "loss")
-            assert loss is not None
-            found.append(loss_change(loss, dense))
+    def _quality(self, loaded: Loaded, result: Result) -> list[Measurement]:
+        dense = self.baseline.measurements if self.baseline else []
+        found, notes = judge(
+            loaded, self.recipe.evaluation, self.inputs, dense, self.hooks.settings, self.reporter
+        )  # fmt: skip
+        result.notes += notes
         return found
 
     def _latency(self, trial: Trial, loaded: Loaded, result: Result) -> list[Measurement]:

@@ -13,6 +13,7 @@ from core.methods import METHODS, Method
 from core.plain_yaml import dump
 from core.recipe_files import RecipeError, load_recipe
 from core.recipes import Recipe
+from core.task_sets import TASK_SETS
 from pages.shared.text import md
 
 PATTERNS = {"unstructured": "Anywhere", "2:4": "2 of every 4", "4:8": "4 of every 8"}
@@ -133,7 +134,24 @@ def texts(context: int | None) -> tuple[dict[str, Any], dict[str, Any]]:
         tokens = st.number_input("Tokens", 16, 1_000_000_000, 8_192, step=1_024, key="tokens", bind=URL)
         window = st.number_input("Tokens in each window", 8, longest, min(512, longest), key="window", bind=URL)
     calibration = data | {"sequences": sequences, "length": length}
-    return calibration, other | {"tokens": tokens, "window": window}
+    return calibration, other | {"tokens": tokens, "window": window} | tasks()
+
+
+def tasks() -> dict[str, Any]:
+    """Question sets every candidate answers too; nothing where none is chosen."""
+    left, right = st.columns(2, gap="medium")
+    chosen = left.multiselect(
+        "Tasks", list(TASK_SETS), key="tasks", bind=URL, format_func=lambda t: TASK_SETS[t].label,
+        placeholder="None", help="Multiple-choice questions, answered by likelihood. They need the evaluation sets: "
+        "'python -m core fetch tasks', or Fetch on the Model page.",
+    )  # fmt: skip
+    if not chosen:
+        return {}
+    items = right.number_input(
+        "Questions of each task", 2, 100_000, 100, key="items", bind=URL,
+        help="More questions take longer and tell smaller differences apart: 100 leave about 10 points either way.",
+    )  # fmt: skip
+    return {"tasks": list(chosen), "items": items}
 
 
 def _corpus(label: str, key: str, text: str) -> dict[str, Any]:

@@ -6,7 +6,7 @@ characters first, as lm-evaluation-harness does under `acc` and `acc_norm`.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,6 +20,7 @@ from core.engine.evaluate.tasks.items import Item, Task
 from core.errors import RetortError
 from core.metrics import Measurement
 from core.progress import Reporter
+from core.task_sets import accuracy_id
 
 
 @dataclass(frozen=True)
@@ -64,9 +65,12 @@ def choice_measurements(
         "interval": "95 % bootstrap over items",
     }
     return [
-        _accuracy("accuracy", plain, items, model, {**record, "how": "highest log-likelihood"}),
-        _accuracy("accuracy_norm", normalised, items, model, {**record, "how": "highest log-likelihood per character"}),
-    ]
+        accuracy(accuracy_id(task.id), _right(plain, items), model, {**record, "how": "highest log-likelihood"}),
+        accuracy(
+            accuracy_id(task.id, normalised=True), _right(normalised, items), model,
+            {**record, "how": "highest log-likelihood per character"},
+        ),
+    ]  # fmt: skip
 
 
 def answers(scores: Sequence[Sequence[float]], items: Sequence[Item]) -> tuple[list[int], list[int]]:
@@ -158,10 +162,12 @@ def _score_rows(
     return {key: -float(part.sum()) for key, part in zip(keys, losses.double().cpu().split(spans), strict=True)}
 
 
-def _accuracy(
-    metric: str, chosen: list[int], items: Sequence[Item], model: PreTrainedModel, record: dict[str, Any]
-) -> Measurement:
-    right = [float(c == item.gold) for c, item in zip(chosen, items, strict=True)]
+def _right(chosen: Sequence[int], items: Sequence[Item]) -> list[float]:
+    return [float(c == item.gold) for c, item in zip(chosen, items, strict=True)]
+
+
+def accuracy(metric: str, right: list[float], model: PreTrainedModel, record: Mapping[str, Any]) -> Measurement:
+    """The share of `right` (1 or 0 an item) with its standard error and bootstrap interval."""
     n, mean = len(right), sum(right) / len(right)
     error = (mean * (1.0 - mean) / (n - 1)) ** 0.5 if n > 1 else None
     interval = bootstrap_mean(right) if n > 1 else None

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from core.errors import RetortError
+from core.task_sets import TASK_SETS
 
 
 @dataclass(frozen=True)
@@ -29,12 +30,18 @@ class Task:
     """A task: where its records lie under the folder of evaluation sets, and how one becomes an `Item`."""
 
     id: str
-    label: str
     folder: str
     item: Callable[[Mapping[str, Any]], Item]
-    normalised: bool
-    """Whether the length-normalised accuracy is the usual one to report."""
     split: str = "validation"
+
+    @property
+    def label(self) -> str:
+        return TASK_SETS[self.id].label
+
+    @property
+    def normalised(self) -> bool:
+        """Whether the length-normalised accuracy is the usual one to report."""
+        return TASK_SETS[self.id].normalised
 
 
 def options(context: str, texts: list[str], gold: int) -> Item:

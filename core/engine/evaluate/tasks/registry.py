@@ -1,6 +1,6 @@
 """The multiple-choice tasks Retort scores, with zero-shot prompts as lm-evaluation-harness 0.4 words them.
 
-A new task is one function and one line in `TASKS`.
+A new task is one function, one line in `TASKS`, and one in `core.task_sets`, which pages and recipes know it by.
 """
 
 from __future__ import annotations
@@ -76,15 +76,15 @@ def sst2(r: Record) -> Item:
 TASKS: dict[str, Task] = {
     t.id: t
     for t in (
-        Task("hellaswag", "HellaSwag", "hellaswag/none", hellaswag, normalised=True),
-        Task("arc_easy", "ARC-easy", "ai2_arc/ARC-Easy", arc, normalised=True),
-        Task("arc_challenge", "ARC-challenge", "ai2_arc/ARC-Challenge", arc, normalised=True),
-        Task("piqa", "PIQA", "piqa/plain_text", piqa, normalised=True),
-        Task("boolq", "BoolQ", "boolq/none", boolq, normalised=False),
-        Task("sciq", "SciQ", "sciq/none", sciq, normalised=True),
-        Task("winogrande", "WinoGrande", "winogrande/winogrande_xl", winogrande, normalised=False),
-        Task("openbookqa", "OpenBookQA", "openbookqa/main", openbookqa, normalised=True),
-        Task("copa", "COPA", "super_glue/copa", copa, normalised=False),
-        Task("sst2", "SST-2", "glue/sst2", sst2, normalised=False),
+        Task("hellaswag", "hellaswag/none", hellaswag),
+        Task("arc_easy", "ai2_arc/ARC-Easy", arc),
+        Task("arc_challenge", "ai2_arc/ARC-Challenge", arc),
+        Task("piqa", "piqa/plain_text", piqa),
+        Task("boolq", "boolq/none", boolq),
+        Task("sciq", "sciq/none", sciq),
+        Task("winogrande", "winogrande/winogrande_xl", winogrande),
+        Task("openbookqa", "openbookqa/main", openbookqa),
+        Task("copa", "super_glue/copa", copa),
+        Task("sst2", "glue/sst2", sst2),
     )
 }

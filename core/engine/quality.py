@@ -1,0 +1,131 @@
+"""The quality of one model, by whatever its kind can do: loss on text, tasks, and classes; paired with the baseline."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from core.analysis.statistics import mcnemar
+from core.catalogue.samples import SAMPLES, is_fetched
+from core.engine.data.classification import load_labelled
+from core.engine.evaluate.choice import choice_measurements
+from core.engine.evaluate.classify import classification_measurements
+from core.engine.evaluate.compare import loss_change
+from core.engine.evaluate.harness import harness_measurements
+from core.engine.evaluate.perplexity import perplexity
+from core.engine.evaluate.tasks.items import load_items
+from core.engine.evaluate.tasks.registry import TASKS
+from core.engine.inputs import Inputs
+from core.engine.models.load import Loaded
+from core.errors import RetortError
+from core.metrics import Measurement
+from core.progress import Reporter
+from core.recipes import Evaluation
+from core.settings import Settings
+
+UNJUDGED = "It has no head yet, so its quality was not measured: it neither predicts words nor tells classes apart."
+
+
+def judge(
+    loaded: Loaded,
+    wanted: Evaluation,
+    inputs: Inputs,
+    baseline: Sequence[Measurement],
+    settings: Settings,
+    reporter: Reporter,
+) -> tuple[list[Measurement], list[str]]:
+    """Measures what this kind of model can be judged by; also sentences on what it cannot.
+
+    Language models: perplexity, and with `wanted.tasks` accuracies. Classifiers: accuracy and F1 on
+    `wanted.labelled`. Each accuracy says how it compares with the baseline's on the same items (McNemar).
+
+    Raises:
+        RetortError: the asked sets are missing, or the model's output is not a number.
+    """
+    if loaded.task == "encoder":
+        return [], [UNJUDGED]
+    if loaded.task == "classification":
+        found, notes = _classes(loaded, wanted, settings, reporter)
+    else:
+        found, notes = _language(loaded, wanted, inputs, baseline, settings, reporter)
+    return [with_pairs(m, baseline) for m in found], notes
+
+
+def _language(
+    loaded: Loaded,
+    wanted: Evaluation,
+    inputs: Inputs,
+    baseline: Sequence[Measurement],
+    settings: Settings,
+    reporter: Reporter,
+) -> tuple[list[Measurement], list[str]]:
+    found = perplexity(
+        loaded.model, inputs.evaluation, wanted.batch, reporter, settings=inputs.settings, tokenizer=loaded.tokenizer
+    )
+    dense = _same_metric("loss", baseline)
+    if dense is not None:
+        found += [loss_change(m, dense) for m in found if m.metric == "loss"]
+    if wanted.tasks and loaded.task != "causal":
+        return found, ["Tasks were left out: only a model that continues a text can answer them by likelihood."]
+    if wanted.tasks:
+        found += _tasks(loaded, wanted, settings, reporter)
+    return found, []
+
+
+def _tasks(loaded: Loaded, wanted: Evaluation, settings: Settings, reporter: Reporter) -> list[Measurement]:
+    sets = _sets(settings)
+    if wanted.scorer == "lm-eval":
+        return harness_measurements(
+            loaded.model, loaded.tokenizer, wanted.tasks, wanted.items, wanted.batch, reporter, sets
+        )
+    if sets is None:
+        raise RetortError("The evaluation sets are not on this machine.", "Run 'python -m core fetch tasks'.")
+    found: list[Measurement] = []
+    for name in wanted.tasks:
+        task = TASKS[name]
+        items = load_items(task, sets, wanted.items)
+        found += choice_measurements(loaded.model, loaded.tokenizer, task, items, wanted.batch, reporter)
+    return found
+
+
+def _sets(settings: Settings) -> Path | None:
+    sample = SAMPLES["tasks"]
+    return sample.folder(settings) if is_fetched(sample, settings) else None
+
+
+def _classes(
+    loaded: Loaded, wanted: Evaluation, settings: Settings, reporter: Reporter
+) -> tuple[list[Measurement], list[str]]:
+    if wanted.labelled is None:
+        return [], ["Its accuracy was not measured: the recipe names no 'evaluation.labelled' set."]
+    ids = loaded.model.config.id2label or {}
+    names = [str(name) for _, name in sorted((int(i), name) for i, name in ids.items())]
+    data = load_labelled(wanted.labelled.data, settings, names)
+    count = wanted.labelled.items
+    said = {"corpus": wanted.labelled.data}
+    return classification_measurements(
+        loaded.model, loaded.tokenizer, data.texts[:count], data.labels[:count], 4 * wanted.batch, reporter,
+        settings=said,
+    ), []  # fmt: skip
+
+
+def with_pairs(measured: Measurement, baseline: Sequence[Measurement]) -> Measurement:
+    """An accuracy with McNemar's exact test against the baseline on the same items, in `settings["paired"]`."""
+    dense = _same_metric(measured.metric, baseline)
+    mine = measured.samples
+    if not measured.metric.startswith("accuracy") or dense is None or dense.samples is None or mine is None:
+        return measured
+    if len(mine) != len(dense.samples):
+        return measured
+    pairs = list(zip(mine, dense.samples, strict=True))
+    paired = {
+        "test": "McNemar, exact, two-sided",
+        "p": mcnemar(mine, dense.samples),
+        "only_baseline_right": sum(b > a for a, b in pairs),
+        "only_candidate_right": sum(a > b for a, b in pairs),
+    }
+    return measured.model_copy(update={"settings": {**measured.settings, "paired": paired}})
+
+
+def _same_metric(metric_id: str, measurements: Sequence[Measurement]) -> Measurement | None:
+    return next((m for m in measurements if m.metric == metric_id), None)
