@@ -97,8 +97,23 @@ def _nominal(candidate: Measured) -> Share | None:
     )  # fmt: skip
 
 
+def beside(mine: Measurement, dense: Measurement) -> Measurement:
+    """The baseline's figure that a candidate's is to be compared with.
+
+    Times are taken in turns with the baseline, whose figures of those turns stand in the candidate's settings:
+    what the baseline took alone, perhaps on a busier machine, says nothing about the two.
+    """
+    if "baseline_value" not in mine.settings:
+        return dense
+    told = {k: mine.settings.get(f"baseline_{k}") for k in ("value", "low", "high")}
+    return dense.model_copy(update={**told, "samples": None})
+
+
 def _share(mine: Measurement | None, dense: Measurement | None) -> Share | None:
-    if mine is None or dense is None or not dense.value > 0:
+    if mine is None or dense is None:
+        return None
+    dense = beside(mine, dense)
+    if not dense.value > 0:
         return None
     return Share(
         metric=mine.metric,

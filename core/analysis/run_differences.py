@@ -7,13 +7,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from core.analysis.differences import SIGNIFICANT
 from core.analysis.statistics import mcnemar, paired_bootstrap
 from core.metrics import Measurement
 from core.results import Result
 
 ABSENT = "not given"
-SIGNIFICANT = 0.05
-"""A paired test's p below which a difference is claimed."""
 
 
 @dataclass(frozen=True)

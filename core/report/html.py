@@ -38,7 +38,7 @@ def to_html(report: Report) -> str:
         body.append(_chart_section(points))
     body.append("<h2>The candidates</h2>")
     for i, candidate in enumerate(report.chosen):
-        dense = report.against(candidate)
+        dense = report.baseline
         found = shares(candidate, dense) if dense else []
         if found:
             style = method_style(candidate.method)

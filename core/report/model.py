@@ -50,16 +50,9 @@ class Report:
         x, y = (next((m for m in ids if all(find(r, m) for r in shown)), None) for ids in (costs, qualities))
         return (x, y) if x and y else None
 
-    def against(self, candidate: Result) -> Result | None:
-        """The baseline for this candidate: its times are those measured in turns with the candidate's.
-
-        A time the baseline got by itself, perhaps while the machine was busy, is no ground for a comparison.
-        """
-        return _paired(candidate, self.baseline) if self.baseline else None
-
     def verdict(self, candidate: Result) -> str:
         """What was asked for and what was really gained."""
-        dense = self.against(candidate)
+        dense = self.baseline
         return verdict(candidate, dense) if dense else "No baseline was measured in this study."
 
     def quality_sentence(self, candidate: Result) -> str:
@@ -110,19 +103,8 @@ class Report:
         return said
 
     def _change(self, candidate: Result, m: Measurement) -> Difference | None:
-        dense = None if candidate.baseline else self.against(candidate)
+        dense = None if candidate.baseline else self.baseline
         return difference(candidate, dense, m.metric) if dense else None
-
-
-def _paired(candidate: Result, baseline: Result) -> Result:
-    found = []
-    for m in baseline.measurements:
-        mine = find(candidate, m.metric)
-        if mine is not None and "baseline_value" in mine.settings:
-            told = {k: mine.settings.get(f"baseline_{k}") for k in ("value", "low", "high")}
-            m = mine.model_copy(update={**told, "samples": None})
-        found.append(m)
-    return baseline.model_copy(update={"measurements": found})
 
 
 @dataclass(frozen=True)
@@ -205,7 +187,7 @@ def _proposal(results: Sequence[Result], chosen: Sequence[Result], run: RunRow) 
     baseline = next((r for r in results if r.baseline), None)
     if baseline is None:
         return f"What became of {run.model}"
-    said = [proposed([_paired(c, baseline), c]) for c in chosen[:2]]
+    said = [proposed([baseline, c]) for c in chosen[:2]]
     return " ".join(s for s in said if s) or f"What became of {run.model}"
 
 

@@ -135,7 +135,7 @@ def _rgb(color: int) -> RGBColor:
 def _candidate(deck: Any, report: Report, candidate: Result, letter: str) -> None:
     slide = _slide(deck, report, f"{letter}. {plain(candidate.label, 80)}")
     _text(slide, plain(f"{report.quality_sentence(candidate)} {report.verdict(candidate)}", 330), 1.4, 1.1, 17)
-    dense = report.against(candidate)
+    dense = report.baseline
     found = shares(candidate, dense) if dense else []
     if found:
         data = CategoryChartData(number_format='0" %"')
