@@ -11,7 +11,7 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from core.engine.models.matrices import Matrix, prunable
-from core.engine.models.packed import held, packed_weights, unpacked
+from core.engine.models.packed import count_nonzero, held, packed_weights
 from core.errors import RetortError
 from core.metrics import Measurement
 
@@ -70,10 +70,6 @@ def unique(tensors: Iterable[Tensor]) -> list[Tensor]:
             kept.append(tensor)
         seen.add(place)
     return kept
-
-
-def count_nonzero(tensor: Tensor) -> int:
-    return int(torch.count_nonzero(unpacked(tensor)))
 
 
 def pruned_sparsity(matrices: Iterable[Matrix]) -> tuple[float, int] | None:

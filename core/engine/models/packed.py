@@ -31,6 +31,11 @@ def unpacked(tensor: Tensor) -> Tensor:
     return values
 
 
+def count_nonzero(tensor: Tensor) -> int:
+    """Values that are not zero. (The sum of a mask would be computed on a copy of it in 64-bit integers.)"""
+    return int(torch.count_nonzero(unpacked(tensor)))
+
+
 def packed_weights(model: nn.Module) -> list[Tensor]:
     """The packed parameters of a model."""
     return [p for p in model.parameters() if is_packed(p)]

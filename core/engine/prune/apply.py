@@ -15,6 +15,7 @@ from safetensors import safe_open
 from torch import Tensor, nn
 
 from core.engine.models.matrices import Matrix, family, prunable, unknown_parts
+from core.engine.models.packed import count_nonzero
 from core.engine.prune.allocation import Curves, allocate
 from core.engine.prune.criteria import magnitude
 from core.engine.prune.masks import smallest_in_groups, smallest_overall, smallest_per_row
@@ -145,14 +146,14 @@ def facts_of(model: nn.Module, matrices: Sequence[Matrix], prune: Prune) -> dict
     """
     counts: dict[str, dict[str, list[int]]] = {}
     for matrix in matrices:
-        zeros, size = int((matrix.stored == 0).sum()), matrix.numel()
+        zeros, size = matrix.numel() - count_nonzero(matrix.stored), matrix.numel()
         count = counts.setdefault(str(matrix.block_index), {}).setdefault(family(matrix), [0, 0])
         count[0] += zeros
         count[1] += size
     pruned = [c for layer in counts.values() for c in layer.values()]
     parameters = list(model.parameters())  # tied ones once
     total = sum(p.numel() for p in parameters)
-    zeros_model = sum(int((p == 0).sum()) for p in parameters)
+    zeros_model = total - sum(count_nonzero(p) for p in parameters)
     return {
         "nominal_sparsity": prune.nominal,
         "sparsity_pruned": sum(z for z, _ in pruned) / sum(n for _, n in pruned),

@@ -60,7 +60,7 @@ def prune_sequential(
             for matrix in here:
                 stats = module_statistics(path, matrix.part) if observers else None
                 prune_matrix(matrix, prune, sparsities[matrix.name], stats, report)
-            if index + 1 < count:
+            if observers and index + 1 < count:
                 stream.advance(index, (), reporter)
     finish_report(report, model, matrices, prune)
     return report
