@@ -153,7 +153,8 @@ class TeacherTexts(Strict):
 class Distil(Strict):
     """One distillation (or, with only `cross_entropy`, fine-tuning) step.
 
-    `teacher`: `baseline` (the recipe's own model) or a model reference. `student`: `current` (the model as the
+    `teacher`: `baseline` (the recipe's own model), `step:N` (the model as the N-th step that changes it left it,
+    counted from 1), or a model reference. `student`: `current` (the model as the
     steps before left it) or a model reference; `design` makes one from the teacher instead.
     """
 
@@ -188,7 +189,8 @@ class Distil(Strict):
     def fits_together(self) -> Distil:
         for field, words in (("teacher", "baseline"), ("student", "current")):
             value = getattr(self, field)
-            if value != words and not re.match(r"^(hub|path|sample|run):\S", value):
+            earlier = field == "teacher" and self.earlier_step is not None
+            if value != words and not earlier and not re.match(r"^(hub|path|sample|run):\S", value):
                 raise ValueError(f"'{field}' is '{words}' or starts with 'sample:', 'path:', 'hub:' or 'run:'")
         if self.step == "finetune" and self.needs_teacher:
             raise ValueError("fine-tuning takes only 'cross_entropy'; use 'step: distil' for the other losses")
@@ -222,6 +224,12 @@ class Distil(Strict):
     def needs_teacher(self) -> bool:
         """True where some loss compares with a teacher (teacher texts also need one, once)."""
         return any(t.described.needs_teacher for t in self.losses)
+
+    @property
+    def earlier_step(self) -> int | None:
+        """N of the teacher `step:N`."""
+        found = re.fullmatch(r"step:([1-9]\d{0,3})", self.teacher)
+        return int(found[1]) if found else None
 
     @property
     def accumulation(self) -> int:

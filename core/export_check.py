@@ -59,5 +59,6 @@ def refuse_quantise(folder: Path) -> None:
 def _student(step: Distil, baseline: Path, current: Path, settings: Settings) -> Path:
     """The folder of a model built like the one that comes out of a distil step."""
     if step.design is not None:
-        return baseline if step.teacher == "baseline" else resolve(step.teacher, settings).folder
+        here = step.teacher == "baseline" or step.earlier_step is not None
+        return baseline if here else resolve(step.teacher, settings).folder
     return current if step.student == "current" else resolve(step.student, settings).folder

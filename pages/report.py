@@ -9,9 +9,10 @@ import streamlit as st
 from core.errors import RetortError
 from core.metrics import METRICS
 from core.report.costs import Prices
+from core.report.forms import FORMS
 from core.report.html import to_html
 from core.report.model import HEADLINE, MOST, Report, build
-from core.report.write import FORMS, render
+from core.report.write import render
 from core.results import Result
 from core.store import RunRow
 from pages.shared import home, shell

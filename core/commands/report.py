@@ -7,8 +7,7 @@ import os
 from pathlib import Path
 
 from core.errors import RetortError
-from core.report.model import build
-from core.report.write import FORMS, render
+from core.report.forms import FORMS
 from core.settings import Settings
 from core.store import Store
 from core.terminal import put_json, say
@@ -20,6 +19,9 @@ def report(chosen: argparse.Namespace, settings: Settings) -> int:
     Raises:
         RetortError: there is no such run or candidate, nothing is finished, or the file cannot be written.
     """
+    from core.report.model import build  # plotly and python-pptx: only where a report is made
+    from core.report.write import render
+
     store = Store(settings)
     run = store.runs.get(chosen.run)
     made = build(

@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from core.metrics import METRICS, show
+from core.metrics import metric, show
 from core.results import Result
 from core.store import RunRow, TrialRow
+from core.task_sets import TASK_SETS, accuracy_id
 from core.terminal import put, put_table
 
 _COLUMNS = ("perplexity", "loss_change", "parameters", "disk_bytes", "prefill_ms", "decode_ms")
@@ -50,16 +51,24 @@ def show_runs(runs: Sequence[RunRow]) -> None:
 
 def show_results(results: Sequence[Result]) -> None:
     """A table of candidates with their main figures; every figure stands with its unit."""
-    columns = [m for m in _COLUMNS if any(_value(r, m) is not None for r in results)]
-    head = ["candidate", *(METRICS[m].label for m in columns)]
+    found = {m.metric for r in results for m in r.measurements}
+    columns = [m for m in (*_usual(found), *_COLUMNS) if m in found]
+    head = ["candidate", *(metric(m).label for m in columns)]
     put_table(head, [[r.label, *(show(m, _value(r, m)) for m in columns)] for r in results])
     devices = {m.device for r in results for m in r.measurements if m.metric in ("prefill_ms", "decode_ms")}
     if devices:
         put(f"Latency on: {', '.join(sorted(devices))}.")
 
 
-def _value(result: Result, metric: str) -> float | None:
-    return next((m.value for m in result.measurements if m.metric == metric), None)
+def _usual(found: set[str]) -> list[str]:
+    """The accuracy usually reported of each task, of a classifier its accuracy and F1."""
+    tasks = dict.fromkeys(m.partition(":")[2] for m in sorted(found) if m.startswith("accuracy") and ":" in m)
+    both = [(accuracy_id(t, t in TASK_SETS and TASK_SETS[t].normalised), accuracy_id(t)) for t in tasks]
+    return ["accuracy", "f1", *(first if first in found else other for first, other in both)]
+
+
+def _value(result: Result, metric_id: str) -> float | None:
+    return next((m.value for m in result.measurements if m.metric == metric_id), None)
 
 
 def _time(moment: float | None) -> str | None:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from core.engine.bench import Wanted
+from core.errors import RetortError
 from core.recipes import Distil, Evaluate, Export, Measure, Prune, Quantise, Recipe, Select, Step
 from core.results import Trial, trial_key
 
@@ -52,6 +53,7 @@ def stages_of(recipe: Recipe, fingerprint: str) -> list[Stage]:
     for group in groups[1:]:
         first = group[0]
         assert isinstance(first, Changing)
+        _refuse_later_teacher(first, len(plan.chain))
         wanted = Wanted(*(any(isinstance(s, kind) for s in group) for kind in (Evaluate, Measure)))
         if isinstance(first, Select):
             plan.select(first, replace(wanted, quality=True), _exports(group))
@@ -61,6 +63,16 @@ def stages_of(recipe: Recipe, fingerprint: str) -> list[Stage]:
             plan.chain.append(first)
             plan.add(plan.chain, wanted, _exports(group))
     return plan.stages
+
+
+def _refuse_later_teacher(step: Changing, done: int) -> None:
+    lessons = [s for s in (step, getattr(step, "recovery", None)) if isinstance(s, Distil)]
+    for lesson in lessons:
+        if lesson.earlier_step is not None and lesson.earlier_step > done:
+            raise RetortError(
+                f"The teacher '{lesson.teacher}' is no step before this one: {done} changed the model by then.",
+                "Name an earlier step that prunes or trains (counted from 1), 'baseline', or a model reference.",
+            )
 
 
 @dataclass

@@ -98,6 +98,7 @@ class _Line:
         self.session, self.bench = session, bench
         self.start = self.current = start
         self.contest = Contest()
+        self.steps: list[Made] = []
 
     def run(self, stage: Stage) -> Made:
         """Runs a stage (or finds its result) and returns the model it stands for: after a `select`, the winner."""
@@ -112,6 +113,7 @@ class _Line:
         made = Made(Saved(folder, result.key), (*before.facts, result.facts), result)
         if stage.role == "step":
             self.current = made
+            self.steps.append(made)
         elif stage.role == "option":
             self.contest.options.append(made)
         elif stage.role == "recovery":
@@ -128,6 +130,7 @@ class _Line:
     def _decide(self) -> Made:
         self.session.reporter.event("info", self.contest.verdict())
         self.current, self.contest = self.contest.winner(), Contest()
+        self.steps.append(self.current)
         return self.current
 
     def _result(self, stage: Stage, trial: Trial, before: Made) -> Result:
@@ -169,8 +172,15 @@ class _Line:
             windows=self.bench.inputs.calibration,
             checkpoints=session.hooks.run_folder / "checkpoints" / trial.key,
             run_folder=session.hooks.run_folder,
+            teacher=self._teacher(trial.distil.earlier_step),
         )
         return teach(lesson, session.hooks.settings, session.reporter)
+
+    def _teacher(self, step: int | None) -> tuple[Saved, int] | None:
+        if step is None:
+            return None
+        made = self.steps[step - 1]
+        return made.saved, len(made.facts)
 
 
 def _calibrated(trial: Trial) -> bool:

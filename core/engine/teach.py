@@ -42,6 +42,7 @@ class Lesson:
         baseline: the recipe's own model.
         current: the model as the steps before left it.
         facts: of the pruning steps before, in order (which layers are left).
+        teacher: the model of the step that `spec.teacher` names, and how many of `facts` led to it.
         dtype: the recipe's dtype.
         windows: calibration windows, for a student designed by importance.
         checkpoints: where this step's checkpoints lie.
@@ -56,6 +57,7 @@ class Lesson:
     windows: torch.Tensor | None
     checkpoints: Path
     run_folder: Path
+    teacher: tuple[Saved, int] | None = None
 
 
 def teach(lesson: Lesson, settings: Settings, reporter: Reporter) -> tuple[Loaded, PruneReport]:
@@ -134,7 +136,9 @@ def _teacher(lesson: Lesson, settings: Settings) -> tuple[Loaded | None, str]:
     if not (spec.needs_teacher or spec.teacher_texts or spec.design):
         return None, ""
     chosen = lesson.baseline
-    if spec.teacher != "baseline":
+    if lesson.teacher is not None:
+        chosen = lesson.teacher[0]
+    elif spec.teacher != "baseline":
         resolved = resolve(spec.teacher, settings)
         chosen = Saved(resolved.folder, resolved.fingerprint)
     return load_model(chosen.folder, lesson.dtype), chosen.fingerprint
@@ -153,6 +157,7 @@ def _student(
         resolved = resolve(spec.student, settings)
         loaded = _with_head(load_model(resolved.folder, lesson.dtype), spec, settings)
         return loaded, resolved.fingerprint, None, PruneReport()
-    kept = kept_layers(lesson.facts) if spec.teacher == "baseline" else None
+    known = spec.teacher == "baseline" or lesson.teacher is not None
+    kept = kept_layers(lesson.facts[lesson.teacher[1] if lesson.teacher else 0 :]) if known else None
     loaded = _with_head(load_model(lesson.current.folder, lesson.dtype), spec, settings)
     return loaded, lesson.current.fingerprint, kept, PruneReport()

@@ -2,22 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 from core.report.csv import to_csv
+from core.report.forms import Form
 from core.report.html import to_html
 from core.report.json import to_json
 from core.report.model import Report
 from core.report.pptx import to_pptx
-
-Form = Literal["html", "pptx", "csv", "json"]
-FORMS: dict[Form, tuple[str, str]] = {
-    "html": ("Web page", "text/html"),
-    "pptx": ("Slides", "application/vnd.openxmlformats-officedocument.presentationml.presentation"),
-    "csv": ("Table (CSV)", "text/csv"),
-    "json": ("Data (JSON)", "application/json"),
-}
-"""Name and media type of each form."""
 
 
 def render(report: Report, form: Form) -> bytes:

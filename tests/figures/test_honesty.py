@@ -101,3 +101,13 @@ def test_the_headline_waits_for_something_to_tell() -> None:
     assert headline(found).startswith(
         "Layer removal (block influence), 4 layers removed: perplexity 29.22 becomes 58.26."
     )
+
+
+def test_a_time_is_compared_with_the_baseline_timed_in_turns_not_with_what_it_took_alone() -> None:
+    busy = of("dense", disk_bytes=1000.0, decode_ms=(1000.0, 900.0, 1100.0))
+    candidate = of("wanda", sparsity_pruned=50.0, disk_bytes=1000.0, decode_ms=(10.2, 9.8, 11.2))
+    turns = {"baseline_value": 10.0, "baseline_low": 9.5, "baseline_high": 11.0}
+    candidate.measurements[-1].settings.update(turns)
+    assert "102 % of the dense time (no difference beyond the spread)" in verdict(candidate, busy)
+    found = difference(candidate, busy, "decode_ms")
+    assert found is not None and found.better is None

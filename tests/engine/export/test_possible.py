@@ -15,7 +15,7 @@ from core.catalogue.vocabulary import vocabulary_kind
 from core.errors import RetortError
 from core.exports import EXPORTS, Described
 from core.recipes import Recipe
-from tests.engine.export.conftest import Memory
+from tests.engine.conftest import Memory
 
 LLAMA: dict[str, Any] = {
     "architectures": ["LlamaForCausalLM"],

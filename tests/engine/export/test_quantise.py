@@ -19,7 +19,7 @@ from core.engine.quantise import quantise
 from core.errors import RetortError
 from core.progress import Quiet
 from core.results import Result
-from tests.engine.export.conftest import Memory
+from tests.engine.conftest import Memory
 
 MATRICES = 4 * 7  # of the tiny Llama: four layers of q, k, v, o, gate, up, down
 
