@@ -7,5 +7,8 @@ be JSON, the first ones early, and calls `host.checkpoint()` between units of wo
 from __future__ import annotations
 
 OPERATIONS: dict[str, str] = {
+    "compare_set": "core.engine.live.forced:compare_set",
+    "forced": "core.engine.live.forced:forced",
+    "generate": "core.engine.live.generation:generate",
     "preview": "core.engine.live.preview:preview",
 }

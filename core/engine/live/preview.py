@@ -18,8 +18,9 @@ from transformers import PreTrainedModel
 
 from core.analysis.statistics import paired_bootstrap
 from core.engine.evaluate.logits import Logits
+from core.engine.live.generation import encoded, next_tokens
 from core.engine.live.host import Host
-from core.engine.live.warm import Warm, previewable, probe_losses, warm, write
+from core.engine.live.warm import Warm, previewable, probe_losses, warm
 from core.engine.prune.statistics import Statistics
 from core.engine.prune.structured import prune_structure
 from core.errors import RetortError
@@ -111,15 +112,16 @@ def _pruned(
 
 
 def _text(model: PreTrainedModel, ready: Warm, prompt: str, tokens: int, host: Host) -> Iterator[str]:
-    for text, _ in write(model, ready.loaded.tokenizer, prompt, tokens):
+    written: list[int] = []
+    for token, _ in next_tokens(model, encoded(ready.loaded, prompt, tokens), tokens):
         host.checkpoint()
-        yield text
+        written.append(token)
+        yield str(ready.loaded.tokenizer.decode(written, skip_special_tokens=True))
 
 
 def _token_seconds(ready: Warm) -> float:
     """Seconds of the fastest of a few greedy tokens of the dense model: what runs beside it can only add."""
-    prompt = ready.loaded.tokenizer.decode(ready.probe[0, :16])
-    steps = [seconds for _, seconds in write(ready.loaded.model, ready.loaded.tokenizer, prompt, 8)]
+    steps = [seconds for _, seconds in next_tokens(ready.loaded.model, ready.probe[:1, :16], 8)]
     return min(steps[1:] or steps or [0.0])
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections import OrderedDict
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,7 +10,6 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from transformers import PreTrainedModel
 
 from core.catalogue.references import ResolvedModel
 from core.engine.evaluate.logits import Logits, token_losses
@@ -140,34 +138,6 @@ def probe_losses(source: Logits, windows: Tensor) -> list[float]:
     features = source.features(ids)[:, :-1].flatten(0, 1)  # (n * (length - 1), hidden)
     losses = token_losses(source, features, ids[:, 1:].flatten()).view(len(windows), -1)  # (n, length - 1)
     return [float(x) for x in losses.double().mean(dim=1)]
-
-
-@torch.inference_mode()
-def write(model: PreTrainedModel, tokenizer: Any, prompt: str, tokens: int) -> Iterator[tuple[str, float]]:
-    """Greedy text after a prompt as it grows, token by token, each with the seconds its step took."""
-    ids = tokenizer(prompt, return_tensors="pt").input_ids[:, -_most(model, tokens) :].to(model.device)  # (1, n)
-    if ids.shape[1] == 0:
-        raise RetortError("The prompt is empty.", "Type a few words that the model shall go on from.")
-    ends, cache, written = _ends(model), None, []
-    for _ in range(tokens):
-        started = time.perf_counter()
-        out = model(input_ids=ids, past_key_values=cache, use_cache=True, logits_to_keep=1)
-        ids, cache = out.logits[:, -1].argmax(dim=-1, keepdim=True), out.past_key_values  # (1, 1)
-        if int(ids) in ends:
-            return
-        written.append(int(ids))
-        yield str(tokenizer.decode(written, skip_special_tokens=True)), time.perf_counter() - started
-
-
-def _most(model: PreTrainedModel, tokens: int) -> int:
-    """Tokens of the prompt that leave room for the answer."""
-    context = getattr(model.config.get_text_config(), "max_position_embeddings", None) or 1024
-    return max(1, min(int(context) - tokens, 512))
-
-
-def _ends(model: PreTrainedModel) -> set[int]:
-    given = model.generation_config.eos_token_id if model.generation_config is not None else None
-    return set(given) if isinstance(given, list) else {given} if given is not None else set()
 
 
 def _refuse_unfit(loaded: Loaded, matrices: list[Matrix]) -> None:

@@ -1,0 +1,220 @@
+"""The live operations `forced` and `compare_set`: students read what the teacher reads, token by token.
+
+Every model sees the same tokens (teacher forcing), so that each position is compared on its own: a student that
+takes another way once is not judged for everything that would follow from it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from core.analysis.statistics import bootstrap_mean
+from core.engine.distil.matching import check_tokenizers
+from core.engine.evaluate.divergence import divergence
+from core.engine.evaluate.logits import Logits
+from core.engine.live.generation import encoded, next_tokens, prompt_of, references_of, tokens_of, writer
+from core.engine.live.host import Host
+from core.engine.models.load import Loaded
+from core.errors import RetortError
+from core.prompts import PROMPTS
+
+MOST_TOKENS = 512
+TOP = 5
+SET_TOKENS = 24
+_CONTINUATIONS = "greedy continuations"
+
+
+@dataclass(frozen=True)
+class Compared:
+    """One token of the text, and what both models expected in its place.
+
+    `kl`: KL(teacher || student) in nats over the whole vocabulary; None for a token that was only given.
+    `teacher`, `student`: the five likeliest tokens as (text, probability), likeliest first.
+    """
+
+    text: str
+    kl: float | None = None
+    differs: bool = False
+    teacher: tuple[tuple[str, float], ...] = ()
+    student: tuple[tuple[str, float], ...] = ()
+
+
+def forced(host: Host, request: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """Events: `stage`, then one `strip` for each student.
+
+    Args:
+        request: `models` (references; the first is the teacher), and either `text` to read, or `prompt` and
+            `tokens`: then the text is what the teacher itself writes, and the prompt is given, not compared.
+
+    A `strip` has `model` (place in `models`), `tokens` (see `Compared`), `mean`, `low`, `high` (KL in nats with
+    the 95 % bootstrap interval over tokens; bounds None for one token), `agreement` (%), `compared` (tokens),
+    `first_split` (index of the first token where the likeliest tokens differ, or None), `cut` and `dtype`.
+
+    Raises:
+        RetortError: nothing to compare, different tokenizers, or a model that cannot be used.
+    """
+    references = references_of(request, least=2)
+    yield {"stage": "Loading the first model."}
+    teacher = writer(host, references[0])
+    ids, first, cut = _text(host, teacher, references[0], request)
+    for place, reference in enumerate(references[1:], start=1):
+        yield {"stage": f"Reading the text with model {place + 1} of {len(references)}."}
+        student = writer(host, reference)
+        tokens = compare_tokens(teacher, student, ids, first, host.checkpoint)
+        dtype = str(student.dtype).removeprefix("torch.")
+        yield {"strip": {"model": place, "tokens": [asdict(t) for t in tokens], "cut": cut, "dtype": dtype}
+               | summary(tokens)}  # fmt: skip
+
+
+def compare_set(host: Host, request: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """Events: `stage`, a `row` for each student and prompt of `core.prompts`, then a `result` for each student.
+
+    The teacher writes `SET_TOKENS` tokens after each prompt; the students are compared on those. A `row` has
+    `model`, `prompt`, `text`, `mean` (KL in nats) and `agreement` (%). A `result` has `model`, `mean` over prompts
+    with its 95 % bootstrap interval `low`, `high` over prompts, `agreement`, `prompts` and `compared` (tokens).
+
+    Raises:
+        RetortError: as `forced`.
+    """
+    references = references_of(request, least=2)
+    yield {"stage": "Loading the models."}
+    teacher, *students = [writer(host, r) for r in references]
+    rows: dict[int, list[dict[str, Any]]] = {i: [] for i in range(1, len(references))}
+    for number, prompt in enumerate(PROMPTS, start=1):
+        yield {"stage": f"Prompt {number} of {len(PROMPTS)}."}
+        ids, first = _continued(host, teacher, references[0], prompt, SET_TOKENS)
+        if ids.shape[1] == first:
+            continue  # the teacher ended the text at once: there is nothing to compare
+        for place, student in enumerate(students, start=1):
+            found = summary(compare_tokens(teacher, student, ids, first, host.checkpoint))
+            text = str(teacher.tokenizer.decode(ids[0, first:], skip_special_tokens=True))
+            row = {"model": place, "prompt": prompt, "text": text, **found}
+            rows[place].append(row)
+            yield {"row": row}
+    for place, found_rows in rows.items():
+        if not found_rows:
+            raise RetortError("The first model writes nothing after any prompt.", "Choose another model as first.")
+        compared = sum(r["compared"] for r in found_rows)
+        right = sum(r["agreement"] * r["compared"] for r in found_rows)
+        yield {"result": {"model": place, "prompts": len(found_rows), "compared": compared,
+                          "agreement": right / compared, **_interval([r["mean"] for r in found_rows])}}  # fmt: skip
+
+
+@torch.inference_mode()
+def compare_tokens(
+    teacher: Loaded, student: Loaded, ids: Tensor, first: int, checkpoint: Callable[[], None]
+) -> list[Compared]:
+    """Every token of `ids` (1, n); those before `first` (at least 1) are given and not compared.
+
+    Raises:
+        RetortError: the models read text in different tokens, or an output is not a number.
+    """
+    _refuse_different_tokenizers(teacher, student)
+    name = _namer(teacher.tokenizer)
+    sources = Logits(teacher.model, ids), Logits(student.model, ids)
+    read = []
+    for source in sources:
+        checkpoint()
+        read.append(source.features(ids.to(source.model.device))[0, first - 1 : -1])  # (n - first, hidden)
+    tokens = [Compared(name(i)) for i in ids[0, :first].tolist()]
+    texts = [name(i) for i in ids[0, first:].tolist()]
+    for part, expected in sources[0].chunks(read[0]):  # (chunk, vocabulary)
+        checkpoint()
+        got = sources[1].rows(read[1][part]).to(expected.device)  # (chunk, vocabulary)
+        kls, agrees = divergence(expected, got)
+        if not bool(torch.isfinite(kls).all()):
+            raise RetortError(
+                "One of the models gives values that are not numbers, so they cannot be compared.",
+                "Choose a model that was pruned less.",
+            )
+        tops = zip(_top(expected, name), _top(got, name), strict=True)
+        rows = zip(texts[part], kls.tolist(), agrees.tolist(), tops, strict=True)
+        tokens += [Compared(text, kl, not agree, *top) for text, kl, agree, top in rows]
+    return tokens
+
+
+def summary(tokens: Sequence[Compared]) -> dict[str, Any]:
+    """Mean KL with its interval, agreement in %, and where the models part first. Raises RetortError for nothing."""
+    kls = [t.kl for t in tokens if t.kl is not None]
+    if not kls:
+        raise RetortError("There is no token to compare.", "Write a text of a few words.")
+    splits = [i for i, t in enumerate(tokens) if t.differs]
+    return {
+        **_interval(kls),
+        "agreement": 100.0 * (1 - len(splits) / len(kls)),
+        "compared": len(kls),
+        "first_split": splits[0] if splits else None,
+    }
+
+
+def _refuse_different_tokenizers(teacher: Loaded, student: Loaded) -> None:
+    try:
+        check_tokenizers(teacher.tokenizer, student.tokenizer, teacher.model, student.model)
+    except RetortError as error:
+        raise RetortError(
+            "These models cut text into different tokens, so they cannot be compared token by token. " + error.cause,
+            "Compare models made from the same one; 'Write' works with any models.",
+        ) from error
+
+
+def _interval(samples: list[float]) -> dict[str, float | None]:
+    if len(samples) == 1:
+        return {"mean": samples[0], "low": None, "high": None}
+    return dict(zip(("mean", "low", "high"), bootstrap_mean(samples), strict=True))
+
+
+def _text(host: Host, teacher: Loaded, reference: str, request: dict[str, Any]) -> tuple[Tensor, int, bool]:
+    """Ids (1, n), the first that is compared, and whether the text was too long to be read whole."""
+    if "text" not in request:
+        prompt = prompt_of(host, request)
+        ids, first = _continued(host, teacher, reference, prompt, tokens_of(request))
+        return ids, first, False
+    limit = host.settings.limits.prompt_characters
+    whole = str(request["text"])
+    ids = teacher.tokenizer(whole[:limit], return_tensors="pt").input_ids.long()  # (1, n)
+    context = getattr(teacher.model.config.get_text_config(), "max_position_embeddings", None) or MOST_TOKENS
+    most = min(int(context), MOST_TOKENS)
+    if ids.shape[1] < 2:
+        raise RetortError("There is no token to compare.", "Write a text of a few words.")
+    return ids[:, :most], 1, len(whole) > limit or ids.shape[1] > most
+
+
+def _continued(host: Host, teacher: Loaded, reference: str, prompt: str, tokens: int) -> tuple[Tensor, int]:
+    """The prompt with the teacher's greedy continuation (1, n), and where that begins. Kept with the model."""
+    kept = host.beside(reference).setdefault(_CONTINUATIONS, {})
+    if (prompt, tokens) not in kept:
+        ids, written = encoded(teacher, prompt, tokens), []
+        for token, _ in next_tokens(teacher.model, ids, tokens):
+            host.checkpoint()
+            written.append(token)
+        while len(kept) >= 4 * len(PROMPTS):
+            del kept[next(iter(kept))]
+        kept[prompt, tokens] = torch.cat([ids, torch.tensor([written], dtype=torch.long)], dim=1), ids.shape[1]
+    found: tuple[Tensor, int] = kept[prompt, tokens]
+    return found
+
+
+def _top(logits: Tensor, name: Callable[[int], str]) -> list[tuple[tuple[str, float], ...]]:
+    """The likeliest tokens of each row of `logits` (rows, vocabulary) with their probabilities."""
+    best = logits.softmax(dim=1).topk(min(TOP, logits.shape[1]), dim=1)  # (rows, TOP)
+    rows = zip(best.indices.tolist(), best.values.tolist(), strict=True)
+    return [tuple((name(i), p) for i, p in zip(ids, shares, strict=True)) for ids, shares in rows]
+
+
+def _namer(tokenizer: Any) -> Callable[[int], str]:
+    """The text of a token as it stands inside a text: decoded after another one, for its leading space."""
+    anchor = tokenizer("a", add_special_tokens=False).input_ids[-1:]
+    before = str(tokenizer.decode(anchor))
+    known: dict[int, str] = {}
+
+    def name(token: int) -> str:
+        if token not in known:
+            known[token] = str(tokenizer.decode([*anchor, token])).removeprefix(before)
+        return known[token]
+
+    return name
