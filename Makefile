@@ -4,7 +4,8 @@
 PY := .venv/bin/python
 PYTHON ?=
 SAMPLES := smollm2-135m wiki
-FAST := not (sample or browser or jobs or slow)
+ALONE := sample or browser or jobs
+FAST := not ($(ALONE) or slow)
 
 bootstrap = @found=; for p in $(PYTHON) python3 python3.13 python3.12 python3.11 python; do \
 	if "$$p" -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1; then found=$$p; break; fi; done; \
@@ -16,7 +17,7 @@ bootstrap = @found=; for p in $(PYTHON) python3 python3.13 python3.12 python3.11
 help:
 	@echo "make run    install what is missing, fetch the sample model, open the dashboard"
 	@echo "make test   install what is missing and run every test, the browser's included"
-	@echo "make check  lint, types and the fast tests (under a minute)"
+	@echo "make check  lint, types and the fast tests"
 
 run:
 	$(bootstrap)
@@ -26,8 +27,8 @@ run:
 test:
 	$(bootstrap) test chromium
 	-@$(PY) -m core fetch $(SAMPLES)
-	OMP_NUM_THREADS=1 $(PY) -m pytest -n 2 -m "$(FAST)"
-	$(PY) -m pytest -m "not ($(FAST))"
+	OMP_NUM_THREADS=1 $(PY) -m pytest -n 2 -m "not ($(ALONE))"
+	$(PY) -m pytest -m "$(ALONE)"
 
 check:
 	$(bootstrap) test

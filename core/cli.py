@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from core import __version__
-from core.commands import models, report, runs, runs_about, samples
+from core.commands import models, prune, report, runs, runs_about, samples
 from core.errors import RetortError
 from core.settings import Settings
 from core.terminal import put_json, refuse, say
@@ -91,6 +91,7 @@ def parser() -> argparse.ArgumentParser:
     one.add_argument("run", metavar="RUN")
     one.add_argument("--format", choices=["yaml", "command"], default="yaml", help="default: yaml")
     report.register(add("report", report.report, "Write a study as a file to hand on: web page, slides, CSV or JSON."))
+    prune.register(add("prune", prune.prune, "Zero weights of a model that may be larger than memory, file by file."))
     one = add("fetch", samples.fetch, "Fetch samples: models and texts that need no hub.")
     one.add_argument("samples", nargs="+", metavar="SAMPLE", help=samples.names())
     one.add_argument("--accept-terms", action="store_true", help="accept the terms of use of samples that have some")

@@ -100,6 +100,7 @@ def test_a_second_fetch_changes_nothing(offered: Sample, home: Settings, tmp_pat
     assert {p: p.stat().st_mtime_ns for p in folder.rglob("*")} == before
 
 
+@pytest.mark.slow
 def test_a_damaged_copy_is_fetched_again(offered: Sample, home: Settings) -> None:
     folder = fetch_sample("offered", home, Quiet())
     (folder / "data.bin").write_bytes(b"cut short")
@@ -137,6 +138,7 @@ class _DiesAt(Quiet):
             os.kill(os.getpid(), signal.SIGKILL)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("word", ["Downloading", "Unpacking"])
 def test_a_killed_fetch_leaves_nothing_that_looks_finished(offered: Sample, home: Settings, word: str) -> None:
     child = FORK.Process(target=fetch_sample, args=("offered", home, _DiesAt(word)))
@@ -193,6 +195,7 @@ def test_a_wrong_member_is_refused(offered: Sample, home: Settings, monkeypatch:
     assert leftovers(home) == []
 
 
+@pytest.mark.slow
 def test_without_an_index_it_says_so_in_one_error(
     offered: Sample, home: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:

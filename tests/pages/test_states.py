@@ -132,6 +132,7 @@ def test_cancel_a_queued_sweep(opens: Opens, settings: Settings, store: Store) -
     assert store.runs.get(run_id).state == "cancelled"
 
 
+@pytest.mark.slow
 def test_thousands_of_runs_are_paged(opens: Opens, store: Store) -> None:
     for i in range(300):
         store.runs.add("sweep", f"Study {i}", "sample:smollm2-135m", {})

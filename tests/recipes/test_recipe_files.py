@@ -245,6 +245,7 @@ recipes = st.builds(
 )
 
 
+@pytest.mark.slow
 @given(recipes)
 def test_what_is_written_reads_back_equal(recipe: Recipe) -> None:
     written = dump_recipe(recipe)
@@ -279,6 +280,7 @@ _shaped = st.fixed_dictionaries(
 )
 
 
+@pytest.mark.slow
 @given(_trees | _shaped)
 def test_any_structure_is_a_recipe_or_gets_sentences(tree: object) -> None:
     try:

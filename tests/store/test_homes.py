@@ -73,6 +73,7 @@ def _count(home: str) -> int:
     return Store(Settings(home=Path(home))).runs.count()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("old", [True, False])
 def test_many_processes_may_open_a_home_first(home: Settings, old: bool) -> None:
     if old:

@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 import psutil
 import torch
+from accelerate import init_empty_weights  # type: ignore[import-untyped]
 from huggingface_hub.errors import StrictDataclassError
 from safetensors import SafetensorError, safe_open
 from transformers import (
@@ -127,6 +128,22 @@ def empty_model(folder: Path) -> PreTrainedModel:
         model: PreTrainedModel = _CLASSES[task_of(config)].from_config(
             AutoConfig.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
         )
+    return model
+
+
+def hollow_model(folder: Path) -> PreTrainedModel:
+    """The model in `folder` with parameters on the meta device in their stored dtype, and real buffers.
+
+    Raises:
+        RetortError: no config, or code of the model's own.
+    """
+    task = task_of(_read_config(folder))
+    config = AutoConfig.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
+    with init_empty_weights(include_buffers=False):
+        model: PreTrainedModel = _CLASSES[task].from_config(
+            config, dtype=getattr(config, "dtype", None) or torch.float32, attn_implementation="sdpa"
+        )
+    model.eval()
     return model
 
 

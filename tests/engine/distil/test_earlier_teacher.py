@@ -25,6 +25,7 @@ def lesson(step: str, data: Path, **more: Any) -> dict[str, Any]:
     }  # fmt: skip
 
 
+@pytest.mark.slow
 def test_a_classifier_made_on_the_way_teaches_what_is_left_of_it(
     run: Callable[..., Memory], home: Settings, tiny_llama: Path
 ) -> None:

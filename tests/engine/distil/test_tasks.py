@@ -110,6 +110,7 @@ def step(**given: Any) -> Distil:
     return Distil(**usual | given)
 
 
+@pytest.mark.slow
 def test_task_specific_distillation_end_to_end(tokenizer: Any, sentences: Labelled, tmp_path: Path) -> None:
     """A classifier is fine-tuned, then taught to a smaller one, live and stored; both agree with it."""
     around = lambda name: Surroundings(tmp_path / name, tmp_path / "cache", Quiet(), "s", "t")  # noqa: E731

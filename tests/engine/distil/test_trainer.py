@@ -77,6 +77,7 @@ RUNS: dict[str, Callable[[], Distil]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", RUNS)
 def test_a_stopped_and_resumed_run_ends_with_the_same_weights(
     kind: str, teacher: Loaded, student: Loaded, windows: Windows, tmp_path: Path
@@ -99,6 +100,7 @@ def test_a_stopped_and_resumed_run_ends_with_the_same_weights(
         assert again.evaluations == outcome.evaluations and again.best_step == outcome.best_step
 
 
+@pytest.mark.slow
 def test_a_killed_run_goes_on_from_its_last_checkpoint(
     teacher: Loaded, student: Loaded, windows: Windows, tmp_path: Path
 ) -> None:

@@ -105,6 +105,7 @@ def test_a_language_model_answers_the_tasks_of_its_recipe(tiny_llama: Path, with
     assert len(found["accuracy:copa"].samples or []) == 6
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(importlib.util.find_spec("lm_eval") is None, reason="lm-evaluation-harness is not installed")
 def test_the_harness_agrees_item_by_item(tiny_llama: Path, with_copa: Settings) -> None:
     mine = judged(tiny_llama, with_copa, tasks=["copa"])["accuracy:copa"]

@@ -116,7 +116,7 @@ def smaller(name: str, model: transformers.PreTrainedModel) -> Keep:
     return keep
 
 
-FAST = ("llama", "gemma3", "gpt2", "mixtral", "bert-classifier")
+FAST = ("llama", "bert-classifier")
 
 
 @pytest.mark.parametrize("name", [n if n in FAST else pytest.param(n, marks=pytest.mark.slow) for n in CONFIGS])

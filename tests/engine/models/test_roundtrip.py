@@ -98,6 +98,7 @@ def test_round_trip_is_exact(fresh: FreshProcess, tiny_llama: Path, tmp_path: Pa
     assert result.peak_memory_bytes > 50e6
 
 
+@pytest.mark.slow
 def test_another_model_is_noticed(fresh: FreshProcess, loaded: Loaded, tmp_path: Path) -> None:
     expected = logits(loaded.model, ids())
     with torch.no_grad():
@@ -106,6 +107,7 @@ def test_another_model_is_noticed(fresh: FreshProcess, loaded: Loaded, tmp_path:
     assert fresh.check(tmp_path / "out", ids(), expected).max_logit_difference > 1e-4
 
 
+@pytest.mark.slow
 def test_a_model_that_does_not_load_is_an_error(fresh: FreshProcess, loaded: Loaded, tmp_path: Path) -> None:
     save_model(loaded.model, loaded.tokenizer, tmp_path / "out", CARD)
     path = tmp_path / "out" / "model.safetensors"
@@ -118,6 +120,7 @@ def test_a_model_that_does_not_load_is_an_error(fresh: FreshProcess, loaded: Loa
     assert config["num_hidden_layers"] == 4
 
 
+@pytest.mark.slow
 def test_a_killed_child_is_an_error_and_the_next_check_works(loaded: Loaded, tmp_path: Path) -> None:
     save_model(loaded.model, loaded.tokenizer, tmp_path / "out", CARD)
     expected = logits(loaded.model, ids())
@@ -142,6 +145,7 @@ def test_a_child_that_dies_at_start_is_an_error(tmp_path: Path, monkeypatch: pyt
         process.check(tmp_path, ids(), torch.zeros(1))
 
 
+@pytest.mark.slow
 def test_the_child_imports_nothing_of_retort() -> None:
     code = (
         "import runpy, sys; sys.stdin = open('/dev/null'); "

@@ -121,6 +121,7 @@ class Memory:
         return self.settings.home / "candidates" / key
 
 
+@pytest.mark.slow
 def test_a_run_builds_and_measures_the_shapes(tiny_llama: Path, tiny_text: str, home: Settings) -> None:
     base = home.home / "models"
     shutil.copytree(tiny_llama, base / "tiny")

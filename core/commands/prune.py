@@ -1,0 +1,70 @@
+"""`prune`: zeroes weights of a model that may be larger than memory, file by file, into a new folder."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from core.catalogue.references import resolve
+from core.errors import RetortError
+from core.methods import METHODS
+from core.recipes import Prune
+from core.settings import Settings
+from core.terminal import put, put_json
+
+
+def prune(chosen: argparse.Namespace, settings: Settings) -> int:
+    """Prunes in a process of its own, which holds embeddings and one block at a time.
+
+    Raises:
+        RetortError: the model, the method or the amount is none, the target exists, or the process was lost.
+    """
+    try:
+        step = Prune(method=chosen.method, sparsity=chosen.sparsity, pattern=chosen.pattern, mode=chosen.mode)
+    except ValidationError as error:
+        said = error.errors()[0]["msg"].removeprefix("Value error, ")
+        raise RetortError(f"This cannot be pruned: {said}.", "See 'python -m core prune --help'.") from None
+    request = {
+        "home": str(settings.home),
+        "folder": str(resolve(chosen.model, settings).folder),
+        "target": str(chosen.out.resolve()),
+        "prune": step.model_dump(mode="json"),
+        "calibration": {"sequences": chosen.sequences, "length": chosen.length},
+    }
+    command = [sys.executable, "-m", "core.engine.prune.shards_process"]
+    done = subprocess.run(command, input=json.dumps(request), stdout=subprocess.PIPE, text=True, check=False)
+    if done.returncode != 0:
+        raise RetortError(
+            "The pruning process ended before it was done, most likely for want of memory.",
+            "Close other programs, or calibrate with fewer sequences.",
+        )
+    answer = json.loads(done.stdout.splitlines()[-1])
+    if "error" in answer:
+        raise RetortError(**answer["error"])
+    if chosen.json:
+        put_json({"folder": request["target"], **answer})
+        return 0
+    facts = answer["facts"]
+    put(f"The model is in {chosen.out}: {facts['sparsity_pruned']:.1%} of its matrices' weights are zero.")
+    put("Its files are as large as before: zeros in ordinary tensors save neither space nor time.")
+    for note in answer["notes"]:
+        put(note)
+    return 0
+
+
+def register(one: argparse.ArgumentParser) -> None:
+    """The options of `prune`."""
+    one.add_argument("model", help="a model reference: sample:NAME, path:/folder, hub:org/name@revision or run:ID")
+    methods = [m.id for m in METHODS.values() if not m.structured]
+    one.add_argument("--method", choices=methods, default="wanda", help="default: wanda")
+    one.add_argument("--sparsity", type=float, metavar="SHARE", help="share of the weights to zero, such as 0.5")
+    one.add_argument("--pattern", default="unstructured", metavar="N:M", help="instead of a share, such as 2:4")
+    one.add_argument("--mode", choices=["joint", "sequential"], default="sequential", help="default: sequential")
+    one.add_argument("--sequences", type=int, default=32, help="calibration windows (default: 32)")
+    one.add_argument("--length", type=int, default=512, help="tokens in each (default: 512)")
+    one.add_argument("--out", type=Path, required=True, metavar="FOLDER", help="where the pruned model goes")

@@ -1,0 +1,59 @@
+"""Pruning file by file as a process of its own: a request as JSON in, the report or a refusal as JSON out.
+
+python -m core.engine.prune.shards_process < request.json
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from transformers import AutoTokenizer
+
+from core.engine.data.corpora import load_texts
+from core.engine.data.windows import calibration_windows
+from core.engine.prune.shards import prune_shards
+from core.errors import RetortError
+from core.methods import METHODS
+from core.progress import Quiet
+from core.recipes import Calibration, Prune
+from core.settings import Settings
+
+
+class _Spoken(Quiet):
+    """Progress as lines on standard error."""
+
+    def progress(self, done: float, total: float, message: str = "") -> None:
+        sys.stderr.write(f"{message}\n")
+        sys.stderr.flush()
+
+
+def work(request: dict[str, Any]) -> dict[str, Any]:
+    """Prunes `folder` to `target` by `prune` with the `calibration` of a recipe; the facts and notes.
+
+    Raises:
+        RetortError: as `prune_shards`, and for texts that cannot be read.
+    """
+    settings, prune = Settings.load(request["home"]), Prune.model_validate(request["prune"])
+    folder, windows = Path(request["folder"]), None
+    if METHODS[prune.method].calibrated:
+        spec = Calibration.model_validate(request["calibration"])
+        tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
+        windows = calibration_windows(load_texts(spec, settings), tokenizer, spec.sequences, spec.length, spec.seed)
+    report = prune_shards(folder, Path(request["target"]), prune, windows, _Spoken())
+    return {"facts": report.facts, "notes": report.notes}
+
+
+def main() -> None:
+    """One request from standard input."""
+    try:
+        answer = work(json.load(sys.stdin))
+    except RetortError as error:
+        answer = {"error": {"cause": error.cause, "remedy": error.remedy}}
+    sys.stdout.write(json.dumps(answer) + "\n")
+
+
+if __name__ == "__main__":
+    main()
