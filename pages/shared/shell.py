@@ -27,6 +27,7 @@ PAGES = {
     "sweep": ("Sweep", ":material/tune:"),
     "tradeoffs": ("Trade-offs", ":material/scatter_plot:"),
     "distil": ("Distil", ":material/school:"),
+    "compare": ("Compare", ":material/compare:"),
     "runs": ("Runs", ":material/list_alt:"),
     "report": ("Report", ":material/summarize:"),
 }

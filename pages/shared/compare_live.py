@@ -1,0 +1,63 @@
+"""One way for the Compare page to ask the engine: what comes is drawn, what fails is a sentence."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable
+from contextlib import closing
+from typing import Any
+
+import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
+
+from core.errors import RetortError
+from core.jobs import live
+from pages.shared import home
+from pages.shared.states import refused
+from pages.shared.text import md
+
+_POLL = 2.0  # seconds
+
+
+def busy() -> bool:
+    """Whether a run has the machine; says so, and comes back by itself when it has ended."""
+    if not _active():
+        return False
+    st.info(
+        "A run is using this machine, so no model is loaded beside it. This page is ready again when it has ended.",
+        icon=":material/schedule:",
+    )
+    st.fragment(_wait, run_every=_POLL)()
+    return True
+
+
+def answered(op: str, request: dict[str, Any], say: DeltaGenerator, draw: Callable[[dict[str, Any]], None]) -> bool:
+    """Asks, and gives every event to `draw` as it comes; True where the answer is whole. Leaving cancels it."""
+    session = st.session_state.setdefault("_compare-session", uuid.uuid4().hex)
+    say.caption(":material/hourglass_top: Working on it")
+    try:
+        events: Any = live.ask(home.settings(), op, request, session=session)
+        with closing(events):
+            for event in events:
+                if "stage" in event:
+                    say.caption(f":material/hourglass_top: {md(event['stage'])}")
+                draw(event)
+    except live.Superseded:
+        return False
+    except live.Busy:
+        st.rerun()
+    except RetortError as error:
+        with say.container():
+            refused(error.cause, error.remedy)
+        return False
+    say.empty()
+    return True
+
+
+def _active() -> bool:
+    return home.store().runs.counts().active > 0
+
+
+def _wait() -> None:
+    if not _active():
+        st.rerun()

@@ -1,0 +1,103 @@
+"""Which models the Compare page compares: a first one, and one or two candidates beside it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import streamlit as st
+
+from core.store import RunRow
+from pages.shared import home, models, picks, shell
+from pages.shared.states import empty
+from pages.shared.text import flat, md
+
+MOST_BESIDE = 2
+LETTERS = "ABC"
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """References of the models, the first one first, and how each is called."""
+
+    references: tuple[str, ...]
+    names: tuple[str, ...]
+
+
+def choose() -> Chosen | None:
+    """The choice, which starts with what the link or Trade-offs chose; None where there is nothing to choose."""
+    ready, kept, labels = models.ready(home.settings()), models.kept_candidates(), _labels()
+    if not ready and not kept:
+        empty(
+            "No model to compare yet",
+            "Fetch the sample model and run a study that keeps its candidates; they can then write side by side here.",
+            shell.path("start"), "Run the sample study", icon=":material/compare:",
+        )  # fmt: skip
+        return None
+    run = _run()
+    first, beside = _defaults(run, ready, kept)
+    st.session_state.setdefault("compare-first", first)
+    left, right = st.columns(2, gap="medium")
+    with left:
+        reference = st.selectbox(
+            "First model", list(dict.fromkeys([first, *ready, *kept])), key="compare-first", accept_new_options=True,
+            format_func=lambda r: _name(r, labels), help="The others are compared with it. Or type path:/a/folder.",
+        )  # fmt: skip
+    others = [r for r in dict.fromkeys([*beside, *kept, *ready]) if r != reference]
+    known = [r for r in st.session_state.get("compare-beside", beside) if r != reference]
+    st.session_state["compare-beside"] = known
+    with right:
+        selected = st.multiselect(
+            "Compared with", list(dict.fromkeys([*known, *others])), key="compare-beside",
+            max_selections=MOST_BESIDE, accept_new_options=True, format_func=lambda r: _name(r, labels),
+            placeholder="Choose one or two models", on_change=_remember,
+            help="Candidates whose model was kept, samples, and folders. Or type path:/a/folder.",
+        )  # fmt: skip
+    _not_kept(run)
+    if not reference:
+        return None
+    together = tuple(dict.fromkeys([reference, *selected]))
+    return Chosen(together, tuple(f"{LETTERS[i]}. {_name(r, labels)}" for i, r in enumerate(together)))
+
+
+def _run() -> RunRow | None:
+    """The study of the link, or the one looked at last."""
+    wanted = st.query_params.get("run") or st.session_state.get("_study")
+    found = home.store().runs.find(kinds=("sweep", "recipe", "budget"), limit=200)
+    return next((r for r in found if r.id == wanted), None) or next((r for r in found if r.trials_done), None)
+
+
+def _defaults(run: RunRow | None, ready: list[str], kept: list[str]) -> tuple[str, list[str]]:
+    """The model of the study, and its chosen candidates; without a choice the two kept last."""
+    rows = home.store().candidates.rows(run_id=run.id) if run else []
+    saved = {r.key: r for r in rows if r.saved and not r.baseline}
+    of_run = [f"run:{k}" for k in picks.get(saved)] or [f"run:{k}" for k in reversed(saved)]
+    first = run.model if run and run.model in {*ready, *kept} else (ready or kept)[0]
+    beside = [r for r in of_run or kept if r != first and r in kept][:MOST_BESIDE]
+    return first, beside
+
+
+def _remember() -> None:
+    """The choice goes into the link and to the other pages."""
+    picks.put(r.rpartition("/")[2].removeprefix("run:") for r in st.session_state["compare-beside"] if r[:4] == "run:")
+
+
+def _not_kept(run: RunRow | None) -> None:
+    if run is None:
+        return
+    rows = {r.key: r for r in home.store().candidates.rows(run_id=run.id) if not r.baseline}
+    lost = [rows[k].label for k in picks.get(rows) if not rows[k].saved]
+    if lost:
+        st.caption(
+            f":material/info: Measured, but its model was not kept: {md('; '.join(lost), 200)}. "
+            "Run it again with all models kept to compare it here."
+        )
+
+
+def _labels() -> dict[str, str]:
+    return {f"run:{r.key}": r.label for r in home.store().candidates.rows(saved=True)}
+
+
+def _name(reference: str, labels: dict[str, str]) -> str:
+    if reference in labels:
+        return flat(labels[reference], 70)
+    return flat(reference.rstrip("/").rpartition("/")[2] if reference.startswith("path:") else reference, 70)

@@ -1,0 +1,131 @@
+"""The Compare page with the real host behind it: texts, strips, the prompt set; empty, busy and refused."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from core.jobs import live
+from core.prompts import PROMPTS
+from core.results import Result
+from core.settings import Settings
+from core.store import Store
+from tests.pages.conftest import Opens, words
+from tests.pages.study import recipe, results
+
+pytestmark = pytest.mark.jobs
+
+
+@pytest.fixture
+def study(settings: Settings, store: Store, tiny_llama: object) -> Iterator[dict[str, str]]:
+    """A run over a tiny dense model, of which two candidates are kept; its parts by name."""
+    dense = settings.home / "models" / "tiny-llama"
+    shutil.copytree(str(tiny_llama), dense)
+    of = recipe(model=f"path:{dense}")
+    run_id = store.runs.add(of.kind, of.name, of.model, of.model_dump(mode="json"))
+    done = results(of)
+    store.trials.add(run_id, [t for t, _ in done])
+    kept: list[Result] = []
+    for place, (_, found) in enumerate(done):
+        found = found.model_copy(update={"saved": place in (1, 2)})
+        store.candidates.add(found)
+        if found.saved:
+            folder = store.candidates.folder(found.key) / "model"
+            shutil.copytree(str(tiny_llama), folder)
+            _disturb(folder, place)
+            kept.append(found)
+    store.runs.claim(run_id)
+    store.runs.progress(run_id, len(done), len(done), "")
+    store.runs.finish(run_id, "done")
+    unsaved = next(r for _, r in done[3:])
+    yield {"run": run_id, "dense": of.model, "a": kept[0].key, "b": kept[1].key, "unsaved": unsaved.key}
+    live.release(settings)
+
+
+def _disturb(folder: object, seed: int) -> None:
+    """Other weights, so that the models really differ."""
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    model = AutoModelForCausalLM.from_pretrained(str(folder))
+    torch.manual_seed(seed)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            if parameter.ndim > 1:
+                parameter.normal_(0.0, 0.3)
+    model.save_pretrained(str(folder))
+
+
+def press(app: AppTest, key: str) -> AppTest:
+    app.button(key=key).click().run()
+    assert not app.exception, app.exception
+    return app
+
+
+def test_without_models_the_page_says_how_to_get_some(opens: Opens) -> None:
+    assert "No model to compare yet" in words(opens("compare"))
+
+
+def test_a_link_chooses_the_models(opens: Opens, study: dict[str, str]) -> None:
+    app = opens("compare", run=study["run"], pick=[study["a"][:10], study["unsaved"][:10]])
+    assert app.selectbox(key="compare-first").value == study["dense"]
+    assert app.multiselect(key="compare-beside").value == [f"run:{study['a']}"]
+    assert "its model was not kept" in words(app)
+    app.multiselect(key="compare-beside").set_value([f"run:{study['b']}", f"run:{study['a']}"]).run()
+    assert app.query_params["pick"] == [study["b"][:10], study["a"][:10]]
+
+
+def test_models_write_and_are_compared_token_by_token(opens: Opens, study: dict[str, str]) -> None:
+    app = opens("compare", run=study["run"], pick=[study["a"][:10], study["b"][:10]])
+    app.selectbox(key="compare-length").set_value(20).run()
+    press(app, "compare-write")
+    assert len(app.code) == 3 and all(c.value.strip() for c in app.code)
+    assert words(app).count("tokens/s.") == 3 and not app.error
+    press(app, "compare-tokens")
+    shown = [(m.label, m.value) for m in app.metric]
+    assert [label for label, _ in shown] == ["Mean KL", "Agreement", "First split"] * 2
+    assert all(float(value.split()[0]) > 0 for label, value in shown if label == "Mean KL")
+    assert len(app.dataframe) == 2 and len(app.code) == 3, "the texts stay"
+    before = app.dataframe[0].value.to_dict()
+    box = app.selectbox(key="compare-at-1")
+    box.select_index(len(box.options) - 1).run()
+    assert app.dataframe[0].value.to_dict() != before, "the table follows the chosen token"
+    app.multiselect(key="compare-beside").set_value([f"run:{study['a']}"]).run()
+    assert not app.metric and not app.code, "what was found for other models is not shown for these"
+
+
+def test_hostile_prompts_stay_text(opens: Opens, study: dict[str, str]) -> None:
+    app = opens("compare", run=study["run"], pick=[study["a"][:10]])
+    app.text_area(key="compare-prompt").set_value("<img src=x> [a](http://evil.invalid) \u202eabc \x01").run()
+    app.radio(key="compare-what").set_value("The prompt itself").run()
+    press(app, "compare-tokens")
+    html = "".join(str(e.proto.body) for e in app.get("html"))
+    assert "<img" not in html and "&lt;" in html and "\u202e" not in html
+    assert len(app.metric) == 3
+
+
+def test_the_prompt_set(opens: Opens, study: dict[str, str]) -> None:
+    app = press(opens("compare", run=study["run"], pick=[study["a"][:10]]), "compare-set")
+    assert [m.label for m in app.metric] == ["Mean KL", "Agreement"]
+    table = app.dataframe[0].value
+    assert len(table) == len(PROMPTS)
+    assert list(table["Mean KL, nats"]) == sorted(table["Mean KL, nats"], reverse=True)
+
+
+def test_while_a_run_has_the_machine_nothing_can_be_started(opens: Opens, store: Store, study: dict[str, str]) -> None:
+    store.runs.add("probe", "Timing", "", {})
+    app = opens("compare", run=study["run"], pick=[study["a"][:10]])
+    assert "A run is using this machine" in words(app)
+    assert all(app.button(key=k).disabled for k in ("compare-write", "compare-tokens", "compare-set"))
+
+
+def test_a_refusal_is_a_sentence(opens: Opens, study: dict[str, str]) -> None:
+    app = opens("compare", run=study["run"], pick=[study["a"][:10]])
+    app.text_area(key="compare-prompt").set_value(" ").run()
+    press(app, "compare-write")
+    assert app.error and "The prompt is empty" in words(app)
+    press(app, "compare-tokens")
+    assert app.error and not app.metric
