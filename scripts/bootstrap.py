@@ -1,6 +1,6 @@
 """Makes the project's environment and installs what is missing; the second time it takes a moment.
 
-    python scripts/bootstrap.py [test] [cluster] [chromium]
+    python scripts/bootstrap.py [test] [tasks] [chromium]
 
 Standard library only: nothing is installed yet when this runs. A hash of the requirement files is kept in the
 environment, so an install happens only when one of them changed.
@@ -23,7 +23,7 @@ ROOT = Path(__file__).resolve().parent.parent
 ENVIRONMENT = ROOT / ".venv"
 PYTHON = ENVIRONMENT / "bin" / "python"
 CONSTRAINTS = ROOT / "constraints.txt"
-GROUPS = {"product": "requirements.txt", "test": "requirements-test.txt", "cluster": "requirements-cluster.txt"}
+GROUPS = {"product": "requirements.txt", "test": "requirements-test.txt", "tasks": "requirements-tasks.txt"}
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 OLDEST = (3, 11)
 FREE_BYTES = 3_000_000_000  # the smallest build of torch unpacked, and the file it comes in
@@ -37,7 +37,7 @@ def main(wanted: list[str]) -> int:
     """Installs the product and the `wanted` extras. Returns the exit status."""
     unknown = [w for w in wanted if w not in (*GROUPS, "chromium")]
     if unknown:
-        return _refuse(f"There is no extra named {unknown[0]!r}. Known: test, cluster, chromium.")
+        return _refuse(f"There is no extra named {unknown[0]!r}. Known: test, tasks, chromium.")
     if sys.version_info < OLDEST:
         have = ".".join(map(str, sys.version_info[:3]))
         return _refuse(f"Retort needs Python 3.11 or newer; this is {have}. Say which: make run PYTHON=python3.12")

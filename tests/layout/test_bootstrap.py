@@ -22,7 +22,7 @@ def project(tmp_path: Path) -> Path:
     (tmp_path / "scripts").mkdir()
     shutil.copy(ROOT / "scripts" / "bootstrap.py", tmp_path / "scripts")
     shutil.copy(ROOT / "Makefile", tmp_path)
-    for name in ("requirements.txt", "requirements-test.txt", "requirements-cluster.txt", "constraints.txt"):
+    for name in ("requirements.txt", "requirements-test.txt", "requirements-tasks.txt", "constraints.txt"):
         (tmp_path / name).write_text(EMPTY)
     return tmp_path
 
@@ -60,7 +60,7 @@ def test_no_python_that_is_new_enough_is_said_in_a_sentence(project: Path, bare_
 
 def test_an_unknown_extra_is_refused(project: Path) -> None:
     done = bootstrap(project, "tests")
-    assert (done.returncode, done.stderr) == (1, "There is no extra named 'tests'. Known: test, cluster, chromium.\n")
+    assert (done.returncode, done.stderr) == (1, "There is no extra named 'tests'. Known: test, tasks, chromium.\n")
     assert not (project / ".venv").exists()
 
 
