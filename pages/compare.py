@@ -6,7 +6,7 @@ guard()
 
 import streamlit as st
 
-from pages.shared import compare_live, compare_models, compare_prompts, compare_tokens, compare_write
+from pages.shared import compare_live, compare_models, compare_prompts, compare_tokens, compare_vote, compare_write
 
 PROMPT = "The history of the lighthouse begins in"
 
@@ -24,6 +24,7 @@ def main() -> None:
         return
     compare_tokens.section(chosen, prompt, busy)
     compare_prompts.section(chosen, busy)
+    compare_vote.section(chosen, busy)
 
 
 main()

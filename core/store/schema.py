@@ -107,7 +107,21 @@ _VERSION_1 = (
 # Which Retort ran it: figures of different versions may differ.
 _VERSION_2 = ("ALTER TABLE runs ADD COLUMN version TEXT NOT NULL DEFAULT ''",)
 
-MIGRATIONS: tuple[tuple[str, ...], ...] = (_VERSION_1, _VERSION_2)
+# Blind votes: one for each pair of models and prompt, the pair in alphabetical order.
+_VERSION_3 = (
+    """
+    CREATE TABLE votes (
+        one TEXT NOT NULL,
+        other TEXT NOT NULL,
+        prompt TEXT NOT NULL,
+        preferred TEXT NOT NULL CHECK (preferred IN ('one', 'other', 'neither')),
+        created REAL NOT NULL,
+        PRIMARY KEY (one, other, prompt)
+    ) WITHOUT ROWID
+    """,
+)
+
+MIGRATIONS: tuple[tuple[str, ...], ...] = (_VERSION_1, _VERSION_2, _VERSION_3)
 """Statements that lead from version i to version i + 1."""
 
 VERSION = len(MIGRATIONS)

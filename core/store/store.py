@@ -8,6 +8,7 @@ from core.store.connection import BUSY_SECONDS, Database
 from core.store.events import Events, Series
 from core.store.runs import Runs
 from core.store.trials import Trials
+from core.store.votes import Votes
 
 
 class Store:
@@ -25,3 +26,4 @@ class Store:
         self.candidates = Candidates(database, settings.home / "candidates")
         self.events = Events(database)
         self.series = Series(database)
+        self.votes = Votes(database)

@@ -129,3 +129,20 @@ def test_a_refusal_is_a_sentence(opens: Opens, study: dict[str, str]) -> None:
     assert app.error and "The prompt is empty" in words(app)
     press(app, "compare-tokens")
     assert app.error and not app.metric
+
+
+def test_a_blind_vote_hides_names_and_is_counted(opens: Opens, store: Store, study: dict[str, str]) -> None:
+    app = press(opens("compare", run=study["run"], pick=[study["a"][:10]]), "compare-vote-go")
+    first, second = study["dense"], f"run:{study['a']}"
+    assert len(app.code) == 2 and "Text 1" in words(app) and "tokens/s." not in words(app)
+    shown = app.session_state["_compare-vote"]
+    assert sorted(shown["order"]) == sorted((first, second))
+    press(app, "compare-vote-1")
+    preferred = shown["order"][1]
+    assert store.votes.tally(preferred, first if preferred == second else second) == (1, 0, 0)
+    assert app.session_state["_compare-vote"]["prompt"] == PROMPTS[1], "the next two texts come by themselves"
+    press(app, "compare-vote-none")
+    assert store.votes.tally(first, second).neither == 1
+    assert "of 1 votes" in words(app).replace("\\", "")
+    press(app, "compare-vote-clear")
+    assert store.votes.prompts(first, second) == set()
