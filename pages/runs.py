@@ -109,6 +109,10 @@ def detail(run: RunRow, trials: list[TrialRow]) -> None:
         run_panel.actions(run, "one")
         run_panel.delete_button(run, "one", to_list)
         run_panel.tradeoffs_link(run)
+        if run.trials_done:
+            st.page_link(
+                shell.path("report"), label="Make a report", icon=":material/summarize:", query_params={"run": run.id}
+            )
         if run.kind == "sweep":
             st.page_link(
                 shell.path("sweep"), label="Open on the Sweep page", icon=":material/tune:",
@@ -119,8 +123,8 @@ def detail(run: RunRow, trials: list[TrialRow]) -> None:
         run_panel.trials_table(trials)
     st.subheader("Events", anchor=False)
     run_panel.events(home.store().events.tail(run.id, limit=100))
-    st.subheader("Log", anchor=False)
-    run_panel.log_tail(run.id, kilobytes=64, height=420)
+    with st.expander("Log", icon=":material/article:", expanded=run.active or run.state == "failed"):
+        run_panel.log_tail(run.id, kilobytes=64, height=420)
 
 
 def to_list() -> None:

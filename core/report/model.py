@@ -10,6 +10,7 @@ from core.analysis.differences import Difference, difference, examples
 from core.analysis.headline import headline as proposed
 from core.analysis.honesty import find, verdict
 from core.errors import RetortError
+from core.methods import method
 from core.metrics import METRICS, Measurement, metric, show, significant
 from core.report.costs import ENERGY_FORMULA, MONEY_FORMULA, Prices, energy_per_million, money_per_million
 from core.results import Result
@@ -187,8 +188,8 @@ def _proposal(results: Sequence[Result], chosen: Sequence[Result], run: RunRow) 
     baseline = next((r for r in results if r.baseline), None)
     if baseline is None:
         return f"What became of {run.model}"
-    said = [proposed([baseline, c]) for c in chosen[:2]]
-    return " ".join(s for s in said if s) or f"What became of {run.model}"
+    smaller = (c for c in chosen if (known := method(c.method)) is not None and known.structured)
+    return proposed([baseline, next(smaller, chosen[0])]) or f"What became of {run.model}"
 
 
 def _one(pick: str, candidates: Sequence[Result]) -> Result:
