@@ -24,8 +24,9 @@ def verdict(first_name: str, first: int, second_name: str, second: int, ties: in
     aside = f" ({ties} without a preference left out)" if ties else ""
     leader, wins = (first_name, first) if first >= second else (second_name, second)
     p = sign_test(first, second)
+    total = "1 vote" if votes == 1 else f"{votes} votes"
     chance = "below 0.001" if p < 0.001 else f"= {p:.3f}"
     if p < level:
-        return f"{leader} was preferred in {wins} of {votes} votes{aside}; chance alone rarely does that (p {chance})."
-    counts = f"{first_name} got {first} and {second_name} {second} of {votes} votes{aside}"
+        return f"{leader} was preferred in {wins} of {total}{aside}; chance alone rarely does that (p {chance})."
+    counts = f"{first_name} got {first} and {second_name} {second} of {total}{aside}"
     return f"{counts}; chance alone explains a difference like this (p {chance})."

@@ -31,26 +31,27 @@ def section(chosen: Chosen, prompt: str, busy: bool) -> None:
     if seen.get("models") != chosen.references:
         seen = {}
     if go:
-        seen = {"models": chosen.references, "strips": []}
+        number = st.session_state.get(_KEPT, {}).get("number", 0) + 1
+        seen = {"models": chosen.references, "strips": [], "number": number}
         text: dict[str, Any] = {"text": prompt} if what == _GIVEN else {"prompt": prompt, "tokens": _TOKENS}
 
         def draw(event: dict[str, Any]) -> None:
             if "strip" in event:
                 seen["strips"].append(event["strip"])
-                _strips(place, chosen, seen["strips"], details=False)
+                _strips(place, chosen, seen, details=False)
 
         place.empty()
         if not answered("forced", {"models": chosen.references, **text}, say, draw):
             return
         st.session_state[_KEPT] = seen
     if seen:
-        _strips(place, chosen, seen["strips"])
+        _strips(place, chosen, seen)
 
 
-def _strips(place: DeltaGenerator, chosen: Chosen, strips: list[dict[str, Any]], details: bool = True) -> None:
+def _strips(place: DeltaGenerator, chosen: Chosen, seen: dict[str, Any], details: bool = True) -> None:
     with place.container():
         st.html(marks.legend())
-        for found in strips:
+        for found in seen["strips"]:
             name = chosen.names[found["model"]]
             with st.container(border=True):
                 st.markdown(f"**{md(name)}** beside {md(chosen.names[0])}")
@@ -59,7 +60,7 @@ def _strips(place: DeltaGenerator, chosen: Chosen, strips: list[dict[str, Any]],
                 if found["cut"]:
                     st.caption(":material/content_cut: The text was too long; only its beginning was read.")
                 if details:
-                    _detail(chosen, found)
+                    _detail(chosen, found, seen["number"])
 
 
 def _metrics(found: dict[str, Any]) -> None:
@@ -83,14 +84,17 @@ def _metrics(found: dict[str, Any]) -> None:
         )  # fmt: skip
 
 
-def _detail(chosen: Chosen, found: dict[str, Any]) -> None:
-    """The alternatives of one token as a table, for those who do not point with a mouse."""
+def _detail(chosen: Chosen, found: dict[str, Any], number: int) -> None:
+    """The alternatives of one token as a table, for those who do not point with a mouse.
+
+    `number`: of the comparison, so that a new one starts at its own first split.
+    """
     tokens = found["tokens"]
     places = [i for i, t in enumerate(tokens) if t["kl"] is not None]
     start = places.index(found["first_split"]) if found["first_split"] is not None else 0
     at = st.selectbox(
-        "What was expected at token", places, index=start, width=420, key=f"compare-at-{found['model']}",
-        format_func=lambda i: marks.option(i, tokens[i]) if i < len(tokens) and tokens[i]["kl"] is not None else "",
+        "What was expected at token", places, index=start, width=420, key=f"compare-at-{number}-{found['model']}",
+        format_func=lambda i: marks.option(i - places[0] + 1, tokens[i]),
     )  # fmt: skip
     rows = []
     for rank, (one, other) in enumerate(zip(tokens[at]["teacher"], tokens[at]["student"], strict=True), start=1):

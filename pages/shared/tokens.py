@@ -31,10 +31,10 @@ def _shown(character: str, lines: bool) -> str:
     return character if character.isprintable() else f"[U+{ord(character):04X}]"
 
 
-def option(place: int, token: Mapping[str, Any]) -> str:
-    """A token as one option of a list: its place, text and divergence."""
+def option(number: int, token: Mapping[str, Any]) -> str:
+    """A token as one option of a list: its number among those compared, its text and divergence."""
     split = ", differs" if token["differs"] else ""
-    return f"{place + 1}. {quoted(str(token['text']))}: {token['kl']:.3f} nats{split}"
+    return f"{number}. {quoted(str(token['text']))}: {token['kl']:.3f} nats{split}"
 
 
 def strip(tokens: Sequence[Mapping[str, Any]], split: int | None, label: str) -> str:
@@ -45,11 +45,12 @@ def strip(tokens: Sequence[Mapping[str, Any]], split: int | None, label: str) ->
         split: index of the first token where the models part, marked with words; None for none.
         label: what this is, for those who do not see it.
     """
-    parts = []
+    parts, number = [], 0
     for place, token in enumerate(tokens):
+        number += token["kl"] is not None
         if place == split:
             parts.append(_FLAG)
-        parts.append(_span(place, token))
+        parts.append(_span(number, token))
         if "\n" in token["text"]:
             parts.append("<br>")
     return (
@@ -74,12 +75,12 @@ _FLAG = (
 )
 
 
-def _span(place: int, token: Mapping[str, Any]) -> str:
+def _span(number: int, token: Mapping[str, Any]) -> str:
     text = html.escape(_piece(token["text"]))
     if token["kl"] is None:
         return f'<span style="opacity:0.75;unicode-bidi:isolate">{text}</span>'
     said = html.escape(
-        f"Token {place + 1}, KL {token['kl']:.3f} nats"
+        f"Token {number}, KL {token['kl']:.3f} nats"
         + ("; the candidate would write another" if token["differs"] else "")
         + f". First model: {_alternatives(token['teacher'])}. Candidate: {_alternatives(token['student'])}."
     )

@@ -90,7 +90,7 @@ def test_models_write_and_are_compared_token_by_token(opens: Opens, study: dict[
     assert all(float(value.split()[0]) > 0 for label, value in shown if label == "Mean KL")
     assert len(app.dataframe) == 2 and len(app.code) == 3, "the texts stay"
     before = app.dataframe[0].value.to_dict()
-    box = app.selectbox(key="compare-at-1")
+    box = app.selectbox(key="compare-at-1-1")
     box.select_index(len(box.options) - 1).run()
     assert app.dataframe[0].value.to_dict() != before, "the table follows the chosen token"
     app.multiselect(key="compare-beside").set_value([f"run:{study['a']}"]).run()
@@ -143,6 +143,6 @@ def test_a_blind_vote_hides_names_and_is_counted(opens: Opens, store: Store, stu
     assert app.session_state["_compare-vote"]["prompt"] == PROMPTS[1], "the next two texts come by themselves"
     press(app, "compare-vote-none")
     assert store.votes.tally(first, second).neither == 1
-    assert "of 1 votes" in words(app).replace("\\", "")
+    assert "of 1 vote (1 without a preference left out)" in words(app).replace("\\", "")
     press(app, "compare-vote-clear")
     assert store.votes.prompts(first, second) == set()
