@@ -149,6 +149,11 @@ def compare(
     if not chosen:
         st.caption("Two examples are shown until you choose.")
     cards.row([candidates[k] for k in picked], baselines, y)
+    if any(candidates[k].saved for k in picked):
+        st.page_link(
+            shell.path("compare"), label="Compare what they write", icon=":material/compare:",
+            query_params=[("run", st.query_params["run"]), *(("pick", k[:10]) for k in picked)],
+        )  # fmt: skip
 
 
 def table(results: list[Result], y: str) -> None:

@@ -62,7 +62,7 @@ def choose() -> Chosen | None:
 def _run() -> RunRow | None:
     """The study of the link, or the one looked at last."""
     wanted = st.query_params.get("run") or st.session_state.get("_study")
-    found = home.store().runs.find(kinds=("sweep", "recipe", "budget"), limit=200)
+    found = home.store().runs.find(kinds=("sweep", "recipe"), limit=200)
     return next((r for r in found if r.id == wanted), None) or next((r for r in found if r.trials_done), None)
 
 

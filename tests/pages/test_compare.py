@@ -146,3 +146,13 @@ def test_a_blind_vote_hides_names_and_is_counted(opens: Opens, store: Store, stu
     assert "of 1 vote (1 without a preference left out)" in words(app).replace("\\", "")
     press(app, "compare-vote-clear")
     assert store.votes.prompts(first, second) == set()
+
+
+def test_trade_offs_leads_here_with_the_same_choice(opens: Opens, study: dict[str, str]) -> None:
+    def links(*keys: str) -> list[str]:
+        app = opens("tradeoffs", run=study["run"], pick=[k[:10] for k in keys])
+        found = [e.proto for e in app.get("page_link")]
+        return [p.query_string for p in found if p.label == "Compare what they write"]
+
+    assert links(study["unsaved"]) == [], "nothing that is kept, nothing to compare"
+    assert links(study["a"], study["b"]) == [f"run={study['run']}&pick={study['a'][:10]}&pick={study['b'][:10]}"]
