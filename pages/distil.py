@@ -105,7 +105,7 @@ def _start(model: str, step: dict[str, Any], found: Anatomy) -> None:
             _submit(recipe)
     text = dump_recipe(recipe)
     with st.expander("The same as a recipe file", icon=":material/description:"):
-        st.code(text, language="yaml", height=320)
+        st.code(text, language=None, height=320)
         st.download_button("Download it", text, "distil.yaml", "application/yaml", icon=":material/download:",
                            on_click="ignore")  # fmt: skip
         st.caption("Runs from the command line as well: python -m core run distil.yaml")

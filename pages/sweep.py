@@ -96,7 +96,7 @@ def start(data: dict[str, Any], found: Anatomy) -> None:
             go_to(sample_study.start(recipe, home.settings()))
     text = dump_recipe(recipe)
     with st.expander("The same as a recipe file", icon=":material/description:"):
-        st.code(text, language="yaml", height=320)
+        st.code(text, language=None, height=320)
         st.download_button("Download it", text, "sweep.yaml", "application/yaml", icon=":material/download:",
                            on_click="ignore")  # fmt: skip
         st.caption("Runs from the command line as well: python -m core sweep sweep.yaml")

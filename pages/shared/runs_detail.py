@@ -64,7 +64,7 @@ def reproduce(run: RunRow) -> None:
             icon=":material/download:", on_click="ignore",
         )  # fmt: skip
         st.caption("Save the recipe, then run it on any machine with Retort:")
-        st.code(f"python -m core run {name}", language="bash")
+        st.code(f"python -m core run {name}", language=None)
 
 
 def differences(run: RunRow) -> None:

@@ -125,3 +125,9 @@ def test_no_remote_code_no_pickles_no_stubs() -> None:
                 found.append((name, node.lineno, node.id))
         found += [(name, 0, i) for i in imports(name) if inside(i, "pickle", "dill", "joblib", "cloudpickle")]
     assert found == []
+
+
+def test_code_on_pages_is_not_coloured() -> None:
+    """Streamlit's colours for code fall short of the contrast text needs, in both themes."""
+    pages = [p for p in (ROOT / "pages").rglob("*.py") if re.search(r"language=[\"']", p.read_text("utf-8"))]
+    assert pages == []
