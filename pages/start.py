@@ -1,4 +1,4 @@
-"""Start: four steps and the sample study; later the latest study and what is going on."""
+"""Start: four steps and the sample study; later the latest study. Then the guide to choosing a technique."""
 
 from pages.shared.shell import guard
 
@@ -11,7 +11,7 @@ from core.figures.points import points_of
 from core.figures.tradeoff import alt, tradeoff
 from core.metrics import show_bytes
 from core.store import RunRow, TrialRow
-from pages.shared import charts, home, run_panel, sample_study, shell
+from pages.shared import adviser_form, charts, home, run_panel, sample_study, shell
 from pages.shared.text import md, plural, when, zone
 
 STEPS = (
@@ -28,6 +28,7 @@ def main() -> None:
     studies = store.runs.find(kinds=("sweep", "recipe"), limit=6)
     if not studies:
         welcome()
+        adviser_form.section()
         return
     st.title("Your studies", anchor=False)
     latest = next((r for r in studies if r.active), None) or next((r for r in studies if r.trials_done), studies[0])
@@ -39,6 +40,7 @@ def main() -> None:
     with st.container(horizontal=True):
         st.page_link(shell.path("sweep"), label="New sweep", icon=":material/add:")
         st.page_link(shell.path("runs"), label="All runs", icon=":material/list_alt:")
+    adviser_form.section()
 
 
 def welcome() -> None:

@@ -19,8 +19,11 @@ def sample_study() -> Recipe:
 
 def missing(recipe: Recipe, settings: Settings) -> list[Sample]:
     """The samples a recipe needs that are not in the home yet."""
-    references = dict.fromkeys((recipe.model, recipe.calibration.data, recipe.evaluation.data))
-    wanted = [sample(r.removeprefix("sample:")) for r in references if r.startswith("sample:")]
+    labelled = recipe.evaluation.labelled
+    references = [recipe.model, recipe.calibration.data, recipe.evaluation.data, labelled.data if labelled else ""]
+    references += ["sample:tasks"] if recipe.evaluation.tasks else []
+    names = dict.fromkeys(r.removeprefix("sample:").partition("/")[0] for r in references if r.startswith("sample:"))
+    wanted = [sample(name) for name in names]
     return [s for s in wanted if not is_fetched(s, settings)]
 
 

@@ -1,0 +1,191 @@
+"""Which technique fits: ranked plans for a situation, each with its reasons, its source and a recipe. Light, pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from core.analysis.adviser_plans import TECHNIQUES, Technique
+from core.analysis.honesty import Measured, find, verdict
+from core.metrics import show, show_bytes
+from core.recipes import Recipe
+
+Deployment = Literal["cloud", "edge", "phone", "realtime"]
+Quality = Literal["nearly_all", "most", "some"]
+Data = Literal["none", "text", "labels"]
+Compute = Literal["minutes", "hours", "gpu"]
+
+ROOM = 0.7
+"""Share of the memory weights may take: the rest is for the cache, activations and everything else."""
+
+
+@dataclass(frozen=True)
+class Subject:
+    """The model in question, as far as advice needs it; from its anatomy."""
+
+    reference: str
+    parameters: int
+    block_parameters: int
+    layers: int
+    experts: int
+    encoder: bool
+    adapted: bool = True
+    """Whether Retort can take parts out of this architecture."""
+    context: int | None = None
+
+
+@dataclass(frozen=True)
+class Situation:
+    """What somebody has and wants."""
+
+    subject: Subject
+    deployment: Deployment = "cloud"
+    quality: Quality = "most"
+    data: Data = "none"
+    compute: Compute = "minutes"
+    memory_mb: float | None = None
+    """Memory of the device the model shall run on; None: not the point."""
+    latency: bool = False
+    """Whether it is too slow as it is."""
+    sparse_gpu: bool = False
+    """A graphics card with 2:4 units, and software that uses them."""
+
+    @property
+    def weight_bytes(self) -> int:
+        """In 16 bits."""
+        return 2 * self.subject.parameters
+
+    @property
+    def fits(self) -> bool:
+        return self.memory_mb is None or self.weight_bytes <= ROOM * self.memory_mb * 1e6
+
+    def answers(self) -> set[str]:
+        """What counts for or against a technique, by the names `Technique.points` uses."""
+        said = {f"{name}:{getattr(self, name)}" for name in ("deployment", "quality", "data", "compute")}
+        return said | {name for name, true in (("latency", self.latency), ("too_large", not self.fits)) if true}
+
+
+CONDITIONS: Mapping[str, tuple[Callable[[Situation], bool], str]] = {
+    "fits": (lambda s: s.memory_mb is not None and s.fits, "no memory was named that the model fits into"),
+    "causal": (lambda s: not s.subject.encoder, "it is for models that write text"),
+    "adapted": (lambda s: s.subject.adapted, "Retort cannot take parts out of this architecture"),
+    "dense": (lambda s: s.subject.experts < 2, "neurons inside experts cannot be taken out"),
+    "layers": (lambda s: s.subject.layers > 2, "the model has too few layers to take some out"),
+    "experts": (lambda s: s.subject.experts > 1, "the model is no mixture of experts"),
+    "encoder": (lambda s: s.subject.encoder, "it needs a text encoder, such as sample:minilm"),
+    "text": (lambda s: s.data != "none", "it needs text to train on"),
+    "labels": (lambda s: s.data == "labels", "it needs labelled texts"),
+    "time": (lambda s: s.compute != "minutes", "it needs hours of a processor or a graphics card"),
+    "sparse_gpu": (lambda s: s.sparse_gpu, "it needs a graphics card with 2:4 units"),
+}
+"""What a technique may need: whether it is there, and what is said where it is not."""
+
+WORDS: Mapping[str, str] = {
+    "deployment:cloud": "you serve it in the cloud", "deployment:edge": "it runs on an edge device",
+    "deployment:phone": "it runs on a phone", "deployment:realtime": "it must answer in real time",
+    "quality:nearly_all": "nearly all quality must stay", "quality:most": "most of the quality must stay",
+    "quality:some": "quality may give way", "data:none": "you have no training data", "data:text": "you have text",
+    "data:labels": "you have labelled texts", "compute:minutes": "you have minutes of computing",
+    "compute:hours": "you have hours of a processor", "compute:gpu": "you have a graphics card",
+    "latency": "it is too slow as it is", "too_large": "it does not fit as it is",
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A technique for a situation."""
+
+    technique: Technique
+    score: int
+    reasons: tuple[str, ...]
+    """The answers that speak for it, strongest first."""
+    size: str
+    """What becomes of the weights, estimated from shapes."""
+    fits: bool
+    measured: str
+    """What a candidate of this very model showed, or ''."""
+    recipe: Recipe
+
+
+def advise(situation: Situation, measured: Sequence[tuple[Measured, Measured]] = ()) -> tuple[list[Plan], list[str]]:
+    """Plans, best first, and a sentence for each technique that is not possible here.
+
+    Args:
+        measured: candidates of the same model with their baselines; the best of a technique is named with it.
+    """
+    plans, refused = [], []
+    for technique in TECHNIQUES:
+        lacking = [text for met, text in (CONDITIONS[n] for n in technique.needs) if not met(situation)]
+        if lacking:
+            refused.append(f"{technique.title}: {' and '.join(lacking)}.")
+        else:
+            plans.append(_plan(technique, situation, measured))
+    # What only zeroes goes last whatever its points: it serves none of these ends. Python's sort keeps ties in order.
+    return sorted(plans, key=lambda p: (p.technique.id == "zeros", not p.fits, -p.score)), refused
+
+
+def _plan(technique: Technique, situation: Situation, measured: Sequence[tuple[Measured, Measured]]) -> Plan:
+    counted = {a: technique.points[a] for a in situation.answers() if a in technique.points}
+    reasons = sorted((a for a in counted if counted[a] > 0), key=lambda a: (-counted[a], a))
+    left = _bytes_left(technique, situation)
+    fits = situation.memory_mb is None or left <= ROOM * situation.memory_mb * 1e6
+    size = f"{show_bytes(situation.weight_bytes)} of 16-bit weights become about {show_bytes(left)} (estimated)."
+    if left >= 0.999 * situation.weight_bytes:
+        size = f"The weights stay at {show_bytes(situation.weight_bytes)} in 16 bits."
+    if not fits:
+        size += " That does not fit into the memory you named."
+    return Plan(
+        technique, sum(counted.values()), tuple(WORDS[a] for a in reasons), size, fits,
+        _own(technique, measured), recipe_of(technique, situation.subject),
+    )  # fmt: skip
+
+
+def _bytes_left(technique: Technique, situation: Situation) -> float:
+    subject = situation.subject
+    blocks = subject.block_parameters * (1.0 if technique.kept is None else technique.kept)
+    return 2 * ((subject.parameters - subject.block_parameters) + blocks * technique.byte_share)
+
+
+def _own(technique: Technique, measured: Sequence[tuple[Measured, Measured]]) -> str:
+    """The candidate of this technique with the least loss, in a sentence."""
+    mine = [(c, b) for c, b in measured if c.method in technique.methods and find(c, "loss") and find(b, "loss")]
+    if not mine:
+        return ""
+    best, dense = min(mine, key=lambda pair: _loss(pair[0]))
+    change = _loss(best) - _loss(dense)
+    return f"{best.label}: loss {show('loss', _loss(best))}, {change:+.2f} nats. {verdict(best, dense)}"
+
+
+def _loss(candidate: Measured) -> float:
+    found = find(candidate, "loss")
+    return float("inf") if found is None else found.value
+
+
+def recipe_of(technique: Technique, subject: Subject) -> Recipe:
+    """The technique as a recipe for a model, ready to run."""
+    window = min(256, subject.context or 256)
+    data: dict[str, Any] = {
+        "name": technique.title[:120],
+        "model": subject.reference,
+        "calibration": {"sequences": 32, "length": window},
+        "evaluation": {"tokens": 8192, "window": window, **technique.evaluation},
+        "latency": {"prompt": min(64, window // 2), "new_tokens": 8, "repeats": 5},
+    }
+    if technique.sweep is not None:
+        return Recipe.model_validate({**data, "sweep": technique.sweep})
+    return Recipe.model_validate({**data, "steps": [_fitted(step, subject) for step in technique.steps]})
+
+
+def _fitted(step: dict[str, Any], subject: Subject) -> dict[str, Any]:
+    """A step with what depends on the model filled in: a designed student's layers, and what it can read at once."""
+    out = dict(step)
+    if "design" in step:
+        out["design"] = {"layers": max(1, round(subject.layers * 2 / 3))}
+    if "recovery" in step:
+        out["recovery"] = dict(step["recovery"])
+    for holder in (out, out.get("recovery")):
+        if holder and "data" in holder:
+            length = min(holder["data"]["length"], subject.context or holder["data"]["length"])
+            holder["data"] = {**holder["data"], "length": length}
+    return out
