@@ -7,6 +7,8 @@ guard()
 import streamlit as st
 
 from core.analysis.differences import examples
+from core.analysis.limits import within_limits
+from core.figures.limits import draw_limits
 from core.figures.points import points_of
 from core.figures.recovery import rank_flips
 from core.figures.tradeoff import Point, alt, clipped, tradeoff
@@ -82,7 +84,8 @@ def board(run: RunRow) -> None:
     limit = None
     if near and baselines:
         limit = next((NEAR * p.y.value for p in points if p.baseline), None)
-    chart(points, {k: cards.LETTERS[i] for i, k in enumerate(picked)}, log_y, limit)
+    limits = limits_form(x, y)
+    chart(points, {k: cards.LETTERS[i] for i, k in enumerate(picked)}, log_y, limit, limits)
     compare(candidates, baselines, picked, chosen, y)
     with st.expander("All candidates as a table", icon=":material/table:"):
         table(results, y)
@@ -91,8 +94,8 @@ def board(run: RunRow) -> None:
 def axes(results: list[Result]) -> tuple[str | None, str | None, bool, bool]:
     """Quality and cost to draw, whether quality is logarithmic, and whether far points are left out."""
     found = {m.metric for r in results for m in r.measurements}
-    qualities = [m.id for m in METRICS.values() if m.role == "quality" and m.id in found]
-    costs = [m.id for m in METRICS.values() if m.role == "cost" and m.id in found]
+    known = [*(m for m in METRICS if m in found), *sorted(found - set(METRICS))]
+    qualities, costs = ([m for m in known if metric(m).role == role] for role in ("quality", "cost"))
     if not qualities or not costs:
         return None, None, False, False
     with st.container(horizontal=True, vertical_alignment="bottom"):
@@ -113,12 +116,42 @@ def axes(results: list[Result]) -> tuple[str | None, str | None, bool, bool]:
     return y, x, log_y, near
 
 
-def chart(points: list[Point], letters: dict[str, str], log_y: bool, limit: float | None) -> None:
+def limits_form(x: str, y: str) -> tuple[float | None, float | None]:
+    """Limits the reader sets on cost and quality, in the metrics' own units; they live in the URL."""
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        found = [bound_of(m) for m in (x, y)]
+    return found[0], found[1]
+
+
+def bound_of(metric_id: str) -> float | None:
+    described = metric(metric_id)
+    unit, scale = ("MB", 1e6) if described.unit == "B" else (described.unit, 1.0)
+    if metric_id in ("parameters", "nonzero_parameters"):
+        unit, scale = "millions", 1e6
+    bound = "at most" if described.better == "lower" else "at least"
+    value = st.number_input(
+        f"{described.label}, {bound}" + (f" ({unit})" if unit else ""), value=None, format="%g", width=300,
+        key=f"limit-{metric_id}", bind="query-params", placeholder="No limit",
+        help="What is outside is shaded on the chart, and the best model inside is ringed.",
+    )  # fmt: skip
+    return None if value is None else float(value) * scale
+
+
+def chart(
+    points: list[Point], letters: dict[str, str], log_y: bool, limit: float | None,
+    bounds: tuple[float | None, float | None],
+) -> None:  # fmt: skip
     figure = tradeoff(points, shell.ground(), picked=letters, log_y=log_y, y_limit=limit)
+    found = within_limits([p for p in points if p.drawable], *bounds)
+    limited = bounds != (None, None)
+    if limited:
+        draw_limits(figure, points, *bounds, found, shell.ground())
     st.plotly_chart(
         figure, key="chart", theme=None, on_select=toggle, selection_mode="points", config=charts.INTERACTIVE,
-        alt=alt(points, limit),
+        alt=alt(points, limit) + (f" {found.sentence}" if limited else ""),
     )  # fmt: skip
+    if limited:
+        st.markdown(f":material/rule: {md(found.sentence, 600)}")
     for after, behind in rank_flips(points)[:3]:
         st.caption(
             f":material/swap_vert: Training changed the order: {md(after.label, 120)} was behind "
@@ -149,11 +182,13 @@ def compare(
     if not chosen:
         st.caption("Two examples are shown until you choose.")
     cards.row([candidates[k] for k in picked], baselines, y)
-    if any(candidates[k].saved for k in picked):
-        st.page_link(
-            shell.path("compare"), label="Compare what they write", icon=":material/compare:",
-            query_params=[("run", st.query_params["run"]), *(("pick", k[:10]) for k in picked)],
-        )  # fmt: skip
+    here = [("run", st.query_params["run"]), *(("pick", k[:10]) for k in picked)]
+    with st.container(horizontal=True):
+        if any(candidates[k].saved for k in picked):
+            st.page_link(
+                shell.path("compare"), label="Compare what they write", icon=":material/compare:", query_params=here
+            )
+        st.page_link(shell.path("report"), label="Make a report", icon=":material/summarize:", query_params=here)
 
 
 def table(results: list[Result], y: str) -> None:

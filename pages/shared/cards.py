@@ -32,15 +32,19 @@ def card(letter: str, candidate: Result, baseline: Result | None, figures: tuple
     if baseline is None:
         st.caption("Its baseline is gone, so there is nothing to compare it with.")
         return
+    evidence = []
     with st.container(horizontal=True):
         for metric_id in figures:
             found = difference(candidate, baseline, metric_id)
             if found is not None:
+                evidence += [f"{found.label}: {found.evidence}."] if found.evidence else []
                 st.metric(
                     found.label, found.shown, found.change, width="content",
                     delta_color={True: "green", False: "red", None: "off"}[found.better],  # type: ignore[arg-type]
                     delta_arrow="off" if found.better is None else ("down" if found.change[0] == "\u2212" else "up"),
                 )  # fmt: skip
+    for sentence in evidence:
+        st.caption(md(sentence))
     st.markdown(md(verdict(candidate, baseline)))
     found_shares = shares(candidate, baseline)
     ground = shell.ground()

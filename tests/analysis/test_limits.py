@@ -1,0 +1,73 @@
+"""Limits, against a plain loop over the candidates."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from core.analysis.limits import within_limits
+from core.metrics import Measurement
+
+
+@dataclass(frozen=True)
+class Model:
+    key: str
+    label: str
+    x: Measurement
+    y: Measurement
+
+
+def model(name: str, megabytes: float, quality: float, error: float = 0.0, metric: str = "perplexity") -> Model:
+    y = Measurement(metric=metric, value=quality, unit="", low=quality - error, high=quality + error)
+    return Model(name, name, Measurement(metric="disk_bytes", value=megabytes * 1e6, unit="B"), y)
+
+
+MODELS = [model("dense", 269, 20, 1), model("six", 226, 30, 1), model("two", 255, 23, 1), model("int8", 164, 20.5, 1)]
+
+
+def test_the_best_inside_is_named_with_what_the_error_does_not_tell_apart() -> None:
+    found = within_limits(MODELS, 260e6, None)
+    assert (found.feasible, found.best) == (("six", "two", "int8"), ("int8",))
+    assert found.sentence == "3 of 4 models are within the limits. Best by perplexity: int8 (20.5 at 164.0 MB)."
+    tied = within_limits(MODELS, None, 25.0)
+    assert tied.best == ("dense", "int8") and "does not tell apart from int8." in tied.sentence
+
+
+def test_where_nothing_fits_the_closest_is_named_with_what_it_misses() -> None:
+    found = within_limits(MODELS, 160e6, 20.2)
+    assert found.best == () and found.sentence == (
+        "No model is within these limits. "
+        "The closest is int8, which misses size on disk by 4.0 MB and perplexity by 0.3."
+    )
+
+
+def test_no_points_no_limits() -> None:
+    assert within_limits([], 1.0, 1.0).sentence == ""
+    assert len(within_limits(MODELS, None, None).feasible) == 4
+
+
+values = st.lists(st.tuples(st.integers(1, 9), st.integers(1, 9), st.integers(0, 2)), min_size=1, max_size=8)
+
+
+@given(values, st.none() | st.integers(0, 10), st.none() | st.integers(0, 10), st.booleans())
+def test_against_a_plain_loop(
+    values: list[tuple[int, int, int]], most: int | None, bound: int | None, higher: bool
+) -> None:
+    metric = "accuracy" if higher else "perplexity"
+    models = [model(str(i), x, float(y), float(e), metric) for i, (x, y, e) in enumerate(values)]
+    found = within_limits(models, None if most is None else most * 1e6, None if bound is None else float(bound))
+    inside = []
+    for m in models:
+        cheap = most is None or m.x.value <= most * 1e6
+        good = bound is None or (m.y.value >= bound if higher else m.y.value <= bound)
+        if cheap and good:
+            inside.append(m)
+    assert found.feasible == tuple(m.key for m in inside)
+    if inside:
+        best = (max if higher else min)(inside, key=lambda m: m.y.value)
+        assert next(m for m in models if m.key == found.best[0]).y.value == best.y.value
+        assert set(found.best) <= set(found.feasible)
+    else:
+        assert found.best == () and "closest" in found.sentence

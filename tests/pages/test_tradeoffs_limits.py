@@ -1,0 +1,25 @@
+"""Limits on the Trade-offs page: in the address, drawn, and said in words."""
+
+from __future__ import annotations
+
+import json
+
+from core.settings import Settings
+from tests.pages.conftest import Opens, words
+from tests.pages.study import finished_study
+
+
+def drawn(page: object) -> dict[str, object]:
+    return json.loads(page.get("plotly_chart")[0].proto.spec)["layout"]  # type: ignore[attr-defined, no-any-return]
+
+
+def test_a_limit_is_said_and_shaded(opens: Opens, settings: Settings) -> None:
+    run = finished_study(settings)
+    page = opens("tradeoffs", run=run)
+    before = len(drawn(page).get("shapes", []))  # type: ignore[arg-type]
+    assert "within the limits" not in words(page)
+    page.number_input(key="limit-disk_bytes").set_value(250.0).run()
+    assert not page.exception and "models are within the limits" in words(page)
+    assert len(drawn(page).get("shapes", [])) > before  # type: ignore[arg-type]
+    page.number_input(key="limit-disk_bytes").set_value(0.001).run()
+    assert "No model is within these limits" in words(page)
