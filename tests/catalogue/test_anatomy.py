@@ -140,7 +140,7 @@ def test_cache_bytes_equal_a_real_cache(name: str, tokens: int, tmp_path: Path) 
     model = kind(config(**values | window)).eval()
     model.save_pretrained(tmp_path)
     found = anatomy(tmp_path)
-    cache = model(torch.arange(tokens)[None] % 90, use_cache=True).past_key_values
+    cache = model(torch.arange(tokens)[None] % 90, use_cache=True).cache
     kept = [min(tokens, w) if w else tokens for w in found.shape.windows]
     # A sliding layer of transformers keeps one token less than its window: the next one completes it.
     real = sum(

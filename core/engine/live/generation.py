@@ -113,8 +113,8 @@ def next_tokens(
     ends, cache, ids = _ends(model), None, ids.to(model.device)
     for _ in range(tokens):
         started = time.perf_counter()
-        out = model(input_ids=ids, past_key_values=cache, use_cache=True, logits_to_keep=1)
-        logits, cache = out.logits[0, -1].float(), out.past_key_values  # (vocabulary,)
+        out = model(input_ids=ids, cache=cache, use_cache=True, logits_to_keep=1)
+        logits, cache = out.logits[0, -1].float(), out.cache  # (vocabulary,)
         if temperature > 0:
             chosen = torch.multinomial((logits / temperature).softmax(0).cpu(), 1, generator=generator)  # (1,)
         else:
