@@ -4,6 +4,8 @@ from pages.shared.shell import guard
 
 guard()
 
+import math
+
 import streamlit as st
 
 from core.analysis.differences import examples
@@ -134,7 +136,7 @@ def bound_of(metric_id: str) -> float | None:
         key=f"limit-{metric_id}", bind="query-params", placeholder="No limit",
         help="What is outside is shaded on the chart, and the best model inside is ringed.",
     )  # fmt: skip
-    return None if value is None else float(value) * scale
+    return None if value is None or not math.isfinite(value) else float(value) * scale
 
 
 def chart(
@@ -150,7 +152,7 @@ def chart(
         figure, key="chart", theme=None, on_select=toggle, selection_mode="points", config=charts.INTERACTIVE,
         alt=alt(points, limit) + (f" {found.sentence}" if limited else ""),
     )  # fmt: skip
-    if limited:
+    if found.sentence and limited:
         st.markdown(f":material/rule: {md(found.sentence, 600)}")
     for after, behind in rank_flips(points)[:3]:
         st.caption(

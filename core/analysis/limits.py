@@ -6,8 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from core.analysis.honesty import within
-from core.analysis.pareto import best_feasible, feasible
+from core.analysis.pareto import best_feasible, feasible, tied_with
 from core.metrics import Measurement, metric, show
 
 
@@ -39,7 +38,8 @@ class Outcome:
 def within_limits(points: Sequence[Placed], x_limit: float | None, y_limit: float | None) -> Outcome:
     """The models whose cost (x) and quality (y) are no worse than the limits, in the metrics' own units.
 
-    The best is the one of best quality; ties are those whose interval holds its value, or the other way round.
+    The best is the one of best quality; ties are those the error does not tell apart from it, compared in pairs where
+    both were measured on the same windows or items.
     """
     if not points:
         return Outcome((), (), "")
@@ -55,7 +55,7 @@ def within_limits(points: Sequence[Placed], x_limit: float | None, y_limit: floa
     if at is None:
         return Outcome((), (), f"No model is within these limits. {_nearest(points, x_limit, y_limit)}")
     best = points[at]
-    ties = [p for p in inside if p.key != best.key and within(p.y, best.y)]
+    ties = [points[i] for i in tied_with([p.y for p in points], at, mask)]
     said = f"{len(inside)} of {len(points)} models are within the limits. Best by {y.label.lower()}: {best.label} "
     said += f"({show(y.id, best.y.value)} at {show(x.id, best.x.value)})"
     if ties:
@@ -75,9 +75,7 @@ def _nearest(points: Sequence[Placed], x_limit: float | None, y_limit: float | N
             over = m.value - limit if metric(m.metric).better == "lower" else limit - m.value
             if over > 0:
                 shown = show(m.metric, over)
-                found.append(
-                    (over / abs(limit) if limit else float("inf"), f"{metric(m.metric).label.lower()} by {shown}")
-                )
+                found.append((over / abs(limit) if limit else over, f"{metric(m.metric).label.lower()} by {shown}"))
         return found
 
     closest = min(points, key=lambda p: max((share for share, _ in missed(p)), default=0.0))

@@ -185,3 +185,9 @@ def best_feasible(quality: ArrayLike, better: Better, mask: ArrayLike) -> int | 
     if points.size == 0 or math.isinf(points.min()):
         return None
     return int(points.argmin())
+
+
+def tied_with(quality: Sequence[Measurement], best: int, mask: ArrayLike) -> list[int]:
+    """Candidates of `mask`, other than `best`, whose quality is not distinguishably worse (as in `statuses`)."""
+    compare = _Comparison(quality, metric(quality[best].metric).better)
+    return [int(i) for i in np.flatnonzero(np.asarray(mask)) if i != best and not compare.beaten(int(i), [best])]

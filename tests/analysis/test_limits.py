@@ -43,6 +43,22 @@ def test_where_nothing_fits_the_closest_is_named_with_what_it_misses() -> None:
     )
 
 
+def test_a_steady_difference_on_the_same_windows_is_no_tie_however_wide_the_intervals() -> None:
+    windows = [2.0, 3.0, 4.0, 5.0, 2.5, 3.5, 4.5, 5.5]
+    settings = {"corpus": "wiki", "window": 256}
+
+    def judged(name: str, shift: float) -> Model:
+        y = Measurement(metric="perplexity", value=40.0 + 10 * shift, unit="", low=10.0, high=90.0, settings=settings,
+                        samples=[w + shift for w in windows])  # fmt: skip
+        return Model(name, name, MODELS[0].x, y)
+
+    assert within_limits([judged("dense", 0.0), judged("worse", 0.1)], 1e9, None).best == ("dense",)
+
+
+def test_the_closest_to_a_limit_of_zero_is_the_one_that_misses_by_least() -> None:
+    assert "closest is int8" in within_limits(MODELS, 0.0, None).sentence
+
+
 def test_no_points_no_limits() -> None:
     assert within_limits([], 1.0, 1.0).sentence == ""
     assert len(within_limits(MODELS, None, None).feasible) == 4
