@@ -5,6 +5,7 @@ Pages, charts and reports take every label from here, so a new metric is one lin
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -48,6 +49,11 @@ class Measurement(BaseModel):
     dtype: str = ""
     settings: dict[str, Any] = Field(default_factory=dict)
     samples: list[float] | None = None
+
+
+def find_metric(measurements: Iterable[Measurement], metric_id: str) -> Measurement | None:
+    """The first measurement of a metric."""
+    return next((m for m in measurements if m.metric == metric_id), None)
 
 
 def _m(id: str, label: str, unit: str, better: Better, role: Role, explain: str, digits: int = 3) -> Metric:
@@ -111,10 +117,10 @@ def _of_task(metric_id: str) -> Metric | None:
 
 
 METRICS |= {
-    i: m
+    m.id: m
     for t in TASK_SETS.values()
-    for i in sorted((accuracy_id(t.id), accuracy_id(t.id, normalised=True)), reverse=t.normalised)
-    if (m := _of_task(i)) is not None
+    for normalised in (t.normalised, not t.normalised)  # the usual one first
+    if (m := _of_task(accuracy_id(t.id, normalised))) is not None
 }
 
 

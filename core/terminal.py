@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 import sys
 from collections.abc import Sequence
 from typing import Any, TextIO
 
 from core.errors import RetortError
+from core.plain_json import dump
 from core.progress import Level
 
 
@@ -19,7 +19,7 @@ def put(text: str) -> None:
 
 def put_json(document: Any) -> None:
     """The whole answer, as one JSON document. NaN and infinities, which JSON has not, become null."""
-    put(json.dumps(_finite(document), indent=2, allow_nan=False))
+    put(dump(document))
 
 
 def put_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
@@ -82,13 +82,3 @@ class Line:
 def _plain(text: str) -> str:
     """One line without control characters: names and messages may hold what a terminal would obey."""
     return "".join(c if c.isprintable() else " " for c in text)
-
-
-def _finite(value: Any) -> Any:
-    if isinstance(value, float) and (value != value or value in (float("inf"), float("-inf"))):
-        return None
-    if isinstance(value, dict):
-        return {k: _finite(v) for k, v in value.items()}
-    if isinstance(value, list | tuple):
-        return [_finite(v) for v in value]
-    return value

@@ -6,9 +6,8 @@ guard()
 
 import streamlit as st
 
-from pages.shared import compare_live, compare_models, compare_prompts, compare_tokens, compare_vote, compare_write
-
-PROMPT = "The history of the lighthouse begins in"
+from core.prompts import PROMPTS
+from pages.shared import compare_models, compare_prompts, compare_tokens, compare_vote, compare_write, live_answer
 
 
 def main() -> None:
@@ -16,8 +15,8 @@ def main() -> None:
     chosen = compare_models.choose()
     if chosen is None:
         return
-    busy = compare_live.busy()
-    prompt = st.text_area("Prompt", PROMPT, key="compare-prompt", max_chars=8_000, height=80)
+    busy = live_answer.busy()
+    prompt = st.text_area("Prompt", PROMPTS[0], key="compare-prompt", max_chars=8_000, height=80)
     compare_write.section(chosen, prompt, busy)
     if len(chosen.references) < 2:
         st.info("Choose a second model to see where the two part, token by token.", icon=":material/compare:")

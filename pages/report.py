@@ -15,17 +15,16 @@ from core.report.model import HEADLINE, MOST, Report, build
 from core.report.write import render
 from core.results import Result
 from core.store import RunRow
-from pages.shared import home, shell
+from pages.shared import home, picks, shell, studies
 from pages.shared.states import empty, refused
 from pages.shared.text import flat
 
-_SHORT = 10  # characters of a key in the address, as on Trade-offs
 _HEIGHT = 900
 
 
 def main() -> None:
     st.title("Report", anchor=False)
-    runs = {r.id: r for r in home.store().runs.find(kinds=("sweep", "recipe"), limit=200) if r.trials_done > 1}
+    runs = {r.id: r for r in studies.recent() if r.trials_done > 1}
     wanted = st.query_params.get("run")
     if wanted and wanted not in runs:
         runs = {wanted: home.store().runs.get(wanted), **runs}
@@ -49,7 +48,7 @@ def choose(runs: dict[str, RunRow]) -> Report | None:
     wanted = st.query_params.get("run", "")
     chosen = st.selectbox(
         "Study", ids, index=ids.index(wanted) if wanted in ids else 0, width=560, on_change=forget,
-        format_func=lambda i: f"{flat(runs[i].name, 60)} ({flat(runs[i].model, 40)}, {i[-6:]})",
+        format_func=lambda i: studies.label(runs[i]),
     )  # fmt: skip
     st.query_params["run"] = chosen
     results = home.store().candidates.results(run_id=chosen)
@@ -71,14 +70,14 @@ def forget() -> None:
 
 
 def picker(candidates: dict[str, Result]) -> list[str]:
-    by_short = {k[:_SHORT]: k for k in candidates}
+    by_short = {picks.short(k): k for k in candidates}
     now = [by_short[s] for s in st.query_params.get_all("pick") if s in by_short][:MOST]
     keys = st.multiselect(
         "Candidates", list(candidates), default=now, key="report_picks", max_selections=MOST,
         format_func=lambda k: flat(candidates[k].label), placeholder="Two telling examples, until you choose",
     )  # fmt: skip
     if keys:
-        st.query_params["pick"] = [k[:_SHORT] for k in keys]
+        st.query_params["pick"] = [picks.short(k) for k in keys]
     else:
         st.query_params.pop("pick", None)
     return keys

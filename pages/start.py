@@ -11,7 +11,7 @@ from core.figures.points import points_of
 from core.figures.tradeoff import alt, tradeoff
 from core.metrics import show_bytes
 from core.store import RunRow, TrialRow
-from pages.shared import adviser_form, charts, home, run_panel, sample_study, shell
+from pages.shared import adviser_form, charts, home, run_panel, sample_study, shell, studies
 from pages.shared.text import md, plural, when, zone
 
 STEPS = (
@@ -24,16 +24,16 @@ STEPS = (
 
 def main() -> None:
     run_panel.show_refusal()
-    store = home.store()
-    studies = store.runs.find(kinds=("sweep", "recipe"), limit=6)
-    if not studies:
+    latest_six = studies.recent(6)
+    if not latest_six:
         welcome()
         adviser_form.section()
         return
     st.title("Your studies", anchor=False)
-    latest = next((r for r in studies if r.active), None) or next((r for r in studies if r.trials_done), studies[0])
+    latest = next((r for r in latest_six if r.active), None)
+    latest = latest or next((r for r in latest_six if r.trials_done), latest_six[0])
     run_panel.live(latest.id, study)
-    others = [r for r in studies if r.id != latest.id]
+    others = [r for r in latest_six if r.id != latest.id]
     if others:
         st.header("Earlier", anchor=False)
         earlier(others)

@@ -17,7 +17,7 @@ from core.figures.tradeoff import Point, alt, clipped, tradeoff
 from core.metrics import METRICS, metric, show
 from core.results import Result
 from core.store import RunRow
-from pages.shared import cards, charts, home, picks, run_panel, shell
+from pages.shared import cards, charts, home, picks, run_panel, shell, studies
 from pages.shared.states import empty
 from pages.shared.text import flat, md, plural
 
@@ -41,12 +41,11 @@ def main() -> None:
 
 def study() -> RunRow | None:
     """The run in the URL, else the one looked at last, else the newest with candidates."""
-    store = home.store()
-    runs = store.runs.find(kinds=("sweep", "recipe"), limit=200)
+    runs = studies.recent()
     known = {r.id for r in runs}
     wanted = st.query_params.get("run")
     if wanted and wanted not in known:
-        runs.insert(0, store.runs.get(wanted))
+        runs.insert(0, home.store().runs.get(wanted))
     if not wanted and st.session_state.get("_study") in known:  # it may have been deleted since
         wanted = st.session_state["_study"]
     by_id = {r.id: r for r in runs if r.trials_done or r.id == wanted}
@@ -55,7 +54,7 @@ def study() -> RunRow | None:
     st.session_state["study"] = wanted if wanted in by_id else next(iter(by_id))
     chosen = st.selectbox(
         "Study", list(by_id), key="study", width=560, on_change=change_study,
-        format_func=lambda i: f"{flat(by_id[i].name, 60)} ({flat(by_id[i].model, 40)}, {i[-6:]})",
+        format_func=lambda i: studies.label(by_id[i]),
     )  # fmt: skip
     st.query_params["run"] = st.session_state["_study"] = chosen
     return by_id[chosen]
@@ -184,7 +183,7 @@ def compare(
     if not chosen:
         st.caption("Two examples are shown until you choose.")
     cards.row([candidates[k] for k in picked], baselines, y)
-    here = [("run", st.query_params["run"]), *(("pick", k[:10]) for k in picked)]
+    here = [("run", st.query_params["run"]), *(("pick", picks.short(k)) for k in picked)]
     with st.container(horizontal=True):
         if any(candidates[k].saved for k in picked):
             st.page_link(

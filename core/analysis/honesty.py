@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from core.methods import method
-from core.metrics import Measurement, Obtained, metric, show
+from core.metrics import Measurement, Obtained, find_metric, metric, show
 
 COSTS = ("parameters", "disk_bytes", "memory_bytes", "peak_memory_bytes", "prefill_ms", "decode_ms")
 """The costs compared, in the order shown; those a candidate lacks are left out."""
@@ -52,7 +52,7 @@ class Share:
 
 def find(candidate: Measured, metric_id: str) -> Measurement | None:
     """The first measurement of a metric."""
-    return next((m for m in candidate.measurements if m.metric == metric_id), None)
+    return find_metric(candidate.measurements, metric_id)
 
 
 def shares(candidate: Measured, baseline: Measured) -> list[Share]:

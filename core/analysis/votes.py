@@ -1,6 +1,6 @@
 """What blind votes between two models show: an exact two-sided sign test and a sentence that says it."""
 
-from math import comb
+from core.analysis.statistics import mcnemar_exact
 
 
 def sign_test(first: int, second: int) -> float:
@@ -11,9 +11,7 @@ def sign_test(first: int, second: int) -> float:
     """
     if first < 0 or second < 0:
         raise ValueError("A count of votes is never negative.")
-    votes = first + second
-    tail = sum(comb(votes, wins) for wins in range(min(first, second) + 1))
-    return min(1.0, 2 * tail / (1 << votes))
+    return mcnemar_exact(first, second)  # the same fair coin
 
 
 def verdict(first_name: str, first: int, second_name: str, second: int, ties: int = 0, level: float = 0.05) -> str:

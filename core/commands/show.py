@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from core.metrics import metric, show
+from core.metrics import find_metric, metric, show
 from core.results import Result
 from core.store import RunRow, TrialRow
 from core.task_sets import TASK_SETS, accuracy_id
@@ -68,7 +68,8 @@ def _usual(found: set[str]) -> list[str]:
 
 
 def _value(result: Result, metric_id: str) -> float | None:
-    return next((m.value for m in result.measurements if m.metric == metric_id), None)
+    found = find_metric(result.measurements, metric_id)
+    return found.value if found else None
 
 
 def _time(moment: float | None) -> str | None:

@@ -25,7 +25,7 @@ from core.engine.models.save import save_model
 from core.engine.prune.report import PruneReport
 from core.engine.quality import judge
 from core.hooks import Hooks
-from core.metrics import Measurement, metric
+from core.metrics import Measurement, find_metric, metric
 from core.progress import Reporter
 from core.recipes import Recipe
 from core.results import Result, RoundTrip, Trial
@@ -154,7 +154,7 @@ class Bench:
             result.notes.append("Latency was measured without the baseline beside it: memory holds one model only.")
         times = latency(models, self.recipe.latency, self.reporter)
         for found in times[_CANDIDATE]:
-            beside = _find(times.get(_BASELINE, []), found.metric)
+            beside = find_metric(times.get(_BASELINE, []), found.metric)
             if beside is not None:
                 found.settings["baseline_value"] = beside.value
                 found.settings["baseline_low"], found.settings["baseline_high"] = beside.low, beside.high
@@ -166,10 +166,6 @@ class Bench:
             out = loaded.model(input_ids=ids.to(loaded.model.device))
         logits = out.logits if "logits" in out else out.last_hidden_state
         return self.fresh.check(folder, ids, logits)
-
-
-def _find(measurements: list[Measurement], metric_id: str) -> Measurement | None:
-    return next((m for m in measurements if m.metric == metric_id), None)
 
 
 def _from_round_trip(trip: RoundTrip, loaded: Loaded) -> list[Measurement]:

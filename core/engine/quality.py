@@ -8,6 +8,7 @@ from pathlib import Path
 from core.analysis.statistics import mcnemar
 from core.catalogue.samples import SAMPLES, is_fetched
 from core.engine.data.classification import load_labelled
+from core.engine.distil.matching import class_names
 from core.engine.evaluate.choice import choice_measurements
 from core.engine.evaluate.classify import classification_measurements
 from core.engine.evaluate.compare import loss_change
@@ -18,7 +19,7 @@ from core.engine.evaluate.tasks.registry import TASKS
 from core.engine.inputs import Inputs
 from core.engine.models.load import Loaded
 from core.errors import RetortError
-from core.metrics import Measurement
+from core.metrics import Measurement, find_metric
 from core.progress import Reporter
 from core.recipes import Evaluation
 from core.settings import Settings
@@ -47,24 +48,27 @@ def judge(
     if loaded.task == "classification":
         found, notes = _classes(loaded, wanted, settings, reporter)
     else:
-        found, notes = _language(loaded, wanted, inputs, baseline, settings, reporter)
-    return [with_pairs(m, baseline) for m in found], notes
+        found, notes = _language(loaded, wanted, inputs, settings, reporter)
+    return _beside(found, baseline), notes
+
+
+def _beside(found: Sequence[Measurement], baseline: Sequence[Measurement]) -> list[Measurement]:
+    """The measurements with what they show against the baseline's: pairs of items, and the loss change."""
+    out: list[Measurement] = []
+    for m in found:
+        out.append(with_pairs(m, baseline))
+        dense = find_metric(baseline, m.metric)
+        if m.metric == "loss" and dense is not None:
+            out.append(loss_change(m, dense))
+    return out
 
 
 def _language(
-    loaded: Loaded,
-    wanted: Evaluation,
-    inputs: Inputs,
-    baseline: Sequence[Measurement],
-    settings: Settings,
-    reporter: Reporter,
+    loaded: Loaded, wanted: Evaluation, inputs: Inputs, settings: Settings, reporter: Reporter
 ) -> tuple[list[Measurement], list[str]]:
     found = perplexity(
         loaded.model, inputs.evaluation, wanted.batch, reporter, settings=inputs.settings, tokenizer=loaded.tokenizer
     )
-    dense = _same_metric("loss", baseline)
-    if dense is not None:
-        found += [loss_change(m, dense) for m in found if m.metric == "loss"]
     if wanted.tasks and loaded.task != "causal":
         return found, ["Tasks were left out: only a model that continues a text can answer them by likelihood."]
     if wanted.tasks:
@@ -98,9 +102,7 @@ def _classes(
 ) -> tuple[list[Measurement], list[str]]:
     if wanted.labelled is None:
         return [], ["Its accuracy was not measured: the recipe names no 'evaluation.labelled' set."]
-    ids = loaded.model.config.id2label or {}
-    names = [str(name) for _, name in sorted((int(i), name) for i, name in ids.items())]
-    data = load_labelled(wanted.labelled.data, settings, names)
+    data = load_labelled(wanted.labelled.data, settings, class_names(loaded.model))
     count = wanted.labelled.items
     said = {"corpus": wanted.labelled.data}
     return classification_measurements(
@@ -111,7 +113,7 @@ def _classes(
 
 def with_pairs(measured: Measurement, baseline: Sequence[Measurement]) -> Measurement:
     """An accuracy with McNemar's exact test against the baseline on the same items, in `settings["paired"]`."""
-    dense = _same_metric(measured.metric, baseline)
+    dense = find_metric(baseline, measured.metric)
     mine = measured.samples
     if not measured.metric.startswith("accuracy") or dense is None or dense.samples is None or mine is None:
         return measured
@@ -125,7 +127,3 @@ def with_pairs(measured: Measurement, baseline: Sequence[Measurement]) -> Measur
         "only_candidate_right": sum(a > b for a, b in pairs),
     }
     return measured.model_copy(update={"settings": {**measured.settings, "paired": paired}})
-
-
-def _same_metric(metric_id: str, measurements: Sequence[Measurement]) -> Measurement | None:
-    return next((m for m in measurements if m.metric == metric_id), None)

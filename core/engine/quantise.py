@@ -12,7 +12,7 @@ from torch import nn
 from torchao.quantization import Int8DynamicActivationInt8WeightConfig
 from transformers import TorchAoConfig
 
-from core.engine.models.load import Loaded, empty_model, load_model
+from core.engine.models.load import Loaded, hollow_model, load_model
 from core.engine.models.matrices import prunable
 from core.engine.models.packed import packed_weights
 from core.engine.prune.report import PruneReport
@@ -37,7 +37,7 @@ def quantise(folder: Path, dtype: str, reporter: Reporter) -> tuple[Loaded, Prun
         RetortError: it cannot be loaded, or has no layer torchao can pack.
     """
     reporter.progress(0, 1, "Packing the weights as int8.")
-    skeleton = empty_model(folder)
+    skeleton = hollow_model(folder)
     matrices = prunable(skeleton)
     inside = {m.name for m in matrices if m.expert is None and isinstance(m.module, nn.Linear)}
     if not inside:

@@ -24,6 +24,7 @@ from core.engine.transform import Source, apply, calibrated, identity_of, needed
 from core.errors import RetortError
 from core.export_check import refuse_impossible, refuse_quantise
 from core.exports import EXPORTS
+from core.metrics import find_metric
 from core.recipes import Export, Prune
 from core.results import Result, Trial
 
@@ -39,8 +40,8 @@ class Made:
     @property
     def loss(self) -> float:
         """Loss per token; infinite where it was not measured."""
-        found = self.result.measurements if self.result else []
-        return next((m.value for m in found if m.metric == "loss"), float("inf"))
+        found = find_metric(self.result.measurements if self.result else (), "loss")
+        return found.value if found else float("inf")
 
 
 @dataclass

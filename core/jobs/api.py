@@ -8,15 +8,13 @@ from __future__ import annotations
 import logging
 import shutil
 import sys
-import threading
 import time
 from collections.abc import Callable, Sequence
-from pathlib import Path
 
 from core.catalogue.samples import sample
 from core.errors import RetortError
 from core.hooks import STOP_AND_KEEP
-from core.jobs.executors import spawn
+from core.jobs.executors import start_detached
 from core.jobs.locks import FileLock
 from core.jobs.runner import runner_lock
 from core.recipes import Recipe
@@ -25,7 +23,6 @@ from core.store import RunRow, Store
 from core.store.problems import plain_errors
 
 log = logging.getLogger("retort")
-_RUNNER_LOG_BYTES = 1_000_000
 
 
 def submit(
@@ -192,20 +189,10 @@ def wait(
 
 
 def _start_runner(settings: Settings, lock: FileLock) -> None:
-    """The child inherits the lock, so it is held from this moment on and nobody starts a second runner."""
     limits = settings.limits
     command = [
-        sys.executable, "-m", "core.jobs.runner", "--home", str(settings.home), "--lock", str(lock.descriptor),
+        sys.executable, "-m", "core.jobs.runner", "--home", str(settings.home),
         "--idle", str(limits.runner_idle_seconds), "--grace", str(limits.cancel_grace_seconds),
         "--attempts", str(limits.attempts),
     ]  # fmt: skip
-    process = spawn(command, _runner_log(settings), (lock.descriptor,), settings)
-    # Collects the exit status when the runner ends, so that a long-lived server has no zombies.
-    threading.Thread(target=process.wait, name="retort-runner-wait", daemon=True).start()
-
-
-def _runner_log(settings: Settings) -> Path:
-    path = settings.home / "runner.log"
-    if path.exists() and path.stat().st_size > _RUNNER_LOG_BYTES:
-        path.replace(path.with_suffix(".old.log"))
-    return path
+    start_detached(command, settings.home / "runner.log", lock, settings)

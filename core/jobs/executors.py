@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ from core.settings import Settings
 
 PROJECT = Path(core.__file__).resolve().parent.parent
 DEVICE = "cpu"
+_LOG_BYTES = 1_000_000
 """The one device of the local executor: the whole machine, since any other work would spoil a latency figure."""
 
 
@@ -126,6 +128,18 @@ def spawn(
             pass_fds=descriptors,
             start_new_session=True,
         )
+
+
+def start_detached(command: list[str], output: Path, lock: FileLock, settings: Settings) -> None:
+    """`spawn`s a process that inherits `lock`, which is held from this moment on: nobody starts a second one.
+
+    An output file that has grown is put aside first.
+    """
+    if output.exists() and output.stat().st_size > _LOG_BYTES:
+        output.replace(output.with_suffix(".old.log"))
+    process = spawn([*command, "--lock", str(lock.descriptor)], output, (lock.descriptor,), settings)
+    # Collects the exit status when it ends, so that a long-lived server has no zombies.
+    threading.Thread(target=process.wait, name=f"{output.stem}-wait", daemon=True).start()
 
 
 def device_lock(settings: Settings, device: str = DEVICE) -> Path:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import socket
 import sys
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import closing, suppress
@@ -18,7 +17,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from core.errors import RetortError
-from core.jobs.executors import spawn
+from core.jobs.executors import start_detached
 from core.jobs.locks import FileLock, held
 from core.settings import Settings
 from core.store import Store
@@ -27,7 +26,6 @@ from core.store.problems import plain_errors
 REQUEST_BYTES = 1 << 20
 EVENT_BYTES = 16 << 20
 _START_SECONDS = 60.0
-_LOG_BYTES = 1_000_000
 
 
 class Busy(RetortError):
@@ -185,17 +183,12 @@ def _try(settings: Settings) -> socket.socket | None:
 
 
 def _start(settings: Settings, lock: FileLock) -> None:
-    """The child inherits the lock, so it is held from this moment on and nobody starts a second host."""
     address_file(settings).unlink(missing_ok=True)
-    log = _log(settings)
-    if log.exists() and log.stat().st_size > _LOG_BYTES:
-        log.replace(log.with_suffix(".old.log"))
     command = [
-        sys.executable, "-m", "core.jobs.live_host", "--home", str(settings.home), "--lock", str(lock.descriptor),
+        sys.executable, "-m", "core.jobs.live_host", "--home", str(settings.home),
         "--idle", str(settings.limits.live_idle_seconds), "--memory", str(settings.limits.live_bytes),
     ]  # fmt: skip
-    process = spawn(command, log, (lock.descriptor,), settings)
-    threading.Thread(target=process.wait, name="retort-live-wait", daemon=True).start()
+    start_detached(command, _log(settings), lock, settings)
 
 
 def _log(settings: Settings) -> Path:

@@ -7,7 +7,6 @@ ends the process within a second of one being queued. Nothing is lost by that: i
 from __future__ import annotations
 
 import argparse
-import faulthandler
 import hmac
 import importlib
 import json
@@ -31,7 +30,7 @@ from core.jobs.live import EVENT_BYTES, REQUEST_BYTES, address_file, live_lock
 from core.jobs.live_models import Kept, Models
 from core.jobs.live_operations import OPERATIONS
 from core.jobs.locks import FileLock
-from core.jobs.worker import physical_cores
+from core.jobs.process import prepare_process
 from core.settings import Limits, Settings
 from core.store import Store
 
@@ -257,17 +256,6 @@ def _explained(error: Exception) -> dict[str, Any]:
     )  # fmt: skip
 
 
-def _prepare_process() -> None:
-    faulthandler.enable()
-    threads = str(physical_cores())
-    for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS"):
-        os.environ.setdefault(name, threads)
-    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-    # Where memory runs out the kernel should end this process first: nothing is lost with it.
-    with suppress(OSError):
-        Path("/proc/self/oom_score_adj").write_text("700")
-
-
 def main(arguments: list[str] | None = None) -> int:
     """The program. `--lock` is the descriptor of the host's lock, which whoever started it took."""
     parser = argparse.ArgumentParser(prog="core.jobs.live_host")
@@ -284,7 +272,7 @@ def main(arguments: list[str] | None = None) -> int:
     if not device.acquire(patience=1.0):
         log.info("a run has the machine")
         return 0
-    _prepare_process()
+    prepare_process(out_of_memory_score=700)  # nothing is lost with it: before a worker, even
     log.info("process %d answers for %s", os.getpid(), settings.home)
     LiveHost(settings, chosen.idle, chosen.memory).serve()
     logging.shutdown()

@@ -6,7 +6,6 @@ With the live host and the command line, the only door into the engine.
 from __future__ import annotations
 
 import argparse
-import faulthandler
 import logging
 import os
 import signal
@@ -15,14 +14,13 @@ from contextlib import suppress
 from pathlib import Path
 from types import FrameType
 
-import psutil
-
 from core.errors import Cancelled, RetortError
 from core.jobs import api, failures
 from core.jobs.context import RunHooks
 from core.jobs.executors import worker_lock
 from core.jobs.kinds import work_of
 from core.jobs.locks import FileLock
+from core.jobs.process import prepare_process
 from core.jobs.reporter import StoreReporter
 from core.settings import Settings
 from core.store import RunRow, Store
@@ -83,22 +81,7 @@ def _prepare_process(reporter: StoreReporter) -> None:
         reporter.stopping = True
 
     signal.signal(signal.SIGTERM, stop)
-    faulthandler.enable()
-    # One thread a physical core: more only get in each other's way. Read by torch when it is imported.
-    threads = str(physical_cores())
-    for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS"):
-        os.environ.setdefault(name, threads)
-    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-    # Where memory runs out the kernel should end this process, not the server or the runner.
-    with suppress(OSError):
-        Path("/proc/self/oom_score_adj").write_text("500")
-
-
-def physical_cores() -> int:
-    """Physical cores this process may use, at least one."""
-    physical = psutil.cpu_count(logical=False) or os.cpu_count() or 1
-    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else physical
-    return max(1, min(physical, allowed))
+    prepare_process(out_of_memory_score=500)  # this process goes first, not the server or the runner
 
 
 def main(arguments: list[str] | None = None) -> int:

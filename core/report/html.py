@@ -88,14 +88,10 @@ def _points(report: Report) -> list[Point]:
     return points[:_DRAWN]
 
 
-def _letters(report: Report) -> dict[str, str]:
-    return {c.key: chr(ord("A") + i) for i, c in enumerate(report.chosen)}
-
-
 def _tradeoff(report: Report, points: list[Point], ground: Theme) -> go.Figure:
     y = points[0].y.metric
     log = metric(y).better == "lower" and all(p.y.value > 0 for p in points)
-    fig = tradeoff(points, ground, picked=_letters(report), log_y=log, height=480)
+    fig = tradeoff(points, ground, picked=report.letters, log_y=log, height=480)
     fig.update_layout(dragmode=False)
     return fig
 
@@ -112,7 +108,7 @@ def _summary(report: Report) -> str:
     said = "".join(
         f"<li><strong>{letter}. {escaped(c.label)}.</strong> {escaped(report.quality_sentence(c), 300)} "
         f"{escaped(report.verdict(c), 400)}</li>"
-        for c, letter in zip(report.chosen, _letters(report).values(), strict=True)
+        for c, letter in zip(report.chosen, report.letters.values(), strict=True)
     )
     zeros = report.baseline is not None and any(
         s.metric == NOMINAL for c in report.chosen for s in shares(c, report.baseline)
@@ -143,7 +139,7 @@ def _card(report: Report, candidate: Result, index: int, chart: str) -> str:
         f"<td>{escaped(f.obtained, 300)}; run {escaped(report.run.id)}</td></tr>"
         for f in report.figures(candidate)
     )
-    letter = chr(ord("A") + index)
+    letter = report.letters[candidate.key]
     figure = (
         f'<div id="bars{index}" class="chart" role="img" aria-label="{escaped(chart, 1000)}"></div>' if chart else ""
     )

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import json
-import math
 from typing import Any
 
+from core.plain_json import dump
 from core.report.model import Report
 from core.results import Result
 
@@ -24,7 +23,7 @@ def to_json(report: Report) -> str:
         "candidates": [_candidate(report, c) for c in report.chosen],
         "notes": report.notes(),
     }
-    return json.dumps(_finite(document), indent=2, allow_nan=False) + "\n"
+    return dump(document) + "\n"
 
 
 def _candidate(report: Report, candidate: Result) -> dict[str, Any]:
@@ -39,11 +38,3 @@ def _candidate(report: Report, candidate: Result) -> dict[str, Any]:
         ],
         "notes": candidate.notes, "versions": candidate.versions,
     }  # fmt: skip
-
-
-def _finite(value: Any) -> Any:
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    if isinstance(value, dict):
-        return {str(k): _finite(v) for k, v in value.items()}
-    return [_finite(v) for v in value] if isinstance(value, list | tuple) else value

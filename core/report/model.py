@@ -43,6 +43,11 @@ class Report:
         return next((r for r in self.results if r.baseline), None)
 
     @property
+    def letters(self) -> dict[str, str]:
+        """What each chosen candidate is called, by its key: A, B, C."""
+        return {c.key: chr(ord("A") + i) for i, c in enumerate(self.chosen)}
+
+    @property
     def axes(self) -> tuple[str, str] | None:
         """Cost and quality of the trade-off chart: the first of each that every chosen candidate has."""
         shown = [*self.chosen, *([self.baseline] if self.baseline else [])]

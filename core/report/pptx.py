@@ -36,8 +36,8 @@ def to_pptx(report: Report) -> bytes:
     _title(deck, report)
     if report.axes is not None:
         _tradeoff(deck, report, *report.axes)
-    for i, candidate in enumerate(report.chosen):
-        _candidate(deck, report, candidate, chr(ord("A") + i))
+    for candidate in report.chosen:
+        _candidate(deck, report, candidate)
     notes = report.notes()
     for start in range(0, len(notes), _NOTES):
         slide = _slide(deck, report, "How this was found out, and its limits")
@@ -86,7 +86,7 @@ def _tradeoff(deck: Any, report: Report, x: str, y: str) -> None:
     slide = _slide(deck, report, f"{metric(y).label} against {metric(x).label.lower()}")
     unit, size = _MILLION.get(metric(x).unit, (metric(x).unit, 1.0))
     points = [p for p in points_of(report.results, x, y) if p.drawable]
-    letters = {c.key: chr(ord("A") + i) for i, c in enumerate(report.chosen)}
+    letters = report.letters
     data = XyChartData()
     groups: list[tuple[str, int, list[tuple[float, float]]]] = []
     for name in dict.fromkeys(p.method for p in points if p.key not in letters):
@@ -132,8 +132,8 @@ def _rgb(color: int) -> RGBColor:
     return RGBColor(*bytes.fromhex(digits))
 
 
-def _candidate(deck: Any, report: Report, candidate: Result, letter: str) -> None:
-    slide = _slide(deck, report, f"{letter}. {plain(candidate.label, 80)}")
+def _candidate(deck: Any, report: Report, candidate: Result) -> None:
+    slide = _slide(deck, report, f"{report.letters[candidate.key]}. {plain(candidate.label, 80)}")
     _text(slide, plain(f"{report.quality_sentence(candidate)} {report.verdict(candidate)}", 330), 1.4, 1.1, 17)
     dense = report.baseline
     found = shares(candidate, dense) if dense else []

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import html
-import re
 
-_DIRECTION = re.compile("[\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff]")
+from core.plain_text import one_line
 
 
 def plain(text: str, limit: int = 160) -> str:
     """One line of at most `limit` characters, without control or direction marks."""
-    line = " ".join(_DIRECTION.sub("", text[: 20 * limit]).split())
-    line = "".join(c for c in line if c.isprintable())
-    return line if len(line) <= limit else line[: limit - 1] + "\u2026"
+    return one_line(text[: 20 * limit], limit)
 
 
 def escaped(text: str, limit: int = 160) -> str:

@@ -65,17 +65,24 @@ class Candidates:
         return [Result.model_validate_json(r["result"]) for r in self._select(columns, run_id, None)]
 
     def rows(
-        self, *, run_id: str | None = None, keys: Sequence[str] | None = None, saved: bool | None = None
+        self,
+        *,
+        run_id: str | None = None,
+        keys: Sequence[str] | None = None,
+        saved: bool | None = None,
+        model: str | None = None,
     ) -> list[CandidateRow]:
         """The same candidates without samples and notes, much faster: for tables and charts.
 
-        `saved`: only those whose model is kept, or is not.
+        `saved`: only those whose model is kept, or is not. `model`: only those made from this reference.
         """
         heads = self._select(
             "candidates.key, label, model, method, baseline, baseline_key, saved, created", run_id, keys
         )
         if saved is not None:
             heads = [h for h in heads if bool(h["saved"]) == saved]
+        if model is not None:
+            heads = [h for h in heads if h["model"] == model]
         measured: dict[str, list[Any]] = {h["key"]: [] for h in heads}
         for row in self._db.read(
             "SELECT * FROM measurements WHERE candidate IN (SELECT value FROM json_each(?))"

@@ -11,7 +11,7 @@ from typing import Any, Literal
 from pydantic import ValidationError
 
 from core.errors import RetortError
-from core.metrics import Measurement
+from core.metrics import Measurement, find_metric
 from core.recipes import Recipe
 from core.results import Trial
 
@@ -124,7 +124,7 @@ class CandidateRow:
 
     def measurement(self, metric: str) -> Measurement | None:
         """The first measurement of `metric`."""
-        return next((m for m in self.measurements if m.metric == metric), None)
+        return find_metric(self.measurements, metric)
 
 
 @dataclass(frozen=True, slots=True)

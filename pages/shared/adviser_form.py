@@ -11,7 +11,7 @@ from core.analysis.doctor import ADAPTED
 from core.catalogue.anatomy import Anatomy
 from core.errors import RetortError
 from core.recipe_files import dump_recipe
-from core.results import Result
+from core.store.rows import CandidateRow
 from pages.shared import home, models, sample_study, shell
 from pages.shared.states import refused
 from pages.shared.text import flat, md, plural
@@ -87,12 +87,10 @@ def subject_of(reference: str, found: Anatomy) -> Subject:
     )  # fmt: skip
 
 
-def measured(reference: str) -> list[tuple[Result, Result]]:
+def measured(reference: str) -> list[tuple[CandidateRow, CandidateRow]]:
     """Candidates of this model with their baselines."""
-    store = home.store().candidates
-    keys = [r.key for r in store.rows() if r.model == reference]
-    results = {r.key: r for r in store.results(keys=keys)}
-    pairs = [(r, results.get(r.baseline_key or "")) for r in results.values() if not r.baseline]
+    rows = {r.key: r for r in home.store().candidates.rows(model=reference)}
+    pairs = [(r, rows.get(r.baseline_key or "")) for r in rows.values() if not r.baseline]
     return [(candidate, dense) for candidate, dense in pairs if dense is not None]
 
 

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 import streamlit as st
 
 from core.store import RunRow
-from pages.shared import home, models, picks, shell
+from core.store.rows import CandidateRow
+from pages.shared import cards, home, models, picks, shell, studies
 from pages.shared.states import empty
 from pages.shared.text import flat, md
 
 MOST_BESIDE = 2
-LETTERS = "ABC"
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,9 @@ class Chosen:
 
 def choose() -> Chosen | None:
     """The choice, which starts with what the link or Trade-offs chose; None where there is nothing to choose."""
-    ready, kept, labels = models.ready(home.settings()), models.kept_candidates(), _labels()
+    candidates = models.kept()
+    ready, kept = models.ready(home.settings()), list(candidates)[: models.MOST]
+    labels = {reference: r.label for reference, r in candidates.items()}
     if not ready and not kept:
         empty(
             "No model to compare yet",
@@ -34,7 +36,8 @@ def choose() -> Chosen | None:
         )  # fmt: skip
         return None
     run = _run()
-    first, beside = _defaults(run, ready, kept)
+    rows = {r.key: r for r in home.store().candidates.rows(run_id=run.id) if not r.baseline} if run else {}
+    first, beside = _defaults(run, rows, ready, kept)
     st.session_state.setdefault("compare-first", first)
     left, right = st.columns(2, gap="medium")
     with left:
@@ -52,24 +55,25 @@ def choose() -> Chosen | None:
             placeholder="Choose one or two models", on_change=_remember,
             help="Candidates whose model was kept, samples, and folders. Or type path:/a/folder.",
         )  # fmt: skip
-    _not_kept(run)
+    _not_kept(rows)
     if not reference:
         return None
     together = tuple(dict.fromkeys([reference, *selected]))
-    return Chosen(together, tuple(f"{LETTERS[i]}. {_name(r, labels)}" for i, r in enumerate(together)))
+    return Chosen(together, tuple(f"{cards.LETTERS[i]}. {_name(r, labels)}" for i, r in enumerate(together)))
 
 
 def _run() -> RunRow | None:
     """The study of the link, or the one looked at last."""
     wanted = st.query_params.get("run") or st.session_state.get("_study")
-    found = home.store().runs.find(kinds=("sweep", "recipe"), limit=200)
+    found = studies.recent()
     return next((r for r in found if r.id == wanted), None) or next((r for r in found if r.trials_done), None)
 
 
-def _defaults(run: RunRow | None, ready: list[str], kept: list[str]) -> tuple[str, list[str]]:
+def _defaults(
+    run: RunRow | None, rows: dict[str, CandidateRow], ready: list[str], kept: list[str]
+) -> tuple[str, list[str]]:
     """The model of the study, and its chosen candidates; without a choice the two kept last."""
-    rows = home.store().candidates.rows(run_id=run.id) if run else []
-    saved = {r.key: r for r in rows if r.saved and not r.baseline}
+    saved = [key for key, r in rows.items() if r.saved]
     of_run = [f"run:{k}" for k in picks.get(saved)] or [f"run:{k}" for k in reversed(saved)]
     first = run.model if run and run.model in {*ready, *kept} else (ready or kept)[0]
     beside = [r for r in of_run or kept if r != first and r in kept][:MOST_BESIDE]
@@ -81,20 +85,13 @@ def _remember() -> None:
     picks.put(r.rpartition("/")[2].removeprefix("run:") for r in st.session_state["compare-beside"] if r[:4] == "run:")
 
 
-def _not_kept(run: RunRow | None) -> None:
-    if run is None:
-        return
-    rows = {r.key: r for r in home.store().candidates.rows(run_id=run.id) if not r.baseline}
+def _not_kept(rows: dict[str, CandidateRow]) -> None:
     lost = [rows[k].label for k in picks.get(rows) if not rows[k].saved]
     if lost:
         st.caption(
             f":material/info: Measured, but its model was not kept: {md('; '.join(lost), 200)}. "
             "Run it again with all models kept to compare it here."
         )
-
-
-def _labels() -> dict[str, str]:
-    return {f"run:{r.key}": r.label for r in home.store().candidates.rows(saved=True)}
 
 
 def _name(reference: str, labels: dict[str, str]) -> str:

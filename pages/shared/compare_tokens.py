@@ -8,8 +8,8 @@ import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 from pages.shared import tokens as marks
-from pages.shared.compare_live import answered
 from pages.shared.compare_models import Chosen
+from pages.shared.live_answer import answered
 from pages.shared.text import flat, md, plural
 
 _KEPT = "_compare-strips"

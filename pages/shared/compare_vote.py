@@ -10,8 +10,8 @@ import streamlit as st
 from core.analysis.votes import verdict
 from core.prompts import PROMPTS
 from pages.shared import home
-from pages.shared.compare_live import answered
 from pages.shared.compare_models import Chosen
+from pages.shared.live_answer import answered
 from pages.shared.text import md
 from pages.shared.tokens import visible
 

@@ -7,8 +7,8 @@ from typing import Any
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
-from pages.shared.compare_live import answered
 from pages.shared.compare_models import Chosen
+from pages.shared.live_answer import answered
 from pages.shared.text import md
 from pages.shared.tokens import visible
 

@@ -12,10 +12,11 @@ from core.catalogue.references import ResolvedModel, resolve
 from core.catalogue.samples import SAMPLES, Sample, is_fetched
 from core.exports import describe
 from core.settings import Settings
+from core.store.rows import CandidateRow
 from pages.shared import home
 
 _DEPTH = 3  # how far below a root folders are looked for
-_MOST = 200
+MOST = 200
 
 
 def sample_models() -> list[Sample]:
@@ -27,7 +28,7 @@ def local_folders(settings: Settings) -> list[str]:
     found: list[str] = []
     for root in settings.roots:
         found += [f"path:{f}" for f in _folders(root, _DEPTH)]
-    return found[:_MOST]
+    return found[:MOST]
 
 
 def _folders(folder: Path, depth: int) -> list[Path]:
@@ -40,19 +41,23 @@ def _folders(folder: Path, depth: int) -> list[Path]:
         for p in inside:
             if p not in found:
                 found += _folders(p, depth - 1)
-    return found[:_MOST]
+    return found[:MOST]
+
+
+def kept() -> dict[str, CandidateRow]:
+    """Candidates whose model was kept, by their `run:` reference, newest first."""
+    rows = home.store().candidates.rows(saved=True)
+    return {f"run:{r.key}": r for r in reversed(rows) if not r.baseline}
 
 
 def kept_candidates() -> list[str]:
-    """`run:` references of candidates whose model was kept, newest first."""
-    rows = [r for r in home.store().candidates.rows(saved=True) if not r.baseline]
-    return [f"run:{r.key}" for r in reversed(rows)][:_MOST]
+    """`run:` references of the newest kept candidates, as many as a list is good for."""
+    return list(kept())[:MOST]
 
 
 def candidate_labels() -> dict[str, str]:
     """What each kept candidate is, by its `run:` reference."""
-    rows = home.store().candidates.rows(saved=True)
-    return {f"run:{r.key}": f"{r.label} of {r.model}" for r in rows}
+    return {reference: f"{r.label} of {r.model}" for reference, r in kept().items()}
 
 
 def ready(settings: Settings) -> list[str]:

@@ -17,15 +17,20 @@ MOST = 3
 _SHORT = 10  # characters of a key: enough to tell the candidates of a home apart, short enough for a link
 
 
+def short(key: str) -> str:
+    """The key of a candidate as an address has it."""
+    return key[:_SHORT]
+
+
 def get(candidates: Iterable[str]) -> list[str]:
     """Chosen keys among `candidates`, in the order they were chosen."""
-    by_short = {k[:_SHORT]: k for k in candidates}
+    by_short = {short(k): k for k in candidates}
     return [by_short[s] for s in _shorts() if s in by_short][:MOST]
 
 
 def put(keys: Iterable[str]) -> None:
     """Replaces the choice; the oldest make room beyond three."""
-    kept = [k[:_SHORT] for k in keys][-MOST:]
+    kept = [short(k) for k in keys][-MOST:]
     st.session_state["_picks"] = kept
     if kept:
         st.query_params["pick"] = kept
@@ -38,7 +43,7 @@ def toggle(key: str | None) -> None:
     if not key:
         return
     now = _shorts()
-    put([s for s in now if s != key[:_SHORT]] if key[:_SHORT] in now else [*now, key])
+    put([s for s in now if s != short(key)] if short(key) in now else [*now, key])
 
 
 def widget(candidates: Mapping[str, Result]) -> None:

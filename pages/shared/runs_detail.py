@@ -11,11 +11,10 @@ from core.metrics import show
 from core.recipe_files import dump_recipe
 from core.store import RunRow
 from core.store.labels import NOTES_LENGTH
-from pages.shared import home, runs_filters
+from pages.shared import home, runs_filters, studies
 from pages.shared.states import boundary, refused
 from pages.shared.text import flat, md, plural
 
-_WITH_RECIPE = ("sweep", "recipe")
 _OTHERS = 50
 
 
@@ -38,7 +37,7 @@ def labels(run: RunRow) -> None:
 
 def lineage(run: RunRow) -> None:
     """What the run was built on: an indented list, each known run a link to it."""
-    if run.kind not in _WITH_RECIPE:
+    if run.kind not in studies.KINDS:
         return
     runs = home.store().runs
     with boundary():
@@ -54,7 +53,7 @@ def lineage(run: RunRow) -> None:
 
 def reproduce(run: RunRow) -> None:
     """The recipe as a file, and the command that runs it."""
-    if run.kind not in _WITH_RECIPE:
+    if run.kind not in studies.KINDS:
         return
     st.subheader("Do it again", anchor=False)
     with boundary():
@@ -69,10 +68,10 @@ def reproduce(run: RunRow) -> None:
 
 def differences(run: RunRow) -> None:
     """What sets this run apart from another one, chosen here and kept in the address."""
-    if run.kind not in _WITH_RECIPE:
+    if run.kind not in studies.KINDS:
         return
     store = home.store()
-    found = store.runs.find(kinds=_WITH_RECIPE, limit=_OTHERS + 1)
+    found = studies.recent(_OTHERS + 1)
     names = {r.id: flat(f"{r.name} ({r.id})") for r in found if r.id != run.id}
     if not names:
         return

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import uuid
-from contextlib import closing
 from typing import Any
 
 import streamlit as st
@@ -12,17 +10,16 @@ from streamlit.delta_generator import DeltaGenerator
 
 from core.catalogue.anatomy import Anatomy
 from core.errors import RetortError
-from core.jobs import live
 from core.methods import METHODS
 from core.metrics import show_bytes
+from core.prompts import PROMPTS
 from pages.shared import home, sample_study, shell, sweep_form
+from pages.shared.live_answer import POLL, answered, run_active
 from pages.shared.states import refused
 from pages.shared.text import flat, md
 
 METHODS_SHOWN = ("wanda", "magnitude", "random", "block_influence", "width_activations", "width_norm")
 TOKENS = 16
-_PROMPT = "The history of the lighthouse begins in"
-_BUSY_POLL = 2.0  # seconds
 _TEXT_HEIGHT = 130  # pixels
 _DASH = "\u2013"
 _ANSWER = "_preview-answer"
@@ -40,15 +37,15 @@ def section(reference: str, found: Anatomy, data: dict[str, Any]) -> None:
             help="Loads the model once and keeps it warm, so that every drag is answered in about two seconds.",
         )  # fmt: skip
         if opened:
-            busy = home.store().runs.counts().active > 0
-            st.fragment(_panel, run_every=_BUSY_POLL if busy else None)(reference, found, data, busy)
+            busy = run_active()
+            st.fragment(_panel, run_every=POLL if busy else None)(reference, found, data, busy)
 
 
 def _panel(reference: str, found: Anatomy, data: dict[str, Any], was_busy: bool) -> None:
-    if (home.store().runs.counts().active > 0) != was_busy:
+    if run_active() != was_busy:
         st.rerun()  # the page is told: it polls only while a run has the machine
     step = _step(found)
-    prompt = st.text_input("Prompt", _PROMPT, key="slider-prompt", max_chars=2_000)
+    prompt = st.text_input("Prompt", PROMPTS[0], key="slider-prompt", max_chars=2_000)
     request = {"model": reference, "prune": step, "prompt": prompt, "tokens": TOKENS, **_texts(data)}
     say = st.empty()
     figures, texts = st.empty(), st.empty()
@@ -100,35 +97,26 @@ def _texts(data: dict[str, Any]) -> dict[str, Any]:
 
 def _answer(request: dict[str, Any], say: DeltaGenerator, figures: DeltaGenerator, texts: DeltaGenerator) -> None:
     """Asks the host and draws what comes as it comes. A newer drag ends this run of the script and the request."""
-    session = st.session_state.setdefault("_preview-session", uuid.uuid4().hex)
     seen: dict[str, Any] = {}
     written: dict[str, Any] = {}
-    say.caption(":material/hourglass_top: Working on it")
-    try:
-        events: Any = live.ask(home.settings(), "preview", request, session=session)
-        with closing(events):
-            for event in events:
-                if "stage" in event:
-                    say.caption(f":material/hourglass_top: Warming up. {md(event['stage'])}")
-                if "figures" in event:
-                    seen = event["figures"]
-                    _figures(figures, seen)
-                    _about(say, seen)
-                if "text" in event:
-                    written = event["text"]
-                    _written(texts, written)
-    except live.Superseded:
-        return
-    except live.Busy:
-        st.rerun()
-    except RetortError as error:
+
+    def draw(event: dict[str, Any]) -> None:
+        if "figures" in event:
+            seen.update(event["figures"])
+            _figures(figures, seen)
+            _about(say, seen)
+        if "text" in event:
+            written.update(event["text"])
+            _written(texts, written)
+
+    def failed() -> None:
         _figures(figures, {})  # those of another point would mislead
         _written(texts, {})
-        with say.container():
-            refused(error.cause, error.remedy)
-            st.button("Try again", key="slider-retry", icon=":material/replay:")
-        return
-    st.session_state[_ANSWER] = (request["model"], json.dumps(request), seen, written)
+        st.button("Try again", key="slider-retry", icon=":material/replay:")
+
+    if answered("preview", request, say, draw, failed=failed, prefix="Warming up. "):
+        _about(say, seen)
+        st.session_state[_ANSWER] = (request["model"], json.dumps(request), seen, written)
 
 
 def _figures(place: DeltaGenerator, seen: dict[str, Any]) -> None:

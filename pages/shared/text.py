@@ -7,9 +7,10 @@ import time
 from datetime import UTC, datetime, tzinfo
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+from core.plain_text import one_line
+
 _PUNCTUATION = re.compile(r"([!-/:-@\[-`{-~])")
 _ADDRESS = re.compile(r"https?:|ftp:|mailto:|xmpp:|www(?=\.)|[\w.+-](?=@[\w-]+\.)", re.IGNORECASE)
-_DIRECTION = re.compile("[\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff]")
 
 
 def md(text: str, limit: int = 300) -> str:
@@ -19,18 +20,12 @@ def md(text: str, limit: int = 300) -> str:
     survives; direction marks and control characters go. What would still be found to be an address (the
     search for them comes after escapes) is broken by an invisible word joiner.
     """
-    flat = " ".join(_DIRECTION.sub("", text).split())
-    flat = "".join(c for c in flat if c.isprintable())
-    if len(flat) > limit:
-        flat = flat[: limit - 1] + "\u2026"
-    return _PUNCTUATION.sub(r"\\\1", _ADDRESS.sub("\\g<0>\u2060", flat))
+    return _PUNCTUATION.sub(r"\\\1", _ADDRESS.sub("\\g<0>\u2060", one_line(text, limit)))
 
 
 def flat(text: str, limit: int = 160) -> str:
     """Text for a place that shows plain text (a table cell, an option): one line, no direction marks."""
-    line = " ".join(_DIRECTION.sub("", text).split())
-    line = "".join(c for c in line if c.isprintable())
-    return line if len(line) <= limit else line[: limit - 1] + "\u2026"
+    return one_line(text, limit)
 
 
 def plural(count: int, word: str) -> str:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from core.analysis.statistics import bootstrap_mean
+from core.engine.distil.matching import class_names
 from core.errors import RetortError
 from core.metrics import Measurement
 from core.progress import Reporter
@@ -78,7 +79,7 @@ def classification_measurements(
     The confusion matrix and the labels are in the settings of `f1`.
     Raises RetortError for no texts, unequal lengths or classes the model does not know.
     """
-    labels = [str(name) for _, name in sorted((int(i), name) for i, name in (model.config.id2label or {}).items())]
+    labels = class_names(model)
     classes = len(labels)
     if not texts or len(texts) != len(gold) or min(gold) < 0 or max(gold) >= classes:
         raise RetortError(

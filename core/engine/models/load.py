@@ -117,20 +117,6 @@ def load_model(folder: Path, dtype: str = "auto", *, packing: Any = None) -> Loa
     return Loaded(model, _load_tokenizer(folder), folder, chosen, task)
 
 
-def empty_model(folder: Path) -> PreTrainedModel:
-    """The model in `folder` without its weights: names and shapes only, on the meta device.
-
-    Raises:
-        RetortError: no config, or code of the model's own.
-    """
-    config = _read_config(folder)
-    with torch.device("meta"):
-        model: PreTrainedModel = _CLASSES[task_of(config)].from_config(
-            AutoConfig.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
-        )
-    return model
-
-
 def hollow_model(folder: Path) -> PreTrainedModel:
     """The model in `folder` with parameters on the meta device in their stored dtype, and real buffers.
 

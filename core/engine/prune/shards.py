@@ -100,12 +100,14 @@ class _Pruning:
     def run(self, windows: Tensor | None, batch: int) -> PruneReport:
         outside = [n for n in self.files if not n.startswith(f"{self.prefix}.")]
         for name in outside:
-            self._write(name, self._read(name))
+            tensor = self._read(name)
+            self._write(name, tensor)
+            if windows is not None:
+                _put(self.model, name, tensor)
+        stream = None
         if windows is not None:
-            for name in outside:
-                _put(self.model, name, self._read(name))
             self.model.tie_weights()
-        stream = self._stream(windows, batch) if windows is not None else None
+            stream = self._stream(windows, batch)
         chosen = weight_method(self.prune)
         observers = [LinearInputs(self.model, self.reporter, hessian="hessian" in chosen.needs)] if stream else []
         matrices = prunable(self.model)
@@ -150,9 +152,7 @@ class _Pruning:
 
     def _stream(self, windows: Tensor, batch: int) -> BlockStream:
         """Blocks come into memory when the model is first run through to see how they are called."""
-        own = []
         for index, block in enumerate(self.blocks):
-            own.append(block.forward)
 
             def forward(*args: Any, _i: int = index, _forward: Any = block.forward, **kwargs: Any) -> Any:
                 with self._resident(_i):

@@ -1,4 +1,4 @@
-"""One way for the Compare page to ask the engine: what comes is drawn, what fails is a sentence."""
+"""One way for pages to ask the live host: what comes is drawn, what fails is a sentence."""
 
 from __future__ import annotations
 
@@ -16,31 +16,51 @@ from pages.shared import home
 from pages.shared.states import refused
 from pages.shared.text import md
 
-_POLL = 2.0  # seconds
+POLL = 2.0
+"""Seconds between two looks whether a run still has the machine."""
+
+
+def run_active() -> bool:
+    """Whether a run has the machine, or is about to."""
+    return home.store().runs.counts().active > 0
 
 
 def busy() -> bool:
     """Whether a run has the machine; says so, and comes back by itself when it has ended."""
-    if not _active():
+    if not run_active():
         return False
     st.info(
         "A run is using this machine, so no model is loaded beside it. This page is ready again when it has ended.",
         icon=":material/schedule:",
     )
-    st.fragment(_wait, run_every=_POLL)()
+    st.fragment(_wait, run_every=POLL)()
     return True
 
 
-def answered(op: str, request: dict[str, Any], say: DeltaGenerator, draw: Callable[[dict[str, Any]], None]) -> bool:
-    """Asks, and gives every event to `draw` as it comes; True where the answer is whole. Leaving cancels it."""
-    session = st.session_state.setdefault("_compare-session", uuid.uuid4().hex)
+def answered(
+    op: str,
+    request: dict[str, Any],
+    say: DeltaGenerator,
+    draw: Callable[[dict[str, Any]], None],
+    *,
+    failed: Callable[[], None] | None = None,
+    prefix: str = "",
+) -> bool:
+    """Asks, and gives every event to `draw` as it comes; True where the answer is whole. Leaving cancels it.
+
+    Args:
+        say: where stages and refusals stand; empty after a whole answer.
+        failed: draws what belongs to a refusal, under it.
+        prefix: words before every stage.
+    """
+    session = st.session_state.setdefault("_live-session", uuid.uuid4().hex)
     say.caption(":material/hourglass_top: Working on it")
     try:
         events: Any = live.ask(home.settings(), op, request, session=session)
         with closing(events):
             for event in events:
                 if "stage" in event:
-                    say.caption(f":material/hourglass_top: {md(event['stage'])}")
+                    say.caption(f":material/hourglass_top: {prefix}{md(event['stage'])}")
                 draw(event)
     except live.Superseded:
         return False
@@ -49,15 +69,13 @@ def answered(op: str, request: dict[str, Any], say: DeltaGenerator, draw: Callab
     except RetortError as error:
         with say.container():
             refused(error.cause, error.remedy)
+            if failed is not None:
+                failed()
         return False
     say.empty()
     return True
 
 
-def _active() -> bool:
-    return home.store().runs.counts().active > 0
-
-
 def _wait() -> None:
-    if not _active():
+    if not run_active():
         st.rerun()
