@@ -48,6 +48,8 @@ class Method(BaseModel):
     """Plotly marker: one shape a method, so that colour is never the only difference."""
     color: int = 0
     """Index into the Okabe-Ito palette."""
+    search_windows: int = 0
+    """Calibration windows on which the loss without each layer is measured, layer after layer; 0: no search."""
     needs_adapter: bool = False
     """True where the architecture must be known (its blocks, heads and neurons)."""
 
@@ -95,7 +97,7 @@ METHODS: dict[str, Method] = {
                source="Gromov et al. 2024, The unreasonable ineffectiveness of the deeper layers"),
         Method(id="loss_ablation", label="Layer removal (loss without it)", family="depth", kind="layers",
                entry="core.engine.prune.depth:loss_ablation", needs=frozenset({"block_influence"}),
-               symbol="diamond-tall", color=5, needs_adapter=True,
+               symbol="diamond-tall", color=5, needs_adapter=True, search_windows=8,
                summary="Removes one layer after another, each time the one whose absence costs least. Slow to choose, "
                        "really smaller and faster.",
                source="Song et al. 2024, SLEB"),

@@ -96,6 +96,7 @@ def estimate(recipe: Recipe, size: ModelSize, settings: Settings, trial_seconds:
         return Estimate(trials=count, seconds=None, disk_bytes=disk, basis="this machine has not been timed yet")
     seconds = _START_SECONDS + _calibration(recipe, prunes, size, probe)
     seconds += sum(_trial(recipe, p, size, probe) for p in [None, *prunes])
+    seconds += sum(_search(recipe, p, size, probe) for p in prunes)
     return Estimate(trials=count, seconds=seconds, disk_bytes=disk,
                     basis="estimated from a timed probe of this machine")  # fmt: skip
 
@@ -118,6 +119,20 @@ def _calibration(recipe: Recipe, prunes: list[Prune], size: ModelSize, probe: Ma
     joint = any(METHODS[p.method].calibrated and p.mode == "joint" for p in prunes)
     passes = float(joint) + 2.0 * sum(METHODS[p.method].calibrated and p.mode == "sequential" for p in prunes)
     return passes * _forward(tokens, size, probe)
+
+
+def _search(recipe: Recipe, prune: Prune, size: ModelSize, probe: MachineProbe) -> float:
+    """Seconds of measuring the loss without each layer that is left, once for every layer that goes.
+
+    The layers before the one left out are not computed again: half of the blocks' work on average.
+    """
+    windows = min(METHODS[prune.method].search_windows, recipe.calibration.sequences)
+    if not windows or not size.layers:
+        return 0.0
+    blocks = size.block_parameters / size.parameters
+    gone = round((1.0 - _share_left(prune, size)) / blocks * size.layers) if blocks else 0
+    tries = sum(size.layers - i for i in range(gone))
+    return tries * (1 - blocks / 2) * _forward(windows * recipe.calibration.length, size, probe)
 
 
 def _trial(recipe: Recipe, prune: Prune | None, size: ModelSize, probe: MachineProbe) -> float:
@@ -151,6 +166,10 @@ def _share_left(prune: Prune | None, size: ModelSize) -> float:
         return 1.0 - blocks * prune.target.block_fraction
     if prune.target.total_fraction is not None:
         return 1.0 - prune.target.total_fraction
+    if prune.target.megabytes is not None:
+        return min(1.0, prune.target.megabytes * 1e6 / size.disk_bytes)
+    if prune.target.sizes is not None and prune.target.sizes.layers is not None and size.layers:
+        return 1.0 - blocks * (1.0 - min(1.0, prune.target.sizes.layers / size.layers))
     return 1.0
 
 

@@ -17,6 +17,7 @@ from core.engine.prune.gradients import refuse_unless_causal, taylor_sums
 from core.engine.prune.observers import Handle
 from core.engine.prune.statistics import Statistics
 from core.errors import RetortError
+from core.methods import METHODS
 from core.progress import Reporter
 
 
@@ -113,7 +114,7 @@ def loss_ablation(context: DepthContext) -> list[int]:
     if context.windows is None:
         raise RetortError("Removing layers by their effect on the loss needs calibration text.", "Choose a text.")
     refuse_unless_causal(context.model, "Removing layers by their effect on the loss")
-    windows = context.windows[:_SLEB_WINDOWS].to(context.model.device)
+    windows = context.windows[: METHODS["loss_ablation"].search_windows].to(context.model.device)
     if len(windows) < len(context.windows):
         context.notes.append(f"The loss without each layer was measured on {len(windows)} calibration windows.")
     blocks = context.architecture.blocks(context.model)
@@ -136,7 +137,6 @@ def loss_ablation(context: DepthContext) -> list[int]:
     return gone + [i for i in context.removable if i not in gone]
 
 
-_SLEB_WINDOWS = 8
 _SLEB_BATCH = 2
 
 

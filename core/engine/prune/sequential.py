@@ -45,22 +45,28 @@ def prune_sequential(
     sparsities = allocate(matrices, prune, statistics, report, curves)
     if not chosen.calibrated:
         report.note(f"{chosen.label} looks at no activations: the sequential mode gives what the joint mode gives.")
+        for matrix in matrices:
+            if matrix.name in sparsities:
+                reporter.checkpoint()
+                prune_matrix(matrix, prune, sparsities[matrix.name], None, report)
+        finish_report(report, model, matrices, prune)
+        return report
     stream = BlockStream(model, windows, batch)
     count = len(stream.blocks)
-    observers = [LinearInputs(model, reporter, hessian="hessian" in chosen.needs)] if chosen.calibrated else []
+    observers = [LinearInputs(model, reporter, hessian="hessian" in chosen.needs)]
     with tempfile.TemporaryDirectory(prefix="retort-") as folder:
         path = Path(folder) / "block.safetensors"
         for index in range(count):
             reporter.progress(index, count, f"Calibrating and pruning layer {index + 1} of {count}.")
             reporter.checkpoint()
             here = [m for m in matrices if m.block_index == index and m.name in sparsities]
-            if observers and here:
+            if here:
                 stream.advance(index, observers, reporter, keep=False)
                 save_block(path, observers)
             for matrix in here:
-                stats = module_statistics(path, matrix.part) if observers else None
+                stats = module_statistics(path, matrix.part)
                 prune_matrix(matrix, prune, sparsities[matrix.name], stats, report)
-            if observers and index + 1 < count:
+            if index + 1 < count:
                 stream.advance(index, (), reporter)
     finish_report(report, model, matrices, prune)
     return report

@@ -158,6 +158,18 @@ def test_sequential_first_block_equals_joint_and_later_ones_see_pruned_inputs(tm
     assert report.facts["mode"] == "sequential"
 
 
+def test_a_method_without_data_runs_no_text_through_the_model_in_sequential_mode() -> None:
+    joint, sequential = tiny("llama"), tiny("llama")
+    step = Prune(method="magnitude", sparsity=0.5)
+    prune_weights(joint, step, None, Quiet())
+    runs: list[object] = []
+    sequential.get_submodule("model.embed_tokens").register_forward_hook(lambda *seen: runs.append(seen))
+    prune_sequential(sequential, step.model_copy(update={"mode": "sequential"}), windows(), Quiet())
+    assert not runs
+    for a, b in zip(prunable(joint), prunable(sequential), strict=True):
+        assert torch.equal(a.read(), b.read())
+
+
 def test_sequential_last_block_equals_wanda_on_the_pruned_model(tmp_path: Path) -> None:
     model = tiny("llama")
     dense_last = {m.name: m.read() for m in prunable(model) if m.block_index == 2}

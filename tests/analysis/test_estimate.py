@@ -1,0 +1,55 @@
+"""What a run is said to take: counted by hand from the machine's rates."""
+
+from __future__ import annotations
+
+import pytest
+
+from core.analysis.estimate import MachineProbe, ModelSize, estimate, probe_path
+from core.methods import METHODS
+from core.recipes import Calibration, Grid, Recipe, Sweep, Target
+from core.settings import Settings
+
+SIZE = ModelSize(parameters=1000, active_parameters=1000, block_parameters=800, layers=10, disk_bytes=2000)
+FLOPS = 1e6
+
+
+@pytest.fixture
+def timed(home: Settings) -> Settings:
+    """A home whose machine was timed: a million operations a second, everything else at once."""
+    probe = MachineProbe(
+        dtype="float32", threads=1, forward_flops=FLOPS, decode_seconds_per_layer=0.0,
+        rank_weights_per_second=1e18, write_bytes_per_second=1e18,
+    )  # fmt: skip
+    probe_path(home).write_text(probe.model_dump_json())
+    return home
+
+
+def seconds(home: Settings, method: str, target: Target, sequences: int = 32) -> float:
+    recipe = Recipe(
+        name="a", model="sample:a", calibration=Calibration(sequences=sequences, length=100), latency=None,
+        sweep=Sweep(grid=(Grid(method=(method,), target=(target,)),)),
+    )  # fmt: skip
+    found = estimate(recipe, SIZE, home).seconds
+    assert found is not None
+    return found
+
+
+@pytest.mark.parametrize(
+    "target",
+    [Target(remove_layers=3), Target(block_fraction=0.3), Target(total_fraction=0.24), Target(megabytes=0.00152)],
+)
+def test_searching_for_layers_costs_a_pass_for_every_layer_left(timed: Settings, target: Target) -> None:
+    windows = METHODS["loss_ablation"].search_windows
+    ordered = seconds(timed, "block_influence", target)
+    searched = seconds(timed, "loss_ablation", target)
+    tries = 10 + 9 + 8
+    operations = 2 * (800 / 2 + 200) * windows * 100  # half of the blocks, and everything else
+    assert searched - ordered == pytest.approx(tries * operations / FLOPS)
+
+
+def test_no_more_windows_are_searched_than_there_are(timed: Settings) -> None:
+    target = Target(remove_layers=1)
+    gap = [
+        seconds(timed, "loss_ablation", target, n) - seconds(timed, "block_influence", target, n) for n in (2, 8, 64)
+    ]
+    assert gap[0] == pytest.approx(gap[1] / 4) and gap[2] == pytest.approx(gap[1])
