@@ -10,16 +10,11 @@ import plotly.graph_objects as go
 
 from core.analysis.sensitivity import Change
 from core.analysis.statistics import bootstrap_mean
-from core.figures.theme import Theme, figure, safe
+from core.figures.theme import SHADES, Theme, figure, safe
 
 WHOLE = "Whole layer"
 _ROW, _FRAME = 22, 96  # pixels of a layer's row, and of the axes around them
 _NUMBERS = 10  # columns in which a number still fits on a narrow screen
-_SCALES = {
-    "light": ((0.0, "#F1F6FA"), (0.55, "#56B4E9"), (1.0, "#00507D")),
-    "dark": ((0.0, "#18232D"), (0.55, "#0072B2"), (1.0, "#BFE3F8")),
-}
-"""One hue, from the ground to far from it: light and dark tell the order without colour."""
 
 
 def columns(cells: Sequence[Change]) -> list[str | None]:
@@ -48,7 +43,7 @@ def heatmap(cells: Sequence[Change], sparsity: float, ground: Theme, picked: tup
         text=[["" if c is None else number(c.change) for c in row] for row in grid],
         texttemplate="%{text}" if len(parts) <= _NUMBERS else None,
         textfont={"size": 11},
-        x=list(range(len(parts))), y=layers, zmin=0.0, zmax=math.sqrt(most), colorscale=_SCALES[ground.name],
+        x=list(range(len(parts))), y=layers, zmin=0.0, zmax=math.sqrt(most), colorscale=SHADES[ground.name],
         xgap=1, ygap=1, showscale=False, hoverinfo="skip",
     )  # fmt: skip
     known = [(x, i, p, here[i, p]) for i in layers for x, p in enumerate(parts) if (i, p) in here]

@@ -44,6 +44,13 @@ LIGHT = Theme("light", ink="#0D151E", muted="#55616D", grid="#DFE5EA", ground="#
 DARK = Theme("dark", ink="#E7ECF1", muted="#A9B4BF", grid="#2B3641", ground="#11171D")
 
 
+SHADES = {
+    "light": ((0.0, "#F1F6FA"), (0.55, "#56B4E9"), (1.0, "#00507D")),
+    "dark": ((0.0, "#18232D"), (0.55, "#0072B2"), (1.0, "#BFE3F8")),
+}
+"""One hue by the name of the theme, from the ground to far from it: light and dark tell the order without colour."""
+
+
 def theme(name: str | None) -> Theme:
     """The theme called `name`; light where it is not known."""
     return DARK if name == "dark" else LIGHT
