@@ -68,13 +68,13 @@ def _teacher() -> str | None:
 def _form(found: Anatomy) -> dict[str, Any]:
     step: dict[str, Any] = {"step": "distil", "teacher": "baseline"}
     with st.container(border=True):
-        st.subheader("Who learns", anchor=False)
+        st.header("Who learns", anchor=False)
         step |= distil_form.student(found)
     with st.container(border=True):
-        st.subheader("What it learns by", anchor=False)
+        st.header("What it learns by", anchor=False)
         step["losses"] = distil_form.losses()
     with st.container(border=True):
-        st.subheader("From which text, and for how long", anchor=False)
+        st.header("From which text, and for how long", anchor=False)
         step["data"] = distil_form.data(found.shape.context)
         step |= distil_form.schedule()
     return step
@@ -82,7 +82,7 @@ def _form(found: Anatomy) -> dict[str, Any]:
 
 def _start(model: str, step: dict[str, Any], found: Anatomy) -> None:
     with st.container(border=True):
-        st.subheader("Before it starts", anchor=False)
+        st.header("Before it starts", anchor=False)
         name = st.text_input("Name", key="name", bind="query-params", max_chars=120, placeholder="What is it about?")
         data = {
             "name": (name or "").strip() or f"Distilling {flat(model, 80)}",

@@ -51,13 +51,13 @@ def fetch(wanted: Sample) -> None:
     running = home.store().runs.find(kinds=("fetch",), model=f"sample:{wanted.id}", limit=1)
     if running and running[0].active:
         with st.container(border=True):
-            st.subheader(f"Fetching {md(wanted.label)}", anchor=False)
+            st.header(f"Fetching {md(wanted.label)}", anchor=False)
             run_panel.live(running[0].id, fetching)
         return
     if running and running[0].state == "failed":
         refused(running[0].cause, running[0].remedy)
     with st.container(border=True):
-        st.subheader(md(wanted.label), anchor=False)
+        st.header(md(wanted.label), anchor=False)
         st.markdown(f"{show_count(wanted.parameters or 0)} parameters. {md(wanted.note)}")
         st.markdown(f"Licence: [{md(wanted.licence)}]({wanted.licence_url})")
         size = (
@@ -111,7 +111,7 @@ def from_hub() -> None:
     last = home.store().runs.find(kinds=("download",), model=known, limit=1)
     if last and last[0].active:
         with st.container(border=True):
-            st.subheader(f"Downloading {md(known)}", anchor=False)
+            st.header(f"Downloading {md(known)}", anchor=False)
             run_panel.live(last[0].id, fetching)
         return
     try:
@@ -159,7 +159,7 @@ def draw(resolved: ResolvedModel, found: Anatomy) -> None:
         st.switch_page(shell.path("sweep"), query_params={"model": str(resolved.reference)})
     left, right = st.columns([3, 2], gap="large")
     with left:
-        st.subheader("Parameters by part", anchor=False)
+        st.header("Parameters by part", anchor=False)
         st.plotly_chart(
             figures.parts(found.by_part, shell.ground()), theme=None, key="parts", config=charts.STATIC,
             alt=figures.alt(found.by_part),
@@ -167,13 +167,13 @@ def draw(resolved: ResolvedModel, found: Anatomy) -> None:
         if found.tied:
             st.caption("The output head shares the word embeddings, so they are stored and counted once.")
     with right:
-        st.subheader("Memory", anchor=False)
+        st.header("Memory", anchor=False)
         memory(found)
-    st.subheader("Origin", anchor=False)
+    st.header("Origin", anchor=False)
     provenance(resolved, found)
-    st.subheader("What can be done with it", anchor=False)
+    st.header("What can be done with it", anchor=False)
     doctor(found)
-    st.subheader("What it can be exported as", anchor=False)
+    st.header("What it can be exported as", anchor=False)
     exports(resolved)
 
 

@@ -119,9 +119,9 @@ def detail(run: RunRow, trials: list[TrialRow]) -> None:
                 query_params={"run": run.id},
             )  # fmt: skip
     if run.trials_total:
-        st.subheader("Trials", anchor=False)
+        st.header("Trials", anchor=False)
         run_panel.trials_table(trials)
-    st.subheader("Events", anchor=False)
+    st.header("Events", anchor=False)
     run_panel.events(home.store().events.tail(run.id, limit=100))
     with st.expander("Log", icon=":material/article:", expanded=run.active or run.state == "failed"):
         run_panel.log_tail(run.id, kilobytes=64, height=420)

@@ -89,7 +89,7 @@ def model() -> tuple[ResolvedModel, Anatomy] | None:
 def start(data: dict[str, object], found: Anatomy) -> None:
     """How many measurements it takes, how long, and the button."""
     with st.container(border=True):
-        st.subheader("Before it starts", anchor=False)
+        st.header("Before it starts", anchor=False)
         try:
             spec = sensitivity_form.checked(data)
         except RetortError as error:
@@ -167,7 +167,7 @@ def result(measured: Sensitivity, resolved: ResolvedModel, found: Anatomy) -> No
     )
     sensitivity_view.explore(measured.cells, sum(c.parameters for c in measured.whole(max(spec.sparsities)).values()))
     if measured.removed:
-        st.subheader("Without a layer", anchor=False)
+        st.header("Without a layer", anchor=False)
         by_hand(measured, resolved, found)
     sensitivity_view.break_even(measured.break_even)
     spread(measured, resolved)

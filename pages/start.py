@@ -54,7 +54,7 @@ def welcome() -> None:
     for number, (column, (icon, title, text)) in enumerate(zip(st.columns(4), STEPS, strict=True), start=1):
         with column, st.container(border=True, height="stretch"):
             st.caption(f"Step {number}")
-            st.markdown(f"##### {icon} {title}", anchors=False)
+            st.markdown(f"## {icon} {title}", anchors=False)
             st.markdown(text)
     st.space("small")
     first_study()
@@ -66,7 +66,7 @@ def first_study() -> None:
     assert recipe.sweep is not None
     needed = sample_study.missing(recipe, settings)
     with st.container(border=True):
-        st.subheader("Run the sample study", anchor=False)
+        st.header("Run the sample study", anchor=False)
         trials = plural(len(recipe.sweep.trials()) + 1, "model")
         st.markdown(
             f"SmolLM2-135M, a small chat model: {trials} measured, from zeroed weights to removed layers. "
@@ -83,7 +83,7 @@ def first_study() -> None:
 def study(run: RunRow, trials: list[TrialRow]) -> None:
     """The newest study: its headline, its chart in small, and where to go from it."""
     with st.container(border=True):
-        st.subheader(md(run.name), anchor=False)
+        st.header(md(run.name), anchor=False)
         st.caption(md(run.model))
         run_panel.progress(run, trials)
         results = home.store().candidates.results(run_id=run.id)

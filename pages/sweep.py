@@ -78,7 +78,7 @@ def model() -> str | None:
 def start(data: dict[str, Any], found: Anatomy) -> None:
     """What the sweep takes, and the button that starts it."""
     with st.container(border=True):
-        st.subheader("Before it starts", anchor=False)
+        st.header("Before it starts", anchor=False)
         name = st.text_input("Name", key="name", bind="query-params", max_chars=120, placeholder="What is it about?")
         data["name"] = (name or "").strip() or f"Sweep of {flat(data['model'], 80)}"
         try:

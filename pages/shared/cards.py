@@ -28,7 +28,7 @@ def row(candidates: Sequence[Result], baselines: dict[str, Result], quality: str
 
 
 def card(letter: str, candidate: Result, baseline: Result | None, figures: tuple[str, ...]) -> None:
-    st.markdown(f"#### {letter}. {md(candidate.label)}", anchors=False)
+    st.markdown(f"### {letter}. {md(candidate.label)}", anchors=False)
     if baseline is None:
         st.caption("Its baseline is gone, so there is nothing to compare it with.")
         return

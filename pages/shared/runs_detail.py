@@ -20,7 +20,7 @@ _OTHERS = 50
 
 def labels(run: RunRow) -> None:
     """Tags and a note, which can be changed at any time."""
-    st.subheader("Tags and note", anchor=False)
+    st.header("Tags and note", anchor=False)
     st.session_state.setdefault(f"tags-{run.id}", ", ".join(run.tags))
     st.session_state.setdefault(f"notes-{run.id}", run.notes)
     with st.form(f"labels-{run.id}", border=False):
@@ -42,7 +42,7 @@ def lineage(run: RunRow) -> None:
     runs = home.store().runs
     with boundary():
         nodes = ancestry(run.id, lambda known: runs.get(known).recipe, runs.owner)[1:]
-        st.subheader("Built on", anchor=False)
+        st.header("Built on", anchor=False)
         lines = []
         for n in nodes:
             name = md(f"{runs.get(n.run).name} ({n.reference})" if n.run else n.reference)
@@ -55,7 +55,7 @@ def reproduce(run: RunRow) -> None:
     """The recipe as a file, and the command that runs it."""
     if run.kind not in studies.KINDS:
         return
-    st.subheader("Do it again", anchor=False)
+    st.header("Do it again", anchor=False)
     with boundary():
         name = f"run-{run.id}.yaml"
         st.download_button(
@@ -75,7 +75,7 @@ def differences(run: RunRow) -> None:
     names = {r.id: flat(f"{r.name} ({r.id})") for r in found if r.id != run.id}
     if not names:
         return
-    st.subheader("Compare with another run", anchor=False)
+    st.header("Compare with another run", anchor=False)
     other_id = runs_filters.choice(
         "Second run", "other", list(names), names.__getitem__, f"One of the latest {_OTHERS}", 480
     )

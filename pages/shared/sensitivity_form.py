@@ -21,7 +21,7 @@ def form(model: str, context: int | None) -> dict[str, Any]:
     """Draws the form and returns what was chosen, unchecked."""
     methods = {m.id: m for m in METHODS.values() if not m.structured}
     with st.container(border=True):
-        st.subheader("What is pruned, one place at a time", anchor=False)
+        st.header("What is pruned, one place at a time", anchor=False)
         left, right = st.columns(2, gap="medium")
         method = left.selectbox(
             "Method", list(methods), key="method", bind=URL, format_func=lambda m: methods[m].label,
@@ -38,7 +38,7 @@ def form(model: str, context: int | None) -> dict[str, Any]:
             horizontal=True,
         )  # fmt: skip
     with st.container(border=True):
-        st.subheader("Text the loss is measured on", anchor=False)
+        st.header("Text the loss is measured on", anchor=False)
         a, b, c = st.columns([2, 1, 1], gap="medium")
         data = a.selectbox(
             "Text", CORPORA, key="text", bind=URL, accept_new_options=True, format_func=lambda t: flat(t, 80),

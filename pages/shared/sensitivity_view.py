@@ -97,7 +97,7 @@ def _picked() -> None:
 
 def break_even(found: Sequence[BreakEvenFact]) -> None:
     """In one sentence, from which sparsity on zeros make this machine faster."""
-    st.subheader("From when on zeros pay here", anchor=False)
+    st.header("From when on zeros pay here", anchor=False)
     st.markdown(break_even_sentence(found))
     with st.expander("Each shape", icon=":material/table:"):
         st.dataframe(

@@ -31,7 +31,7 @@ def empty(
     """Nothing to show yet: what is missing, and a link to the page that makes it."""
     with st.container(border=True, horizontal_alignment="center", vertical_alignment="center", height=height):
         st.space("small")
-        st.markdown(f"#### {icon} {title}", text_alignment="center", anchors=False)
+        st.markdown(f"## {icon} {title}", text_alignment="center", anchors=False)
         st.markdown(text, text_alignment="center")
         if page is not None:
             st.page_link(page, label=link, icon=":material/arrow_forward:", icon_position="right")

@@ -28,14 +28,14 @@ def form(reference: str, found: Anatomy) -> dict[str, Any]:
     """Draws the form and returns the recipe's data, unchecked."""
     grid: list[dict[str, Any]] = []
     with st.container(border=True):
-        st.subheader("Only zero weights", anchor=False)
+        st.header("Only zero weights", anchor=False)
         grid += weights()
     with st.container(border=True):
-        st.subheader("Really smaller", anchor=False)
+        st.header("Really smaller", anchor=False)
         st.caption("Parts are taken out, so the model has fewer parameters, bytes and steps.")
         grid += parts(found)
     with st.container(border=True):
-        st.subheader("Texts", anchor=False)
+        st.header("Texts", anchor=False)
         calibration, evaluation = texts(found.shape.context)
     with st.expander("More: seeds, mode, latency, what is kept", icon=":material/settings:"):
         more, latency, keep = extras()
