@@ -19,6 +19,11 @@ from core.metrics import Better, Measurement, metric
 Status = Literal["front", "tie", "dominated", "unknown"]
 Floats = NDArray[np.float64]
 Mask = NDArray[np.bool_]
+Ints = NDArray[np.int64]
+
+_AT_ONCE = 256
+"""Candidates whose bootstrap means are held at once: 4 MB."""
+_ROUNDING = 1e-13
 
 _PAIRED_BY = ("corpus", "split", "window", "kind", "task", "items")
 
@@ -32,6 +37,9 @@ def front(values: ArrayLike, better: Sequence[Better]) -> Mask:
     points = oriented(values, better)
     mask = np.zeros(len(points), dtype=bool)
     usable = np.flatnonzero(~np.isnan(points).any(axis=1))
+    if points.shape[1] == 2:
+        mask[usable] = _front_of_two(points[usable])
+        return mask
     # In this order a row can only be beaten by an earlier one, and by one of the front so far.
     order = usable[np.lexsort(points[usable].T[::-1])]
     kept = np.empty((len(order), points.shape[1]))
@@ -43,6 +51,23 @@ def front(values: ArrayLike, better: Sequence[Better]) -> Mask:
             kept[count] = row
             count += 1
             mask[index] = True
+    return mask
+
+
+def _front_of_two(points: Floats) -> Mask:
+    """`front` on two axes (n, 2), all lower is better and numbers, in one sweep."""
+    mask = np.zeros(len(points), dtype=bool)
+    if not len(points):
+        return mask
+    order = np.lexsort(points.T[::-1])
+    first, second = points[order].T
+    starts = np.concatenate([[True], first[1:] != first[:-1]])  # of each run of equal first values
+    group = np.cumsum(starts) - 1
+    least = second[starts]  # of each group, as it is sorted by the second
+    before = np.concatenate([[math.inf], np.minimum.accumulate(least)[:-1]])
+    # Beaten by a lower second at an equal first, or by one not higher at a lower first.
+    beaten = (second > least[group]) | ((group > 0) & (second >= before[group]))
+    mask[order] = ~beaten
     return mask
 
 
@@ -81,45 +106,65 @@ def statuses(quality: Sequence[Measurement], costs: Sequence[Sequence[Measuremen
     better = [metric(a[0].metric).better for a in axes]
     points = oriented(np.array([[m.value for m in axis] for axis in axes]).T, better)
     nominal = front(points, ["lower"] * len(axes))
-    members: list[int] = np.flatnonzero(nominal).tolist()
+    members = np.flatnonzero(nominal)
+    bounds = [_bounds(axis, direction) for axis, direction in zip(costs, better[1:], strict=True)]
+    # (n, members): who could beat whom. A member on the front only by a cost inside the error has rivals too.
+    rivals = (points[members][None] <= points[:, None]).all(axis=2)
+    not_dearer = np.ones((len(members), len(members)), dtype=bool)
+    for low, high in bounds:
+        not_dearer &= low[members][None] <= high[members][:, None]
+    rivals[members] = (points[members, 0][None] < points[members, 0][:, None]) & not_dearer
     compare = _Comparison(quality, better[0])
-    cost_bounds = [_bounds(axis, direction) for axis, direction in zip(costs, better[1:], strict=True)]
-    found: list[Status] = []
-    for i in range(n):
-        if np.isnan(points[i]).any():
-            found.append("unknown")
-        elif nominal[i]:
-            rivals = [g for g in members if points[g, 0] < points[i, 0] and _not_surely_dearer(g, i, cost_bounds)]
-            found.append("tie" if compare.beaten(i, rivals) else "front")
-        else:
-            rivals = [g for g in members if (points[g] <= points[i]).all()]
-            same_but_cheaper = any(
-                compare.identical(i, g) and any(high[g] < low[i] for low, high in cost_bounds) for g in rivals
-            )
-            found.append("dominated" if same_but_cheaper or compare.beaten(i, rivals) else "tie")
-    return found
+    beaten = compare.beaten(np.arange(n), members, rivals)
+    for i in np.flatnonzero(~nominal & ~beaten):
+        same = [g for g in members[rivals[i]] if any(high[g] < low[i] for low, high in bounds)]
+        beaten[i] = any(compare.identical(i, g) for g in same)
+    unknown = np.isnan(points).any(axis=1)
+    return [
+        "unknown" if u else "front" if f and not b else "tie" if f or not b else "dominated"
+        for u, f, b in zip(unknown, nominal, beaten, strict=True)
+    ]
 
 
 class _Comparison:
-    """Qualities of all candidates, comparable two by two; bootstrap draws are made once a group and shared."""
+    """Qualities of all candidates, comparable two by two."""
 
     def __init__(self, quality: Sequence[Measurement], better: Better) -> None:
         self._sign = 1.0 if better == "lower" else -1.0
         self._value = self._sign * np.array([m.value for m in quality])
         self._low, self._high = _bounds(quality, better)
         self._samples = [m.samples for m in quality]
-        self._group = [_group(m) for m in quality]
-        self._column: dict[int, int] = {}
-        self._means: dict[tuple[object, ...], Floats] = {}
-        for group in dict.fromkeys(g for g in self._group if g is not None):
-            rows = [i for i, g in enumerate(self._group) if g == group]
-            self._column |= {i: column for column, i in enumerate(rows)}
-            samples = np.array([self._samples[i] for i in rows], dtype=np.float64).T  # (samples, candidates)
-            self._means[group] = self._sign * resampled_means(samples)  # (resamples, candidates)
+        groups = [_group(m) for m in quality]
+        numbers = {g: i for i, g in enumerate(dict.fromkeys(g for g in groups if g is not None))}
+        self._group = np.array([-1 if g is None else numbers[g] for g in groups], dtype=np.int64)
 
-    def beaten(self, candidate: int, rivals: Sequence[int]) -> bool:
-        """Whether some rival's quality is distinguishably better; the most promising rival is tried first."""
-        return any(self._surely_worse(candidate, g) for g in sorted(rivals, key=lambda g: self._value[g]))
+    def beaten(self, candidates: Ints, members: Ints, rivals: Mask) -> Mask:
+        """Which candidates some rival's quality is distinguishably better than.
+
+        `rivals` (candidates, members) says which members are rivals of which candidate.
+        """
+        found = np.zeros(len(candidates), dtype=bool)
+        paired = (self._group[candidates][:, None] == self._group[members][None]) & (
+            self._group[candidates][:, None] >= 0
+        )
+        alone = rivals & ~paired
+        for column in np.flatnonzero(alone.any(axis=0)):
+            rows = np.flatnonzero(alone[:, column])
+            found[rows] |= self._apart(candidates[rows], int(members[column]))
+        for group in np.unique(self._group[members][self._group[members] >= 0]):
+            columns = np.flatnonzero(self._group[members] == group)
+            means = self._means(members[columns])
+            order = np.argsort(self._value[members[columns]], kind="stable")  # the most promising first
+            pending = np.flatnonzero((self._group[candidates] == group) & rivals[:, columns].any(axis=1) & ~found)
+            for start in range(0, len(pending), _AT_ONCE):
+                rows = pending[start : start + _AT_ONCE]
+                mine = self._means(candidates[rows])
+                for column in order:
+                    at = np.flatnonzero(rivals[rows, columns[column]] & ~found[rows])
+                    if len(at):
+                        n = len(self._samples[members[columns[column]]] or ())
+                        found[rows[at]] = _surely_above_zero(mine[at] - means[column], n)
+        return found
 
     def identical(self, a: int, b: int) -> bool:
         """The same answers throughout, or the same value with no error known: not a small difference, but none."""
@@ -127,18 +172,32 @@ class _Comparison:
             return False
         return self._samples[a] == self._samples[b] and bool(self._low[a] == self._low[b])
 
-    def _surely_worse(self, candidate: int, rival: int) -> bool:
-        group = self._group[candidate]
-        if group is not None and group == self._group[rival]:
-            means = self._means[group]
-            gap = means[:, self._column[candidate]] - means[:, self._column[rival]]  # (resamples,)
-            n = len(self._samples[candidate] or ())
-            return bool(np.quantile(gap, expanded_tail(n)) > 0.0)
-        gap = self._value[candidate] - self._value[rival]
-        if not math.isfinite(gap):
-            return bool(gap > 0.0)
-        half = math.hypot(self._value[candidate] - self._low[candidate], self._high[rival] - self._value[rival])
-        return bool(gap > half)
+    def _means(self, of: Ints) -> Floats:
+        """Bootstrap means (of, resamples), lower is better; all of one group, so the draws are the same."""
+        samples = np.array([self._samples[i] for i in of], dtype=np.float64).T  # (samples, of)
+        return np.ascontiguousarray(self._sign * resampled_means(samples).T)
+
+    def _apart(self, candidates: Ints, rival: int) -> Mask:
+        """Whether the candidates are worse than a rival by more than both errors, taken as independent."""
+        gap = self._value[candidates] - self._value[rival]
+        with np.errstate(invalid="ignore"):
+            half = np.hypot(self._value[candidates] - self._low[candidates], self._high[rival] - self._value[rival])
+            return np.where(np.isfinite(gap), gap > half, gap > 0.0)
+
+
+def _surely_above_zero(gaps: Floats, n: int) -> Mask:
+    """Whether the lower bound of the expanded percentile interval of each row (resamples,) lies above zero.
+
+    The bound lies between two order statistics, so counting what is not above zero decides nearly every row.
+    Differences of the size of rounding are none: equal samples may be summed in another order.
+    """
+    above = gaps > _ROUNDING * (np.abs(gaps).max(axis=1, keepdims=True) + 1.0)
+    position = expanded_tail(n) * (gaps.shape[1] - 1)
+    not_above = gaps.shape[1] - np.count_nonzero(above, axis=1)
+    found: Mask = not_above <= math.floor(position)
+    for row in np.flatnonzero(not_above == math.floor(position) + 1):
+        found[row] = np.quantile(gaps[row], expanded_tail(n)) > 0.0
+    return found
 
 
 def _group(m: Measurement) -> tuple[object, ...] | None:
@@ -153,10 +212,6 @@ def _bounds(axis: Sequence[Measurement], better: Better) -> tuple[Floats, Floats
     low = np.array([m.value if m.low is None else m.low for m in axis], dtype=np.float64)
     high = np.array([m.value if m.high is None else m.high for m in axis], dtype=np.float64)
     return (low, high) if better == "lower" else (-high, -low)
-
-
-def _not_surely_dearer(rival: int, candidate: int, cost_bounds: Sequence[tuple[Floats, Floats]]) -> bool:
-    return all(low[rival] <= high[candidate] for low, high in cost_bounds)
 
 
 def feasible(
@@ -190,4 +245,6 @@ def best_feasible(quality: ArrayLike, better: Better, mask: ArrayLike) -> int | 
 def tied_with(quality: Sequence[Measurement], best: int, mask: ArrayLike) -> list[int]:
     """Candidates of `mask`, other than `best`, whose quality is not distinguishably worse (as in `statuses`)."""
     compare = _Comparison(quality, metric(quality[best].metric).better)
-    return [int(i) for i in np.flatnonzero(np.asarray(mask)) if i != best and not compare.beaten(int(i), [best])]
+    others = np.array([i for i in np.flatnonzero(np.asarray(mask)) if i != best], dtype=np.int64)
+    beaten = compare.beaten(others, np.array([best]), np.ones((len(others), 1), dtype=bool))
+    return [int(i) for i in others[~beaten]]
