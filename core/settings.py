@@ -8,6 +8,8 @@ from pathlib import Path
 
 import platformdirs
 
+from core.roles import LOCAL, Actor
+
 
 @dataclass(frozen=True)
 class Limits:
@@ -33,11 +35,13 @@ class Settings:
         home: the data folder (`RETORT_HOME`, or the platform's user data folder).
         roots: folders a `path:` model or data set may lie under (`RETORT_ROOTS`, separated by
             the platform's path separator; default: `home / "models"` only).
+        actor: who asks; core refuses what their role does not allow.
     """
 
     home: Path
     roots: tuple[Path, ...] = ()
     limits: Limits = field(default_factory=Limits)
+    actor: Actor = LOCAL
 
     @classmethod
     def load(cls, home: str | Path | None = None) -> Settings:
@@ -50,6 +54,11 @@ class Settings:
     @property
     def database(self) -> Path:
         return self.home / "retort.sqlite3"
+
+    @property
+    def roles(self) -> Path:
+        """Who may do what, where a login is set up."""
+        return self.home / "roles.toml"
 
     @property
     def runs(self) -> Path:

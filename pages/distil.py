@@ -15,7 +15,7 @@ from core.errors import RetortError
 from core.metrics import show, show_bytes
 from core.recipe_files import dump_recipe
 from core.recipes import Distil, Recipe
-from pages.shared import distil_form, distil_run, home, models, run_panel, sample_study, shell
+from pages.shared import distil_form, distil_run, home, login, models, run_panel, sample_study, shell
 from pages.shared.states import empty, refused
 from pages.shared.text import about, flat, md
 
@@ -101,7 +101,7 @@ def _start(model: str, step: dict[str, Any], found: Anatomy) -> None:
         if needed := sample_study.missing(recipe, home.settings()):
             size = show_bytes(sum(s.download_bytes for s in needed))
             st.caption(f"It first downloads {md(' and '.join(s.label for s in needed))}: {size}, once.")
-        if st.button("Start", type="primary", icon=":material/play_arrow:", width="stretch"):
+        if login.button("run", "Start", type="primary", icon=":material/play_arrow:", width="stretch"):
             _submit(recipe)
     text = dump_recipe(recipe)
     with st.expander("The same as a recipe file", icon=":material/description:"):

@@ -16,7 +16,7 @@ from core.figures import anatomy as figures
 from core.jobs import api, errands
 from core.metrics import show_bytes, show_count
 from core.store import RunRow, TrialRow
-from pages.shared import charts, home, models, run_panel, shell
+from pages.shared import charts, home, login, models, run_panel, shell
 from pages.shared.states import empty, refused
 from pages.shared.text import about, flat, md, plural
 
@@ -68,7 +68,7 @@ def fetch(wanted: Sample) -> None:
         if wanted.opt_in:
             st.markdown(md(wanted.terms, 1000))
             accepted = st.checkbox("I accept these terms", key=f"terms-{wanted.id}")
-        if st.button("Fetch it", type="primary", icon=":material/download:", disabled=not accepted):
+        if login.button("fetch", "Fetch it", type="primary", icon=":material/download:", disabled=not accepted):
             api.submit_fetch(wanted.id, home.settings(), accept_terms=wanted.opt_in and accepted)
             st.rerun()
 
@@ -121,7 +121,7 @@ def from_hub() -> None:
             refused(last[0].cause, last[0].remedy)
         else:
             refused(error.cause, error.remedy)
-        if st.button("Download it", type="primary", icon=":material/cloud_download:"):
+        if login.button("fetch", "Download it", type="primary", icon=":material/cloud_download:"):
             errands.submit_download(reference, home.settings())
             st.rerun()
         return

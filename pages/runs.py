@@ -93,8 +93,9 @@ def one(run_id: str) -> None:
     run = home.store().runs.get(run_id)
     st.title(md(run.name), anchor=False)
     where = zone(st.context.timezone)
+    by = f" by {md(run.started_by)}" if run.started_by else ""
     st.caption(
-        f"{run_panel.kind_word(run.kind)} of {md(run.model)}. Started {when(run.created, where)}. Run {md(run.id)}."
+        f"{run_panel.kind_word(run.kind)} of {md(run.model)}. Started {when(run.created, where)}{by}. Run {md(run.id)}."
     )
     run_panel.live(run_id, detail)
     runs_detail.labels(run)

@@ -20,7 +20,7 @@ from core.methods import METHODS
 from core.metrics import show, show_bytes
 from core.recipes import Grid, Recipe, Sweep, Target
 from core.store import RunRow, TrialRow
-from pages.shared import charts, home, models, run_panel, sample_study, sensitivity_form, sensitivity_view, shell
+from pages.shared import charts, home, login, models, run_panel, sample_study, sensitivity_form, sensitivity_view, shell
 from pages.shared.states import empty, refused
 from pages.shared.text import about, flat, md, when, zone
 
@@ -109,7 +109,7 @@ def start(data: dict[str, object], found: Anatomy) -> None:
         st.caption("Estimated from a timed probe of this machine." if seconds else "This machine is not timed yet.")
         if seconds is None:
             run_panel.time_machine_button("sensitivity")
-        if st.button("Measure", type="primary", icon=":material/play_arrow:", width="stretch"):
+        if login.button("run", "Measure", type="primary", icon=":material/play_arrow:", width="stretch"):
             for needed in sample_study.missing(spec.recipe(), home.settings()):
                 api.submit_fetch(needed.id, home.settings())
             run_id = errands.submit_sensitivity(spec, home.settings())
@@ -187,7 +187,7 @@ def by_hand(measured: Sensitivity, resolved: ResolvedModel, found: Anatomy) -> N
         gone = sorted(int(i) for i in chosen)
         if gone:
             estimate_of(gone, changes, measured, found)
-            if st.button("Measure this model", type="primary", icon=":material/play_arrow:"):
+            if login.button("run", "Measure this model", type="primary", icon=":material/play_arrow:"):
                 run_id = sample_study.start(without(gone, len(changes), resolved, measured), home.settings())
                 st.switch_page(shell.path("sweep"), query_params={"run": run_id})
         else:
@@ -243,8 +243,8 @@ def spread(measured: Sensitivity, resolved: ResolvedModel) -> None:
     """From the map to a sweep that uses it."""
     spec, most = measured.spec, max(measured.spec.sparsities)
     amount = round(max(most - 0.1, most / 2), 3)  # below what was measured, so that there is room above it
-    if st.button(
-        f"Compare even and measured sparsity at {amount:.0%}".replace("%", " %"), icon=":material/tune:",
+    if login.button(
+        "run", f"Compare even and measured sparsity at {amount:.0%}".replace("%", " %"), icon=":material/tune:",
         help="A sweep of two trials: the same sparsity in every layer, and more of it where it hurts least.",
     ):  # fmt: skip
         same, spread_out = (

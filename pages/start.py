@@ -11,7 +11,7 @@ from core.figures.points import points_of
 from core.figures.tradeoff import alt, tradeoff
 from core.metrics import show_bytes
 from core.store import RunRow, TrialRow
-from pages.shared import adviser_form, charts, home, run_panel, sample_study, shell, studies
+from pages.shared import adviser_form, charts, home, login, run_panel, sample_study, shell, studies
 from pages.shared.text import md, plural, when, zone
 
 STEPS = (
@@ -75,7 +75,7 @@ def first_study() -> None:
         if needed:
             size = show_bytes(sum(s.download_bytes for s in needed))
             st.markdown(f"It first downloads {md(' and '.join(s.label for s in needed))}: {size}, once.")
-        if st.button("Run the sample study", type="primary", icon=":material/play_arrow:"):
+        if login.button("run", "Run the sample study", type="primary", icon=":material/play_arrow:"):
             run_id = sample_study.start(recipe, settings)
             st.switch_page(shell.path("sweep"), query_params={"run": run_id})
 

@@ -20,7 +20,7 @@ from core.metrics import show_bytes
 from core.recipe_files import dump_recipe
 from core.recipes import Recipe
 from core.store import RunRow, TrialRow
-from pages.shared import charts, home, models, run_panel, sample_study, shell, slider, sweep_form
+from pages.shared import charts, home, login, models, run_panel, sample_study, shell, slider, sweep_form
 from pages.shared.states import empty, refused
 from pages.shared.text import about, flat, md, plural
 
@@ -92,7 +92,7 @@ def start(data: dict[str, Any], found: Anatomy) -> None:
         if needed := sample_study.missing(recipe, home.settings()):
             size = show_bytes(sum(s.download_bytes for s in needed))
             st.caption(f"It first downloads {md(' and '.join(s.label for s in needed))}: {size}, once.")
-        if st.button("Start the sweep", type="primary", icon=":material/play_arrow:", width="stretch"):
+        if login.button("run", "Start the sweep", type="primary", icon=":material/play_arrow:", width="stretch"):
             go_to(sample_study.start(recipe, home.settings()))
     text = dump_recipe(recipe)
     with st.expander("The same as a recipe file", icon=":material/description:"):

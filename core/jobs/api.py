@@ -1,6 +1,8 @@
 """What pages and the command line may do with runs. Light: nothing here imports the engine.
 
 A runner is started whenever there may be something to do; it is detached, so runs outlive the caller.
+Every function that changes something asks first whether `settings.actor` may (core/roles.py), and a run's events
+say who did it where people sign in.
 """
 
 from __future__ import annotations
@@ -18,6 +20,7 @@ from core.jobs.executors import start_detached
 from core.jobs.locks import FileLock
 from core.jobs.runner import runner_lock
 from core.recipes import Recipe
+from core.roles import check
 from core.settings import Settings
 from core.store import RunRow, Store
 from core.store.problems import plain_errors
@@ -31,13 +34,15 @@ def submit(
     """Queues a recipe or a sweep, makes sure that a runner works, and returns the run's id.
 
     Raises:
-        RetortError: too many trials, a full queue, or a data folder that cannot be written.
+        RetortError: too many trials, a full queue, a data folder that cannot be written, or no right to.
     """
+    check(settings.actor, "run")
     check_limits(recipe, settings)
     store = Store(settings)
     run_id = store.runs.add(
         recipe.kind, recipe.name, recipe.model, recipe.model_dump(mode="json"),
         parent=parent, tags=tags, notes=notes, max_queued=settings.limits.queued_runs,
+        started_by=settings.actor.name,
     )  # fmt: skip
     ensure_runner(settings)
     return run_id
@@ -47,12 +52,13 @@ def submit_fetch(sample_id: str, settings: Settings, *, accept_terms: bool = Fal
     """Queues the download of a sample; returns the id of the run that is at it already, if there is one.
 
     Raises:
-        RetortError: unknown sample, or a full queue.
+        RetortError: unknown sample, a full queue, or no right to.
     """
+    check(settings.actor, "fetch")
     label = sample(sample_id).label
     run_id = Store(settings).runs.add(
         "fetch", f"Fetch {label}", f"sample:{sample_id}", {"sample": sample_id, "accept_terms": accept_terms},
-        max_queued=settings.limits.queued_runs, join_active=True,
+        max_queued=settings.limits.queued_runs, join_active=True, started_by=settings.actor.name,
     )  # fmt: skip
     ensure_runner(settings)
     return run_id
@@ -76,9 +82,12 @@ def cancel(run_id: str, settings: Settings) -> None:
     """Takes a run from the queue, or asks its worker to stop after the current step. Finished trials are kept.
 
     Raises:
-        RetortError: there is no such run.
+        RetortError: there is no such run, or no right to.
     """
-    Store(settings).runs.request_cancel(run_id)
+    check(settings.actor, "run")
+    store = Store(settings)
+    store.runs.request_cancel(run_id)
+    _record(store, run_id, "Cancelled by")
     ensure_runner(settings)
 
 
@@ -86,22 +95,26 @@ def stop_and_keep(run_id: str, settings: Settings) -> None:
     """Asks a running training to end now and keep its best weights; what follows in its recipe is done.
 
     Raises:
-        RetortError: there is no such run, or it is not running.
+        RetortError: there is no such run, it is not running, or no right to.
     """
-    run = Store(settings).runs.get(run_id)
+    check(settings.actor, "run")
+    store = Store(settings)
+    run = store.runs.get(run_id)
     if run.state != "running":
         raise RetortError(f"'{run.name}' is not running.", "Only a running training can be stopped and kept.")
     with plain_errors(settings.home):
         settings.run_folder(run_id).mkdir(parents=True, exist_ok=True)
         (settings.run_folder(run_id) / STOP_AND_KEEP).touch()
+    _record(store, run_id, "Training stopped by")
 
 
 def retry(run_id: str, settings: Settings) -> None:
     """Queues a run again that failed, was cancelled, or has failed trials. Finished trials are not repeated.
 
     Raises:
-        RetortError: there is no such run, it is active, or there is nothing left to do in it.
+        RetortError: there is no such run, it is active, there is nothing left to do in it, or no right to.
     """
+    check(settings.actor, "run")
     store = Store(settings)
     run = store.runs.get(run_id)
     if run.active:
@@ -109,6 +122,7 @@ def retry(run_id: str, settings: Settings) -> None:
     if run.state == "done" and run.trials_failed == 0:
         raise RetortError(f"Everything in '{run.name}' is finished.", "Change its recipe to measure something else.")
     store.runs.requeue(run_id)
+    _record(store, run_id, "Queued again by")
     _ensure_runner(settings, store)
 
 
@@ -120,8 +134,9 @@ def delete(run_id: str, settings: Settings) -> None:
     """Deletes a run, its folder, and the candidates that no other run has.
 
     Raises:
-        RetortError: the run does not exist, has not ended, or an active run builds on it.
+        RetortError: the run does not exist, has not ended, an active run builds on it, or no right to.
     """
+    check(settings.actor, "delete")
     store = Store(settings)
     trash = settings.home / "trash"
 
@@ -136,6 +151,8 @@ def delete(run_id: str, settings: Settings) -> None:
     with plain_errors(settings.home):
         store.runs.delete(run_id, move_away)
     shutil.rmtree(trash, ignore_errors=True)
+    if settings.actor.name:
+        log.warning("%s deleted run %s.", settings.actor.name, run_id)  # its events are gone with it
 
 
 def ensure_runner(settings: Settings) -> bool:
@@ -186,6 +203,13 @@ def wait(
             return run
         _ensure_runner(settings, store)
         time.sleep(pause)
+
+
+def _record(store: Store, run_id: str, did: str) -> None:
+    """Who did it, as an event of the run; nothing where nobody signs in."""
+    name = store.settings.actor.name
+    if name:
+        store.events.add(run_id, "info", f"{did} {name}.")
 
 
 def _start_runner(settings: Settings, lock: FileLock) -> None:

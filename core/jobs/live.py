@@ -19,6 +19,7 @@ from typing import Any, Literal
 from core.errors import RetortError
 from core.jobs.executors import start_detached
 from core.jobs.locks import FileLock, held
+from core.roles import check
 from core.settings import Settings
 from core.store import Store
 from core.store.problems import plain_errors
@@ -63,8 +64,9 @@ def ask(settings: Settings, op: str, request: dict[str, Any], *, session: str = 
     Raises:
         Busy: a run is queued or running.
         Superseded: a newer request of this session came.
-        RetortError: what the host refused, or that it could not be started or was lost.
+        RetortError: what the host refused, that it could not be started or was lost, or no right to.
     """
+    check(settings.actor, "run")
     line = json.dumps({"op": op, "session": session, "request": request}).encode() + b"\n"
     if len(line) > REQUEST_BYTES:
         raise RetortError("This request is too long for the live host.", "Shorten the text.")

@@ -47,6 +47,8 @@ class RunRow:
     parent: str | None
     version: str
     """The Retort that ran it last; '' before it started."""
+    started_by: str = ""
+    """Who queued it; '' where nobody signs in."""
     trials_total: int = 0
     trials_done: int = 0
     trials_failed: int = 0

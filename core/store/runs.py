@@ -59,6 +59,7 @@ class Runs:
         notes: str = "",
         max_queued: int | None = None,
         join_active: bool = False,
+        started_by: str = "",
     ) -> str:
         """Queues a run and returns its id; with `join_active`, that of an active run of the same kind and model.
 
@@ -79,10 +80,11 @@ class Runs:
                 )
             run_id = _unused_id(db)
             db.execute(
-                "INSERT INTO runs (id, kind, name, model, recipe, state, created, tags, notes, parent)"
-                " VALUES (?, ?, ?, ?, ?, 'queued', ?, ?, ?, ?)",
-                (run_id, kind, name, model, json.dumps(recipe), time.time(), json.dumps(list(tags)), notes, parent),
-            )
+                "INSERT INTO runs (id, kind, name, model, recipe, state, created, tags, notes, parent, started_by)"
+                " VALUES (?, ?, ?, ?, ?, 'queued', ?, ?, ?, ?, ?)",
+                (run_id, kind, name, model, json.dumps(recipe), time.time(), json.dumps(list(tags)), notes, parent,
+                 started_by),
+            )  # fmt: skip
         return run_id
 
     def get(self, run_id: str) -> RunRow:

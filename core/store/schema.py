@@ -121,7 +121,29 @@ _VERSION_3 = (
     """,
 )
 
-MIGRATIONS: tuple[tuple[str, ...], ...] = (_VERSION_1, _VERSION_2, _VERSION_3)
+# Who started a run and who voted; '' for the local user, where nobody signs in.
+_VERSION_4 = (
+    "ALTER TABLE runs ADD COLUMN started_by TEXT NOT NULL DEFAULT ''",
+    "ALTER TABLE votes ADD COLUMN voter TEXT NOT NULL DEFAULT ''",
+)
+
+# Charts of thousands of candidates: the first two are read instead of the tables, whose rows are hundreds of times as
+# large; samples stand apart as float64, so that pairing does not parse results.
+_VERSION_5 = (
+    "CREATE INDEX candidates_light ON candidates"
+    " (key, created, label, model, method, baseline, baseline_key, saved)",
+    "CREATE INDEX measurements_light ON measurements (candidate, metric, value, low, high, obtained)",
+    """
+    CREATE TABLE samples (
+        candidate TEXT NOT NULL REFERENCES candidates (key) ON DELETE CASCADE,
+        metric TEXT NOT NULL,
+        numbers BLOB NOT NULL,
+        PRIMARY KEY (candidate, metric)
+    ) WITHOUT ROWID
+    """,
+)
+
+MIGRATIONS: tuple[tuple[str, ...], ...] = (_VERSION_1, _VERSION_2, _VERSION_3, _VERSION_4, _VERSION_5)
 """Statements that lead from version i to version i + 1."""
 
 VERSION = len(MIGRATIONS)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from core.settings import Settings
 from core.store.candidates import Candidates
+from core.store.columns import Columns
 from core.store.connection import BUSY_SECONDS, Database
 from core.store.events import Events, Series
 from core.store.runs import Runs
@@ -14,16 +15,20 @@ from core.store.votes import Votes
 class Store:
     """Everything recorded in a home. Safe to share between threads and processes.
 
+    With `read_only` SQLite itself refuses to write: pages look through such a one, and change things through
+    `core.jobs`, which asks for the right to.
+
     Raises:
         RetortError: see `core.store.connection.Database`.
     """
 
-    def __init__(self, settings: Settings, busy_seconds: float = BUSY_SECONDS) -> None:
-        database = Database(settings.database, busy_seconds)
+    def __init__(self, settings: Settings, busy_seconds: float = BUSY_SECONDS, *, read_only: bool = False) -> None:
+        database = Database(settings.database, busy_seconds, read_only=read_only)
         self.settings = settings
         self.runs = Runs(database)
         self.trials = Trials(database)
         self.candidates = Candidates(database, settings.home / "candidates")
+        self.columns = Columns(database)
         self.events = Events(database)
         self.series = Series(database)
         self.votes = Votes(database)

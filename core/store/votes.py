@@ -22,12 +22,13 @@ class Votes:
     def __init__(self, database: Database) -> None:
         self._db = database
 
-    def add(self, first: str, second: str, prompt: str, preferred: str | None) -> None:
+    def add(self, first: str, second: str, prompt: str, preferred: str | None, *, voter: str = "") -> None:
         """Records a vote; a later one on the same prompt takes its place.
 
         Args:
             first, second: references of the two models.
             preferred: the reference of the better one, or None for neither.
+            voter: who says so; '' where nobody signs in.
         Raises:
             ValueError: one model is compared with itself, or the preferred one is none of the two.
         """
@@ -36,7 +37,11 @@ class Votes:
         one, other = sorted((first, second))
         word = {one: "one", other: "other", None: "neither"}[preferred]
         with self._db.write() as db:
-            db.execute("INSERT OR REPLACE INTO votes VALUES (?, ?, ?, ?, ?)", (one, other, prompt, word, time.time()))
+            db.execute(
+                "INSERT OR REPLACE INTO votes (one, other, prompt, preferred, created, voter)"
+                " VALUES (?, ?, ?, ?, ?, ?)",
+                (one, other, prompt, word, time.time(), voter),
+            )
 
     def tally(self, first: str, second: str) -> Tally:
         """Votes for `first`, for `second` and for neither."""

@@ -12,7 +12,7 @@ from core.catalogue.anatomy import Anatomy
 from core.errors import RetortError
 from core.recipe_files import dump_recipe
 from core.store.rows import CandidateRow
-from pages.shared import home, models, sample_study, shell
+from pages.shared import home, login, models, sample_study, shell
 from pages.shared.states import refused
 from pages.shared.text import flat, md, plural
 
@@ -113,7 +113,9 @@ def card(plan: Plan, place: int) -> None:
             st.markdown(f":material/warning: **Against it.** {md(technique.against, 300)}")
         with st.container(horizontal=True, vertical_alignment="center"):
             kind = "primary" if place == 0 else "secondary"
-            if st.button("Run this plan", key=f"plan-{technique.id}", type=kind, icon=":material/play_arrow:"):
+            if login.button(
+                "run", "Run this plan", key=f"plan-{technique.id}", type=kind, icon=":material/play_arrow:"
+            ):
                 run(plan)
             st.download_button(
                 "Recipe", dump_recipe(plan.recipe), f"{technique.id}.yaml", "application/yaml", on_click="ignore",

@@ -8,6 +8,7 @@ import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 from core.prompts import PROMPTS
+from pages.shared import login
 from pages.shared.compare_models import Chosen
 from pages.shared.live_answer import answered
 from pages.shared.text import flat, md, plural
@@ -21,7 +22,9 @@ def section(chosen: Chosen, busy: bool) -> None:
     st.caption(
         f"The first model goes on from each of {len(PROMPTS)} prompts; the others are compared with it on its texts."
     )
-    go = st.button(f"Compare on {len(PROMPTS)} prompts", icon=":material/checklist:", key="compare-set", disabled=busy)
+    go = login.button(
+        "run", f"Compare on {len(PROMPTS)} prompts", icon=":material/checklist:", key="compare-set", disabled=busy
+    )
     say, place = st.empty(), st.empty()
     seen: dict[str, Any] = st.session_state.get(_KEPT, {})
     if seen.get("models") != chosen.references:

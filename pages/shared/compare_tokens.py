@@ -7,6 +7,7 @@ from typing import Any
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
+from pages.shared import login
 from pages.shared import tokens as marks
 from pages.shared.compare_models import Chosen
 from pages.shared.live_answer import answered
@@ -25,7 +26,7 @@ def section(chosen: Chosen, prompt: str, busy: bool) -> None:
     )
     with st.container(horizontal=True, vertical_alignment="bottom"):
         what = st.radio("Text to compare on", (_OWN, _GIVEN), key="compare-what", horizontal=True)
-        go = st.button("Compare tokens", icon=":material/difference:", key="compare-tokens", disabled=busy)
+        go = login.button("run", "Compare tokens", icon=":material/difference:", key="compare-tokens", disabled=busy)
     say, place = st.empty(), st.empty()
     seen: dict[str, Any] = st.session_state.get(_KEPT, {})
     if seen.get("models") != chosen.references:

@@ -8,8 +8,9 @@ from typing import Any
 import streamlit as st
 
 from core.analysis.votes import verdict
+from core.jobs import marks
 from core.prompts import PROMPTS
-from pages.shared import home
+from pages.shared import home, login, run_panel
 from pages.shared.compare_models import Chosen
 from pages.shared.live_answer import answered
 from pages.shared.text import md
@@ -22,6 +23,7 @@ _HEIGHT = 220  # pixels
 
 def section(chosen: Chosen, busy: bool) -> None:
     st.header("Blind vote", anchor=False)
+    run_panel.show_refusal()
     st.caption(
         f"Two texts after each of {len(PROMPTS)} prompts, in random order and without names: which is better? "
         f"They are drawn at temperature {_TEMPERATURE}, so they are not the texts above."
@@ -38,7 +40,7 @@ def section(chosen: Chosen, busy: bool) -> None:
     if left and not shown:
         with say.container():
             label = "Show two texts" if not done else "Show the next two texts"
-            asked |= st.button(label, icon=":material/visibility_off:", key="compare-vote-go", disabled=busy)
+            asked |= login.button("run", label, icon=":material/visibility_off:", key="compare-vote-go", disabled=busy)
     if left and asked and not shown:
         say.empty()
         shown = _drawn(first, second, *left[0], say)
@@ -85,17 +87,17 @@ def _ballot(shown: dict[str, Any]) -> None:
             st.markdown(f"**Text {number + 1}**")
             text = visible(shown["texts"][number], lines=True)
             st.code(text or " ", language=None, wrap_lines=True, height=_HEIGHT)
-            st.button(
-                f"Text {number + 1} is better", key=f"compare-vote-{number}", disabled=same, width="stretch",
+            login.button(
+                "note", f"Text {number + 1} is better", key=f"compare-vote-{number}", disabled=same, width="stretch",
                 on_click=_vote, args=(shown, shown["order"][number]),
             )  # fmt: skip
-    st.button("No preference", key="compare-vote-none", on_click=_vote, args=(shown, None))
+    login.button("note", "No preference", key="compare-vote-none", on_click=_vote, args=(shown, None))
     if same:
         st.caption("Both texts are the same.")
 
 
 def _vote(shown: dict[str, Any], preferred: str | None) -> None:
-    home.store().votes.add(*shown["pair"], shown["prompt"], preferred)
+    run_panel.do(marks.vote, *shown["pair"], shown["prompt"], preferred)
     st.session_state.pop(_OPEN, None)
     st.session_state[_NEXT] = True
 
@@ -108,7 +110,7 @@ def _result(chosen: Chosen, pair: tuple[int, int], any_votes: bool) -> None:
         votes = home.store().votes.tally(first, second)
         one, other = (chosen.names[i] for i in pair)
         st.markdown(md(verdict(one, votes.first, other, votes.second, votes.neither), 500))
-        st.button(
-            "Forget these votes", icon=":material/delete:", key="compare-vote-clear",
-            on_click=lambda: home.store().votes.clear(first, second),
+        login.button(
+            "delete", "Forget these votes", icon=":material/delete:", key="compare-vote-clear",
+            on_click=run_panel.do, args=(marks.forget_votes, first, second),
         )  # fmt: skip

@@ -7,6 +7,7 @@ from typing import Any
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
+from pages.shared import login
 from pages.shared.compare_models import Chosen
 from pages.shared.live_answer import answered
 from pages.shared.text import md
@@ -29,7 +30,9 @@ def section(chosen: Chosen, prompt: str, busy: bool) -> None:
             "Seed", 0, 2**31 - 1, 0, key="compare-seed", width=160, disabled=temperature == 0,
             help="The same seed draws the same text again.",
         )  # fmt: skip
-        go = st.button("Write", type="primary", icon=":material/edit_note:", key="compare-write", disabled=busy)
+        go = login.button(
+            "run", "Write", type="primary", icon=":material/edit_note:", key="compare-write", disabled=busy
+        )
     say, place = st.empty(), st.empty()
     seen: dict[str, Any] = st.session_state.get(_KEPT, {})
     if seen.get("models") != chosen.references:

@@ -10,7 +10,7 @@ from core.figures.curves import Curves, alt, curves
 from core.jobs import api
 from core.metrics import show_bytes, significant
 from core.store import EventRow, RunRow, SeriesPoint, TrialRow
-from pages.shared import charts, home, run_panel, shell
+from pages.shared import charts, home, login, run_panel, shell
 from pages.shared.states import empty
 from pages.shared.text import about, md
 
@@ -42,8 +42,8 @@ def progress(run: RunRow, trials: list[TrialRow]) -> None:
     with st.container(horizontal=True, vertical_alignment="center"):
         run_panel.actions(run, "distil")
         if run.state == "running" and "loss/total" in series:
-            st.button(
-                "Stop and keep", icon=":material/save:", on_click=run_panel.do, args=(api.stop_and_keep, run.id),
+            login.button(
+                "run", "Stop and keep", icon=":material/save:", on_click=run_panel.do, args=(api.stop_and_keep, run.id),
                 help="Ends the training now; the best weights so far are kept, measured and can be used.",
             )  # fmt: skip
         run_panel.tradeoffs_link(run)

@@ -14,7 +14,7 @@ from core.errors import RetortError
 from core.jobs import api, errands
 from core.jobs.logs import log_path, tail
 from core.store import EventRow, RunRow, TrialRow
-from pages.shared import home, shell
+from pages.shared import home, login, shell
 from pages.shared.states import boundary, refused
 from pages.shared.text import about, duration, flat, md, plural, when, zone
 
@@ -101,30 +101,30 @@ def _line(run: RunRow, trials: Sequence[TrialRow], now: float) -> str:
 def actions(run: RunRow, key: str) -> None:
     """Buttons for what this run allows now: cancel, or retry, resume and delete."""
     if run.active:
-        st.button(
-            "Stopping" if run.cancel_requested else "Cancel", key=f"cancel-{key}", icon=":material/stop_circle:",
+        login.button(
+            "run", "Stopping" if run.cancel_requested else "Cancel", key=f"cancel-{key}", icon=":material/stop_circle:",
             disabled=run.cancel_requested, on_click=do, args=(api.cancel, run.id),
             help="Finished trials are kept, and it can go on later.",
         )  # fmt: skip
         return
     if run.state in ("failed", "cancelled") or run.trials_failed:
         label = {"failed": "Retry", "cancelled": "Resume"}.get(run.state, "Retry failed trials")
-        st.button(label, key=f"retry-{key}", icon=":material/replay:", on_click=do, args=(api.retry, run.id))
+        login.button("run", label, key=f"retry-{key}", icon=":material/replay:", on_click=do, args=(api.retry, run.id))
 
 
 def delete_button(run: RunRow, key: str, after: Callable[[], None]) -> None:
     """A button that asks first."""
-    with st.popover("Delete", icon=":material/delete:", disabled=run.active):
+    with st.popover("Delete", **login.locked("delete", {"icon": ":material/delete:", "disabled": run.active})):
         st.markdown("Delete this run with its log and the models only it has? This cannot be undone.")
         if st.button("Delete for good", key=f"delete-{key}", type="primary"):
             do(api.delete, run.id)
             after()
 
 
-def do(action: Callable[..., object], run_id: str) -> None:
-    """Runs an action of the jobs API; a refusal is shown at the top of the next run of the script."""
+def do(action: Callable[..., object], *values: object) -> None:
+    """Runs an action of core.jobs with these values; a refusal is shown at the top of the next run of the script."""
     try:
-        action(run_id, home.settings())
+        action(*values, home.settings())
     except RetortError as error:
         st.session_state["_refused"] = (error.cause, error.remedy)
 
@@ -184,6 +184,8 @@ def time_machine_button(key: str) -> None:
     going = home.store().runs.find(kinds=("probe",), states=("queued", "running"), limit=1)
     if going:
         live(going[0].id, progress)
-    elif st.button("Time this machine", key=f"probe-{key}", icon=":material/timer:", help="Takes about 20 seconds."):
+    elif login.button(
+        "run", "Time this machine", key=f"probe-{key}", icon=":material/timer:", help="Takes about 20 seconds."
+    ):
         errands.submit_probe(home.settings())
         st.rerun()

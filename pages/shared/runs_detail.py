@@ -7,11 +7,12 @@ import streamlit as st
 from core.analysis.lineage import ancestry
 from core.analysis.run_differences import Change, changes, figures, versions
 from core.errors import RetortError
+from core.jobs import marks
 from core.metrics import show
 from core.recipe_files import dump_recipe
 from core.store import RunRow
 from core.store.labels import NOTES_LENGTH
-from pages.shared import home, runs_filters, studies
+from pages.shared import home, login, runs_filters, studies
 from pages.shared.states import boundary, refused
 from pages.shared.text import flat, md, plural
 
@@ -26,9 +27,9 @@ def labels(run: RunRow) -> None:
     with st.form(f"labels-{run.id}", border=False):
         tags = st.text_input("Tags, separated by commas", key=f"tags-{run.id}", max_chars=900)
         notes = st.text_area("Note", key=f"notes-{run.id}", max_chars=NOTES_LENGTH)
-        if st.form_submit_button("Save", icon=":material/save:"):
+        if st.form_submit_button("Save", **login.locked("note", {"icon": ":material/save:"})):
             try:
-                home.store().runs.annotate(run.id, tags=tags.split(","), notes=notes)
+                marks.annotate(run.id, home.settings(), tags=tags.split(","), notes=notes)
             except RetortError as error:
                 refused(error.cause, error.remedy)
             else:

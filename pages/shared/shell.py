@@ -6,15 +6,14 @@ A `pages/` folder lets Streamlit run a page file on its own until some session h
 
 from __future__ import annotations
 
-import ipaddress
 import threading
 from pathlib import Path
 
 import streamlit as st
 
 from core.figures.theme import Theme, theme
-from pages.shared import home
-from pages.shared.states import boundary, refused
+from pages.shared import home, login
+from pages.shared.states import boundary
 
 ROOT = Path(__file__).resolve().parents[2]
 _ASSETS = Path(__file__).parent / "assets"
@@ -56,32 +55,21 @@ def enter() -> None:
     # A file of our own as icon: a ":material/...:" one would be fetched from another host.
     st.set_page_config(layout="wide", initial_sidebar_state="collapsed", page_icon=str(_ASSETS / "icon.svg"))
     st.logo(str(_ASSETS / f"logo-{ground().name}.svg"), size="large")
+    allowed = login.gate()
     pages = [
         st.Page(path(name), title=title, icon=icon, default=name == "start") for name, (title, icon) in PAGES.items()
     ]
-    page = st.navigation(pages, position="top")
-    st.set_page_config(page_title=f"{page.title} \u00b7 Retort")
-    if not _loopback(st.get_option("server.address")):
-        refused(
-            "Retort has no login yet, so it answers on this machine only.",
-            "Start it on 127.0.0.1 and reach it from elsewhere through an SSH tunnel.",
-        )
+    if allowed and login.needed():
+        pages.append(st.Page(login.account, title="Account", icon=":material/account_circle:", url_path="account"))
+    page = st.navigation(pages, position="top" if allowed else "hidden")
+    st.set_page_config(page_title=f"{page.title if allowed else 'Sign in'} \u00b7 Retort")
+    if not allowed:
         st.stop()
     _frame.entered = True
     try:
         with boundary():
             home.start_runner()
+            login.notice()
             page.run()
     finally:
         _frame.entered = False
-
-
-def _loopback(address: str | None) -> bool:
-    if address is None:
-        return False
-    if address == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(address).is_loopback
-    except ValueError:
-        return False

@@ -13,7 +13,7 @@ from core.errors import RetortError
 from core.methods import METHODS
 from core.metrics import show_bytes
 from core.prompts import PROMPTS
-from pages.shared import home, sample_study, shell, sweep_form
+from pages.shared import home, login, sample_study, shell, sweep_form
 from pages.shared.live_answer import POLL, answered, run_active
 from pages.shared.states import refused
 from pages.shared.text import flat, md
@@ -32,11 +32,10 @@ def section(reference: str, found: Anatomy, data: dict[str, Any]) -> None:
         data: the sweep form's recipe data; the preview uses its texts, a proper measurement all its settings.
     """
     with st.container(border=True):
-        opened = st.toggle(
-            "Try it with a slider", key="slider", bind="query-params",
-            help="Loads the model once and keeps it warm, so that every drag is answered in about two seconds.",
-        )  # fmt: skip
-        if opened:
+        help = "Loads the model once and keeps it warm, so that every drag is answered in about two seconds."
+        options = login.locked("run", {"help": help})
+        opened = st.toggle("Try it with a slider", key="slider", bind="query-params", **options)
+        if opened and not login.lacking("run"):
             busy = run_active()
             st.fragment(_panel, run_every=POLL if busy else None)(reference, found, data, busy)
 
@@ -55,8 +54,8 @@ def _panel(reference: str, found: Anatomy, data: dict[str, Any], was_busy: bool)
     _, asked, seen, written = shown
     _figures(figures, seen)
     _written(texts, written)
-    if st.button(
-        "Measure this point properly", icon=":material/straighten:", key="slider-measure",
+    if login.button(
+        "run", "Measure this point properly", icon=":material/straighten:", key="slider-measure",
         help="Starts a sweep of this one point with the settings below; it then appears like any other.",
     ):  # fmt: skip
         _measure(step, data)
