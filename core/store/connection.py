@@ -48,12 +48,12 @@ class Database:
         self.folder = path.parent
         self._busy_seconds = busy_seconds
         self._local = threading.local()
-        self._read_only = False
+        self.read_only = False
         with plain_errors(self.folder):
             self.folder.mkdir(parents=True, exist_ok=True)
             self._migrate()
         if read_only:
-            self._read_only, self._local = True, threading.local()
+            self.read_only, self._local = True, threading.local()
 
     def read(self, sql: str, values: Any = ()) -> list[sqlite3.Row]:
         """All rows of a query."""
@@ -90,7 +90,7 @@ class Database:
         # FULL: a submitted run survives a power cut. The worker writes about twice a second, so it costs nothing.
         connection.execute("PRAGMA synchronous = FULL")
         self._use_wal(connection)
-        if self._read_only:
+        if self.read_only:
             connection.execute("PRAGMA query_only = ON")
         return connection
 
