@@ -12,9 +12,10 @@ class RetortError(Exception):
     """
 
     def __init__(self, cause: str, remedy: str) -> None:
-        super().__init__(f"{cause} {remedy}")
-        self.cause = cause
-        self.remedy = remedy
+        # A file name may hold bytes that are no text: no terminal, page or database would take its name as it is.
+        self.cause = cause.encode("utf-8", "replace").decode("utf-8")
+        self.remedy = remedy.encode("utf-8", "replace").decode("utf-8")
+        super().__init__(f"{self.cause} {self.remedy}")
 
 
 class Cancelled(Exception):

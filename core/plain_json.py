@@ -1,10 +1,33 @@
-"""JSON as everybody reads it: NaN and infinities, which JSON has not, become null."""
+"""JSON as everybody reads it: NaN and infinities, which JSON has not, become null; and JSON that others wrote."""
 
 from __future__ import annotations
 
 import json
 import math
+import re
+from collections.abc import Callable
 from typing import Any
+
+_HALF = re.compile(rb"\\u[dD][89a-fA-F]")
+"""The escape of half a character. Two in the right order are one character."""
+
+
+def load(raw: bytes, pairs: Callable[[list[tuple[str, Any]]], Any] | None = None) -> Any:
+    """JSON from outside as plain data. `pairs` makes an object of its names and values, as for `json.loads`.
+
+    Raises:
+        ValueError: no UTF-8, no JSON, nested too deep, a number of thousands of digits (Python's limit), or text
+            with half a character.
+    """
+    try:
+        found = json.loads(raw.decode("utf-8"), object_pairs_hook=pairs)
+        if _HALF.search(raw):
+            json.dumps(found, ensure_ascii=False).encode("utf-8")
+    except RecursionError as error:
+        raise ValueError("it is nested too deep") from error
+    except UnicodeEncodeError as error:
+        raise ValueError("it holds half a character") from error
+    return found
 
 
 def dump(document: Any) -> str:

@@ -1,14 +1,23 @@
-"""Text from users and models on one line: no control and no direction marks, and no longer than it may be."""
+"""Text from users and models on one line: nothing invisible, and no longer than it may be."""
 
 from __future__ import annotations
 
-import re
-
-_DIRECTION = re.compile("[\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff]")
-
 
 def one_line(text: str, limit: int) -> str:
-    """The text as it can be shown anywhere plain text is; an ellipsis stands for what is cut off."""
-    line = " ".join(_DIRECTION.sub("", text).split())
-    line = "".join(c for c in line if c.isprintable())
+    """The text as it can be shown anywhere plain text is; an ellipsis stands for what is cut off.
+
+    Control characters, direction marks, zero-width characters and halves of a character (lone surrogates) go:
+    Unicode counts all of them as not printable.
+    """
+    line = "".join(c for c in " ".join(text.split()) if c.isprintable())
     return line if len(line) <= limit else line[: limit - 1] + "\u2026"
+
+
+def whole(text: str) -> str:
+    """The text with a question mark for each half of a character, which no file and no database takes."""
+    return text if text.isascii() else text.encode("utf-8", "replace").decode("utf-8")
+
+
+def is_whole(text: str) -> bool:
+    """False for text with half a character in it, as in a file name that is no UTF-8."""
+    return whole(text) == text

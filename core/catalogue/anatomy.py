@@ -10,12 +10,15 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict
 
 from core.catalogue.checks import check_model_folder
+from core.catalogue.manifests import read_manifest
 from core.catalogue.parts import PARTS, TIED_COPY, Part, is_buffer, layer_of, part_of
 from core.catalogue.safetensors_header import FLOATS, TensorFacts, read_headers
-from core.catalogue.samples import read_manifest
 from core.catalogue.shape import Shape, read_shape
+from core.outside_files import readable
+from core.plain_text import one_line
 
 _NAMES = {"F64": "float64", "F32": "float32", "F16": "float16", "BF16": "bfloat16"}
+_CARD_BYTES = 20_000  # a model card states its licence at its start
 _CACHE_BYTES = 2  # the key-value cache is counted in a 16-bit type
 
 
@@ -76,7 +79,11 @@ def anatomy(folder: Path) -> Anatomy:
     Raises:
         RetortError: the folder is no model Retort opens, or a header is damaged.
     """
-    config = check_model_folder(folder)
+    with readable(folder):
+        return _anatomy(folder, check_model_folder(folder))
+
+
+def _anatomy(folder: Path, config: dict[str, Any]) -> Anatomy:
     tensors = read_headers(folder)
     shape = read_shape(config)
     tied = _is_tied(config, shape, tensors)
@@ -89,7 +96,7 @@ def anatomy(folder: Path) -> Anatomy:
     named = config.get("architectures")
     licence, note, source = _provenance(folder)
     return Anatomy(
-        architecture=str(named[0]) if isinstance(named, list) and named else shape.family,
+        architecture=one_line(str(named[0]), 80) if isinstance(named, list) and named else shape.family,
         shape=shape,
         parameters=sum(parameters.values()),
         active_parameters=sum(parameters.values()) - _idle_experts(parameters, shape),
@@ -97,7 +104,7 @@ def anatomy(folder: Path) -> Anatomy:
         layers=layers,
         tied=tied,
         dtype=_main_dtype(tensors),
-        disk_bytes=sum(path.stat().st_size for path in folder.glob("*.safetensors")),
+        disk_bytes=sum(path.stat().st_size for path in folder.glob("*.safetensors") if path.is_file()),
         licence=licence,
         note=note,
         source=source,
@@ -135,7 +142,7 @@ def _idle_experts(parameters: dict[str, int], shape: Shape) -> int:
     if not shape.experts or not shape.active_experts:
         return 0
     routed = sum(count for name, count in parameters.items() if re.search(r"\.experts\.", name))
-    return routed * (shape.experts - shape.active_experts) // shape.experts
+    return routed * max(0, shape.experts - shape.active_experts) // shape.experts
 
 
 def _main_dtype(tensors: dict[str, TensorFacts]) -> str:
@@ -149,13 +156,13 @@ def _provenance(folder: Path) -> tuple[str, str, str]:
     """Licence, note and source: from a sample's manifest, or the licence line of a model card."""
     manifest = read_manifest(folder)
     if manifest:
-        source = ", ".join(manifest.get("packages", [])) or f"made from sample:{manifest.get('made_from')}"
-        return str(manifest.get("licence", "")), str(manifest.get("note", "")), source
+        return manifest.licence, manifest.note, manifest.source
     card = folder / "README.md"
     if card.is_file():
-        head = card.read_text("utf-8", "replace")[:20_000]
+        with card.open("rb") as file:
+            head = file.read(_CARD_BYTES).decode("utf-8", "replace")
         front = re.match(r"\ufeff?---\s*\n(.*?)\n---", head, re.DOTALL)
         found = re.search(r"^licen[sc]e:\s*['\"]?([\w.+ -]+)", front[1], re.MULTILINE) if front else None
         if found:
-            return found[1].strip(), "", "model card"
+            return one_line(found[1], 80), "", "model card"
     return "", "", ""

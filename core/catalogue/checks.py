@@ -2,46 +2,59 @@
 
 from __future__ import annotations
 
-import json
+import os
 from pathlib import Path
 from typing import Any
 
 from core.errors import RetortError
+from core.outside_files import read_bounded, readable, reason
+from core.plain_json import load
+from core.plain_text import is_whole, one_line
 from core.settings import Settings
 
 PICKLES = ("pytorch_model*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
 _CONFIG_BYTES = 4_000_000
+_INDEX_BYTES = 24_000_000
+_INDEX = "model.safetensors.index.json"
+_ENTRIES = 20_000
+"""Files and folders a model folder may hold."""
 
 
 def inside_roots(path: str | Path, settings: Settings) -> Path:
     """The real path (symlinks resolved). Raises RetortError where it does not exist or lies outside the roots."""
+    shown = one_line(str(path), 200)
     try:
+        if not is_whole(str(path)):
+            raise ValueError("its name is not UTF-8 text")
         real = Path(path).expanduser().resolve()
+        roots = [root.resolve() for root in settings.roots]
+        inside = any(real.is_relative_to(root) for root in roots)
+        exists = inside and real.exists()  # of what lies outside, not even that is told
     except (OSError, RuntimeError, ValueError) as error:
-        raise RetortError(f"'{path}' is no usable path.", "Give the full path of a file or a folder.") from error
-    roots = [root.resolve() for root in settings.roots]
-    if not any(real.is_relative_to(root) for root in roots):
+        raise RetortError(
+            f"'{shown}' is no usable path ({reason(error)}).", "Give the full path of a file or a folder."
+        ) from error
+    if not inside:
         allowed = ", ".join(str(root) for root in roots) or "none is set"
         raise RetortError(
-            f"'{path}' is outside the folders Retort may read ({allowed}).",
+            f"'{shown}' is outside the folders Retort may read ({allowed}).",
             "Move it there, or add its folder to RETORT_ROOTS and restart.",
         )
-    if not real.exists():
-        raise RetortError(f"'{path}' does not exist.", "Check the spelling of the path.")
+    if not exists:
+        raise RetortError(f"'{shown}' does not exist.", "Check the spelling of the path.")
     return real
 
 
-def read_json(path: Path) -> dict[str, Any]:
-    """A JSON object from a file of a model folder. Raises RetortError where it is not one."""
+def read_json(path: Path, most: int = _CONFIG_BYTES) -> dict[str, Any]:
+    """A JSON object from a file of a model folder, of at most `most` bytes. Raises RetortError where it is not one."""
     try:
-        if path.stat().st_size > _CONFIG_BYTES:
-            raise ValueError("too large")
-        found = json.loads(path.read_text("utf-8"))
+        found = load(read_bounded(path, most))
         if not isinstance(found, dict):
-            raise ValueError("no JSON object")
-    except (OSError, ValueError, RecursionError) as error:
+            raise ValueError("it is no JSON object")
+    except (OSError, ValueError) as error:
         raise RetortError(
-            f"{path.name} in {path.parent} cannot be read.", "Save or download the model again."
+            f"{one_line(path.name, 80)} in {one_line(str(path.parent), 200)} cannot be read ({reason(error)}).",
+            "Save or download the model again.",
         ) from error
     return found
 
@@ -50,8 +63,14 @@ def check_model_folder(folder: Path) -> dict[str, Any]:
     """Refuses what Retort never opens; returns the parsed config.
 
     Raises:
-        RetortError: no folder, empty, no config, remote code, pickles only, no weights, packed weights.
+        RetortError: no folder, empty, no config, remote code, pickles only, no weights, packed weights, or a folder
+            the file system will not show.
     """
+    with readable(folder):
+        return _check(folder)
+
+
+def _check(folder: Path) -> dict[str, Any]:
     if not folder.is_dir():
         raise RetortError(f"'{folder}' is not a folder.", "Give the folder that holds config.json and the weights.")
     if not any(folder.iterdir()):
@@ -63,10 +82,12 @@ def check_model_folder(folder: Path) -> dict[str, Any]:
         )
     config = read_json(folder / "config.json")
     _refuse_code(folder, config)
-    check_weights(str(folder), [p.name for p in folder.iterdir() if p.is_file()])
+    names = [p.name for p in folder.iterdir() if p.is_file()]
+    check_weights(str(folder), names)
+    _refuse_other_weights(folder, config, names)
     if "quantization_config" in config:
         kind = config["quantization_config"]
-        name = kind.get("quant_method", "quantised") if isinstance(kind, dict) else "quantised"
+        name = one_line(str(kind.get("quant_method", "quantised")), 40) if isinstance(kind, dict) else "quantised"
         raise RetortError(
             f"The weights in '{folder}' are packed ({name}), so they can be neither pruned nor trained.",
             "Use the original model in bfloat16, float16 or float32.",
@@ -101,10 +122,66 @@ def _refuse_code(folder: Path, config: dict[str, Any]) -> None:
     tokenizer = folder / "tokenizer_config.json"
     if tokenizer.is_file():
         check_code(str(folder), read_json(tokenizer))
+    named = config.get("architectures")
+    if named is not None and not (isinstance(named, list) and all(isinstance(n, str) for n in named)):
+        raise RetortError(
+            f"config.json in {folder} names no class of transformers as it should.", "Save or download the model again."
+        )
+
+
+def _refuse_other_weights(folder: Path, config: dict[str, Any], names: list[str]) -> None:
+    """Refuses what makes transformers read weights that are not this folder's own safetensors files."""
+    if "transformers_weights" in config or "adapter_config.json" in names:
+        raise RetortError(
+            f"'{folder}' takes weights from elsewhere than model.safetensors: it holds an adapter, or its config names "
+            "another file.",
+            "Merge the adapter into its model with peft and save the result, then use that folder.",
+        )
+    if _INDEX in names:
+        shards(folder)
+
+
+def shards(folder: Path) -> list[str]:
+    """The files that the index of a model in parts names, in alphabetical order.
+
+    Raises:
+        RetortError: the index cannot be read, or names what is no safetensors file of this folder.
+    """
+    placed = read_json(folder / _INDEX, _INDEX_BYTES).get("weight_map")
+    found = set(placed.values()) if isinstance(placed, dict) and all(map(_is_shard, placed.values())) else set()
+    if not found:
+        raise RetortError(
+            f"{_INDEX} in {one_line(str(folder), 200)} names no safetensors files of this folder.",
+            "Save or download the model again.",
+        )
+    return sorted(found)
+
+
+def _is_shard(name: Any) -> bool:
+    plain = isinstance(name, str) and name.endswith(".safetensors") and len(name.encode()) <= 255
+    return plain and not set(name) & {"/", "\\", "\0"}
 
 
 def refuse_outside_links(folder: Path, settings: Settings) -> None:
-    """Refuses a folder whose files are links to somewhere outside the roots. Raises RetortError."""
-    for path in folder.rglob("*"):
-        if path.is_symlink():
-            inside_roots(path, settings)
+    """Refuses a folder with links to somewhere outside the roots, with pipes or devices, or with far too many files.
+
+    Raises:
+        RetortError: what is wrong with it.
+    """
+    left, waiting = _ENTRIES, [folder]
+    while waiting:  # a loop, as folders may be nested deeper than calls can be
+        for entry in os.scandir(waiting.pop()):
+            left -= 1
+            if left < 0:
+                raise RetortError(
+                    f"'{folder}' holds more than {_ENTRIES:,} files, which no model does.",
+                    "Move the model into a folder of its own.",
+                )
+            if entry.is_symlink():
+                inside_roots(entry.path, settings)
+            elif entry.is_dir():
+                waiting.append(Path(entry.path))
+            elif not entry.is_file():
+                raise RetortError(
+                    f"'{one_line(entry.name, 80)}' in '{folder}' is no ordinary file.", "Remove it, then try again."
+                )

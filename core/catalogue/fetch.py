@@ -1,15 +1,10 @@
-"""Brings a sample into the home: download, check, extract, convert once, rename into place.
-
-`python -m core.catalogue.fetch smollm2-135m wiki` does it from a terminal.
-"""
+"""Brings a sample into the home: download, check, extract, convert once, rename into place."""
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import shutil
-import sys
 import tempfile
 import time
 from pathlib import Path
@@ -17,12 +12,13 @@ from typing import Any
 
 from core.catalogue.anatomy import anatomy
 from core.catalogue.download import download, extract, sha256
+from core.catalogue.manifests import MANIFEST
 from core.catalogue.processes import exclusive, last_line, run_child
-from core.catalogue.samples import MANIFEST, SAMPLES, Sample, is_fetched, sample
+from core.catalogue.samples import SAMPLES, Sample, is_fetched, sample
 from core.catalogue.wiki import prepare_wiki
 from core.errors import RetortError
 from core.metrics import show_bytes
-from core.progress import Quiet, Reporter
+from core.progress import Reporter
 from core.settings import Settings
 
 _CHILD = {
@@ -166,42 +162,3 @@ def _finish(one: Sample, prepared: Path, staging: Path, settings: Settings) -> N
     if target.exists():  # an older or damaged copy
         os.replace(target, staging / f"old-{one.id}")
     os.replace(prepared, target)
-
-
-class _Line(Quiet):
-    """A reporter that keeps one line up to date on a terminal, and writes a line per tenth elsewhere."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.shown = ""
-
-    def progress(self, done: float, total: float, message: str) -> None:
-        line = f"{100 * done / total:3.0f} %  {message}"
-        if sys.stderr.isatty():
-            sys.stderr.write(f"\r\x1b[K{line}")
-        elif line[:2] != self.shown[:2] or done >= total:
-            sys.stderr.write(line + "\n")
-        self.shown = line
-        sys.stderr.flush()
-
-
-def main(arguments: list[str] | None = None) -> int:
-    """Command line: fetches the named samples one after the other. Returns the exit status."""
-    parser = argparse.ArgumentParser("python -m core.catalogue.fetch", description="Fetch sample models and texts.")
-    parser.add_argument("samples", nargs="+", help=", ".join(SAMPLES))
-    parser.add_argument("--home", help="data folder (default: RETORT_HOME)")
-    parser.add_argument("--accept-terms", action="store_true", help="accept the terms of use of samples that have some")
-    given = parser.parse_args(arguments)
-    settings = Settings.load(given.home)
-    try:
-        for sample_id in given.samples:
-            fetch_sample(sample_id, settings, _Line(), given.accept_terms)
-            sys.stderr.write("\n" if sys.stderr.isatty() else "")
-    except RetortError as error:
-        sys.stderr.write(f"\n{error.cause}\n{error.remedy}\n")
-        return 1
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -23,15 +23,15 @@ def folder_fingerprint(folder: Path, settings: Settings) -> str:
     """
     parts = []
     for path in sorted(p for p in folder.iterdir() if p.suffix in _SUFFIXES and p.is_file()):
-        parts.append(f"{path.name} {_remembered_hash(path, settings)}")
-    return "folder:" + hashlib.sha256("\n".join(parts).encode()).hexdigest()[:32]
+        parts.append(os.fsencode(path.name) + f" {_remembered_hash(path, settings)}".encode())
+    return "folder:" + hashlib.sha256(b"\n".join(parts)).hexdigest()[:32]
 
 
 def _remembered_hash(path: Path, settings: Settings) -> str:
     real = path.resolve()
     facts = real.stat()
     state = [facts.st_size, facts.st_mtime_ns, facts.st_ino]
-    note = settings.cache / "hashes" / f"{hashlib.sha256(str(real).encode()).hexdigest()[:32]}.json"
+    note = settings.cache / "hashes" / f"{hashlib.sha256(os.fsencode(real)).hexdigest()[:32]}.json"
     try:
         known = json.loads(note.read_text("utf-8"))
         if known["state"] == state:

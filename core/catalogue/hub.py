@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import errno
-import json
 import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from core.catalogue.checks import check_code, check_weights
+from core.catalogue.checks import check_code, check_weights, read_json
 from core.errors import RetortError
 
 FILES = ["*.safetensors", "*.safetensors.index.json", "*.json", "*.model", "*.txt", "*.jinja", "README.md"]
@@ -58,7 +57,7 @@ def _online(name: str, revision: str | None) -> Snapshot:
         info = HfApi().model_info(name, revision=revision, timeout=_TIMEOUT)
         check_weights(f"hub:{name}", [s.rfilename for s in info.siblings or []])
         config = hf_hub_download(name, "config.json", revision=info.sha)
-        check_code(f"hub:{name}", json.loads(Path(config).read_text("utf-8")))
+        check_code(f"hub:{name}", read_json(Path(config)))
         # By the name asked for, so that the cache remembers which commit it stood for; the folder is named by it.
         folder = Path(snapshot_download(name, revision=revision, allow_patterns=FILES, ignore_patterns=_SKIPPED))
     except hub.GatedRepoError as error:

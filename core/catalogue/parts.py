@@ -8,7 +8,7 @@ from typing import Literal
 Part = Literal["embeddings", "attention", "mlp", "experts", "norms", "head", "other"]
 PARTS: tuple[Part, ...] = ("embeddings", "attention", "mlp", "experts", "norms", "head", "other")
 
-_LAYER = re.compile(r"(?:^|\.)(?:layers|layer|h|blocks|block)\.(\d+)\.(.+)")
+_LAYER = re.compile(r"(?:^|\.)(?:layers|layer|h|blocks|block)\.([0-9]{1,6})\.(.+)")
 _HEAD = re.compile(r"^(?:\w+\.)?(lm_head|embed_out|cls|classifier|score|qa_outputs|vocab_\w+|pre_classifier)\b")
 _NORM = re.compile(r"norm|(^|\.)ln_|LayerNorm", re.IGNORECASE)
 _EXPERTS = re.compile(r"experts?\b|block_sparse_moe|shared_expert|(^|\.)mlp\.gate\.|router")

@@ -13,14 +13,18 @@ from typing import Any, Literal
 from core.catalogue.checks import check_model_folder, inside_roots, read_json, refuse_outside_links
 from core.catalogue.fingerprint import folder_fingerprint
 from core.catalogue.hub import fetch_snapshot
-from core.catalogue.samples import is_fetched, read_manifest, sample
+from core.catalogue.manifests import Manifest, read_manifest
+from core.catalogue.samples import is_fetched, sample
 from core.errors import RetortError
+from core.outside_files import readable
+from core.plain_text import is_whole, one_line
 from core.settings import Settings
 
 Kind = Literal["sample", "path", "hub", "run"]
 RUN_RESULT = "result.json"
 """In a run's folder: which candidate its recipe ended with, `{"candidate": KEY}`."""
-_PART = r"[A-Za-z0-9][A-Za-z0-9._-]*"
+_PART = r"[A-Za-z0-9][A-Za-z0-9._-]{0,199}"
+_RESULT_BYTES = 64_000_000
 
 
 @dataclass(frozen=True)
@@ -36,18 +40,18 @@ class Reference:
         """Reads a reference. Raises RetortError for anything else."""
         kind, colon, name = text.strip().partition(":")
         name = name.strip()
-        if colon and name and "\0" not in name:
+        if colon and name and "\0" not in name and is_whole(name):
             if kind == "path":
                 return cls("path", name)
             if kind == "sample" and re.fullmatch(_PART, name):
                 return cls("sample", name)
             if kind == "run" and re.fullmatch(rf"{_PART}(/{_PART})?", name):
                 return cls("run", name)
-            found = re.fullmatch(rf"({_PART}(?:/{_PART})?)(?:@([A-Za-z0-9][A-Za-z0-9._/-]*))?", name)
+            found = re.fullmatch(rf"({_PART}(?:/{_PART})?)(?:@([A-Za-z0-9][A-Za-z0-9._/-]{{0,199}}))?", name)
             if kind == "hub" and found and ".." not in name:
                 return cls("hub", found[1], found[2])
         raise RetortError(
-            f"'{text}' is no model reference.",
+            f"'{one_line(text, 200)}' is no model reference.",
             "Write sample:smollm2-135m, path:/a/folder, hub:org/name@revision or run:ID.",
         )
 
@@ -75,6 +79,11 @@ def resolve(text: str, settings: Settings, download: bool = True) -> ResolvedMod
         RetortError: not found, not allowed, or no model Retort opens (one sentence and the remedy).
     """
     reference = Reference.parse(text)
+    with readable(str(reference)):
+        return _resolve(reference, settings, download)
+
+
+def _resolve(reference: Reference, settings: Settings, download: bool) -> ResolvedModel:
     if reference.kind == "sample":
         return _sample(reference, settings)
     if reference.kind == "path":
@@ -107,8 +116,8 @@ def _path(reference: Reference, settings: Settings) -> ResolvedModel:
     folder = inside_roots(reference.name, settings)
     check_model_folder(folder)
     refuse_outside_links(folder, settings)
-    manifest = read_manifest(folder) or {}
-    provenance = {"source": str(folder), "licence": manifest.get("licence", ""), "note": manifest.get("note", "")}
+    manifest = read_manifest(folder) or Manifest()
+    provenance = {"source": str(folder), "licence": manifest.licence, "note": manifest.note}
     return ResolvedModel(reference, folder, folder_fingerprint(folder, settings), provenance)
 
 
@@ -129,6 +138,8 @@ def _run(reference: Reference, settings: Settings) -> ResolvedModel:
     key = reference.name.rpartition("/")[2]
     if "/" not in reference.name and (settings.run_folder(key) / RUN_RESULT).is_file():
         key = str(read_json(settings.run_folder(key) / RUN_RESULT).get("candidate", key))
+    if not re.fullmatch(_PART, key):
+        raise RetortError(f"{reference} names no candidate.", "Copy the reference from the Runs or Trade-offs page.")
     candidate = settings.home / "candidates" / key
     if not (candidate / "result.json").is_file():
         raise RetortError(f"There is no candidate '{key}'.", "Copy the reference from the Runs or Trade-offs page.")
@@ -138,6 +149,6 @@ def _run(reference: Reference, settings: Settings) -> ResolvedModel:
             "Run its trial again with 'keep: all', then use it here.",
         )
     check_model_folder(candidate / "model")
-    made_from = read_json(candidate / "result.json").get("model", "an unknown model")
-    provenance = {"source": f"candidate {key}, made from {made_from}", "made_from": str(made_from)}
+    made_from = one_line(str(read_json(candidate / "result.json", _RESULT_BYTES).get("model", "an unknown model")), 300)
+    provenance = {"source": f"candidate {key}, made from {made_from}", "made_from": made_from}
     return ResolvedModel(reference, candidate / "model", f"candidate:{key}", provenance)

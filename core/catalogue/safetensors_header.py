@@ -5,17 +5,24 @@ Format: 8 bytes little-endian length N, N bytes of JSON, then the data (github.c
 
 from __future__ import annotations
 
-import json
 import math
 import struct
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from core.catalogue.checks import read_json
+from core.catalogue.checks import shards
 from core.errors import RetortError
+from core.outside_files import reason
+from core.plain_json import load
+from core.plain_text import one_line
 
-_HEADER_LIMIT = 100_000_000
+_HEADER_BYTES = 12_000_000
+"""A tensor takes about 130 bytes, so this is 90,000 of them in one file. (The library itself stops at 100 MB.)"""
+_ALL_HEADERS_BYTES = 48_000_000
+"""Of all files of a model together."""
+_DIMENSIONS = 64  # as many as torch has
+_LONGEST = 1 << 63
 _BITS = {
     "BOOL": 8, "U8": 8, "I8": 8, "F8_E5M2": 8, "F8_E4M3": 8, "F8_E8M0": 8, "I16": 16, "U16": 16, "F16": 16,
     "BF16": 16, "I32": 32, "U32": 32, "F32": 32, "I64": 64, "U64": 64, "F64": 64, "C64": 64, "F4": 4,
@@ -47,43 +54,64 @@ def read_header(path: Path) -> dict[str, TensorFacts]:
         RetortError: the file is cut short, or its header is not what the format allows (length, JSON,
             duplicate names, types, shapes, offsets out of range, overlapping or leaving gaps).
     """
+    return _read(path)[0]
+
+
+def read_headers(folder: Path) -> dict[str, TensorFacts]:
+    """Every tensor of a model folder: `model.safetensors`, or the shards its index names, or all files.
+
+    Raises:
+        RetortError: as `read_header`, a file of the index is missing, or the headers together are too large.
+    """
+    found: dict[str, TensorFacts] = {}
+    read = 0
+    for path in _files(folder):
+        if not path.is_file():
+            raise RetortError(
+                f"The weights file {one_line(path.name, 80)} is missing.", "Download or save the model again."
+            )
+        tensors, length = _read(path)
+        read += length
+        if read > _ALL_HEADERS_BYTES:
+            raise RetortError(
+                f"The headers of the weights files take more than {_ALL_HEADERS_BYTES // 1_000_000} MB.",
+                "Use a model with fewer tensors.",
+            )
+        found |= tensors
+    return found
+
+
+def _files(folder: Path) -> list[Path]:
+    if (folder / "model.safetensors").is_file():  # transformers, too, looks for it first
+        return [folder / "model.safetensors"]
+    if (folder / "model.safetensors.index.json").is_file():
+        return [folder / name for name in shards(folder)]
+    return sorted(folder.glob("*.safetensors"))
+
+
+def _read(path: Path) -> tuple[dict[str, TensorFacts], int]:
+    """The tensors of one file and the length of its header."""
     try:
         size = path.stat().st_size
         with path.open("rb") as file:
             start = file.read(8)
             length = struct.unpack("<Q", start)[0] if len(start) == 8 else size
-            if length > min(size - 8, _HEADER_LIMIT):
+            if length > size - 8:
                 raise ValueError("the header is longer than the file")
-            raw = json.loads(file.read(length).decode("utf-8"), object_pairs_hook=_no_duplicates)
+            if length > _HEADER_BYTES:
+                raise ValueError(f"its header takes more than {_HEADER_BYTES // 1_000_000} MB")
+            raw = load(file.read(length), _no_duplicates)
         if not isinstance(raw, dict):
             raise ValueError("the header is no JSON object")
         raw.pop("__metadata__", None)
         spans = [_tensor(name, facts) for name, facts in raw.items()]
         _check_spans([span for _, span in spans], size - 8 - length)
-    except (OSError, ValueError, TypeError, KeyError, RecursionError) as error:
+    except (OSError, ValueError, TypeError, KeyError) as error:
         raise RetortError(
-            f"The weights file {path.name} is damaged ({error}).", "Download or save the model again."
+            f"The weights file {one_line(path.name, 80)} is damaged ({reason(error)}).",
+            "Download or save the model again.",
         ) from error
-    return {facts.name: facts for facts, _ in spans}
-
-
-def read_headers(folder: Path) -> dict[str, TensorFacts]:
-    """Every tensor of a model folder: the shards its index names, or `model.safetensors`, or all files."""
-    index = folder / "model.safetensors.index.json"
-    if index.is_file():
-        placed = read_json(index).get("weight_map", {})
-        names = sorted({str(name) for name in placed.values()}) if isinstance(placed, dict) else []
-        files = [folder / name for name in names if Path(name).name == name]
-    elif (folder / "model.safetensors").is_file():
-        files = [folder / "model.safetensors"]
-    else:
-        files = sorted(folder.glob("*.safetensors"))
-    found: dict[str, TensorFacts] = {}
-    for path in files:
-        if not path.is_file():
-            raise RetortError(f"The weights file {path.name} is missing.", "Download or save the model again.")
-        found |= read_header(path)
-    return found
+    return {facts.name: facts for facts, _ in spans}, length
 
 
 def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -95,13 +123,16 @@ def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _tensor(name: str, facts: Any) -> tuple[TensorFacts, tuple[int, int]]:
     dtype, shape, (begin, end) = facts["dtype"], facts["shape"], facts["data_offsets"]
+    shown = one_line(name, 80)
     if dtype not in _BITS:
-        raise ValueError(f"'{name}' has the unknown type {dtype!r}")
-    if not all(type(n) is int and n >= 0 for n in [*shape, begin, end]):
-        raise ValueError(f"'{name}' has a shape or place that is no whole number")
+        raise ValueError(f"'{shown}' has a type that is unknown")
+    if not isinstance(shape, list) or len(shape) > _DIMENSIONS:
+        raise ValueError(f"'{shown}' has no shape of at most {_DIMENSIONS} sizes")
+    if not all(type(n) is int and 0 <= n < _LONGEST for n in [*shape, begin, end]):
+        raise ValueError(f"'{shown}' has a shape or place that is no whole number of 63 bits")
     tensor = TensorFacts(name, dtype, tuple(shape))
     if end - begin != tensor.bytes:
-        raise ValueError(f"'{name}' takes {end - begin} bytes where its shape needs {tensor.bytes}")
+        raise ValueError(f"'{shown}' takes {end - begin} bytes where its shape needs {tensor.bytes}")
     return tensor, (begin, end)
 
 

@@ -9,15 +9,14 @@ from __future__ import annotations
 import hashlib
 import json
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
+from core.catalogue.manifests import read_manifest
 from core.errors import RetortError
+from core.plain_text import one_line
 from core.settings import Settings
-
-MANIFEST = "retort-sample.json"
-"""Written last into a fetched sample's folder: its presence means the folder is complete."""
 
 Kind = Literal["model", "text", "tasks", "classification"]
 Preparation = Literal["gguf", "copy", "moe", "wiki"]
@@ -219,17 +218,10 @@ def sample(sample_id: str) -> Sample:
     """The sample. Raises RetortError for an unknown id."""
     found = SAMPLES.get(sample_id)
     if found is None:
-        raise RetortError(f"There is no sample called '{sample_id}'.", f"Choose one of {', '.join(SAMPLES)}.")
+        raise RetortError(
+            f"There is no sample called '{one_line(sample_id, 60)}'.", f"Choose one of {', '.join(SAMPLES)}."
+        )
     return found
-
-
-def read_manifest(folder: Path) -> dict[str, Any] | None:
-    """The manifest of a finished sample folder, or None."""
-    try:
-        found = json.loads((folder / MANIFEST).read_text("utf-8"))
-    except (OSError, ValueError):
-        return None
-    return found if isinstance(found, dict) else None
 
 
 def is_fetched(which: Sample | str, settings: Settings) -> bool:
@@ -237,14 +229,13 @@ def is_fetched(which: Sample | str, settings: Settings) -> bool:
     wanted = sample(which) if isinstance(which, str) else which
     folder = wanted.folder(settings)
     manifest = read_manifest(folder)
-    if manifest is None or manifest.get("pin") != wanted.pin:
+    if manifest is None or manifest.pin != wanted.pin:
         return False
-    files: dict[str, dict[str, Any]] = manifest.get("files", {})
-    return all(_size(folder / name) == facts["bytes"] for name, facts in files.items())
+    return all(_size(folder / name) == facts.bytes for name, facts in manifest.files.items())
 
 
 def _size(path: Path) -> int:
     try:
         return path.stat().st_size
-    except OSError:
+    except (OSError, ValueError):
         return -1

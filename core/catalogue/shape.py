@@ -6,11 +6,16 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
+from core.plain_text import one_line
+
 CAUSAL = frozenset(
     {"llama", "mistral", "qwen2", "qwen3", "smollm3", "gemma", "gemma2", "gemma3", "gemma3_text", "phi", "phi3", "gpt2"}
     | {"opt", "gpt_neox", "mixtral", "qwen2_moe", "qwen3_moe", "olmo2", "granite", "gptj"}
 )
 ENCODERS = frozenset({"bert", "roberta", "distilbert", "xlm-roberta", "electra"})
+_MOST = 1 << 40
+_MOST_LAYERS = 10_000
+"""What no model comes near. A config that states more states nothing that can be used."""
 
 
 class Shape(BaseModel):
@@ -39,11 +44,11 @@ def read_shape(config: dict[str, Any]) -> Shape:
     """Sizes from a parsed config.json; never raises for unknown families."""
     text = config.get("text_config")
     inner: dict[str, Any] = {**config, **text} if isinstance(text, dict) else config
-    family = str(inner.get("model_type") or "unknown")
+    family = one_line(str(inner.get("model_type") or "unknown"), 80)
     known = family in CAUSAL or family in ENCODERS
     hidden = _number(inner, "hidden_size", "n_embd", "dim")
     heads = _number(inner, "num_attention_heads", "n_head", "n_heads")
-    layers = _number(inner, "num_hidden_layers", "n_layer", "n_layers")
+    layers = _number(inner, "num_hidden_layers", "n_layer", "n_layers", most=_MOST_LAYERS)
     intermediate = _number(inner, "intermediate_size", "n_inner", "ffn_dim", "hidden_dim")
     if intermediate is None and hidden and family in ("gpt2", "gptj"):
         intermediate = 4 * hidden
@@ -65,10 +70,10 @@ def read_shape(config: dict[str, Any]) -> Shape:
     )
 
 
-def _number(config: dict[str, Any], *names: str) -> int | None:
+def _number(config: dict[str, Any], *names: str, most: int = _MOST) -> int | None:
     for name in names:
         value = config.get(name)
-        if type(value) is int and value > 0:
+        if type(value) is int and 0 < value <= most:
             return value
     return None
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
-_TOKENIZER_BYTES = 200_000_000
+from core.outside_files import read_bounded
+from core.plain_json import load
+
+_TOKENIZER_BYTES = 64_000_000
 
 # The rule a family cuts words by, as its tokenizer.json states it -> llama.cpp's name for that rule.
 _QWEN2 = (
@@ -20,11 +22,8 @@ def vocabulary_kind(folder: Path) -> str:
     """'gpt-2', 'smollm', 'qwen2' or 'llama-bpe' for byte-level BPE cut by these rules; '' for any other tokenizer."""
     path = folder / "tokenizer.json"
     try:
-        if path.stat().st_size > _TOKENIZER_BYTES:
-            return ""
-        found = json.loads(path.read_text("utf-8"))
-        return _kind(found)
-    except (OSError, ValueError, RecursionError, AttributeError, KeyError, TypeError):
+        return _kind(load(read_bounded(path, _TOKENIZER_BYTES)))
+    except (OSError, ValueError, AttributeError, LookupError, TypeError):
         return ""
 
 

@@ -13,8 +13,10 @@ import pytest
 
 from core.catalogue import download as download_module
 from core.catalogue import fetch as fetch_module
-from core.catalogue.fetch import fetch_sample, main
-from core.catalogue.samples import SAMPLES, Member, Package, Sample, is_fetched, read_manifest
+from core.catalogue.fetch import fetch_sample
+from core.catalogue.manifests import read_manifest
+from core.catalogue.samples import SAMPLES, Member, Package, Sample, is_fetched
+from core.cli import main
 from core.errors import Cancelled, RetortError
 from core.progress import Quiet
 from core.settings import Settings
@@ -88,7 +90,7 @@ def test_fetch_puts_only_the_named_files_in_place(offered: Sample, home: Setting
     assert sorted(p.name for p in folder.iterdir()) == ["data.bin", "more", "retort-sample.json"]
     assert is_fetched(offered, home) and leftovers(home) == []
     manifest = read_manifest(folder)
-    assert manifest and manifest["packages"] == ["retort-test-sample==1.0"] and manifest["licence"] == "MIT"
+    assert manifest and manifest.packages == ("retort-test-sample==1.0",) and manifest.licence == "MIT"
     assert any("Downloading" in m for m in reporter.messages) and reporter.messages[-1].endswith("is ready")
 
 
@@ -206,7 +208,7 @@ def test_without_an_index_it_says_so_in_one_error(
         fetch_sample("offered", home, Quiet())
     assert "no package index" in caught.value.cause and "network" in caught.value.remedy
     assert leftovers(home) == []
-    assert main(["offered", "--home", str(home.home)]) == 1
+    assert main(["fetch", "offered", "--home", str(home.home)]) == 2
     shown = capfd.readouterr().err
     assert "no package index" in shown and "Traceback" not in shown
 
@@ -247,6 +249,6 @@ def test_members_cannot_leave_the_folder(offered: Sample, home: Settings, tmp_pa
 def test_command_line_fetches_and_shows_progress(
     offered: Sample, home: Settings, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    assert main(["offered", "--home", str(home.home)]) == 0
-    assert "100 %  Offered is ready" in capfd.readouterr().err
+    assert main(["fetch", "offered", "--home", str(home.home)]) == 0
+    assert "Offered is ready" in capfd.readouterr().err
     assert is_fetched(offered, Settings(home=home.home))

@@ -9,7 +9,8 @@ import sys
 
 import pytest
 
-from core.catalogue.samples import MANIFEST, SAMPLES, Sample, is_fetched, sample
+from core.catalogue.manifests import MANIFEST
+from core.catalogue.samples import SAMPLES, Sample, is_fetched, sample
 from core.errors import RetortError
 from core.settings import Settings
 
