@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from core.analysis.pareto import best_feasible, feasible, tied_with
+from core.analysis.pareto import Mask, best_feasible, feasible, tied_with
 from core.metrics import Measurement, metric, show
 
 
@@ -27,33 +28,53 @@ class Placed(Protocol):
 
 
 @dataclass(frozen=True)
+class Aside:
+    """A limit on a figure that is no axis of the chart, and that figure of every model that has it, by key."""
+
+    metric: str
+    limit: float
+    values: Mapping[str, float]
+
+
+@dataclass(frozen=True)
 class Outcome:
     """Keys of the models within the limits; of the best of them by quality and those its error does not tell apart."""
 
     feasible: tuple[str, ...]
     best: tuple[str, ...]
     sentence: str
+    aside: tuple[str, ...] = ()
+    """Keys of the models that keep the limits on the axes and break one that is not drawn."""
 
 
-def within_limits(points: Sequence[Placed], x_limit: float | None, y_limit: float | None) -> Outcome:
-    """The models whose cost (x) and quality (y) are no worse than the limits, in the metrics' own units.
+def within_limits(
+    points: Sequence[Placed], x_limit: float | None, y_limit: float | None, asides: Sequence[Aside] = ()
+) -> Outcome:
+    """The models whose figures are no worse than the limits, in the metrics' own units.
 
-    The best is the one of best quality; ties are those the error does not tell apart from it, compared in pairs where
-    both were measured on the same windows or items.
+    The best is the one of best quality (y); ties are those the error does not tell apart from it, compared in pairs
+    where both were measured on the same windows or items. A model that lacks a limited figure cannot be shown to keep
+    the limit, and is ruled out.
     """
     if not points:
         return Outcome((), (), "")
     x, y = metric(points[0].x.metric), metric(points[0].y.metric)
-    limits = {
-        name: (None, limit) if better == "lower" else (limit, None)
-        for name, limit, better in (("x", x_limit, x.better), ("y", y_limit, y.better))
-        if limit is not None
+    drawn: dict[str, Limited] = {
+        "x": (x.id, x_limit, [p.x.value for p in points]),
+        "y": (y.id, y_limit, [p.y.value for p in points]),
     }
-    mask = feasible({"x": [p.x.value for p in points], "y": [p.y.value for p in points]}, limits)
+    others: dict[str, Limited] = {
+        f"aside {i}": (a.metric, a.limit, [a.values.get(p.key) for p in points]) for i, a in enumerate(asides)
+    }
+    on_axes = _keep(drawn)
+    mask = on_axes & _keep(others) if others else on_axes
+    apart = " ".join(_ruled_out(points, a) for a in asides)
+    ruled_out = tuple(p.key for p, axes, keeps in zip(points, on_axes, mask, strict=True) if axes and not keeps)
     inside = [p for p, keeps in zip(points, mask, strict=True) if keeps]
     at = best_feasible([p.y.value for p in points], y.better, mask)
     if at is None:
-        return Outcome((), (), f"No model is within these limits. {_nearest(points, x_limit, y_limit)}")
+        said = f"No model is within these limits. {_nearest(points, {**drawn, **others}.values())}"
+        return Outcome((), (), f"{said} {apart}".strip(), ruled_out)
     best = points[at]
     ties = [points[i] for i in tied_with([p.y for p in points], at, mask)]
     said = f"{len(inside)} of {len(points)} models are within the limits. Best by {y.label.lower()}: {best.label} "
@@ -61,22 +82,58 @@ def within_limits(points: Sequence[Placed], x_limit: float | None, y_limit: floa
     if ties:
         said += f", which the error does not tell apart from {', '.join(p.label for p in ties[:3])}"
         said += f" and {len(ties) - 3} more" if len(ties) > 3 else ""
-    return Outcome(tuple(p.key for p in inside), (best.key, *(p.key for p in ties)), f"{said}.")
+    keys = tuple(p.key for p in inside)
+    return Outcome(keys, (best.key, *(p.key for p in ties)), f"{said}. {apart}".strip(), ruled_out)
 
 
-def _nearest(points: Sequence[Placed], x_limit: float | None, y_limit: float | None) -> str:
+Limited = tuple[str, float | None, Sequence[float | None]]
+"""Metric, limit (None: no limit), and the value of each model."""
+
+
+def _keep(limited: Mapping[str, Limited]) -> Mask:
+    """Which models keep every limit."""
+    bounds = {
+        name: (None, limit) if metric(metric_id).better == "lower" else (limit, None)
+        for name, (metric_id, limit, _) in limited.items()
+        if limit is not None
+    }
+    return feasible({name: values for name, (_, _, values) in limited.items()}, bounds)
+
+
+def bound_words(metric_id: str, limit: float) -> str:
+    """'Latency per token at most 30 ms'."""
+    described = metric(metric_id)
+    return f"{described.label} {'at most' if described.better == 'lower' else 'at least'} {show(metric_id, limit)}"
+
+
+def _ruled_out(points: Sequence[Placed], aside: Aside) -> str:
+    """How many models a limit that is not drawn rules out, and for how many of them that is for want of a figure."""
+    values = [aside.values.get(p.key) for p in points]
+    out = len(points) - int(_keep({"": (aside.metric, aside.limit, values)}).sum())
+    missing = sum(v is None or math.isnan(v) for v in values)
+    said = f"{bound_words(aside.metric, aside.limit)}, which is not drawn, rules out {out} of {len(points)}"
+    if missing:
+        said += f", {missing} of them because it was not measured"
+    return f"{said}."
+
+
+def _nearest(points: Sequence[Placed], limited: Iterable[Limited]) -> str:
     """The model that misses the limits by least, as a share of each limit."""
+    wanted = [(metric_id, limit, values) for metric_id, limit, values in limited if limit is not None]
 
-    def missed(p: Placed) -> list[tuple[float, str]]:
+    def missed(i: int) -> list[tuple[float, str]]:
         found = []
-        for m, limit in ((p.x, x_limit), (p.y, y_limit)):
-            if limit is None:
+        for metric_id, limit, values in wanted:
+            value, described = values[i], metric(metric_id)
+            if value is None or math.isnan(value):
+                found.append((math.inf, f"{described.label.lower()}, which was not measured"))
                 continue
-            over = m.value - limit if metric(m.metric).better == "lower" else limit - m.value
+            over = value - limit if described.better == "lower" else limit - value
             if over > 0:
-                shown = show(m.metric, over)
-                found.append((over / abs(limit) if limit else over, f"{metric(m.metric).label.lower()} by {shown}"))
+                share = over / abs(limit) if limit else over
+                found.append((share, f"{described.label.lower()} by {show(metric_id, over)}"))
         return found
 
-    closest = min(points, key=lambda p: max((share for share, _ in missed(p)), default=0.0))
-    return f"The closest is {closest.label}, which misses {' and '.join(text for _, text in missed(closest))}."
+    closest = min(range(len(points)), key=lambda i: max((share for share, _ in missed(i)), default=0.0))
+    how = " and ".join(text for _, text in missed(closest))
+    return f"The closest is {points[closest].label}, which misses {how}."

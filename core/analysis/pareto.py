@@ -109,7 +109,7 @@ def statuses(quality: Sequence[Measurement], costs: Sequence[Sequence[Measuremen
     members = np.flatnonzero(nominal)
     bounds = [_bounds(axis, direction) for axis, direction in zip(costs, better[1:], strict=True)]
     # (n, members): who could beat whom. A member on the front only by a cost inside the error has rivals too.
-    rivals = (points[members][None] <= points[:, None]).all(axis=2)
+    rivals: Mask = np.asarray((points[members][None] <= points[:, None]).all(axis=2))
     not_dearer = np.ones((len(members), len(members)), dtype=bool)
     for low, high in bounds:
         not_dearer &= low[members][None] <= high[members][:, None]
@@ -117,9 +117,9 @@ def statuses(quality: Sequence[Measurement], costs: Sequence[Sequence[Measuremen
     compare = _Comparison(quality, better[0])
     beaten = compare.beaten(np.arange(n), members, rivals)
     for i in np.flatnonzero(~nominal & ~beaten):
-        same = [g for g in members[rivals[i]] if any(high[g] < low[i] for low, high in bounds)]
-        beaten[i] = any(compare.identical(i, g) for g in same)
-    unknown = np.isnan(points).any(axis=1)
+        same = [int(g) for g in members[rivals[i]] if any(high[g] < low[i] for low, high in bounds)]
+        beaten[i] = any(compare.identical(int(i), g) for g in same)
+    unknown: Mask = np.asarray(np.isnan(points).any(axis=1))
     return [
         "unknown" if u else "front" if f and not b else "tie" if f or not b else "dominated"
         for u, f, b in zip(unknown, nominal, beaten, strict=True)
@@ -182,7 +182,8 @@ class _Comparison:
         gap = self._value[candidates] - self._value[rival]
         with np.errstate(invalid="ignore"):
             half = np.hypot(self._value[candidates] - self._low[candidates], self._high[rival] - self._value[rival])
-            return np.where(np.isfinite(gap), gap > half, gap > 0.0)
+            apart: Mask = np.where(np.isfinite(gap), gap > half, gap > 0.0)
+            return apart
 
 
 def _surely_above_zero(gaps: Floats, n: int) -> Mask:

@@ -3,47 +3,83 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
+import numpy as np
 import plotly.graph_objects as go
 
 from core.analysis.limits import Outcome
+from core.figures.marks import MANY, SIZE, STILL, shape
 from core.figures.theme import Theme
-from core.figures.tradeoff import SIZE, Point
+from core.figures.tradeoff import Point
 from core.metrics import metric
 
 
 def draw_limits(
     fig: go.Figure, points: Sequence[Point], x_limit: float | None, y_limit: float | None, found: Outcome, ground: Theme
 ) -> None:
-    """Adds shading, lines and the ring to a chart made by `tradeoff`; limits in the metrics' own units."""
+    """Adds shading, lines and marks to a chart made by `tradeoff`; limits in the metrics' own units.
+
+    What a limit on a figure that is no axis rules out is struck through, as no shading can show it.
+    """
     if not points:
         return
+    shapes = []
     for name, limit, measured in (("x", x_limit, points[0].x.metric), ("y", y_limit, points[0].y.metric)):
         if limit is not None:
-            _outside(fig, name, limit, metric(measured).better == "lower", ground)
+            shapes += _outside(fig, name, limit, metric(measured).better == "lower", ground)
+    fig.update_layout(shapes=[*fig.layout.shapes, *shapes])
+    out = set(found.aside)
+    struck = [p for p in points if p.key in out]
     best = next((p for p in points if found.best and p.key == found.best[0]), None)
-    if best is not None:
-        fig.add_trace(
-            go.Scatter(
-                x=[best.x.value], y=[best.y.value], mode="markers+text", cliponaxis=False, hoverinfo="skip",
-                text=["Best within limits"], textposition="bottom center", name="Best within the limits",
-                textfont={"color": ground.ink, "size": 13},
-                marker={"symbol": "diamond-wide-open", "size": SIZE + 18, "color": ground.ink, "line": {"width": 2}},
-                customdata=[best.key], selected={"marker": {"opacity": 1}}, unselected={"marker": {"opacity": 1}},
-            )
-        )  # fmt: skip
+    fig.add_traces([*_struck(struck, ground), *_best(best, ground)])
 
 
-def _outside(fig: go.Figure, name: str, limit: float, lower_is_better: bool, ground: Theme) -> None:
+def _best(best: Point | None, ground: Theme) -> list[dict[str, Any]]:
+    if best is None:
+        return []
+    return [
+        {
+            "type": "scatter", "x": [best.x.value], "y": [best.y.value], "mode": "markers+text", "cliponaxis": False,
+            "hoverinfo": "skip", "text": ["Best within limits"], "textposition": "bottom center",
+            "name": "Best within the limits", "textfont": {"color": ground.ink, "size": 13},
+            "marker": {
+                "symbol": "diamond-wide-open", "size": SIZE + 18, "color": ground.ink, "line": {"width": 2},
+            },
+            "customdata": [best.key], **STILL,
+        }
+    ]  # fmt: skip
+
+
+def _struck(points: Sequence[Point], ground: Theme) -> list[dict[str, Any]]:
+    """A stroke through every point; clicks go to the point below it, so it carries the same key."""
+    if not points:
+        return []
+    many = len(points) > MANY
+    return [
+        {
+            "type": "scattergl" if many else "scatter", "mode": "markers", "hoverinfo": "skip",
+            "x": np.array([p.x.value for p in points]) if many else [p.x.value for p in points],
+            "y": np.array([p.y.value for p in points]) if many else [p.y.value for p in points],
+            "name": "Struck through: beyond a limit that is not drawn",
+            "marker": {"symbol": "line-ne-open", "size": SIZE + 6, "color": ground.ink, "line": {"width": 1.5}},
+            "customdata": [p.key for p in points], **STILL,
+        }
+    ]  # fmt: skip
+
+
+def _outside(fig: go.Figure, name: str, limit: float, lower_is_better: bool, ground: Theme) -> list[dict[str, Any]]:
     """Shades from the limit to the end of the axis on its worse side."""
     axis = fig.layout[f"{name}axis"]
+    if axis.range is None:
+        return []
     low, high = axis.range
     if axis.type == "log":
         low, high = 10.0**low, 10.0**high
     start, end = (max(limit, low), high) if lower_is_better else (low, min(limit, high))
     if start >= end:
-        return
-    draw, line = (fig.add_vrect, fig.add_vline) if name == "x" else (fig.add_hrect, fig.add_hline)
-    draw(**{f"{name}0": start, f"{name}1": end}, fillcolor=ground.muted, opacity=0.14, line_width=0, layer="below")
+        return []
+    drawn = [shape("rect", name, start, end, fillcolor=ground.muted, opacity=0.14, line={"width": 0})]
     if low < limit < high:
-        line(**{name: limit}, line={"color": ground.ink, "width": 1.5, "dash": "dash"}, layer="below")
+        drawn.append(shape("line", name, limit, limit, line={"color": ground.ink, "width": 1.5, "dash": "dash"}))
+    return drawn

@@ -5,9 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
-
-import plotly.graph_objects as go
+from typing import TYPE_CHECKING, Any
 
 from core.figures.theme import Theme
 from core.metrics import metric
@@ -16,6 +14,8 @@ if TYPE_CHECKING:
     from core.figures.tradeoff import Point
 
 TRAINED = frozenset({"distil", "finetune"})
+MOST = 60
+"""Recoveries beyond which arrows would hide the points."""
 
 
 def recoveries(points: Sequence[Point]) -> list[tuple[Point, Point]]:
@@ -27,10 +27,13 @@ def recoveries(points: Sequence[Point]) -> list[tuple[Point, Point]]:
 def rank_flips(points: Sequence[Point]) -> list[tuple[Point, Point]]:
     """Pairs of recovered candidates whose order by quality is another one than before: (overtaker, overtaken).
 
-    A pair of equal value, before or after, has no order and is no flip.
+    A pair of equal value, before or after, has no order and is no flip. Of more than `MOST` recoveries none is told.
     """
     found = []
-    for (before_a, after_a), (before_b, after_b) in itertools.combinations(recoveries(points), 2):
+    pairs = recoveries(points)
+    if len(pairs) > MOST:
+        return []
+    for (before_a, after_a), (before_b, after_b) in itertools.combinations(pairs, 2):
         sign = -1.0 if metric(after_a.y.metric).better == "higher" else 1.0
         before = sign * (before_a.y.value - before_b.y.value)
         after = sign * (after_a.y.value - after_b.y.value)
@@ -39,30 +42,32 @@ def rank_flips(points: Sequence[Point]) -> list[tuple[Point, Point]]:
     return found
 
 
-def arrows(fig: go.Figure, points: Sequence[Point], ground: Theme, log_x: bool, log_y: bool) -> None:
-    """An arrow a recovery, and a label where it overtook another one."""
+def arrows(
+    points: Sequence[Point], ground: Theme, log_x: bool, log_y: bool
+) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """An arrow a recovery and a word where it overtook another one, as annotations; and their line of the legend."""
     pairs = recoveries(points)
+    if not pairs or len(pairs) > MOST:
+        return [], []
     overtakers = {p.key for p, _ in rank_flips(points)}
+    drawn: list[dict[str, Any]] = []
     for before, after in pairs:
-        flips = after.key in overtakers
-        fig.add_annotation(
-            x=_place(after.x.value, log_x), y=_place(after.y.value, log_y), xref="x", yref="y",
-            ax=_place(before.x.value, log_x), ay=_place(before.y.value, log_y), axref="x", ayref="y",
-            text="", showarrow=True, arrowhead=2, arrowsize=1.2, arrowwidth=1.8, arrowcolor=ground.ink,
-            standoff=9, startstandoff=9, opacity=0.75,
+        place = {"x": _place(after.x.value, log_x), "y": _place(after.y.value, log_y), "xref": "x", "yref": "y"}
+        drawn.append(
+            {
+                **place, "ax": _place(before.x.value, log_x), "ay": _place(before.y.value, log_y), "axref": "x",
+                "ayref": "y", "text": "", "showarrow": True, "arrowhead": 2, "arrowsize": 1.2, "arrowwidth": 1.8,
+                "arrowcolor": ground.ink, "standoff": 9, "startstandoff": 9, "opacity": 0.75,
+            }
         )  # fmt: skip
-        if flips:
-            fig.add_annotation(
-                x=_place(after.x.value, log_x), y=_place(after.y.value, log_y), text="overtakes", showarrow=False,
-                yshift=-20, font={"color": ground.ink, "size": 12},
-            )  # fmt: skip
-    if pairs:
-        fig.add_trace(
-            go.Scatter(
-                x=[None], y=[None], mode="markers", name="Arrow: training after pruning", hoverinfo="skip",
-                marker={"symbol": "arrow-down", "size": 12, "color": ground.ink},
-            )
-        )  # fmt: skip
+        if after.key in overtakers:
+            font = {"color": ground.ink, "size": 12}
+            drawn.append({**place, "text": "overtakes", "showarrow": False, "yshift": -20, "font": font})
+    legend = {
+        "type": "scatter", "x": [None], "y": [None], "mode": "markers", "name": "Arrow: training after pruning",
+        "hoverinfo": "skip", "marker": {"symbol": "arrow-down", "size": 12, "color": ground.ink},
+    }  # fmt: skip
+    return drawn, [legend]
 
 
 def _place(value: float, log: bool) -> float:
