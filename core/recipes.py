@@ -262,6 +262,8 @@ class Recipe(Strict):
     """auto: bfloat16 where this processor computes in it, else float32."""
     steps: tuple[Step, ...] = ()
     sweep: Sweep | None = None
+    minutes: float | None = Field(None, gt=0.0)
+    """The run stops after so many at a stretch, keeps what it has, and can be resumed; None: no limit."""
     seed: int = Field(0, ge=0)
 
     @field_validator("model")

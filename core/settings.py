@@ -25,6 +25,10 @@ class Limits:
     live_idle_seconds: float = 300.0
     live_bytes: int = 4_000_000_000
     """What models in the live host may take together."""
+    memory: str = ""
+    """Memory a job may take (`RETORT_MEMORY_LIMIT`): '12 GB', or '75 %' of the machine; empty: 90 %."""
+    minutes: str = ""
+    """Minutes a run may work at a stretch (`RETORT_TIME_LIMIT`); empty: as long as it takes."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +53,10 @@ class Settings:
         chosen = home or os.environ.get("RETORT_HOME") or platformdirs.user_data_dir("retort", appauthor=False)
         base = Path(chosen).expanduser().resolve()
         roots = [Path(r).expanduser().resolve() for r in os.environ.get("RETORT_ROOTS", "").split(os.pathsep) if r]
-        return cls(home=base, roots=(base / "models", *roots))
+        limits = Limits(
+            memory=os.environ.get("RETORT_MEMORY_LIMIT", ""), minutes=os.environ.get("RETORT_TIME_LIMIT", "")
+        )
+        return cls(home=base, roots=(base / "models", *roots), limits=limits)
 
     @property
     def database(self) -> Path:

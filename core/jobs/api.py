@@ -17,6 +17,7 @@ from core.catalogue.samples import sample
 from core.errors import RetortError
 from core.hooks import STOP_AND_KEEP
 from core.jobs.executors import start_detached
+from core.jobs.guards import refuse_impossible
 from core.jobs.locks import FileLock
 from core.jobs.runner import runner_lock
 from core.recipes import Recipe
@@ -34,10 +35,12 @@ def submit(
     """Queues a recipe or a sweep, makes sure that a runner works, and returns the run's id.
 
     Raises:
-        RetortError: too many trials, a full queue, a data folder that cannot be written, or no right to.
+        RetortError: too many trials, more memory than a job may take, a full queue, a data folder that cannot be
+            written, or no right to.
     """
     check(settings.actor, "run")
     check_limits(recipe, settings)
+    refuse_impossible(recipe, settings)
     store = Store(settings)
     run_id = store.runs.add(
         recipe.kind, recipe.name, recipe.model, recipe.model_dump(mode="json"),

@@ -20,8 +20,8 @@ from core.settings import Settings
 
 PROJECT = Path(core.__file__).resolve().parent.parent
 DEVICE = "cpu"
-_LOG_BYTES = 1_000_000
 """The one device of the local executor: the whole machine, since any other work would spoil a latency figure."""
+_LOG_BYTES = 1_000_000
 
 
 @dataclass(frozen=True)
@@ -116,12 +116,19 @@ def spawn(
 ) -> subprocess.Popen[bytes]:
     """Starts a process detached from this one: own session and group, no input, output appended to a file."""
     output.parent.mkdir(parents=True, exist_ok=True)
-    roots = os.pathsep.join(str(r) for r in settings.roots)
+    environment = {
+        **os.environ,
+        "RETORT_HOME": str(settings.home),
+        "RETORT_ROOTS": os.pathsep.join(str(r) for r in settings.roots),
+        "RETORT_MEMORY_LIMIT": settings.limits.memory,
+        "RETORT_TIME_LIMIT": settings.limits.minutes,
+        "PYTHONUNBUFFERED": "1",
+    }
     with output.open("ab") as file:
         return subprocess.Popen(
             command,
             cwd=PROJECT,
-            env={**os.environ, "RETORT_HOME": str(settings.home), "RETORT_ROOTS": roots, "PYTHONUNBUFFERED": "1"},
+            env=environment,
             stdin=subprocess.DEVNULL,
             stdout=file,
             stderr=subprocess.STDOUT,

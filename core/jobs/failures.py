@@ -9,7 +9,15 @@ from core.errors import RetortError
 from core.store.problems import disk_full, explain_os
 
 KEPT = "finished trials are kept"
-_OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "cannot allocate memory", "failed to allocate", "bad_alloc")
+_LESS_MEMORY = f"Close other programs, or use fewer sequences, shorter windows or a smaller batch, then retry: {KEPT}."
+_OUT_OF_MEMORY = (
+    "out of memory",
+    "not enough memory",
+    "can't allocate memory",
+    "cannot allocate memory",
+    "failed to allocate",
+    "bad_alloc",
+)
 _DISK_FULL = ("no space left on device", "disk quota exceeded", "os error 28", "os error 27", "file too large")
 
 
@@ -17,7 +25,7 @@ def explain(error: BaseException, run_folder: Path) -> RetortError:
     """The sentence for any exception of a job. Its traceback belongs in the log only."""
     if isinstance(error, RetortError):
         return error
-    if _mentions(error, MemoryError, "OutOfMemoryError", _OUT_OF_MEMORY):
+    if is_out_of_memory(error):
         return out_of_memory()
     if _mentions(error, None, "", _DISK_FULL):
         return disk_full(run_folder)
@@ -31,29 +39,40 @@ def explain(error: BaseException, run_folder: Path) -> RetortError:
     )
 
 
-def lost(status: int | None, working_on: list[str], starts: int) -> RetortError:
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an allocation failed, in whatever words Python, torch or a library says so."""
+    return _mentions(error, MemoryError, "OutOfMemoryError", _OUT_OF_MEMORY)
+
+
+def lost(status: int | None, memory_ran_out: bool | None, working_on: list[str], starts: int) -> RetortError:
     """The sentence for a worker that died without a word.
 
-    `status` is its exit status (minus the signal's number where a signal ended it), None if unknown.
+    Args:
+        status: its exit status (minus the signal's number where a signal ended it), None if nobody saw it.
+        memory_ran_out: whether the kernel ended programs for want of memory meanwhile, None if unknown.
     """
-    where = f", while working on '{working_on[0]}'" if working_on else ""
+    how = " ".join(p for p in (_times(starts), f"while working on '{working_on[0]}'" if working_on else "") if p)
+    how = f" {how}" if how else ""
+    killed = status in (None, -signal.SIGKILL)
+    if killed and memory_ran_out:
+        return RetortError(f"The system ended the job{how}, most likely because memory ran out.", _LESS_MEMORY)
+    if status == -signal.SIGKILL and memory_ran_out is None:
+        return RetortError(f"The job was killed{how}, perhaps because memory ran out.", _LESS_MEMORY)
     if status == -signal.SIGKILL:
         return RetortError(
-            f"The system ended the job {_times(starts)}{where}, most likely because memory ran out.",
-            f"Close other programs, or use fewer sequences, shorter windows or a smaller batch, then retry: {KEPT}.",
+            f"The job was killed{how}, and not for want of memory: something else ended it.",
+            f"See whether a person or a program (such as a job manager) ends processes here, then retry: {KEPT}.",
         )
-    how = f" ({signal.Signals(-status).name})" if status is not None and -status in set(signal.Signals) else ""
+    name = f" ({signal.Signals(-status).name})" if status is not None and -status in set(signal.Signals) else ""
+    maybe = "; perhaps memory ran out" if killed and memory_ran_out is None else ""
     return RetortError(
-        f"The job stopped without a word {_times(starts)}{where}{how}.",
+        f"The job stopped without a word{how}{name}{maybe}.",
         f"Read log.txt of this run for the last thing it did, then retry: {KEPT}.",
     )
 
 
 def out_of_memory() -> RetortError:
-    return RetortError(
-        "There was not enough memory for this job.",
-        f"Close other programs, or use fewer sequences, shorter windows or a smaller batch, then retry: {KEPT}.",
-    )
+    return RetortError("There was not enough memory for this job.", _LESS_MEMORY)
 
 
 def _mentions(error: BaseException, kind: type[BaseException] | None, name: str, words: tuple[str, ...]) -> bool:

@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING, Any
 from core.catalogue.references import ResolvedModel, resolve
 from core.errors import Cancelled, RetortError
 from core.jobs.executors import DEVICE, device_lock
+from core.jobs.failures import is_out_of_memory
 from core.jobs.live import EVENT_BYTES, REQUEST_BYTES, address_file, live_lock
 from core.jobs.live_models import Kept, Models
 from core.jobs.live_operations import OPERATIONS
@@ -247,7 +248,7 @@ def _error(kind: str, cause: str, remedy: str) -> dict[str, Any]:
 
 
 def _explained(error: Exception) -> dict[str, Any]:
-    if isinstance(error, MemoryError) or "memory" in str(error).lower():
+    if is_out_of_memory(error):
         return _error("failed", "There was not enough memory for this.", "Close other programs, then try again.")
     what = " ".join(str(error).split())[:200] or "no message"
     return _error(

@@ -38,6 +38,8 @@ class FileLock:
         while True:
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                # Whoever signed it last is dead, and his number may be somebody else's by now.
+                os.ftruncate(descriptor, 0)
                 self._descriptor = descriptor
                 return True
             except BlockingIOError:

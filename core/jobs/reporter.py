@@ -30,6 +30,8 @@ class StoreReporter:
         self._written = self._looked = float("-inf")
         self.stopping = False
         """Set (by a signal handler) when the job should stop at its next checkpoint."""
+        self.reason: RetortError | None = None
+        """Why it should, where that was neither its user nor a signal."""
 
     def progress(self, done: float, total: float, message: str) -> None:
         self._progress = (done, total, message)
@@ -47,7 +49,7 @@ class StoreReporter:
         self._write_if_due()
 
     def checkpoint(self) -> None:
-        """Raises `Cancelled` after SIGTERM, or after the user asked for it."""
+        """Raises `Cancelled` after SIGTERM, after `stop`, or after the user asked for it."""
         self._write_if_due()
         now = time.monotonic()
         if not self.stopping and now - self._looked >= EVERY:
@@ -55,6 +57,11 @@ class StoreReporter:
             self.stopping = self._cancel_requested()
         if self.stopping:
             raise Cancelled
+
+    def stop(self, reason: RetortError) -> None:
+        """The job stops at its next checkpoint. May be called from another thread."""
+        self.reason = reason
+        self.stopping = True
 
     def flush(self) -> None:
         """Writes what is held back."""

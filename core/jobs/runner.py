@@ -13,7 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from core.errors import RetortError
-from core.jobs import failures
+from core.jobs import failures, guards
 from core.jobs.executors import Ended, Executor, LocalExecutor
 from core.jobs.locks import FileLock
 from core.settings import Limits, Settings
@@ -108,7 +108,8 @@ class Runner:
         if run.cancel_requested:
             self._store.runs.finish(run_id, "cancelled")
         elif run.attempts >= self._limits.attempts:
-            error = failures.lost(ended.status, working_on, run.attempts)
+            memory_ran_out = guards.killed_for_memory(self._store.settings.run_folder(run_id))
+            error = failures.lost(ended.status, memory_ran_out, working_on, run.attempts)
             self._store.runs.finish(run_id, "failed", cause=error.cause, remedy=error.remedy)
         else:
             log.warning("the worker of %s is gone (status %s), starting it again", run_id, ended.status)
@@ -128,8 +129,12 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--attempts", type=int, default=Limits.attempts)
     chosen = parser.parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", stream=sys.stderr)
-    limits = Limits(runner_idle_seconds=chosen.idle, cancel_grace_seconds=chosen.grace, attempts=chosen.attempts)
-    settings = replace(Settings.load(chosen.home), limits=limits)
+    settings = Settings.load(chosen.home)
+    limits = replace(
+        settings.limits,
+        runner_idle_seconds=chosen.idle, cancel_grace_seconds=chosen.grace, attempts=chosen.attempts,
+    )  # fmt: skip
+    settings = replace(settings, limits=limits)
     lock = FileLock(runner_lock(settings), chosen.lock)
     if chosen.lock is None and not lock.acquire():
         log.info("another runner works on this home")

@@ -14,8 +14,9 @@ from contextlib import suppress
 from pathlib import Path
 from types import FrameType
 
+from core import memory
 from core.errors import Cancelled, RetortError
-from core.jobs import api, failures
+from core.jobs import api, failures, guards
 from core.jobs.context import RunHooks
 from core.jobs.executors import worker_lock
 from core.jobs.kinds import work_of
@@ -34,22 +35,39 @@ def work(run: RunRow, settings: Settings, store: Store, reporter: StoreReporter)
     """Does a claimed run and records how it ended. Returns the exit status."""
     hooks = RunHooks(settings, store, run.id, reporter)
     try:
+        _guard(run, settings, store, reporter)
         work_of(run.kind)(run, hooks)
     except Cancelled:
-        if not store.runs.cancel_requested(run.id):
+        if store.runs.cancel_requested(run.id):
+            _end(store, run.id, reporter)
+            store.runs.finish(run.id, "cancelled", message=_trials(store.runs.get(run.id)))
+            return 0
+        if reporter.reason is None:
             log.info("interrupted")
             return INTERRUPTED
-        _end(store, run.id, reporter)
-        store.runs.finish(run.id, "cancelled", message=_trials(store.runs.get(run.id)))
-        return 0
+        return _fail(store, run.id, reporter, reporter.reason)
     except Exception as error:
         log.exception("the job failed")
-        plain = failures.explain(error, hooks.run_folder)
-        _end(store, run.id, reporter)
-        store.runs.finish(run.id, "failed", cause=plain.cause, remedy=plain.remedy)
-        return 1
+        return _fail(store, run.id, reporter, failures.explain(error, hooks.run_folder))
     _end(store, run.id, reporter)
     return _finish(store, run.id)
+
+
+def _guard(run: RunRow, settings: Settings, store: Store, reporter: StoreReporter) -> None:
+    """Refuses what cannot fit, and watches over the rest."""
+    minutes = guards.minutes_of(settings.limits.minutes)
+    if run.kind in ("sweep", "recipe"):
+        recipe = run.parsed()
+        guards.refuse_unfit(recipe, settings)
+        minutes = min((m for m in (minutes, recipe.minutes) if m is not None), default=None)
+    limit = memory.limit_of(settings.limits.memory)
+    guards.Watch(limit, minutes, reporter.stop, guards.end_for(store, run.id)).start()
+
+
+def _fail(store: Store, run_id: str, reporter: StoreReporter, reason: RetortError) -> int:
+    _end(store, run_id, reporter)
+    store.runs.finish(run_id, "failed", cause=reason.cause, remedy=reason.remedy)
+    return 1
 
 
 def _end(store: Store, run_id: str, reporter: StoreReporter) -> None:
@@ -101,6 +119,7 @@ def main(arguments: list[str] | None = None) -> int:
     run = store.runs.get(chosen.run)
     reporter = StoreReporter(store, run.id)
     _prepare_process(reporter)
+    guards.remember_kills(settings.run_folder(run.id))
     log.info("process %d works on %s (%s)", os.getpid(), run.id, run.name)
     status = work(run, settings, store, reporter) if run.state == "running" else 0
     # A runner that was killed meanwhile comes back for the rest of the queue.

@@ -99,11 +99,12 @@ class Bench:
 
 
 def gone(pid: int) -> bool:
-    """Dead, even if nobody has collected its exit status yet."""
+    """Dead with all its threads, even if nobody has collected its exit status yet."""
     try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] in ("Z", "X")
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except OSError:
         return True
+    return fields[0] in ("Z", "X") and int(fields[17]) <= 1
 
 
 @pytest.fixture

@@ -88,7 +88,8 @@ def test_a_job_that_kills_itself_is_given_up_after_its_attempts(bench: Bench) ->
     run = bench.wait(bench.add(trials=3, die=1))
     assert run.state == "failed" and run.attempts == 3
     assert run.cause == (
-        "The system ended the job 3 times in a row, while working on 'Number 1', most likely because memory ran out."
+        "The job was killed 3 times in a row while working on 'Number 1', and not for want of memory: "
+        "something else ended it."
     )
     assert [t.state for t in bench.store.trials.of(run.id)] == ["done", "queued", "queued"]
     # Three attempts since the last finished trial; the finished one was computed once.

@@ -1,0 +1,69 @@
+"""The memory a recipe takes at least, by its hungriest step: what decides whether it may start. Light: no torch.
+
+Estimates err to the low side: a job that might fit is tried, and watched while it works (`core.jobs.guards`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from core.analysis.doctor import memory_needed
+from core.analysis.estimate import read_probe
+from core.catalogue.anatomy import Anatomy
+from core.methods import METHODS
+from core.recipes import Distil, Prune, Recipe, Select
+from core.settings import Settings
+
+_FLOAT = 4
+_TRAINED_BYTES = 16  # float32 weight, gradient, and AdamW's two moments, of every parameter that learns
+
+
+@dataclass(frozen=True)
+class Need:
+    """Bytes at the peak, and the step that takes them."""
+
+    bytes: int
+    step: str
+
+
+def need_of(recipe: Recipe, found: Anatomy, settings: Settings) -> Need:
+    """The largest of what the recipe's parts take.
+
+    Args:
+        recipe: a sweep or steps.
+        found: the recipe's model.
+        settings: where the machine's probe lies, which knows the type this processor computes in.
+    """
+    dtype = recipe.dtype
+    if dtype == "auto":
+        probe = read_probe(settings)
+        dtype = "float32" if probe is not None and probe.dtype == "float32" else "bfloat16"
+    return max(_needs(recipe, found, dtype), key=lambda need: need.bytes)
+
+
+def _needs(recipe: Recipe, found: Anatomy, dtype: str) -> Iterator[Need]:
+    yield Need(found.bytes_in(dtype), "loading the model")
+    left = 1.0
+    prunes = list(recipe.sweep.trials()) if recipe.sweep is not None else []
+    for step in (*prunes, *recipe.steps):
+        if isinstance(step, Prune):
+            yield Need(memory_needed(METHODS[step.method], found, dtype), step.label())
+            left = 0.0 if METHODS[step.method].structured else left  # how much is left is known when it is done
+        elif isinstance(step, Distil):
+            yield Need(_training(step, found, dtype, left), step.label())
+        elif isinstance(step, Select):
+            for option in step.options:
+                yield Need(memory_needed(METHODS[option.method], found, dtype), option.label())
+            yield Need(_training(step.recovery, found, dtype, 0.0), step.recovery.label())
+
+
+def _training(step: Distil, found: Anatomy, dtype: str, left: float) -> int:
+    """Teacher, student, and what the optimiser keeps. Activations are not counted, nor logits, which come in chunks.
+
+    A student that is not the recipe's own model, or was made smaller before, counts as nothing.
+    """
+    student = found.parameters * (left if step.student == "current" and step.design is None else 0.0)
+    each = _FLOAT if step.lora is not None else _TRAINED_BYTES
+    teacher = found.bytes_in(dtype) if step.needs_teacher and step.teacher == "baseline" else 0
+    return round(student * each + teacher)
