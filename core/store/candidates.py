@@ -8,6 +8,7 @@ import re
 import shutil
 import sqlite3
 import time
+from array import array
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -52,7 +53,7 @@ class Candidates:
         if rows:
             return Result.model_validate_json(rows[0][0])
         result = _read(self.folder(key) / "result.json")
-        if result is not None:
+        if result is not None and not self._db.read_only:
             self._index([result])
         return result
 
@@ -139,7 +140,9 @@ class Candidates:
                     "INSERT INTO candidates"
                     " (key, label, model, method, baseline, baseline_key, saved, result, created)"
                     " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (key) DO UPDATE SET label = excluded.label,"
-                    " baseline_key = excluded.baseline_key, saved = excluded.saved, result = excluded.result",
+                    " baseline_key = excluded.baseline_key, saved = excluded.saved, result = excluded.result,"
+                    # Charts are kept until this changes (core/store/columns.py).
+                    " created = CASE result WHEN excluded.result THEN created ELSE excluded.created END",
                     (r.key, r.label, r.model, r.method, r.baseline, r.baseline_key, r.saved, _dump(r),
                      time.time()),
                 )  # fmt: skip
@@ -151,6 +154,11 @@ class Candidates:
                         for i, m in enumerate(r.measurements)
                     ],
                 )  # fmt: skip
+                db.execute("DELETE FROM samples WHERE candidate = ?", (r.key,))
+                db.executemany(
+                    "INSERT OR IGNORE INTO samples VALUES (?, ?, ?)",
+                    [(r.key, m.metric, array("d", m.samples).tobytes()) for m in r.measurements if m.samples],
+                )
 
 
 def _candidate(head: sqlite3.Row, measurements: list[Any]) -> CandidateRow:
