@@ -13,13 +13,20 @@ from core.recipe_problems import problems
 from core.recipes import Recipe
 from core.settings import Limits
 
+_COMBINATIONS = 10_000
+
 
 class RecipeError(RetortError):
-    """A recipe with problems; `problems` holds a sentence for each, with its path in the file and its line."""
+    """A recipe with problems; `problems` holds a sentence for each, with its path in the file and its line.
 
-    def __init__(self, found: list[str]) -> None:
-        count = "a problem" if len(found) == 1 else f"{len(found)} problems"
-        super().__init__(f"The recipe has {count}: {' '.join(found)}", "Correct it, then try again.")
+    Of very many problems it holds the first ones; `total` counts them all.
+    """
+
+    def __init__(self, found: list[str], total: int) -> None:
+        count = "a problem" if total == 1 else f"{total:,} problems"
+        first = f"; the first {len(found)}" if total > len(found) else ""
+        super().__init__(f"The recipe has {count}{first}: {' '.join(found)}", "Correct it, then try again.")
+        self.total = total
         self.problems = found
 
 
@@ -28,7 +35,7 @@ def load_recipe(source: Path | str, limits: Limits | None = None) -> Recipe:
 
     Raises:
         RetortError: it cannot be read, is too large, or is not plain YAML.
-        RecipeError: keys or values are wrong; all of them are named.
+        RecipeError: keys or values are wrong; they are named (of very many, the first ones).
     """
     most = (limits or Limits()).recipe_bytes
     text = _read(source, most) if isinstance(source, Path) else source
@@ -40,10 +47,32 @@ def load_recipe(source: Path | str, limits: Limits | None = None) -> Recipe:
             "The recipe is empty." if document.data is None else "The recipe does not consist of keys with values.",
             "Start from one of the files in examples/.",
         )
+    _refuse_explosion(document)
     try:
         return Recipe.model_validate(document.data)
     except ValidationError as failed:
-        raise RecipeError(problems(failed, document)) from None
+        raise RecipeError(*problems(failed, document)) from None
+
+
+def _refuse_explosion(document: Document) -> None:
+    """Refuses a grid of very many combinations before they are written out, as a few lists can mean millions."""
+    sweep = document.data.get("sweep")
+    grids = sweep.get("grid") if isinstance(sweep, dict) else None
+    trials = 0
+    for index, grid in enumerate(grids if isinstance(grids, list) else []):
+        trials += _combinations(grid) if isinstance(grid, dict) else 0
+        if trials > _COMBINATIONS:
+            line = document.line(("sweep", "grid", index))
+            raise RecipeError(
+                [f"sweep.grid[{index}] (line {line}): the lists mean more than {_COMBINATIONS:,} trials."], 1
+            )
+
+
+def _combinations(grid: dict[str, Any]) -> int:
+    """Trials of one grid entry, at most."""
+    size = {name: len(value) for name, value in grid.items() if isinstance(value, list) and value}
+    amounts = size.get("pattern", 1) * size.get("sparsity", 1) + size.get("target", 0)
+    return size.get("method", 1) * size.get("seeds", 1) * amounts
 
 
 def dump_recipe(recipe: Recipe) -> str:

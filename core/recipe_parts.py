@@ -17,9 +17,9 @@ Fraction = Annotated[float, Field(ge=0.0, lt=1.0)]
 
 
 class Strict(BaseModel):
-    """Unknown keys are refused; values are frozen so a recipe can be hashed."""
+    """Unknown keys and numbers that are none are refused; values are frozen so a recipe can be hashed."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class Corpus(Strict):

@@ -9,6 +9,7 @@ from typing import Any, get_args
 from pydantic import BaseModel, ValidationError
 
 from core.methods import METHODS
+from core.plain_text import one_line
 from core.plain_yaml import Document, Path, dotted
 from core.recipes import Grid, Recipe
 
@@ -26,6 +27,7 @@ _SENTENCES = {
     "int_parsing_size": "must be a smaller number",
     "int_from_float": "must be a whole number; you gave {given}",
     "float_type": "must be a number; you gave {given}",
+    "finite_number": "must be a finite number; you gave {given}",
     "float_parsing": "must be a number; you gave {given}",
     "string_type": "must be text (put it in quotes); you gave {given}",
     "string_too_short": "must not be empty",
@@ -39,15 +41,23 @@ _SENTENCES = {
 }
 
 
-def problems(failed: ValidationError, document: Document) -> list[str]:
-    """One sentence a problem: 'sweep.grid[0].sparsity[2] (line 14): must be below 1; you gave 1.5.'"""
+MOST = 50
+"""Problems that are told one by one."""
+
+
+def problems(failed: ValidationError, document: Document) -> tuple[list[str], int]:
+    """One sentence a problem: 'sweep.grid[0].sparsity[2] (line 14): must be below 1; you gave 1.5.'
+
+    The first `MOST` of them, and how many there are.
+    """
     data = document.data
     combined = list(_combinations(data))
     reported: list[Error] = [dict(e) for e in failed.errors(include_url=False)]
     places = [e["loc"] for e in reported]
     found = [e for e in reported if _of_a_field(e, data) and not _follows(e, places)] + combined
     found = found or reported  # the recipe's own rules
-    return list(dict.fromkeys(_sentence(error, document) for error in found))
+    told = list(dict.fromkeys(_sentence(error, document) for error in found[:MOST]))
+    return told, max(len(told), len(found) if len(found) > MOST else 0)
 
 
 def _of_a_field(error: Error, data: dict[str, Any]) -> bool:
@@ -106,7 +116,7 @@ def _sentence(error: Error, document: Document) -> str:
         path = (*path, "step")
     line = document.line(path)
     where = dotted(path) or "recipe"
-    what = _what(error, path, document)
+    what = one_line(_what(error, path, document), 800)
     end = "" if what.endswith(("?", ".")) else "."
     return f"{where} (line {line}): {what}{end}"
 
@@ -191,7 +201,7 @@ def _did_you_mean(name: str, known: list[str]) -> str:
 
 def _show(value: Any) -> str:
     if isinstance(value, str):
-        return f"'{value[:60]}'"
+        return f"'{one_line(value, 60)}'"
     if isinstance(value, list):
         return "a list"
     if isinstance(value, dict):
