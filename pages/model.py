@@ -4,7 +4,6 @@ from pages.shared.shell import guard
 
 guard()
 
-import psutil
 import streamlit as st
 
 from core.analysis.doctor import diagnose
@@ -14,6 +13,7 @@ from core.catalogue.samples import Sample, is_fetched
 from core.errors import RetortError
 from core.figures import anatomy as figures
 from core.jobs import api, errands
+from core.memory import available
 from core.metrics import show_bytes, show_count
 from core.store import RunRow, TrialRow
 from pages.shared import charts, home, login, models, run_panel, shell
@@ -179,7 +179,7 @@ def draw(resolved: ResolvedModel, found: Anatomy) -> None:
 
 def doctor(found: Anatomy) -> None:
     """Every method: whether it works here, and what one trial would take."""
-    verdicts = diagnose(found, psutil.virtual_memory().available, home.settings())
+    verdicts = diagnose(found, available(), home.settings())
     st.dataframe(
         {
             "Method": [v.label for v in verdicts],

@@ -8,15 +8,16 @@ import subprocess
 import sys
 from typing import Any
 
-import psutil
-
+from core import memory
 from core.analysis.doctor import Outlet, Verdict, diagnose, outlets
 from core.analysis.estimate import read_probe
 from core.catalogue.anatomy import Anatomy, anatomy
 from core.catalogue.references import ResolvedModel, resolve
 from core.exports import describe
+from core.jobs.device import take_device
 from core.metrics import show_bytes, show_count
 from core.settings import Settings
+from core.store.problems import plain_errors
 from core.terminal import put, put_json, put_table, say
 
 _PROBE = "from core.engine.probe import probe_machine; from core.settings import Settings; import sys; "
@@ -32,9 +33,8 @@ def doctor(chosen: argparse.Namespace, settings: Settings) -> int:
     resolved = resolve(chosen.model, settings)
     found = anatomy(resolved.folder)
     if read_probe(settings) is None:
-        say("Timing this machine, once; it takes a few seconds.")
         _time_machine(settings)
-    verdicts = diagnose(found, psutil.virtual_memory().available, settings)
+    verdicts = diagnose(found, memory.available(), settings)
     forms = outlets(describe(resolved.folder))
     if chosen.json:
         put_json(_document(resolved, found, verdicts, forms))
@@ -48,7 +48,17 @@ def doctor(chosen: argparse.Namespace, settings: Settings) -> int:
 
 
 def _time_machine(settings: Settings) -> None:
-    done = subprocess.run([sys.executable, "-c", _PROBE, str(settings.home)], capture_output=True, env={**os.environ})
+    with plain_errors(settings.home):
+        lock = take_device(settings)
+    if lock is None:
+        say("A run is using this machine, so it is not timed now, and times are not estimated.")
+        return
+    command = [sys.executable, "-c", _PROBE, str(settings.home)]
+    say("Timing this machine, once; it takes a few seconds.")
+    try:
+        done = subprocess.run(command, capture_output=True, env={**os.environ}, pass_fds=(lock.descriptor,))
+    finally:
+        lock.release()
     if done.returncode != 0:
         say("This machine could not be timed, so times are not estimated.")
 

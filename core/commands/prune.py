@@ -6,16 +6,19 @@ import argparse
 import json
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 from pydantic import ValidationError
 
 from core.catalogue.references import resolve
 from core.errors import RetortError
+from core.jobs.device import take_device
 from core.methods import METHODS
 from core.recipes import Prune
 from core.settings import Settings
-from core.terminal import put, put_json
+from core.store.problems import plain_errors
+from core.terminal import put, put_json, say
 
 
 def prune(chosen: argparse.Namespace, settings: Settings) -> int:
@@ -36,8 +39,7 @@ def prune(chosen: argparse.Namespace, settings: Settings) -> int:
         "prune": step.model_dump(mode="json"),
         "calibration": {"sequences": chosen.sequences, "length": chosen.length},
     }
-    command = [sys.executable, "-m", "core.engine.prune.shards_process"]
-    done = subprocess.run(command, input=json.dumps(request), stdout=subprocess.PIPE, text=True, check=False)
+    done = _alone([sys.executable, "-m", "core.engine.prune.shards_process"], json.dumps(request), settings)
     if done.returncode != 0:
         raise RetortError(
             "The pruning process ended before it was done, most likely for want of memory.",
@@ -55,6 +57,23 @@ def prune(chosen: argparse.Namespace, settings: Settings) -> int:
     for note in answer["notes"]:
         put(note)
     return 0
+
+
+def _alone(command: list[str], request: str, settings: Settings) -> subprocess.CompletedProcess[str]:
+    """Runs a program that computes, once no run does: it would disturb that run's figures."""
+    with plain_errors(settings.home):
+        lock = take_device(settings)
+        if lock is None:
+            say("A run is using this machine; pruning begins when it has ended.")
+        while lock is None:
+            time.sleep(0.5)
+            lock = take_device(settings)
+    try:
+        return subprocess.run(
+            command, input=request, stdout=subprocess.PIPE, text=True, check=False, pass_fds=(lock.descriptor,)
+        )
+    finally:
+        lock.release()
 
 
 def register(one: argparse.ArgumentParser) -> None:

@@ -10,19 +10,16 @@ from typing import Any
 import psutil
 import torch
 
+from core import memory
 from core.errors import RetortError
 from core.metrics import show_bytes
 
-_CGROUPS = (
-    (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory.current")),
-    (Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"), Path("/sys/fs/cgroup/memory/memory.usage_in_bytes")),
-)
 _HEADROOM = 0.05
 
 
 def device_facts() -> dict[str, Any]:
     """Facts a figure depends on: processor, cores, threads, bfloat16, memory, graphics cards, versions."""
-    memory = psutil.virtual_memory()
+    physical = psutil.virtual_memory()
     return {
         "cpu": cpu_name(),
         "architecture": platform.machine(),
@@ -31,7 +28,7 @@ def device_facts() -> dict[str, Any]:
         "usable_cores": usable_cores(),
         "threads": torch.get_num_threads(),
         "bfloat16": computes_bfloat16(),
-        "memory_bytes": memory.total,
+        "memory_bytes": physical.total,
         "free_memory_bytes": free_memory(),
         "gpus": gpus(),
         "system": platform.system(),
@@ -87,13 +84,7 @@ def free_memory(device: torch.device | str = "cpu") -> int:
     device = torch.device(device)
     if device.type == "cuda":
         return int(torch.cuda.mem_get_info(device)[0])
-    available = int(psutil.virtual_memory().available)
-    for limit, current in _CGROUPS:
-        try:
-            available = min(available, int(limit.read_text()) - int(current.read_text()))
-        except (OSError, ValueError):  # no such controller, or its limit is the word "max"
-            continue
-    return max(0, available)
+    return memory.available()
 
 
 def check_memory(needed: float, purpose: str, device: torch.device | str = "cpu") -> None:

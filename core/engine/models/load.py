@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-import psutil
 import torch
 from accelerate import init_empty_weights  # type: ignore[import-untyped]
 from huggingface_hub.errors import StrictDataclassError
@@ -25,6 +24,7 @@ from transformers import (
 )
 from transformers.utils import logging as transformers_logging
 
+from core import memory
 from core.engine.models.packed import all_finite
 from core.errors import RetortError
 
@@ -171,7 +171,7 @@ def _refuse_too_large(files: list[Path], dtype: torch.dtype) -> None:
                     needed += count * dtype.itemsize
         except (SafetensorError, OSError) as error:
             raise RetortError(f"'{path.name}' is damaged or cut short.", "Download or save the model again.") from error
-    free = psutil.virtual_memory().available
+    free = memory.available()
     if needed * _WORKING_SPACE > free:
         raise RetortError(
             f"Loading this model takes about {needed * _WORKING_SPACE / 1e9:.1f} GB of memory; "

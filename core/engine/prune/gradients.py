@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import psutil
 import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 from transformers import PreTrainedModel
 
+from core import memory
 from core.engine.models.architectures import Architecture
 from core.engine.models.architectures.base import Axis
 from core.engine.models.load import task_of
@@ -101,7 +101,7 @@ def refuse_unless_causal(model: PreTrainedModel, what: str) -> None:
 
 
 def _refuse_without_memory(count: int) -> None:
-    needed, free = count * 12, psutil.virtual_memory().available
+    needed, free = count * 12, memory.available()
     if needed > free:
         raise RetortError(
             f"The gradients take about {needed / 1e9:.1f} GB of memory; {free / 1e9:.1f} GB is free.",

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-from pathlib import Path
 
 import psutil
 import pytest
@@ -20,17 +19,6 @@ def test_facts_are_those_of_this_machine() -> None:
     assert 1 <= facts["usable_cores"] <= facts["logical_cores"] == os.cpu_count()
     assert facts["torch"] == torch.__version__ and len(facts["gpus"]) == torch.cuda.device_count()
     assert facts["cpu"] and json.loads(json.dumps(facts)) == facts
-
-
-def test_a_container_limit_lowers_the_free_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    limit, current = tmp_path / "memory.max", tmp_path / "memory.current"
-    monkeypatch.setattr(devices, "_CGROUPS", ((limit, current),))
-    free = devices.free_memory()
-    limit.write_text("max\n")
-    current.write_text("4000\n")
-    assert devices.free_memory() == pytest.approx(free, rel=0.5)
-    limit.write_text("10000\n")
-    assert devices.free_memory() == 6000
 
 
 def test_too_little_memory_is_refused_with_both_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
