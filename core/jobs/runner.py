@@ -141,7 +141,10 @@ def main(arguments: list[str] | None = None) -> int:
         return 0
     lock.sign()
     store = Store(settings)
-    store.candidates.reindex()
+    try:
+        store.candidates.reindex()
+    except (RetortError, OSError) as error:  # an index that lags behind; the queue must not wait for it
+        log.warning("results that the index has lost could not be looked for: %s", error)
     while True:
         Runner(settings, store, LocalExecutor(settings)).run()
         lock.release()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import shutil
 import sqlite3
@@ -13,13 +12,14 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
-
 from core.errors import RetortError
 from core.results import Result
+from core.store import result_files
 from core.store.connection import Database
 from core.store.problems import plain_errors
 from core.store.rows import CandidateRow, measurement
+
+_KEY = re.compile(r"[A-Za-z0-9_-]{1,80}")
 
 
 class Candidates:
@@ -35,7 +35,7 @@ class Candidates:
         Raises:
             RetortError: the key, perhaps from a URL, is none.
         """
-        if not re.fullmatch(r"[A-Za-z0-9_-]{1,80}", key):
+        if not _KEY.fullmatch(key):
             raise RetortError("That is not the key of a candidate.", "Choose a candidate on the Trade-offs page.")
         return self._folder / key
 
@@ -43,8 +43,9 @@ class Candidates:
         """Makes a result durable (file first, then index). Adding it again changes nothing."""
         path = self.folder(result.key) / "result.json"
         with plain_errors(self._folder):
-            if not path.exists() or path.read_text(encoding="utf-8") != _dump(result):
-                _write_durably(path, _dump(result))
+            text = result_files.dump(result)
+            if not path.exists() or path.read_bytes() != text.encode():
+                result_files.write(path, text)
         self._index([result])
 
     def get(self, key: str) -> Result | None:
@@ -52,7 +53,7 @@ class Candidates:
         rows = self._db.read("SELECT result FROM candidates WHERE key = ?", (key,))
         if rows:
             return Result.model_validate_json(rows[0][0])
-        result = _read(self.folder(key) / "result.json")
+        result = result_files.read(self.folder(key) / "result.json")
         if result is not None and not self._db.read_only:
             self._index([result])
         return result
@@ -102,11 +103,13 @@ class Candidates:
         """Indexes result files the database does not know, drops nothing; returns how many it found.
 
         A worker killed between writing a result and indexing it loses nothing this way, and neither does
-        a database that was lost.
+        a database that was lost. A damaged file is logged and left out.
         """
         known = {r[0] for r in self._db.read("SELECT key FROM candidates")}
-        lost = [p for p in self._folder.glob("*/result.json") if p.parent.name not in known]
-        found = [r for r in map(_read, sorted(lost, key=lambda p: p.stat().st_mtime)) if r is not None]
+        with plain_errors(self._folder):
+            names = [p.parent.name for p in self._folder.glob("*/result.json")]
+        lost = [self._folder / n / "result.json" for n in names if n not in known and _KEY.fullmatch(n)]
+        found = [r for r in map(result_files.read, sorted(lost, key=_changed)) if r is not None]
         self._index(found)
         return len(found)
 
@@ -143,7 +146,7 @@ class Candidates:
                     " baseline_key = excluded.baseline_key, saved = excluded.saved, result = excluded.result,"
                     # Charts are kept until this changes (core/store/columns.py).
                     " created = CASE result WHEN excluded.result THEN created ELSE excluded.created END",
-                    (r.key, r.label, r.model, r.method, r.baseline, r.baseline_key, r.saved, _dump(r),
+                    (r.key, r.label, r.model, r.method, r.baseline, r.baseline_key, r.saved, result_files.dump(r),
                      time.time()),
                 )  # fmt: skip
                 db.executemany(
@@ -161,44 +164,18 @@ class Candidates:
                 )
 
 
+def _changed(path: Path) -> float:
+    """When the file was written; 0 where it has just vanished."""
+    try:
+        return path.stat().st_mtime
+    except OSError:
+        return 0.0
+
+
 def _candidate(head: sqlite3.Row, measurements: list[Any]) -> CandidateRow:
     values = dict(head)
     values |= {"baseline": bool(head["baseline"]), "saved": bool(head["saved"])}
     return CandidateRow(**values, measurements=tuple(measurements))
-
-
-def _dump(result: Result) -> str:
-    """JSON that keeps infinities and NaN (pydantic would write null): a ruined model's perplexity is infinite."""
-    return json.dumps(result.model_dump(mode="json"))
-
-
-def _read(path: Path) -> Result | None:
-    """A result file; None where it is missing or not a result (only whole files are ever put in place)."""
-    try:
-        result = Result.model_validate_json(path.read_bytes())
-    except (OSError, ValidationError):
-        return None
-    return result if result.key == path.parent.name else None
-
-
-def _write_durably(path: Path, text: str) -> None:
-    """Temporary name, fsync, rename, fsync of the folder: after it returns, a power cut loses nothing."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
-        with partial.open("w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(path)
-    except OSError:
-        partial.unlink(missing_ok=True)
-        raise
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
 
 
 def empty(trash: Path) -> None:
