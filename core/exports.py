@@ -15,6 +15,7 @@ from typing import Any
 from core.catalogue.checks import read_json
 from core.catalogue.shape import Shape, read_shape
 from core.catalogue.vocabulary import vocabulary_kind
+from core.plain_text import one_line
 
 GGUF_FAMILIES = {"gpt2": "gpt2", "llama": "llama", "mistral": "llama", "qwen2": "qwen2", "qwen3": "qwen3"}
 """Families Retort writes as GGUF, and the name llama.cpp knows each under."""
@@ -96,9 +97,9 @@ def _gguf(model: Described) -> str | None:
     if shape.heads and shape.kv_heads and shape.heads % shape.kv_heads:
         return f"{shape.heads} heads cannot be shared out over {shape.kv_heads} key-value heads"
     rope = config.get("rope_parameters") or config.get("rope_scaling") or {}
-    kind = rope.get("rope_type", rope.get("type", "default"))
+    kind = rope.get("rope_type", rope.get("type", "default")) if isinstance(rope, dict) else rope
     if kind != "default":
-        return f"its position encoding is stretched ('{kind}'), which this converter does not write"
+        return f"its position encoding is stretched ('{_said(kind)}'), which this converter does not write"
     if any(shape.windows):
         return "some layers see a sliding window only, which this converter does not write"
     if shape.family in ("llama", "mistral", "qwen3") and (config.get("attention_bias") or config.get("mlp_bias")):
@@ -106,10 +107,14 @@ def _gguf(model: Described) -> str | None:
     gelu = {"gpt2": "gelu_new"}.get(shape.family, "silu")
     used = config.get("hidden_act") or config.get("activation_function") or gelu
     if used != gelu:
-        return f"its activation is '{used}', and GGUF has '{gelu}' for this family"
+        return f"its activation is '{_said(used)}', and GGUF has '{gelu}' for this family"
     if not model.vocabulary:
         return "its tokenizer is not a byte-level BPE that llama.cpp knows the rules of"
     return None
+
+
+def _said(value: Any) -> str:
+    return one_line(str(value), 60)
 
 
 def _gguf_remark(model: Described) -> str:

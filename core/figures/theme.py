@@ -13,6 +13,7 @@ from functools import lru_cache
 import plotly.graph_objects as go
 
 from core.methods import method
+from core.plain_text import one_line
 
 OKABE_ITO = ("#000000", "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#F0E442")
 """Okabe and Ito 2008, "Color universal design". Index 0 is the neutral one: it becomes the ink of the theme."""
@@ -84,13 +85,7 @@ def method_style(method_id: str) -> MethodStyle:
 
 def safe(text: str, limit: int = 160) -> str:
     """Text that plotly, which renders some HTML, shows as it is; control and direction marks are dropped."""
-    kept = "".join(c for c in text if c.isprintable() and c not in _DIRECTION)
-    if len(kept) > limit:
-        kept = kept[: limit - 1] + "\u2026"
-    return html.escape(kept, quote=False)
-
-
-_DIRECTION = frozenset("\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+    return html.escape(one_line(text, limit), quote=False)
 
 
 @lru_cache(maxsize=4)
