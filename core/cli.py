@@ -16,6 +16,7 @@ from typing import NoReturn
 from core import __version__
 from core.commands import models, prune, report, runs, runs_about, samples
 from core.errors import RetortError
+from core.plain_text import is_whole
 from core.settings import Settings
 from core.terminal import put_json, refuse, say
 
@@ -31,6 +32,8 @@ def main(arguments: list[str] | None = None) -> int:
     """Runs one command. Returns the exit status; a refusal is one sentence of cause and one of remedy."""
     words = sys.argv[1:] if arguments is None else arguments
     try:
+        if not all(map(is_whole, words)):
+            raise RetortError("A word of the command is not UTF-8 text.", "Rename that file, or give another name.")
         chosen = parser().parse_args(words)
         command: Command = chosen.command
         return command(chosen, Settings.load(chosen.home))

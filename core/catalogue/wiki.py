@@ -8,6 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from core.catalogue.shingles import shingles
+from core.errors import RetortError
+from core.outside_files import reason
+from core.plain_json import load
 
 PARTS = ("calibration", "training", "evaluation")
 _EDGES = (25, 75)
@@ -70,6 +73,13 @@ def _digest(text: str) -> str:
 
 
 def read_part(folder: Path, part: str) -> list[str]:
-    """The documents of one part of the prepared sample."""
-    rows: list[dict[str, Any]] = [json.loads(line) for line in (folder / f"{part}.jsonl").open(encoding="utf-8")]
-    return [str(row["text"]) for row in rows]
+    """The documents of one part of the prepared sample. Raises RetortError where the file was changed since."""
+    try:
+        lines = (folder / f"{part}.jsonl").read_text("utf-8").split("\n")
+        rows: list[dict[str, Any]] = [load(line.encode()) for line in lines if line]
+        return [str(row["text"]) for row in rows]
+    except (OSError, ValueError, LookupError, TypeError) as error:
+        raise RetortError(
+            f"{part}.jsonl of the sample text is damaged ({reason(error)}).",
+            "Remove the folder samples/wiki from the data folder and fetch it again.",
+        ) from error

@@ -11,6 +11,7 @@ from core.catalogue.anatomy import Anatomy, anatomy
 from core.catalogue.references import ResolvedModel, resolve
 from core.catalogue.samples import SAMPLES, Sample, is_fetched
 from core.exports import describe
+from core.plain_text import is_whole
 from core.settings import Settings
 from core.store.rows import CandidateRow
 from pages.shared import home
@@ -33,10 +34,11 @@ def local_folders(settings: Settings) -> list[str]:
 
 def _folders(folder: Path, depth: int) -> list[Path]:
     try:
-        inside = sorted(p for p in folder.iterdir() if p.is_dir() and not p.name.startswith("."))
-    except OSError:
+        names = (p for p in folder.iterdir() if not p.name.startswith(".") and is_whole(p.name))
+        inside = sorted(p for p in names if p.is_dir())
+        found = [p for p in inside if (p / "config.json").is_file()]
+    except OSError:  # a folder that may not be read
         return []
-    found = [p for p in inside if (p / "config.json").is_file()]
     if depth > 1:
         for p in inside:
             if p not in found:

@@ -10,7 +10,10 @@ from typing import Any
 
 from core.catalogue.checks import inside_roots
 from core.catalogue.samples import SAMPLES, Sample, is_fetched
+from core.engine.data.corpora import UNREADABLE
 from core.errors import RetortError
+from core.outside_files import reason
+from core.plain_text import one_line, whole
 from core.settings import Settings
 
 LABEL_COLUMNS = ("label", "category", "class", "intent")
@@ -41,31 +44,42 @@ def load_labelled(data: str, settings: Settings, names: list[str] | None = None)
     elif kind == "path":
         rows, order = _file(inside_roots(name, settings)), None
     else:
-        raise RetortError(f"'{data}' is no labelled data.", "Write sample:reuters-r8/train or path:/folder/file.csv.")
+        raise RetortError(
+            f"'{one_line(data, 200)}' is no labelled data.", "Write sample:reuters-r8/train or path:/folder/file.csv."
+        )
     found = names or order or sorted({label for _, label in rows}, key=_by_number)
     index = {label: i for i, label in enumerate(found)}
     strange = next((label for _, label in rows if label not in index), None)
     if strange is not None:
         raise RetortError(
-            f"{data} has the class '{strange}', which the model does not know.", "Use data with the model's classes."
+            f"{one_line(data, 200)} has the class '{one_line(strange, 60)}', which the model does not know.",
+            "Use data with the model's classes.",
         )
     if len(found) < 2:
-        raise RetortError(f"{data} has fewer than two classes.", "Check which column holds the label.")
+        raise RetortError(f"{one_line(data, 200)} has fewer than two classes.", "Check which column holds the label.")
     return Labelled([text for text, _ in rows], [index[label] for _, label in rows], list(found))
 
 
 def _by_number(label: str) -> tuple[int, str]:
-    return (int(label), "") if label.isdigit() else (1 << 62, label)
+    return (int(label), "") if label.isdecimal() and len(label) < 19 else (1 << 62, label)
 
 
 def _sample(name: str, settings: Settings) -> tuple[list[tuple[str, str]], list[str] | None]:
     sample_id, _, part = name.partition("/")
     wanted = SAMPLES.get(sample_id)
     if wanted is None or wanted.kind not in ("classification", "tasks"):
-        raise RetortError(f"There are no labelled samples called '{name}'.", "Try sample:reuters-r8/train.")
+        raise RetortError(
+            f"There are no labelled samples called '{one_line(name, 60)}'.", "Try sample:reuters-r8/train."
+        )
     if not is_fetched(wanted, settings):
         raise RetortError(f"sample:{sample_id} has not been fetched yet.", f"Run 'python -m core fetch {sample_id}'.")
-    return _sst2(wanted, part, settings) if wanted.kind == "tasks" else (_table(wanted, part, settings), None)
+    try:
+        return _sst2(wanted, part, settings) if wanted.kind == "tasks" else (_table(wanted, part, settings), None)
+    except UNREADABLE as error:
+        raise RetortError(
+            f"The files of sample:{sample_id} are damaged ({reason(error)}).",
+            f"Remove the folder samples/{sample_id} from the data folder and fetch it again.",
+        ) from error
 
 
 def _table(wanted: Sample, part: str, settings: Settings) -> list[tuple[str, str]]:
@@ -100,12 +114,14 @@ def _file(path: Path) -> list[tuple[str, str]]:
                 rows: list[dict[str, Any]] = [json.loads(line) for line in file if line.strip()]
             else:
                 rows = list(csv.DictReader(file, delimiter="\t" if suffix == ".tsv" else ","))
-    except (OSError, ValueError, csv.Error) as error:
-        raise RetortError(f"{path.name} cannot be read ({error}).", "Check that it is whole and in UTF-8.") from error
-    if not rows or not isinstance(rows[0], dict):
+    except UNREADABLE as error:
+        raise RetortError(
+            f"{path.name} cannot be read ({reason(error)}).", "Check that it is whole and in UTF-8."
+        ) from error
+    if not rows or not all(isinstance(row, dict) for row in rows):
         raise RetortError(f"{path.name} holds no rows with columns.", "Give each text a row with a text and a label.")
     text, label = (_column(rows[0], names, path.name) for names in (TEXT_COLUMNS, LABEL_COLUMNS))
-    return [(str(row.get(text) or "").strip(), str(row.get(label))) for row in rows]
+    return [(whole(str(row.get(text) or "")).strip(), whole(str(row.get(label)))) for row in rows]
 
 
 def _column(row: dict[str, Any], accepted: tuple[str, ...], where: str) -> str:

@@ -14,10 +14,20 @@ from core.catalogue.hub import dataset_commit
 from core.catalogue.samples import SAMPLES, is_fetched
 from core.catalogue.wiki import PARTS, read_part
 from core.errors import RetortError
+from core.metrics import show_bytes
+from core.outside_files import reason
+from core.plain_text import one_line, whole
 from core.recipes import Corpus
 from core.settings import Settings
 
 _COLUMN = "text"
+_MOST_BYTES = 4_000_000_000
+"""Of a file, and of the texts in it: a small parquet file may unpack to any size."""
+_ROWS = 256  # read from a parquet file at a time
+
+
+UNREADABLE = (OSError, ValueError, csv.Error, RecursionError, TypeError, LookupError, NotImplementedError)
+"""What the readers of csv, json and pyarrow raise over a damaged file; pyarrow's own errors are among them."""
 
 
 def load_texts(corpus: Corpus, settings: Settings) -> list[str]:
@@ -35,12 +45,12 @@ def load_texts(corpus: Corpus, settings: Settings) -> list[str]:
         texts = _hub(name, corpus.split, corpus.column)
     else:
         raise RetortError(
-            f"'{corpus.data}' is no data reference.",
+            f"'{one_line(corpus.data, 200)}' is no data reference.",
             "Write sample:wiki, path:/folder/file.txt (or .csv, .jsonl, .parquet) or hub:org/name@revision.",
         )
-    texts = [text for text in texts if text.strip()]
+    texts = [whole(text) for text in texts if text.strip()]
     if not texts:
-        raise RetortError(f"{corpus.data} holds no text.", "Choose another file, split or column.")
+        raise RetortError(f"{one_line(corpus.data, 200)} holds no text.", "Choose another file, split or column.")
     return texts
 
 
@@ -48,9 +58,13 @@ def _sample(name: str, split: str | None, settings: Settings) -> list[str]:
     wanted = SAMPLES.get(name)
     if wanted is None or wanted.kind != "text":
         known = ", ".join(f"sample:{s.id}" for s in SAMPLES.values() if s.kind == "text")
-        raise RetortError(f"There is no sample text called '{name}'.", f"Choose {known}, or a file of your own.")
+        raise RetortError(
+            f"There is no sample text called '{one_line(name, 60)}'.", f"Choose {known}, or a file of your own."
+        )
     if split not in PARTS:
-        raise RetortError(f"sample:{name} has no part called '{split}'.", f"Choose one of {', '.join(PARTS)}.")
+        raise RetortError(
+            f"sample:{name} has no part called '{one_line(str(split), 60)}'.", f"Choose one of {', '.join(PARTS)}."
+        )
     if not is_fetched(wanted, settings):
         raise RetortError(
             f"sample:{name} has not been fetched yet.", f"Run 'python -m core fetch {name}', then try again."
@@ -63,10 +77,14 @@ def _file(path: Path, column: str | None) -> list[str]:
     reader = readers.get(path.suffix.lower())
     if reader is None or not path.is_file():
         raise RetortError(f"'{path}' is no text file Retort reads.", "Use .txt, .csv, .jsonl or .parquet.")
+    if path.stat().st_size > _MOST_BYTES:
+        raise RetortError(f"{path.name} is larger than {show_bytes(_MOST_BYTES)}.", "Use a part of it.")
     try:
         return reader(path, column)
-    except (OSError, ValueError, csv.Error) as error:
-        raise RetortError(f"{path.name} cannot be read ({error}).", "Check that it is whole and in UTF-8.") from error
+    except UNREADABLE as error:
+        raise RetortError(
+            f"{path.name} cannot be read ({reason(error)}).", "Check that it is whole and in UTF-8."
+        ) from error
 
 
 def _text(path: Path, column: str | None) -> list[str]:
@@ -99,7 +117,14 @@ def _parquet(path: Path, column: str | None) -> list[str]:
 
     with pq.ParquetFile(path) as file:
         name = _choose(column, file.schema_arrow.names, path.name)
-        return [_string(value) for value in file.read(columns=[name])[name].to_pylist()]
+        texts: list[str] = []
+        left = _MOST_BYTES
+        for batch in file.iter_batches(batch_size=_ROWS, columns=[name]):
+            texts += [_string(value) for value in batch.column(0).to_pylist()]
+            left -= sum(len(text) for text in texts[-batch.num_rows :])
+            if left < 0:
+                raise ValueError(f"its texts take more than {show_bytes(_MOST_BYTES)}")
+        return texts
 
 
 def _choose(column: str | None, names: Iterable[str], where: str) -> str:
@@ -107,8 +132,11 @@ def _choose(column: str | None, names: Iterable[str], where: str) -> str:
     known = list(names)
     wanted = column or (_COLUMN if _COLUMN in known or len(known) != 1 else known[0])
     if wanted not in known:
-        shown = ", ".join(known[:20]) or "none"
-        raise RetortError(f"{where} has no column '{wanted}' (it has: {shown}).", "Name the text column in 'column'.")
+        shown = one_line(", ".join(map(str, known[:20])), 300) or "none"
+        raise RetortError(
+            f"{where} has no column '{one_line(str(wanted), 60)}' (it has: {shown}).",
+            "Name the text column in 'column'.",
+        )
     return wanted
 
 

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from core.catalogue.samples import MANIFEST, SAMPLES
+from core.catalogue.manifests import MANIFEST
+from core.catalogue.samples import SAMPLES
 from core.engine.data.classification import load_labelled
 from core.errors import RetortError
 from core.settings import Settings

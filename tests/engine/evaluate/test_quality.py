@@ -12,7 +12,8 @@ import pytest
 from datasets import Dataset
 
 from core.analysis.differences import difference
-from core.catalogue.samples import MANIFEST, SAMPLES, is_fetched
+from core.catalogue.manifests import MANIFEST
+from core.catalogue.samples import SAMPLES, is_fetched
 from core.engine.evaluate.tasks.registry import TASKS
 from core.engine.inputs import Inputs
 from core.engine.models.load import load_model
