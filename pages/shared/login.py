@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import threading
 import time
+from collections import OrderedDict
 from importlib.util import find_spec
 from typing import Any
 from urllib.parse import urlsplit
@@ -26,9 +27,12 @@ _KEYS = ("redirect_uri", "cookie_secret", "client_id", "client_secret", "server_
 _SECRET = 32  # characters
 _WHERE = "Whoever runs this Retort sets it in .streamlit/secrets.toml; docs/login.md says how."
 _ICON = ":material/login:"
+_BROWSER = "_streamlit_xsrf"
 
-_signed_out: dict[str, int] = {}
 _lock = threading.Lock()
+_signed_out: dict[str, int] = {}  # id of a person -> when they signed out; identities issued before no longer count
+_wanted: OrderedDict[str, tuple[str, dict[str, list[str]]]] = OrderedDict()  # browser -> the link it came with
+_MOST_WANTED = 1_000
 
 
 class NotSignedIn(RetortError):
@@ -101,9 +105,32 @@ def gate() -> bool:
     return True
 
 
+def remember(page: str) -> None:
+    """Keeps the link this visitor came with until they have signed in: Streamlit always leads back to the Start page.
+
+    The browser is known by the cookie Streamlit gives every one against cross-site requests.
+    """
+    query = {name: st.query_params.get_all(name) for name in st.query_params}
+    browser = st.context.cookies.get(_BROWSER)
+    if browser and (page != "start" or query):
+        with _lock:
+            _wanted[browser] = (page, query)
+            while len(_wanted) > _MOST_WANTED:
+                _wanted.popitem(last=False)
+
+
+def remembered() -> tuple[str, dict[str, list[str]]] | None:
+    """Page and query of the link this visitor came with before they signed in; once."""
+    with _lock:
+        return _wanted.pop(st.context.cookies.get(_BROWSER, ""), None)
+
+
 def needed() -> bool:
     """Whether people sign in here."""
-    return configured() is not None
+    try:
+        return configured() is not None
+    except RetortError:
+        return True
 
 
 def notice() -> None:
@@ -140,7 +167,7 @@ def account() -> None:
     """Who is signed in, what they may do, and the way out."""
     who = actor()
     st.title("Account", anchor=False)
-    with st.container(border=True):
+    with st.container(border=True, width=720):
         st.markdown(f"Signed in as **{md(who.name)}**, with the role **{who.role}**.")
         for right, (least, words) in NEEDS.items():
             icon = ":material/check:" if may(who, right) else ":material/block:"
@@ -156,11 +183,8 @@ def _sign_in() -> None:
         with st.container(border=True, width=460, horizontal_alignment="center"):
             st.space("small")
             st.markdown("## Sign in to Retort", text_alignment="center", anchors=False)
-            st.markdown("This Retort is shared. Your organisation's account says who you are.", text_alignment="center")
+            st.markdown("Your organisation's account opens it.", text_alignment="center")
             st.button("Sign in", type="primary", icon=_ICON, on_click=st.login)
-            st.caption(
-                "You come back to the Start page. If you followed a link, open it again then.", text_alignment="center"
-            )
             st.space("small")
 
 
@@ -172,7 +196,7 @@ def _sign_out_button() -> None:
 
 
 def sign_out() -> None:
-    """Ends every session of this person: identities issued up to now no longer count on this server."""
+    """Ends every session of this person, for as long as this server runs."""
     subject = str(st.user.to_dict().get("sub"))
     with _lock:
         _signed_out[subject] = int(time.time())

@@ -42,4 +42,5 @@ def foreign_page(home: str = "") -> bool:
     if origin is None:  # not a browser
         return False
     own = {home, *(st.get_option("server.corsAllowedOrigins") or [])}
-    return origin not in own and urlsplit(origin).netloc != st.context.headers.get("Host")
+    asked = st.context.headers.get("Host") or ""
+    return origin not in own and urlsplit(origin).netloc.lower() != asked.lower()

@@ -56,15 +56,19 @@ def enter() -> None:
     st.set_page_config(layout="wide", initial_sidebar_state="collapsed", page_icon=str(_ASSETS / "icon.svg"))
     st.logo(str(_ASSETS / f"logo-{ground().name}.svg"), size="large")
     allowed = login.gate()
-    pages = [
-        st.Page(path(name), title=title, icon=icon, default=name == "start") for name, (title, icon) in PAGES.items()
-    ]
-    if allowed and login.needed():
-        pages.append(st.Page(login.account, title="Account", icon=":material/account_circle:", url_path="account"))
-    page = st.navigation(pages, position="top" if allowed else "hidden")
+    pages = {
+        name: st.Page(path(name), title=title, icon=icon, default=name == "start")
+        for name, (title, icon) in PAGES.items()
+    }
+    if login.needed():
+        pages["account"] = st.Page(login.account, title="Account", icon=":material/account_circle:")
+    page = st.navigation(list(pages.values()), position="top" if allowed else "hidden")
     st.set_page_config(page_title=f"{page.title if allowed else 'Sign in'} \u00b7 Retort")
     if not allowed:
+        login.remember(next(name for name, one in pages.items() if one is page))
         st.stop()
+    if link := login.remembered():
+        st.switch_page(pages[link[0]], query_params=link[1])
     _frame.entered = True
     try:
         with boundary():

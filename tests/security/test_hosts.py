@@ -1,0 +1,128 @@
+"""From where the dashboard answers, asked of a real server: addresses, host names, web pages, uploads."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import psutil
+import pytest
+
+from core.settings import Settings
+from tests.security import wire
+from tests.security.conftest import STUDY, free_port, serving, study_home
+
+pytestmark = [pytest.mark.jobs, pytest.mark.slow]
+
+
+class Local(NamedTuple):
+    port: int
+    settings: Settings
+    process: subprocess.Popen[bytes]
+
+
+@pytest.fixture(scope="module")
+def local(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Local]:
+    """A server as `make run` starts it: no login, this machine only."""
+    port = free_port()
+    with study_home(tmp_path_factory.mktemp("local") / "home") as settings, serving(settings, port) as process:
+        yield Local(port, settings, process)
+
+
+def test_the_person_at_this_machine_needs_no_login(local: Local) -> None:
+    seen = wire.visit(local.port, page="runs")
+    assert STUDY.encode() in seen.raw and "Account" not in seen.menu and "Runs" in seen.menu
+
+
+def test_it_listens_on_loopback_alone(local: Local) -> None:
+    found = psutil.Process(local.process.pid).net_connections("inet")
+    listening = {c.laddr.ip for c in found if c.status == psutil.CONN_LISTEN}
+    assert listening == {"127.0.0.1"}
+
+
+@pytest.mark.parametrize("host", ["localhost:{port}", "127.0.0.1:{port}", "[::1]:{port}", "LOCALHOST", "localhost."])
+def test_this_machines_names_are_answered(local: Local, host: str) -> None:
+    name = host.format(port=local.port)
+    seen = wire.visit(local.port, host=name, origin=f"http://{name}", page="runs")
+    assert STUDY.encode() in seen.raw
+
+
+@pytest.mark.parametrize(
+    "host",
+    ["evil.example", "evil.example:{port}", "localhost.evil.example", "127.0.0.1.evil.example:{port}", "192.0.2.1",
+     "0.0.0.0:{port}", "127.0.0.2:{port}"],
+)  # fmt: skip
+def test_other_names_are_refused(local: Local, host: str) -> None:
+    """DNS rebinding: a name of the attacker leads to this machine, and the page is of the same origin as the name."""
+    name = host.format(port=local.port)
+    assert wire.refused(local.port, host=name, origin=f"http://{name}") == 403
+    assert wire.refused(local.port, host=name, origin=None) == 403
+    assert wire.refused(local.port, host=name) == 403
+
+
+@pytest.mark.parametrize("origin", ["http://evil.example", "https://127.0.0.1.evil.example:{port}", "null", "file://"])
+def test_pages_of_other_hosts_are_refused(local: Local, origin: str) -> None:
+    assert wire.refused(local.port, origin=origin.format(port=local.port)) == 403
+
+
+@pytest.mark.parametrize(
+    "origin", ["http://localhost:1", "http://127.0.0.1:{other}", "https://0.0.0.0", "http://localhost"]
+)
+def test_pages_other_programs_of_this_machine_serve_get_nothing(local: Local, origin: str) -> None:
+    """Streamlit lets them connect; the frame shows them a refusal, and no widget to press."""
+    seen = wire.visit(local.port, origin=origin.format(other=local.port + 1), page="runs")
+    assert "Another program's web page tried to open Retort." in seen.words
+    assert seen.elements("button") == [] and seen.menu == [] and STUDY.encode() not in seen.raw
+
+
+def test_an_upload_needs_the_token(local: Local) -> None:
+    token = wire.token_of(local.port)
+    with wire.session(local.port) as open_tab:
+        open_tab.runs()
+        path = f"/_stcore/upload_file/{open_tab.id}/a1"
+        form = b'--b\r\nContent-Disposition: form-data; name="f"; filename="f.yaml"\r\n\r\nx\r\n--b--\r\n'
+        kind = {"Content-Type": "multipart/form-data; boundary=b"}
+
+        def put(**headers: str) -> int:
+            return wire.request(local.port, "PUT", path, form, kind | headers)[0]
+
+        cookie = f"_streamlit_xsrf={token}"
+        assert put() == 403
+        assert put(Cookie=cookie) == 403
+        assert put(**{"X-Xsrftoken": token}) == 403
+        assert put(Cookie=cookie, **{"X-Xsrftoken": wire.token_of(local.port)}) == 403
+        assert put(Cookie=cookie, **{"X-Xsrftoken": token}) == 204, "the same with both is accepted"
+
+
+def test_programs_cannot_drive_it_without_a_page(local: Local) -> None:
+    """Streamlit's agent interface stays off."""
+    for path in ("interact", "mcp"):
+        status, body, _ = wire.request(
+            local.port, "POST", f"/_stcore/agent/{path}", b"{}", {"Content-Type": "application/json"}
+        )
+        assert status >= 400 and b"does not serve the agent API" in body, (path, status, body[:200])
+
+
+@pytest.mark.parametrize(
+    "option", ["--server.address=0.0.0.0", "--server.allowedHosts=retort.example"], ids=["address", "public name"]
+)
+def test_within_reach_of_others_it_refuses_without_a_login(local: Local, option: str) -> None:
+    port = free_port()
+    with serving(local.settings, port, option):
+        asked: dict[str, Any] = {"host": f"retort.example:{port}", "origin": None} if "allowed" in option else {}
+        for page in ("runs", ""):
+            seen = wire.visit(port, page=page, **asked)
+            assert "Retort has no login set up, so it answers on this machine only." in seen.words
+            assert seen.menu == [] and seen.elements("button") == [] and STUDY.encode() not in seen.raw
+
+
+def test_a_login_whose_file_is_broken_lets_nobody_in(local: Local) -> None:
+    """Streamlit then goes on as if there were none, which would open everything."""
+    port, file = free_port(), local.settings.home.parent / "secrets.toml"
+    file.write_text('[auth]\nclient_secret = "hush\n')
+    with serving(local.settings, port, STREAMLIT_SECRETS_FILES=str(file)):
+        seen = wire.visit(port, page="runs")
+        assert "cannot be read as TOML" in seen.words and "docs/login.md" in seen.words
+        assert seen.menu == [] and seen.elements("button") == [] and STUDY.encode() not in seen.raw
+        assert b"hush" not in seen.raw

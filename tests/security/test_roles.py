@@ -1,0 +1,278 @@
+"""Who may do what, asked of core alone: no page and no Streamlit is involved."""
+
+from __future__ import annotations
+
+import gzip
+import sqlite3
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from core.analysis.sensitivity import SensitivitySpec
+from core.errors import RetortError
+from core.jobs import api, errands, live, marks
+from core.recipe_files import load_recipe
+from core.roles import LOCAL, NEEDS, ROLES, Actor, Role, Roles, identify, may, read_roles
+from core.settings import Settings
+from core.store import Store
+from core.store.schema import MIGRATIONS
+
+NOW = 1_800_000_000.0
+ROOT = Path(__file__).resolve().parents[2]
+ADA = {"sub": "1", "email": "ada@example.org", "email_verified": True, "iat": NOW - 60}
+RECIPE = load_recipe(ROOT / "examples" / "sample-study.yaml")
+
+
+@pytest.fixture(autouse=True)
+def no_runner(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is queued stays queued: these tests are about who may queue it."""
+    monkeypatch.setattr(api, "ensure_runner", lambda _: False)
+    monkeypatch.setattr(api, "_ensure_runner", lambda *_: False)
+    monkeypatch.setattr(errands, "ensure_runner", lambda _: False)
+
+
+ACTIONS: dict[str, tuple[Role, Callable[[Settings, str], Any]]] = {
+    "submit": ("editor", lambda s, run: api.submit(RECIPE, s)),
+    "cancel": ("editor", lambda s, run: api.cancel(run, s)),
+    "retry": ("editor", lambda s, run: api.retry(run, s)),
+    "stop and keep": ("editor", lambda s, run: api.stop_and_keep(run, s)),
+    "time": ("editor", lambda s, run: errands.submit_probe(s)),
+    "sensitivity": ("editor", lambda s, run: errands.submit_sensitivity(SensitivitySpec(model="sample:m"), s)),
+    "note": ("editor", lambda s, run: marks.annotate(run, s, tags=["a"], notes="b")),
+    "vote": ("editor", lambda s, run: marks.vote("run:a", "run:b", "p", "run:a", s)),
+    "forget votes": ("admin", lambda s, run: marks.forget_votes("run:a", "run:b", s)),
+    "delete": ("admin", lambda s, run: api.delete(run, s)),
+    "fetch": ("admin", lambda s, run: api.submit_fetch("wiki", s)),
+    "download": ("admin", lambda s, run: errands.submit_download("hub:org/name", s)),
+}
+
+
+@pytest.mark.parametrize("role", ROLES)
+@pytest.mark.parametrize("name", ACTIONS)
+def test_core_lets_a_role_do_what_it_may_and_no_more(home: Settings, name: str, role: Role) -> None:
+    least, act = ACTIONS[name]
+    store = Store(home)
+    run = store.runs.add("sweep", "Study", "sample:m", {})
+    if name in ("retry", "delete"):
+        store.runs.request_cancel(run)
+    elif name == "stop and keep":
+        store.runs.claim(run)
+    settings = replace(home, actor=Actor("ada@example.org", role))
+    before = store.runs.find()
+    if ROLES.index(role) >= ROLES.index(least):
+        act(settings, run)
+        return
+    with pytest.raises(RetortError, match=f"needs the role {least}, and yours is {role}"):
+        act(settings, run)
+    assert store.runs.find() == before and store.events.tail(run) == [] and not home.runs.exists()
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_a_viewer_does_not_start_the_live_host(home: Settings, role: Role) -> None:
+    Store(home).runs.add("sweep", "Waiting", "sample:m", {})  # the host refuses everybody while a run waits
+    asked = live.ask(replace(home, actor=Actor("a@b.c", role)), "generate", {})
+    with pytest.raises(RetortError, match="needs the role editor" if role == "viewer" else "using this machine"):
+        next(asked)
+    assert not live.address_file(home).exists()
+
+
+def test_the_local_user_may_do_everything() -> None:
+    assert all(may(LOCAL, right) for right in NEEDS) and Settings(home=Path("/none")).actor == LOCAL
+
+
+def test_who_did_it_is_kept(home: Settings, caplog: pytest.LogCaptureFixture) -> None:
+    settings = replace(home, actor=Actor("ada@example.org", "admin"))
+    store = Store(home)
+    run = api.submit(RECIPE, settings)
+    assert store.runs.get(run).started_by == "ada@example.org"
+    api.cancel(run, settings)
+    api.retry(run, settings)
+    marks.annotate(run, settings, notes="mine")
+    assert [e.message for e in store.events.tail(run)] == [
+        "Cancelled by ada@example.org.", "Queued again by ada@example.org.",
+        "Tags and note changed by ada@example.org.",
+    ]  # fmt: skip
+    for queued in (api.submit_fetch("wiki", settings), errands.submit_probe(settings)):
+        assert store.runs.get(queued).started_by == "ada@example.org"
+    marks.vote("run:a", "run:b", "p", None, settings)
+    with sqlite3.connect(home.database) as db:
+        assert db.execute("SELECT voter FROM votes").fetchall() == [("ada@example.org",)]
+    api.cancel(run, settings)
+    api.delete(run, settings)
+    assert f"ada@example.org deleted run {run}." in caplog.text
+
+
+def test_the_local_user_leaves_no_name(home: Settings) -> None:
+    run = api.submit(RECIPE, home)
+    api.cancel(run, home)
+    marks.annotate(run, home, notes="mine")
+    assert Store(home).runs.get(run).started_by == "" and Store(home).events.tail(run) == []
+
+
+def test_an_old_home_gets_the_columns_and_keeps_what_it_has(home: Settings) -> None:
+    old = ROOT / "tests" / "store" / "data" / "format-1.sqlite3.gz"
+    home.database.write_bytes(gzip.decompress(old.read_bytes()))
+    runs = Store(home).runs.find(oldest_first=True)
+    assert [(r.name, r.started_by) for r in runs] == [
+        ("First study", ""), ("Second study", ""), ("Waiting study", ""),
+    ]  # fmt: skip
+    new = api.submit(RECIPE, replace(home, actor=Actor("ada@example.org", "editor")))
+    assert Store(home).runs.get(new).started_by == "ada@example.org"
+
+
+def test_votes_of_format_3_are_kept(home: Settings) -> None:
+    with sqlite3.connect(home.database) as db:
+        for statement in (s for migration in MIGRATIONS[:3] for s in migration):
+            db.execute(statement)
+        db.execute("INSERT INTO votes VALUES ('run:a', 'run:b', 'p', 'one', 5.0)")
+        db.execute("PRAGMA user_version = 3")
+    votes = Store(home).votes
+    assert votes.tally("run:a", "run:b") == (1, 0, 0)
+    votes.add("run:b", "run:a", "p", "run:b", voter="sub:7")
+    with sqlite3.connect(home.database) as db:
+        assert db.execute("SELECT preferred, voter FROM votes").fetchall() == [("other", "sub:7")]
+
+
+def test_a_store_that_reads_only_reads_and_does_not_write(home: Settings) -> None:
+    run = Store(home).runs.add("sweep", "Study", "sample:m", {})
+    reader = Store(home, read_only=True)
+    assert reader.runs.get(run).name == "Study"
+    for write in (
+        lambda: reader.runs.add("sweep", "Other", "sample:m", {}),
+        lambda: reader.runs.annotate(run, notes="x"),
+        lambda: reader.runs.delete(run, lambda _: None),
+        lambda: reader.votes.add("a", "b", "p", None),
+        lambda: reader.votes.clear("a", "b"),
+    ):
+        with pytest.raises(RetortError):
+            write()
+    assert [r.notes for r in Store(home).runs.find()] == [""]
+
+
+ROLES_FILE = Roles.model_validate(
+    {
+        "people": {"ada@example.org": "admin", "Eve@Example.org": "viewer", "sub:42": "editor"},
+        "groups": {"ml": "editor", "guests": "viewer"},
+    }
+)
+
+
+@pytest.mark.parametrize(
+    ("claims", "expected"),
+    [
+        ({}, Actor("ada@example.org", "admin")),
+        ({"email": "ADA@example.ORG"}, Actor("ada@example.org", "admin")),
+        ({"email": "eve@example.org"}, Actor("eve@example.org", "viewer")),
+        ({"email": "eve@example.org", "groups": ["ml", "x"]}, Actor("eve@example.org", "editor")),
+        ({"email": "new@example.org", "groups": "guests"}, Actor("new@example.org", "viewer")),
+        ({"email": None, "email_verified": None, "sub": "42"}, Actor("sub:42", "editor")),
+        ({"email_verified": False, "sub": "42"}, Actor("sub:42", "editor")),
+        ({"email_verified": False, "groups": ["guests"]}, Actor("sub:1", "viewer")),
+    ],
+)
+def test_the_highest_role_of_a_person_counts(claims: dict[str, Any], expected: Actor) -> None:
+    assert identify(ADA | claims, ROLES_FILE, NOW) == expected
+
+
+@pytest.mark.parametrize(
+    ("claims", "said"),
+    [
+        ({"email_verified": False}, "does not say that it has verified the address ada@example.org"),
+        ({"email_verified": None}, "has verified"),
+        ({"email_verified": "true"}, "has verified"),
+        ({"email_verified": 1}, "has verified"),
+        ({"email": "ada@example.org\n"}, "sub:1, who has no role"),
+        ({"email": ["ada@example.org"]}, "sub:1, who has no role"),
+        ({"email": "stranger@example.org"}, "signed in as stranger@example.org, who has no role"),
+        ({"email": "\u212ada@example.org"}, "no role"),
+        ({"email": "sub:42@x"}, "no role"),
+        ({"sub": "ada@example.org", "email": None}, "sub:ada@example.org, who has no role"),
+        ({"sub": None, "email": None}, "somebody without a name"),
+        ({"groups": [["ml"], 3, None], "email": "stranger@example.org"}, "no role"),
+        ({"iat": NOW - 12 * 3600}, "has expired"),
+        ({"iat": NOW + 3600}, "has expired"),
+        ({"iat": None}, "has expired"),
+        ({"iat": True}, "has expired"),
+        ({"iat": float("nan")}, "has expired"),
+        ({"iat": "1800000000"}, "has expired"),
+    ],
+)
+def test_who_is_not_known_for_sure_is_refused(claims: dict[str, Any], said: str) -> None:
+    with pytest.raises(RetortError, match=said):
+        identify(ADA | claims, ROLES_FILE, NOW)
+
+
+def test_the_default_role_is_for_verified_addresses_only() -> None:
+    roles = Roles(default="viewer")
+    assert identify(ADA, roles, NOW) == Actor("ada@example.org", "viewer")
+    with pytest.raises(RetortError, match="has verified"):
+        identify(ADA | {"email_verified": False}, roles, NOW)
+    with pytest.raises(RetortError, match="no role"):
+        identify(ADA | {"email": None}, roles, NOW)
+
+
+@given(
+    st.dictionaries(
+        st.sampled_from(["sub", "email", "email_verified", "groups", "iat", "name"]),
+        st.none()
+        | st.booleans()
+        | st.floats()
+        | st.text()
+        | st.lists(st.text())
+        | st.dictionaries(st.text(), st.text()),
+    )
+)
+def test_claims_of_any_shape_give_a_role_of_the_file_or_a_sentence(claims: dict[str, Any]) -> None:
+    try:
+        found = identify(claims, ROLES_FILE, NOW)
+    except RetortError as error:
+        assert error.cause and error.remedy
+    else:
+        assert found.role in ROLES
+
+
+def test_the_file_of_roles_is_read(home: Settings) -> None:
+    home.roles.write_text(
+        'default = "viewer"\nhours = 2\ngroups_claim = "teams"\n'
+        '[people]\n"Ada@example.org" = "admin"\n[groups]\nml = "editor"\n'
+    )
+    roles = read_roles(home.roles)
+    assert (roles.default, roles.hours, roles.groups_claim) == ("viewer", 2, "teams")
+    assert identify(ADA, roles, NOW).role == "admin"
+    assert identify(ADA | {"email": "b@c.de", "teams": ["ml"]}, roles, NOW).role == "editor"
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("", ""),
+        ('[people]\n"a@b.c" = "owner"', "people.a@b.c"),
+        ('[people]\n"nobody" = "viewer"', "named by an e-mail address"),
+        ('[people]\n"a@b.c" = "viewer"\n"A@b.c" = "admin"', "stands there twice"),
+        ('default = "all"', "default"),
+        ("hours = 0", "hours"),
+        ("hours = inf", "hours"),
+        ('user = "x"', "user"),
+        ("[people", "cannot be read as TOML"),
+        ("\x00", "cannot be read as TOML"),
+    ],
+)
+def test_a_file_that_is_wrong_lets_nobody_in(home: Settings, text: str, said: str) -> None:
+    home.roles.write_text(text)
+    if not text:  # nobody is named, so nobody gets in
+        with pytest.raises(RetortError, match="no role here"):
+            identify(ADA, read_roles(home.roles), NOW)
+        return
+    with pytest.raises(RetortError, match=said) as refusal:
+        read_roles(home.roles)
+    assert "docs/login.md" in refusal.value.remedy
+
+
+def test_a_missing_file_lets_nobody_in(home: Settings) -> None:
+    with pytest.raises(RetortError, match="Nobody has been given a role"):
+        read_roles(home.roles)
