@@ -4,9 +4,10 @@
 
 The plain way: the teacher's and the student's full logits, log-softmax of both, KL at temperature 1 over the
 counted tokens, one backward pass, AdamW; in the number format Retort uses (plain) and in float32, the default
-(plain32). Retort: the same loss and the same update, once with the teacher live and once with its 64 likeliest
-tokens stored. Same models and batches; the ways take turns round by round, and the median round counts. Peak memory
-is that of a fresh process that does two steps one way.
+(plain32), and, where it is installed, TRL's trainer (`benchmarks.trl_way`). Retort: the same loss and the same
+update, once with the teacher live and once with its 64 likeliest tokens stored. Same models and batches; the ways
+take turns round by round, and the median round counts. Peak memory is that of a fresh process that does two steps
+one way.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ import torch
 import torch.nn.functional as F
 from transformers import PreTrainedModel
 
+from benchmarks import trl_way
 from core.catalogue.references import resolve
 from core.distil_spec import Design, TeacherCache, Term
 from core.engine.distil.batches import Windows
@@ -148,29 +150,50 @@ def retort(way: str, setup: Setup, student: PreTrainedModel) -> Callable[[list[i
 
 def report(args: argparse.Namespace, setup: Setup) -> None:
     """Interleaved rounds, then the table."""
-    steps = {way: stepper(way, setup) for way in WAYS}
-    seconds: dict[str, list[float]] = {way: [] for way in WAYS}
-    losses: dict[str, float] = {}
-    for number in range(args.rounds + 1):
-        for way, step in steps.items():
-            started = time.perf_counter()
-            losses[way] = step(number)
-            if number:  # the first round warms up
-                seconds[way].append(time.perf_counter() - started)
+    seconds, losses = timed(args, setup)
     tokens = args.batch * args.length
     speed = {way: tokens / statistics.median(times) for way, times in seconds.items()}
-    assert abs(losses["live"] / losses["plain"] - 1) < 0.02, f"the two ways do not learn the same: {losses}"
+    for way in ("live", *(["trl"] if "trl" in losses else [])):
+        assert abs(losses[way] / losses["plain"] - 1) < 0.02, f"the ways do not learn the same: {losses}"
     rate = matrix_rate(setup.half)
     print(f"{args.model}, student of {args.layers} layers, batch {args.batch} x {args.length}, {args.rounds} rounds")
     print(f"{'bfloat16' if setup.half else 'float32'}, {torch.get_num_threads()} threads")
     print(f"matrix products here: {rate / 1e9:.0f} GFLOP/s")
     print(f"{'way':8} {'tokens/s':>9} {'ratio':>6} {'of bound':>9} {'peak memory':>12} {'loss':>8}")
-    for way in WAYS:
+    for way in speed:
         share = speed[way] * flops_per_token(setup, way != "stored") / rate
-        peak = peak_memory(way, args, setup.cache)
-        print(f"{way:8} {speed[way]:9.1f} {speed[way] / speed['plain']:5.2f}x {share:9.0%} {peak / 1e9:9.2f} GB "
-              f"{losses[way]:8.4f}")  # fmt: skip
+        peak = f"{peak_memory(way, args, setup.cache) / 1e9:9.2f} GB" if way in WAYS else f"{'-':>12}"
+        print(f"{way:8} {speed[way]:9.1f} {speed[way] / speed['plain']:5.2f}x {share:9.0%} {peak} {losses[way]:8.4f}")
     print(f"stored against live: {speed['stored'] / speed['live']:.2f}x")
+    if "trl" in speed:
+        print(f"live against TRL: {speed['live'] / speed['trl']:.2f}x")
+
+
+def timed(args: argparse.Namespace, setup: Setup) -> tuple[dict[str, list[float]], dict[str, float]]:
+    """Seconds of each way's steps but the first, which warms up, and the loss of its last."""
+    steps = {way: stepper(way, setup) for way in WAYS}
+    seconds: dict[str, list[float]] = {way: [] for way in WAYS}
+    losses: dict[str, float] = {}
+
+    def turn(number: int) -> None:
+        for way, step in steps.items():
+            started = time.perf_counter()
+            losses[way] = step(number)
+            if number:
+                seconds[way].append(time.perf_counter() - started)
+
+    if trl_way.installed():
+        student, teacher = copy.deepcopy(setup.student).train(), setup.teacher
+        ids = torch.as_tensor(setup.windows.ids)
+        taken, losses["trl"] = trl_way.run(
+            student, teacher.model, teacher.tokenizer, ids, args.batch, setup.half, turn
+        )  # fmt: skip
+        seconds["trl"] = taken[1:]
+    else:
+        print("TRL is not installed: no comparison with its trainer.")
+        for number in range(args.rounds + 1):
+            turn(number)
+    return seconds, losses
 
 
 def flops_per_token(setup: Setup, live: bool) -> float:
