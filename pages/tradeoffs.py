@@ -4,30 +4,27 @@ from pages.shared.shell import guard
 
 guard()
 
-import math
+from collections.abc import Sequence
 
 import streamlit as st
 
-from core.analysis.differences import examples
-from core.analysis.limits import within_limits
-from core.figures.limits import draw_limits
-from core.figures.points import points_of
-from core.figures.recovery import rank_flips
-from core.figures.tradeoff import Point, alt, clipped, tradeoff
-from core.metrics import METRICS, metric, show
-from core.results import Result
+from core.analysis.candidates import column
+from core.metrics import show
 from core.store import RunRow
-from pages.shared import cards, charts, home, picks, run_panel, shell, studies
-from pages.shared.states import empty
+from core.store.columns import Head
+from pages.shared import cards, charts, home, picks, run_panel, shell
+from pages.shared import tradeoff_choice as choice
+from pages.shared.field import NEAR, Drawn, Field, Placed, View, apart, field
+from pages.shared.states import boundary, empty
 from pages.shared.text import flat, md, plural
 
-NEAR = 4.0  # times the baseline's value: where the view "near the baseline" ends
+OFFERED = 300  # candidates in the list of those to compare; of more, those on the front and tied with it
 
 
 def main() -> None:
     st.title("Trade-offs", anchor=False)
-    run = study()
-    if run is None:
+    runs, note = choice.chosen()
+    if not runs:
         empty(
             "Nothing to compare yet",
             "This chart fills with the candidates of a sweep: their quality against their size and speed.",
@@ -36,133 +33,93 @@ def main() -> None:
             icon=":material/scatter_plot:",
         )
         return
-    run_panel.live(run.id, lambda now, _: board(now))
+    if note:
+        st.caption(note)
+    going = any(r.active for r in runs)
+    st.fragment(follow, run_every=run_panel.POLL_SECONDS if going else None)([r.id for r in runs], going)
 
 
-def study() -> RunRow | None:
-    """The run in the URL, else the one looked at last, else the newest with candidates."""
-    runs = studies.recent()
-    known = {r.id for r in runs}
-    wanted = st.query_params.get("run")
-    if wanted and wanted not in known:
-        runs.insert(0, home.store().runs.get(wanted))
-    if not wanted and st.session_state.get("_study") in known:  # it may have been deleted since
-        wanted = st.session_state["_study"]
-    by_id = {r.id: r for r in runs if r.trials_done or r.id == wanted}
-    if not by_id:
-        return None
-    st.session_state["study"] = wanted if wanted in by_id else next(iter(by_id))
-    chosen = st.selectbox(
-        "Study", list(by_id), key="study", width=560, on_change=change_study,
-        format_func=lambda i: studies.label(by_id[i]),
-    )  # fmt: skip
-    st.query_params["run"] = st.session_state["_study"] = chosen
-    return by_id[chosen]
+def follow(ids: Sequence[str], was_going: bool) -> None:
+    """The page below the choice of studies: again every second or so while one of them is active."""
+    with boundary():
+        runs = [home.store().runs.get(i) for i in ids]
+        if was_going != any(r.active for r in runs):
+            st.rerun()
+        board(runs)
 
 
-def change_study() -> None:
-    st.query_params["run"] = st.session_state["study"]
-    picks.put([])
-
-
-def board(run: RunRow) -> None:
-    results = home.store().candidates.results(run_id=run.id)
-    if run.active or run.state == "failed":
-        run_panel.progress(run, [])
-    if not results:
+def board(runs: Sequence[RunRow]) -> None:
+    for run in runs:
+        if run.active or run.state == "failed":
+            run_panel.progress(run, [])
+    everything = field(runs)
+    if not everything.heads:
         empty("No candidate is finished yet", "The first point is the dense baseline; it appears in a moment.")
         return
-    y, x, log_y, near = axes(results)
-    if y is None or x is None:
+    found = everything.metrics()
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        axes = choice.axes(found)
+        if axes is not None:
+            methods = choice.methods([h.method for h in everything.heads if not h.baseline])
+            log_y, near = choice.view(f"Leaves out what is more than {NEAR:.0f} times worse, and counts it.")
+    if axes is None:
         empty("Nothing to draw", "The candidates of this run share no pair of quality and cost.")
         return
-    baselines = {r.key: r for r in results if r.baseline}
-    candidates = {r.key: r for r in results if not r.baseline}
-    picked = picks.get(candidates)
-    chosen = bool(picked)
-    picked = picked or [c.key for c in examples(list(candidates.values()), y)]
-    points = points_of(results, x, y)
-    limit = None
-    if near and baselines:
-        limit = next((NEAR * p.y.value for p in points if p.baseline), None)
-    limits = limits_form(x, y)
-    chart(points, {k: cards.LETTERS[i] for i, k in enumerate(picked)}, log_y, limit, limits)
-    compare(candidates, baselines, picked, chosen, y)
-    with st.expander("All candidates as a table", icon=":material/table:"):
-        table(results, y)
+    x, y = axes
+    drawn_runs = comparable(runs, (x, y))
+    drawn_field = everything if len(drawn_runs) == len(runs) else field(drawn_runs)
+    limits = choice.limits(x, y, found)
+    placed = drawn_field.placed(x, y, methods)
+    candidates = {p.key: p for p in placed.points if not p.baseline}
+    chosen = picks.get(candidates)
+    picked = chosen or list(placed.examples)
+    letters = tuple(zip(picked, cards.LETTERS, strict=False))
+    drawn = drawn_field.drawn(View(x, y, log_y, near, methods, limits, letters, shell.ground().name))
+    chart(drawn, bool(limits))
+    heads = {h.key: h for h in drawn_field.heads if h.key in candidates}
+    compare(drawn_field, placed, heads, picked, bool(chosen), y)
+    with st.expander("All candidates as a table", icon=":material/table:", key="all", on_change="rerun") as listed:
+        if listed.open:
+            table(drawn_field, y, methods, found)
 
 
-def axes(results: list[Result]) -> tuple[str | None, str | None, bool, bool]:
-    """Quality and cost to draw, whether quality is logarithmic, and whether far points are left out."""
-    found = {m.metric for r in results for m in r.measurements}
-    known = [*(m for m in METRICS if m in found), *sorted(found - set(METRICS))]
-    qualities, costs = ([m for m in known if metric(m).role == role] for role in ("quality", "cost"))
-    if not qualities or not costs:
-        return None, None, False, False
-    with st.container(horizontal=True, vertical_alignment="bottom"):
-        y = st.selectbox(
-            "Quality", qualities, key="y", bind="query-params", format_func=lambda m: metric(m).label, width=220,
-            help="How good the models are, upwards on the chart.",
-        )  # fmt: skip
-        default = costs.index("disk_bytes") if "disk_bytes" in costs else 0
-        x = st.selectbox(
-            "Cost", costs, index=default, key="x", bind="query-params", format_func=lambda m: metric(m).label,
-            width=220, help="What they cost, to the right on the chart.",
-        )  # fmt: skip
-        log_y = st.toggle("Logarithmic quality", value=True, key="log", bind="query-params")
-        near = st.toggle(
-            "Near the baseline", key="near", bind="query-params",
-            help=f"Leaves out what is more than {NEAR:.0f} times the baseline's value, and counts it.",
-        )  # fmt: skip
-    return y, x, log_y, near
+def comparable(runs: Sequence[RunRow], metrics: Sequence[str]) -> list[RunRow]:
+    """Those that can be drawn with the first one; why the others cannot is said."""
+    reasons = apart(runs, metrics)
+    for run in runs[1:]:
+        if why := reasons[run.id]:
+            st.info(
+                f"{md(run.name, 80)} is not drawn together with {md(runs[0].name, 80)}: {md('; '.join(why), 500)}. "
+                "Figures measured differently say nothing about each other.",
+                icon=":material/call_split:",
+            )
+    return [runs[0], *(r for r in runs[1:] if not reasons[r.id])]
 
 
-def limits_form(x: str, y: str) -> tuple[float | None, float | None]:
-    """Limits the reader sets on cost and quality, in the metrics' own units; they live in the URL."""
-    with st.container(horizontal=True, vertical_alignment="bottom"):
-        found = [bound_of(m) for m in (x, y)]
-    return found[0], found[1]
-
-
-def bound_of(metric_id: str) -> float | None:
-    described = metric(metric_id)
-    unit, scale = ("MB", 1e6) if described.unit == "B" else (described.unit, 1.0)
-    if metric_id in ("parameters", "nonzero_parameters"):
-        unit, scale = "millions", 1e6
-    bound = "at most" if described.better == "lower" else "at least"
-    value = st.number_input(
-        f"{described.label}, {bound}" + (f" ({unit})" if unit else ""), value=None, format="%g", width=300,
-        key=f"limit-{metric_id}", bind="query-params", placeholder="No limit",
-        help="What is outside is shaded on the chart, and the best model inside is ringed.",
-    )  # fmt: skip
-    return None if value is None or not math.isfinite(value) else float(value) * scale
-
-
-def chart(
-    points: list[Point], letters: dict[str, str], log_y: bool, limit: float | None,
-    bounds: tuple[float | None, float | None],
-) -> None:  # fmt: skip
-    figure = tradeoff(points, shell.ground(), picked=letters, log_y=log_y, y_limit=limit)
-    found = within_limits([p for p in points if p.drawable], *bounds)
-    limited = bounds != (None, None)
-    if limited:
-        draw_limits(figure, points, *bounds, found, shell.ground())
+def chart(drawn: Drawn, limited: bool) -> None:
     st.plotly_chart(
-        figure, key="chart", theme=None, on_select=toggle, selection_mode="points", config=charts.INTERACTIVE,
-        alt=alt(points, limit) + (f" {found.sentence}" if limited else ""),
+        drawn.figure, key="chart", theme=None, on_select=toggle, selection_mode="points", config=charts.INTERACTIVE,
+        alt=drawn.alt,
     )  # fmt: skip
-    if found.sentence and limited:
-        st.markdown(f":material/rule: {md(found.sentence, 600)}")
-    for after, behind in rank_flips(points)[:3]:
+    if limited and drawn.outcome.sentence:
+        st.markdown(f":material/rule: {md(drawn.outcome.sentence, 900)}")
+    if drawn.hidden:
+        names = "; ".join(f"{md(p.label, 60)} ({show(p.y.metric, p.y.value)})" for p in drawn.hidden[:4])
+        more = f" and {len(drawn.hidden) - 4:,} more" if len(drawn.hidden) > 4 else ""
+        lie = "lies" if len(drawn.hidden) == 1 else "lie"
+        st.caption(
+            f":material/visibility_off: {plural(len(drawn.hidden), 'point')} {lie} outside the view: {names}{more}."
+        )
+    if drawn.crowded:
+        st.caption(
+            f":material/scatter_plot: With {drawn.count:,} models, error bars are drawn for the front only. "
+            "Filters show fewer models, with the error of each."
+        )
+    for after, behind in drawn.flips[:3]:
         st.caption(
             f":material/swap_vert: Training changed the order: {md(after.label, 120)} was behind "
             f"{md(behind.label, 120)} before it and is ahead now."
         )
-    hidden = clipped(points, limit)
-    if hidden:
-        names = "; ".join(f"{md(p.label, 60)} ({show(p.y.metric, p.y.value)})" for p in hidden[:4])
-        more = f" and {len(hidden) - 4} more" if len(hidden) > 4 else ""
-        st.caption(f":material/visibility_off: {plural(len(hidden), 'point')} outside this view: {names}{more}.")
 
 
 def toggle() -> None:
@@ -173,36 +130,56 @@ def toggle() -> None:
 
 
 def compare(
-    candidates: dict[str, Result], baselines: dict[str, Result], picked: list[str], chosen: bool, y: str
+    shown: Field, placed: Placed, candidates: dict[str, Head], picked: Sequence[str], chosen: bool, y: str
 ) -> None:
     st.header("Promised and delivered", anchor=False)
-    picks.widget(candidates)
+    offered = candidates
+    if len(candidates) > OFFERED:
+        best = {p.key for p in placed.points if p.front or p.tied} | set(picked)
+        offered = {k: h for k, h in candidates.items() if k in best}
+    picks.widget(offered)
     if not candidates:
         st.caption("Only the baseline is measured so far.")
         return
+    if len(offered) < len(candidates):
+        st.caption(
+            f"The list holds the {len(offered):,} on the front or tied with it; the others are chosen on the chart."
+        )
     if not chosen:
         st.caption("Two examples are shown until you choose.")
-    cards.row([candidates[k] for k in picked], baselines, y)
-    here = [("run", st.query_params["run"]), *(("pick", picks.short(k)) for k in picked)]
+    bases = {candidates[k].baseline_key for k in picked} - {None}
+    results = shown.results([*picked, *(b for b in bases if b)])
+    cards.row([results[k] for k in picked if k in results], results, y)
+    onward(shown, [candidates[k] for k in picked])
+
+
+def onward(shown: Field, picked: Sequence[Head]) -> None:
+    """Links with the same choice. Those pages show one study: that of the first of the chosen ones."""
+    ids = [i for i, _ in shown.runs]
+    run = ids[0]
+    if len(ids) > 1 and picked:
+        known = shown.store.candidates.runs_of(picked[0].key)
+        run = next((i for i in ids if i in known), run)
+    here = [("run", run), *(("pick", picks.short(h.key)) for h in picked)]
     with st.container(horizontal=True):
-        if any(candidates[k].saved for k in picked):
+        if any(h.saved for h in picked):
             st.page_link(
                 shell.path("compare"), label="Compare what they write", icon=":material/compare:", query_params=here
             )
         st.page_link(shell.path("report"), label="Make a report", icon=":material/summarize:", query_params=here)
 
 
-def table(results: list[Result], y: str) -> None:
+def table(shown: Field, y: str, methods: tuple[str, ...], found: set[str]) -> None:
     wanted = (y, "loss_change", "disk_bytes", "memory_bytes", "prefill_ms", "decode_ms", "sparsity_pruned")
-    columns = [m for m in dict.fromkeys(wanted) if any(x.metric == m for r in results for x in r.measurements)]
-    rows = []
-    for result in results:
-        values = {m.metric: m for m in result.measurements}
-        rows.append(
-            {"Candidate": flat(result.label)}
-            | {metric(m).label: show(m, values[m].value if m in values else None) for m in columns}
-        )
-    st.dataframe(rows, hide_index=True, alt="Every candidate with its figures")
+    metrics = [m for m in dict.fromkeys(wanted) if m in found]
+    numbers = shown.table(metrics, methods)
+    columns = {m: column(m, float(numbers[m].abs().max())) for m in metrics}
+    rows = {"Candidate": [flat(label) for label in numbers["label"]]}
+    rows |= {c.label: numbers[m] / c.scale for m, c in columns.items()}
+    st.dataframe(
+        rows, hide_index=True, alt="Every candidate with its figures",
+        column_config={c.label: st.column_config.NumberColumn(format=c.format) for c in columns.values()},
+    )  # fmt: skip
 
 
 main()

@@ -1,53 +1,84 @@
-"""Candidates as a table: one row each, every metric with its interval and how it was obtained."""
+"""The candidates of one study or several as a table of numbers: one row each, every wished metric a column."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
 
 import pandas as pd
 
-from core.methods import method
-from core.results import Result
-
-_ABOUT = ("key", "label", "method", "method_label", "structured", "baseline", "baseline_key", "saved")
+from core.metrics import Measurement, metric
 
 
-def frame(results: Sequence[Result]) -> pd.DataFrame:
-    """One row a candidate, in the given order.
+class Named(Protocol):
+    """What is known of a candidate without its figures."""
 
-    Columns: what it is (`key`, `label`, `method`, ...), then for each metric `M` that any candidate has: `M`,
-    `M_low`, `M_high`, `M_obtained` ('measured' or 'estimated') and `M_relative`, its ratio to the baseline of
-    the same run. What was not measured is missing, as is the ratio where the baseline is absent or 0.
+    @property
+    def key(self) -> str: ...
+
+    @property
+    def label(self) -> str: ...
+
+    @property
+    def method(self) -> str: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Brief:
+    """A candidate with the few figures that something needs; stands where a `Result` would."""
+
+    key: str
+    label: str
+    method: str
+    measurements: tuple[Measurement, ...]
+
+
+Figures = Mapping[str, Mapping[str, Measurement]]
+"""Metric id -> key of a candidate -> its figure."""
+
+
+def briefs(candidates: Sequence[Named], figures: Figures) -> list[Brief]:
+    """The candidates with those of the figures that they have."""
+    return [
+        Brief(c.key, c.label, c.method, tuple(f[c.key] for f in figures.values() if c.key in f)) for c in candidates
+    ]
+
+
+@dataclass(frozen=True)
+class Column:
+    """How the numbers of a metric stand in a table: divided by `scale`, in plotly's and printf's `format`."""
+
+    label: str
+    scale: float
+    format: str
+
+
+def column(metric_id: str, most: float) -> Column:
+    """A column for a metric whose largest value is `most`: one unit for all rows, so that they sort and compare."""
+    described = metric(metric_id)
+    if described.unit == "B":
+        scale, unit = next(((s, u) for s, u in _BYTES if abs(most) >= s), (1.0, "B"))
+        return Column(described.label, scale, f"%.{0 if scale == 1.0 else 1}f {unit}")
+    if metric_id in ("parameters", "nonzero_parameters"):
+        scale, unit = next(((s, u) for s, u in _COUNTS if abs(most) >= s), (1.0, ""))
+        return Column(described.label, scale, f"%.{0 if scale == 1.0 else 1}f {unit}".strip())
+    if described.unit == "%":
+        return Column(described.label, 1.0, "%.1f %%")
+    return Column(described.label, 1.0, f"%.{described.digits}g {described.unit}".strip())
+
+
+_BYTES = ((1e12, "TB"), (1e9, "GB"), (1e6, "MB"), (1e3, "kB"))
+_COUNTS = ((1e9, "B"), (1e6, "M"), (1e3, "k"))
+
+
+def frame(candidates: Sequence[Named], figures: Figures) -> pd.DataFrame:
+    """One row a candidate, in the given order: `key`, `label`, and a column of numbers for each metric.
+
+    What was not measured is missing.
     """
-    known = {r.key: r for r in results}
-    metrics = list(dict.fromkeys(m.metric for r in results for m in r.measurements))
-    suffixes = ("", "_low", "_high", "_obtained", "_relative")
-    columns = [*_ABOUT, *(f"{m}{s}" for m in metrics for s in suffixes)]
-    table = pd.DataFrame([_row(r, known.get(r.baseline_key or "")) for r in results], columns=columns)
-    numbers = [c for m in metrics for c in (m, f"{m}_low", f"{m}_high", f"{m}_relative")]
-    return table.astype(dict.fromkeys(numbers, "float64"))
-
-
-def _row(result: Result, baseline: Result | None) -> dict[str, object]:
-    described = method(result.method)
-    row: dict[str, object] = {
-        "key": result.key,
-        "label": result.label,
-        "method": result.method,
-        "method_label": described.label if described else result.method,
-        "structured": described.structured if described else False,
-        "baseline": result.baseline,
-        "baseline_key": result.baseline_key,
-        "saved": result.saved,
-    }
-    dense = {m.metric: m.value for m in (baseline or result).measurements} if baseline or result.baseline else {}
-    for m in result.measurements:
-        reference = dense.get(m.metric)
-        row |= {
-            m.metric: m.value,
-            f"{m.metric}_low": m.low,
-            f"{m.metric}_high": m.high,
-            f"{m.metric}_obtained": m.obtained,
-            f"{m.metric}_relative": m.value / reference if reference else None,
-        }
-    return row
+    table = pd.DataFrame({"key": [c.key for c in candidates], "label": [c.label for c in candidates]})
+    for name, values in figures.items():
+        found = [values[c.key].value if c.key in values else None for c in candidates]
+        table[name] = pd.Series(found, dtype="float64")
+    return table

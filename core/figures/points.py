@@ -1,21 +1,51 @@
-"""Results as points of a chart: which lie on the front, which tie with it."""
+"""Candidates as points of a chart: which lie on the front, which tie with it."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Protocol
 
 from core.analysis.honesty import find
 from core.analysis.pareto import statuses
 from core.figures.tradeoff import Point
+from core.metrics import Measurement
 from core.results import Result
+
+
+class Placeable(Protocol):
+    """A candidate without its figures: a `Result`, or what the store tells of one without reading it whole."""
+
+    @property
+    def key(self) -> str: ...
+
+    @property
+    def label(self) -> str: ...
+
+    @property
+    def method(self) -> str: ...
+
+    @property
+    def baseline(self) -> bool: ...
 
 
 def points_of(results: Sequence[Result], x: str, y: str) -> list[Point]:
     """A point for each result that has both metrics, with its standing among the others."""
-    pairs = [(r, find(r, x), find(r, y)) for r in results]
-    found = [(r, cost, quality) for r, cost, quality in pairs if cost is not None and quality is not None]
-    standing = statuses([q for _, _, q in found], [[c for _, c, _ in found]])
+    costs = {r.key: m for r in results if (m := find(r, x)) is not None}
+    qualities = {r.key: m for r in results if (m := find(r, y)) is not None}
+    return placed(results, costs, qualities, {r.key: r.parent for r in results if r.parent})
+
+
+def placed(
+    candidates: Sequence[Placeable],
+    costs: Mapping[str, Measurement],
+    qualities: Mapping[str, Measurement],
+    parents: Mapping[str, str],
+) -> list[Point]:
+    """A point for each candidate that has both figures; `qualities` with their samples, if they have any."""
+    found = [c for c in candidates if c.key in costs and c.key in qualities]
+    standing = statuses([qualities[c.key] for c in found], [[costs[c.key] for c in found]])
     return [
-        Point(r.key, r.label, r.method, r.baseline, cost, quality, front=s == "front", tied=s == "tie", parent=r.parent)
-        for (r, cost, quality), s in zip(found, standing, strict=True)
-    ]
+        Point(c.key, c.label, c.method, c.baseline, costs[c.key], qualities[c.key], s == "front", s == "tie",
+              parents.get(c.key))
+        for c, s in zip(found, standing, strict=True)
+    ]  # fmt: skip

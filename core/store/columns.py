@@ -6,6 +6,7 @@ import json
 import os
 import sqlite3
 import threading
+import time
 from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -40,7 +41,7 @@ class Columns:
     def __init__(self, database: Database) -> None:
         self._db = database
         self._lock = threading.Lock()
-        self._watch: tuple[int, sqlite3.Connection] | None = None
+        self._watch: tuple[int, int, sqlite3.Connection] | None = None
         self._versions: dict[tuple[str, ...], tuple[int, str]] = {}
 
     def heads(self, run_id: str) -> list[Head]:
@@ -134,9 +135,9 @@ class Columns:
                 connection = sqlite3.connect(
                     f"{self._db.path.absolute().as_uri()}?mode=ro", uri=True, check_same_thread=False, timeout=30
                 )
-                self._watch = os.getpid(), connection
+                self._watch = os.getpid(), time.time_ns(), connection  # numbers of another watch must not recur
             # It counts what *other* connections commit, and this one writes nothing.
-            return int(self._watch[1].execute("PRAGMA data_version").fetchone()[0])
+            return self._watch[1] + int(self._watch[2].execute("PRAGMA data_version").fetchone()[0])
 
     def _samples(self, key: str, metric_id: str) -> list[float] | None:
         """Of a candidate that was indexed before samples had a table of their own."""

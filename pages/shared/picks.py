@@ -7,11 +7,19 @@ is kept here and drawn as rings.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from typing import Protocol
 
 import streamlit as st
 
-from core.results import Result
 from pages.shared.text import flat
+
+
+class Labelled(Protocol):
+    """A candidate, whole or in brief."""
+
+    @property
+    def label(self) -> str: ...
+
 
 MOST = 3
 _SHORT = 10  # characters of a key: enough to tell the candidates of a home apart, short enough for a link
@@ -46,7 +54,7 @@ def toggle(key: str | None) -> None:
     put([s for s in now if s != short(key)] if short(key) in now else [*now, key])
 
 
-def widget(candidates: Mapping[str, Result]) -> None:
+def widget(candidates: Mapping[str, Labelled]) -> None:
     """The same choice as a list, for the keyboard and for points that lie on each other."""
     st.session_state["_picker"] = get(candidates)
     st.multiselect(

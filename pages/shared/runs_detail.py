@@ -12,7 +12,7 @@ from core.metrics import show
 from core.recipe_files import dump_recipe
 from core.store import RunRow
 from core.store.labels import NOTES_LENGTH
-from pages.shared import home, login, runs_filters, studies
+from pages.shared import home, login, studies, urls
 from pages.shared.states import boundary, refused
 from pages.shared.text import flat, md, plural
 
@@ -77,8 +77,8 @@ def differences(run: RunRow) -> None:
     if not names:
         return
     st.header("Compare with another run", anchor=False)
-    other_id = runs_filters.choice(
-        "Second run", "other", list(names), names.__getitem__, f"One of the latest {_OTHERS}", 480
+    other_id = urls.select(
+        "Second run", "other", list(names), names.__getitem__, placeholder=f"One of the latest {_OTHERS}", width=480
     )
     if other_id is None:
         return

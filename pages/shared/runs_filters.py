@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from pathlib import Path
 from typing import TypedDict
 
 import streamlit as st
 
 from core.store import Store
 from core.store.rows import RunState
-from pages.shared import run_panel
+from pages.shared import run_panel, urls
 from pages.shared.text import flat
 
 STATES: dict[str, tuple[str, tuple[RunState, ...] | None]] = {
@@ -33,40 +33,21 @@ class Wanted(TypedDict):
 
 def chosen(store: Store) -> Wanted:
     """Draws the filters and returns what is asked for."""
+    kinds, models, tags = _known(store, store.settings.home, store.columns.state())
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        state = st.radio(
-            "State", list(STATES), key="state", bind="query-params", format_func=lambda f: STATES[f][0],
-            horizontal=True,
-        )  # fmt: skip
+        state = urls.radio("State", "state", list(STATES), lambda f: STATES[f][0], horizontal=True)
         text = st.text_input(
             "Search", key="q", bind="query-params", max_chars=100, placeholder="Name, model or note", width=320,
             icon=":material/search:",
         )  # fmt: skip
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        kind = _choice("Kind", "kind", store.runs.kinds(), words=True)
-        model = _choice("Model", "model", store.runs.models())
-        tags = store.runs.tags()
-        tag = _choice("Tag", "tag", tags) if tags else None
-    return Wanted(
-        states=STATES[state or "all"][1], kinds=(kind,) if kind else None, model=model, tag=tag, text=text or ""
-    )
+        kind = urls.select("Kind", "kind", kinds, run_panel.kind_word, placeholder="Any", width=240)
+        model = urls.select("Model", "model", models, flat, placeholder="Any", width=240)
+        tag = urls.select("Tag", "tag", tags, flat, placeholder="Any", width=240) if tags else None
+    return Wanted(states=STATES[state][1], kinds=(kind,) if kind else None, model=model, tag=tag, text=text or "")
 
 
-def _choice(label: str, key: str, options: list[str], words: bool = False) -> str | None:
-    return choice(label, key, options, run_panel.kind_word if words else flat, "Any", 240)
-
-
-def choice(
-    label: str, key: str, options: list[str], shown: Callable[[str], str], placeholder: str, width: int
-) -> str | None:
-    """A select box that may be left empty. The address holds the option itself, not the words shown for it."""
-    if key not in st.session_state and st.query_params.get(key) in options:
-        st.session_state[key] = st.query_params[key]
-    found = st.selectbox(
-        label, options, index=None, key=key, placeholder=placeholder, width=width, format_func=shown
-    )  # fmt: skip
-    if found is not None:
-        st.query_params[key] = found
-    elif key in st.query_params:
-        del st.query_params[key]
-    return found
+@st.cache_resource(show_spinner=False, max_entries=2)
+def _known(_store: Store, where: Path, state: int) -> tuple[list[str], list[str], list[str]]:
+    """What there is to choose from, read again when the store has changed."""
+    return _store.runs.kinds(), _store.runs.models(), _store.runs.tags()

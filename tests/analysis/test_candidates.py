@@ -1,4 +1,4 @@
-"""The table of candidates holds what the results say, and nothing that was not measured."""
+"""The table of candidates holds what was measured, and nothing that was not; its units fit the largest value."""
 
 from __future__ import annotations
 
@@ -6,44 +6,52 @@ import math
 
 import pytest
 
-from core.analysis.candidates import frame
+from core.analysis.candidates import Brief, briefs, column, frame
 from core.metrics import Measurement
-from core.results import Result
 
 
-def result(key: str, method: str, baseline: bool, *measurements: Measurement) -> Result:
-    return Result(
-        key=key, label=key.upper(), model="sample:smollm2-135m", source="sample:smollm2-135m", method=method,
-        baseline=baseline, baseline_key="dense", measurements=list(measurements),
-    )  # fmt: skip
+def disk(value: float) -> Measurement:
+    return Measurement(metric="disk_bytes", value=value, unit="B")
 
 
-def disk(value: float, obtained: str = "measured") -> Measurement:
-    return Measurement.model_validate({"metric": "disk_bytes", "value": value, "unit": "B", "obtained": obtained})
+CANDIDATES = [Brief("dense", "Dense", "dense", ()), Brief("half", "Half", "block_influence", ())]
+FIGURES = {
+    "disk_bytes": {"dense": disk(200e6), "half": disk(100e6), "other": disk(1.0)},
+    "loss": {"dense": Measurement(metric="loss", value=3.0, unit="nats")},
+}
 
 
-def test_one_row_a_candidate_with_intervals_and_ratios() -> None:
-    loss = Measurement(metric="loss", value=3.0, unit="nats", low=2.9, high=3.1)
-    table = frame(
-        [
-            result("dense", "dense", True, loss, disk(200)),
-            result("half", "block_influence", False, disk(100, "estimated")),
-        ]
-    )
-    assert table["key"].tolist() == ["dense", "half"]
-    assert table["disk_bytes_relative"].tolist() == [1.0, 0.5]
-    assert table["disk_bytes_obtained"].tolist() == ["measured", "estimated"]
-    assert (table.loc[0, "loss_low"], table.loc[0, "loss"], table.loc[0, "loss_high"]) == (2.9, 3.0, 3.1)
-    assert math.isnan(table.loc[1, "loss"]) and math.isnan(table.loc[1, "loss_relative"])
-    assert table["structured"].tolist() == [False, True]
+def test_one_row_a_candidate_in_the_given_order() -> None:
+    table = frame(CANDIDATES, FIGURES)
+    assert table["key"].tolist() == ["dense", "half"] and table["label"].tolist() == ["Dense", "Half"]
+    assert table["disk_bytes"].tolist() == [200e6, 100e6]
+    assert table.loc[0, "loss"] == 3.0 and math.isnan(table.loc[1, "loss"])
 
 
-def test_without_its_baseline_a_candidate_has_no_ratio() -> None:
-    table = frame([result("half", "wanda", False, disk(100))])
-    assert math.isnan(table.loc[0, "disk_bytes_relative"])
+def test_briefs_have_the_figures_that_were_measured() -> None:
+    dense, half = briefs(CANDIDATES, FIGURES)
+    assert [m.metric for m in dense.measurements] == ["disk_bytes", "loss"]
+    assert [m.value for m in half.measurements] == [100e6]
 
 
 @pytest.mark.parametrize("count", [0, 1])
-def test_a_table_without_measurements_still_says_what_the_candidates_are(count: int) -> None:
-    table = frame([result("half", "unheard_of", False)] * count)
-    assert len(table) == count and "method_label" in table.columns
+def test_without_figures_a_table_still_says_which_candidates_there_are(count: int) -> None:
+    table = frame(CANDIDATES[:count], {"loss": {}})
+    assert len(table) == count and list(table.columns) == ["key", "label", "loss"]
+
+
+@pytest.mark.parametrize(
+    ("metric", "most", "shown"),
+    [
+        ("disk_bytes", 271e6, "271.0 MB"),
+        ("disk_bytes", 999, "999 B"),
+        ("memory_bytes", 2.5e9, "2.5 GB"),
+        ("parameters", 134.5e6, "134.5 M"),
+        ("sparsity_pruned", 50, "50.0 %"),
+        ("decode_ms", 33.84, "33.8 ms"),
+        ("perplexity", 28.62, "28.62"),
+    ],
+)
+def test_a_column_shows_its_largest_value_in_a_fitting_unit(metric: str, most: float, shown: str) -> None:
+    found = column(metric, most)
+    assert found.format % (most / found.scale) == shown

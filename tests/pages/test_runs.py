@@ -25,7 +25,7 @@ def test_filters_of_the_address_hold_and_5000_runs_are_paged(opens: Opens, setti
     assert "1 run, newest first" in words(page)
     page = opens("runs", model="path:/other", q="Filler 4999")
     assert "1 run, newest first" in words(page)
-    assert "No run matches" in words(opens("runs", kind="sweep", state="Failed"))
+    assert "No run matches" in words(opens("runs", kind="sweep", state="failed"))
 
 
 def test_tags_and_note_are_saved_and_a_bad_tag_is_refused(opens: Opens, settings: Settings, store: Store) -> None:

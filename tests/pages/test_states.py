@@ -60,7 +60,7 @@ def test_tradeoffs_draws_and_compares(opens: Opens, settings: Settings) -> None:
 def test_tradeoffs_keeps_the_choice_of_a_link(opens: Opens, settings: Settings, store: Store) -> None:
     run_id = finished_study(settings)
     rows = [r for r in store.candidates.rows(run_id=run_id) if not r.baseline]
-    app = opens("tradeoffs", run=run_id, pick=[rows[0].key[:10], rows[-1].key[:10]], x="Latency per token")
+    app = opens("tradeoffs", run=run_id, pick=[rows[0].key[:10], rows[-1].key[:10]], x="decode_ms")
     said = words(app).replace("\\", "")
     assert f"A. {rows[0].label}" in said and f"B. {rows[-1].label}" in said
     assert app.selectbox(key="x").value == "decode_ms"
@@ -86,8 +86,8 @@ def test_tradeoffs_of_another_baseline_free_run(opens: Opens, settings: Settings
 def test_near_the_baseline_counts_what_it_hides(opens: Opens, settings: Settings) -> None:
     finished_study(settings)
     app = opens("tradeoffs", near="true")
-    hidden = [c.value for c in app.caption if "outside this view" in c.value]
-    assert hidden and hidden[0].startswith(":material/visibility_off: 3 points")
+    hidden = [c.value for c in app.caption if "outside the view" in c.value]
+    assert hidden and hidden[0].startswith(":material/visibility_off: 3 points lie outside the view")
 
 
 def test_runs_lists_and_opens_one(opens: Opens, settings: Settings) -> None:
