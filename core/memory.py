@@ -64,16 +64,16 @@ def limit_of(text: str) -> int:
 
 
 def kills() -> int | None:
-    """How often the kernel has ended a program for want of memory, in this group or on this machine; None: unknown.
+    """How often the kernel has ended a program for want of memory; None where it does not say.
 
-    It only counts up, so that two readings tell whether it happened between them.
+    It only counts up, so that two readings tell whether it happened between them. The group's count and the
+    machine's are added up, since a job may have been started from another group.
     """
-    for folder, names in _groups(CGROUPS, MEMBERSHIP):
+    counts = []
+    for path in [*(folder / names.kills for folder, names in _groups(CGROUPS, MEMBERSHIP)), VMSTAT]:
         with suppress(OSError, KeyError, ValueError):
-            return _fields(folder / names.kills)["oom_kill"]
-    with suppress(OSError, KeyError, ValueError):
-        return _fields(VMSTAT)["oom_kill"]
-    return None
+            counts.append(_fields(path)["oom_kill"])
+    return sum(counts) if counts else None
 
 
 def group_limits(root: Path = CGROUPS, membership: Path = MEMBERSHIP) -> Iterator[tuple[int, int]]:

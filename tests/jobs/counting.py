@@ -2,13 +2,16 @@
 
 Recipe: `trials` (how many), `seconds` (each takes), `ledger` (a file to which every start and end of a
 trial is appended), and, optionally, what goes wrong: `fail` (trial numbers that are refused), `die`
-(trial number at which the process kills itself), `raises` (name of an exception for the first trial).
+(trial number at which the process kills itself), `raises` (name of an exception for the first trial), `eats`
+(trial number from which on it takes ever more memory, unless the file `fits` is there), `saves` (bytes of a
+checkpoint that each trial writes as the training does).
 """
 
 from __future__ import annotations
 
 import errno
 import os
+import resource
 import signal
 import subprocess
 import time
@@ -40,6 +43,10 @@ def count(run: RunRow, hooks: Hooks) -> None:
         if trial.index in spec.get("fail", ()):
             hooks.trial_failed(trial.index, RetortError("This number is refused.", "Choose another."))
             continue
+        if spec.get("eats") == trial.index and not Path(spec["fits"]).exists():
+            _eat(hooks, stubborn=bool(spec.get("stubborn")))
+        if spec.get("saves"):
+            _save(hooks.run_folder / "checkpoints" / trial.key, spec["saves"])
         _spend(hooks, float(spec["seconds"]), stubborn=bool(spec.get("stubborn")))
         hooks.trial_done(trial.index, result(trial.key, float(trial.index)))
         note(ledger, f"end {trial.key} {os.getpid()}")
@@ -65,14 +72,39 @@ def _spend(hooks: Hooks, seconds: float, stubborn: bool) -> None:
             hooks.reporter.series("clock", int(time.monotonic() * 100), seconds)
 
 
+def _eat(hooks: Hooks, stubborn: bool) -> None:
+    """20 MB, ten times a second, for a minute at most."""
+    eaten = []
+    for _ in range(600):
+        eaten.append(os.urandom(20_000_000))
+        time.sleep(0.1)
+        if not stubborn:
+            hooks.reporter.checkpoint()
+
+
+def _save(folder: Path, size: int) -> None:
+    """Two checkpoints, as the training writes them."""
+    import torch
+
+    from core.engine.distil.state import Checkpoints, TrainState
+
+    weights = {"weight": torch.zeros(size // 4)}
+    for step in (1, 2):
+        Checkpoints(folder, "counting").save(TrainState(identity="counting", step=step), weights, {})
+
+
 def _go_wrong(spec: dict[str, object], index: int) -> None:
     if spec.get("die") == index:
         os.kill(os.getpid(), signal.SIGKILL)
     problem = spec.get("raises")
     if problem == "memory":
-        raise MemoryError
+        resource.setrlimit(resource.RLIMIT_DATA, (400_000_000, resource.RLIM_INFINITY))
+        bytearray(1_000_000_000)
     if problem == "torch":
-        raise RuntimeError("[enforce fail at alloc_cpu.cpp:119] DefaultCPUAllocator: can't allocate memory")
+        import torch
+
+        resource.setrlimit(resource.RLIMIT_DATA, (4_000_000_000, resource.RLIM_INFINITY))
+        torch.ones(2_000_000_000)
     if problem == "disk":
         raise OSError(errno.ENOSPC, "No space left on device")
     if problem == "bug":
