@@ -63,17 +63,17 @@ def limit_of(text: str) -> int:
     return int(float(found[1]) * _UNITS[found[2]])
 
 
-def kills() -> int | None:
-    """How often the kernel has ended a program for want of memory; None where it does not say.
+def kills() -> dict[str, int]:
+    """How often the kernel has ended a program for want of memory, by the file that says so; empty where none does.
 
-    It only counts up, so that two readings tell whether it happened between them. The group's count and the
-    machine's are added up, since a job may have been started from another group.
+    Each count only goes up, so that two readings tell whether it happened between them. The groups above this
+    process count for themselves, and the machine for all, since a job may have been started from another group.
     """
-    counts = []
+    counts = {}
     for path in [*(folder / names.kills for folder, names in _groups(CGROUPS, MEMBERSHIP)), VMSTAT]:
         with suppress(OSError, KeyError, ValueError):
-            counts.append(_fields(path)["oom_kill"])
-    return sum(counts) if counts else None
+            counts[str(path)] = _fields(path)["oom_kill"]
+    return counts
 
 
 def group_limits(root: Path = CGROUPS, membership: Path = MEMBERSHIP) -> Iterator[tuple[int, int]]:

@@ -56,17 +56,17 @@ def test_kills_are_read_where_the_kernel_counts_them(tmp_path: Path, monkeypatch
     monkeypatch.setattr(memory, "CGROUPS", tmp_path)
     monkeypatch.setattr(memory, "MEMBERSHIP", tmp_path / "cgroup")
     monkeypatch.setattr(memory, "VMSTAT", tmp_path / "vmstat")
-    assert memory.kills() is None
+    assert memory.kills() == {}
     (tmp_path / "vmstat").write_text("nr_free_pages 12\noom_kill 5\n")
-    assert memory.kills() == 5
+    assert memory.kills() == {str(tmp_path / "vmstat"): 5}
     (tmp_path / "cgroup").write_text("0::/a\n")
     version_2(tmp_path, "a", "max", GB)
-    assert memory.kills() == 2 + 5, "the group's and the machine's"
+    assert memory.kills() == {str(tmp_path / "a/memory.events"): 2, str(tmp_path / "vmstat"): 5}
     (tmp_path / "memory").mkdir()
     (tmp_path / "memory" / "memory.usage_in_bytes").write_text("1\n")
     (tmp_path / "memory" / "memory.oom_control").write_text(OOM_CONTROL)
     (tmp_path / "cgroup").write_text("4:memory:/\n")
-    assert memory.kills() == 3 + 5
+    assert memory.kills()[str(tmp_path / "memory/memory.oom_control")] == 3
 
 
 def test_free_and_total_are_no_more_than_the_machine_has() -> None:

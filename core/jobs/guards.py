@@ -208,9 +208,8 @@ def killed_for_memory(run_folder: Path) -> bool | None:
     """Whether the kernel has done so since `remember_kills`; None where nobody can know."""
     try:
         before = json.loads((run_folder / _KILLS).read_text())
-        now = memory.kills()
-        if before["machine"] != socket.gethostname() or before["kills"] is None or now is None:
-            return None
-        return bool(now > before["kills"])
+        counts = {n: (int(before["kills"][n]), now) for n, now in memory.kills().items() if n in before["kills"]}
+        known = before["machine"] == socket.gethostname() and bool(counts)
     except (OSError, ValueError, KeyError, TypeError):
         return None
+    return any(now > then for then, now in counts.values()) if known else None
