@@ -18,6 +18,7 @@ _INDEX_BYTES = 24_000_000
 _INDEX = "model.safetensors.index.json"
 _ENTRIES = 20_000
 """Files and folders a model folder may hold."""
+_DEPTH = 20
 
 
 def inside_roots(path: str | Path, settings: Settings) -> Path:
@@ -168,19 +169,20 @@ def refuse_outside_links(folder: Path, settings: Settings) -> None:
     Raises:
         RetortError: what is wrong with it.
     """
-    left, waiting = _ENTRIES, [folder]
+    left, waiting = _ENTRIES, [(folder, 0)]
     while waiting:  # a loop, as folders may be nested deeper than calls can be
-        for entry in os.scandir(waiting.pop()):
+        inside, depth = waiting.pop()
+        for entry in os.scandir(inside):
             left -= 1
-            if left < 0:
+            if left < 0 or depth > _DEPTH:
                 raise RetortError(
-                    f"'{folder}' holds more than {_ENTRIES:,} files, which no model does.",
+                    f"'{folder}' holds more than {_ENTRIES:,} files or {_DEPTH} levels of folders: no model does.",
                     "Move the model into a folder of its own.",
                 )
             if entry.is_symlink():
                 inside_roots(entry.path, settings)
             elif entry.is_dir():
-                waiting.append(Path(entry.path))
+                waiting.append((Path(entry.path), depth + 1))
             elif not entry.is_file():
                 raise RetortError(
                     f"'{one_line(entry.name, 80)}' in '{folder}' is no ordinary file.", "Remove it, then try again."

@@ -106,7 +106,7 @@ def _sst2(wanted: Sample, part: str, settings: Settings) -> tuple[list[tuple[str
 
 def _file(path: Path) -> list[tuple[str, str]]:
     suffix = path.suffix.lower()
-    if suffix not in (".csv", ".tsv", ".jsonl"):
+    if suffix not in (".csv", ".tsv", ".jsonl") or not path.is_file():
         raise RetortError(f"'{path.name}' is no labelled file Retort reads.", "Use .csv, .tsv or .jsonl.")
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
