@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections import OrderedDict
 from importlib.util import find_spec
 from typing import Any
 from urllib.parse import urlsplit
@@ -27,12 +26,9 @@ _KEYS = ("redirect_uri", "cookie_secret", "client_id", "client_secret", "server_
 _SECRET = 32  # characters
 _WHERE = "Whoever runs this Retort sets it in .streamlit/secrets.toml; docs/login.md says how."
 _ICON = ":material/login:"
-_BROWSER = "_streamlit_xsrf"
 
 _lock = threading.Lock()
 _signed_out: dict[str, int] = {}  # id of a person -> when they signed out; identities issued before no longer count
-_wanted: OrderedDict[str, tuple[str, dict[str, list[str]]]] = OrderedDict()  # browser -> the link it came with
-_MOST_WANTED = 1_000
 
 
 class NotSignedIn(RetortError):
@@ -103,26 +99,6 @@ def gate() -> bool:
             _sign_out_button()
         return False
     return True
-
-
-def remember(page: str) -> None:
-    """Keeps the link this visitor came with until they have signed in: Streamlit always leads back to the Start page.
-
-    The browser is known by the cookie Streamlit gives every one against cross-site requests.
-    """
-    query = {name: st.query_params.get_all(name) for name in st.query_params}
-    browser = st.context.cookies.get(_BROWSER)
-    if browser and (page != "start" or query):
-        with _lock:
-            _wanted[browser] = (page, query)
-            while len(_wanted) > _MOST_WANTED:
-                _wanted.popitem(last=False)
-
-
-def remembered() -> tuple[str, dict[str, list[str]]] | None:
-    """Page and query of the link this visitor came with before they signed in; once."""
-    with _lock:
-        return _wanted.pop(st.context.cookies.get(_BROWSER, ""), None)
 
 
 def needed() -> bool:

@@ -12,7 +12,7 @@ from pathlib import Path
 import streamlit as st
 
 from core.figures.theme import Theme, theme
-from pages.shared import home, login
+from pages.shared import followed, home, login
 from pages.shared.states import boundary
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -50,11 +50,17 @@ def guard() -> None:
         st.stop()
 
 
+def presenting() -> bool:
+    """Whether the address asks for slides alone (pages/report.py): then no menu stands above them."""
+    return st.query_params.get("present") == "1"
+
+
 def enter() -> None:
     """Frame and page. Called by `app.py`, once a run of the script."""
     # A file of our own as icon: a ":material/...:" one would be fetched from another host.
     st.set_page_config(layout="wide", initial_sidebar_state="collapsed", page_icon=str(_ASSETS / "icon.svg"))
-    st.logo(str(_ASSETS / f"logo-{ground().name}.svg"), size="large")
+    if not presenting():
+        st.logo(str(_ASSETS / f"logo-{ground().name}.svg"), size="large")
     allowed = login.gate()
     pages = {
         name: st.Page(path(name), title=title, icon=icon, default=name == "start")
@@ -62,12 +68,12 @@ def enter() -> None:
     }
     if login.needed():
         pages["account"] = st.Page(login.account, title="Account", icon=":material/account_circle:")
-    page = st.navigation(list(pages.values()), position="top" if allowed else "hidden")
+    page = st.navigation(list(pages.values()), position="top" if allowed and not presenting() else "hidden")
     st.set_page_config(page_title=f"{page.title if allowed else 'Sign in'} \u00b7 Retort")
     if not allowed:
-        login.remember(next(name for name, one in pages.items() if one is page))
+        followed.remember(next(name for name, one in pages.items() if one is page))
         st.stop()
-    if link := login.remembered():
+    if link := followed.remembered():
         st.switch_page(pages[link[0]], query_params=link[1])
     _frame.entered = True
     try:

@@ -63,12 +63,14 @@ class Session:
     def __init__(self, connection: ClientConnection) -> None:
         self.connection = connection
         self.id = ""
+        self.page = ""
 
     def runs(self, page: str = "", query: str = "", press: str = "") -> Seen:
-        """Runs a page's script; `press` is the id of a button, as if it had been pressed."""
+        """Runs a page's script; `press` is the id of a button of the page before, as if it had been pressed."""
         message = BackMsg()
         message.rerun_script.page_name, message.rerun_script.query_string = page, query
         if press:
+            message.rerun_script.page_name, message.rerun_script.page_script_hash = "", self.page
             pressed = message.rerun_script.widget_states.widgets.add()
             pressed.id, pressed.trigger_value = press, True
         self.connection.send(message.SerializeToString())
@@ -80,6 +82,8 @@ class Session:
             kind = messages[-1].WhichOneof("type")
             if kind == "new_session":
                 self.id = messages[-1].new_session.initialize.session_id
+            if kind == "navigation":
+                self.page = messages[-1].navigation.page_script_hash
             if kind == "script_finished" and messages[-1].script_finished != ForwardMsg.FINISHED_EARLY_FOR_RERUN:
                 return Seen(messages)
 
