@@ -1,4 +1,4 @@
-"""Compare: what kept candidates write beside the model they were made from, and where they part from it."""
+"""Compare: candidates beside the model they were made from: what they write, or how they tell texts apart."""
 
 from pages.shared.shell import guard
 
@@ -6,8 +6,21 @@ guard()
 
 import streamlit as st
 
+from core.errors import RetortError
 from core.prompts import PROMPTS
-from pages.shared import compare_models, compare_prompts, compare_tokens, compare_vote, compare_write, live_answer
+from pages.shared import (
+    compare_classes,
+    compare_models,
+    compare_prompts,
+    compare_tokens,
+    compare_vote,
+    compare_write,
+    live_answer,
+)
+from pages.shared.compare_models import Chosen
+from pages.shared.states import refused
+
+_DOES = {"causal": "writes text", "masked": "fills gaps in a text", "classification": "tells classes apart"}
 
 
 def main() -> None:
@@ -15,6 +28,21 @@ def main() -> None:
     chosen = compare_models.choose()
     if chosen is None:
         return
+    try:
+        tasks = chosen.tasks()
+    except RetortError as error:
+        refused(error.cause, error.remedy)
+        return
+    if set(tasks) == {"classification"}:
+        compare_classes.sections(chosen, live_answer.busy())
+    elif set(tasks) <= {"causal", "unknown"}:
+        texts(chosen)
+    else:
+        unlike(chosen, tasks)
+
+
+def texts(chosen: Chosen) -> None:
+    """Models that write."""
     busy = live_answer.busy()
     prompt = st.text_area("Prompt", PROMPTS[0], key="compare-prompt", max_chars=8_000, height=80)
     compare_write.section(chosen, prompt, busy)
@@ -24,6 +52,16 @@ def main() -> None:
     compare_tokens.section(chosen, prompt, busy)
     compare_prompts.section(chosen, busy)
     compare_vote.section(chosen, busy)
+
+
+def unlike(chosen: Chosen, tasks: list[str]) -> None:
+    """Models of several kinds, or of one that gives neither texts nor classes."""
+    pairs = zip(chosen.names, tasks, strict=True)
+    kinds = "; ".join(f"{name[:1]} {_DOES.get(task, 'only encodes text')}" for name, task in pairs)
+    st.info(
+        f"{kinds}. Choose models that all write, or that all tell classes apart.", icon=":material/compare:",
+        title="These cannot be compared with each other",
+    )  # fmt: skip
 
 
 main()

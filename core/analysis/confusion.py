@@ -23,6 +23,8 @@ class Judged:
 
     matrix: Matrix
     right: tuple[bool, ...]
+    answers: tuple[int, ...] = ()
+    """The class given to each text; empty where only right and wrong are known."""
 
     @property
     def hits(self) -> int:
@@ -81,7 +83,7 @@ def counts(gold: Sequence[int], predicted: Sequence[int], classes: int) -> Matri
 def judged(gold: Sequence[int], predicted: Sequence[int], classes: int) -> Judged:
     """A classifier from its answers."""
     right = tuple(a == b for a, b in zip(gold, predicted, strict=True))
-    return Judged(counts(gold, predicted, classes), right)
+    return Judged(counts(gold, predicted, classes), right, tuple(predicted))
 
 
 def row_shares(matrix: Matrix) -> list[list[float | None]]:
@@ -115,9 +117,14 @@ def stored(results: Sequence[Result | None]) -> Together | None:
     for data, labels, one in others:
         if data != first[0] or sorted(labels) != sorted(known) or len(one.right) != len(models[0].right):
             return None
-        order = [labels.index(name) for name in known]
-        models.append(Judged(tuple(tuple(one.matrix[i][j] for j in order) for i in order), one.right))
+        models.append(_renumbered(one, [labels.index(name) for name in known]))
     return Together(first[0], first[1], tuple(models))
+
+
+def _renumbered(one: Judged, order: list[int]) -> Judged:
+    """The same with class `order[i]` called i."""
+    matrix = tuple(tuple(one.matrix[i][j] for j in order) for i in order)
+    return Judged(matrix, one.right, tuple(order.index(a) for a in one.answers))
 
 
 def _stored(result: Result | None) -> tuple[str, tuple[str, ...], Judged] | None:
@@ -132,4 +139,6 @@ def _stored(result: Result | None) -> tuple[str, tuple[str, ...], Judged] | None
     whole = sum(map(sum, matrix)) == len(right) and len(set(labels)) == len(labels) == len(matrix)
     if not whole or sum(matrix[i][i] for i in range(len(matrix))) != sum(right):
         return None  # not counts of these texts: nothing is claimed from them
-    return str(accuracy.settings.get("corpus", "")), labels, Judged(matrix, right)
+    answers = tuple(int(a) for a in f1.settings.get("answers", ()) if 0 <= int(a) < len(labels))
+    kept = answers if len(answers) == len(right) else ()
+    return str(accuracy.settings.get("corpus", "")), labels, Judged(matrix, right, kept)

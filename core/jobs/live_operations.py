@@ -7,8 +7,10 @@ be JSON, the first ones early, and calls `host.checkpoint()` between units of wo
 from __future__ import annotations
 
 OPERATIONS: dict[str, str] = {
+    "classify": "core.engine.live.classify:classify",
     "compare_set": "core.engine.live.forced:compare_set",
     "forced": "core.engine.live.forced:forced",
     "generate": "core.engine.live.generation:generate",
+    "labelled": "core.engine.live.classify:labelled",
     "preview": "core.engine.live.preview:preview",
 }

@@ -27,7 +27,7 @@ def to_csv(report: Report) -> str:
             row = (
                 report.run.id, candidate.key, candidate.label, m.metric, f.label, m.value, m.low, m.high, m.unit,
                 f.difference.change if f.difference else "", m.obtained, m.device, m.dtype,
-                json.dumps(m.settings, sort_keys=True, default=str),
+                json.dumps({k: v for k, v in m.settings.items() if k != "answers"}, sort_keys=True, default=str),
             )  # fmt: skip
             writer.writerow([_safe(cell) if isinstance(cell, str) else cell for cell in row])
     return out.getvalue()

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import streamlit as st
 
+from core.errors import RetortError
 from core.store import RunRow
 from core.store.rows import CandidateRow
 from pages.shared import cards, home, models, picks, shell, studies
@@ -21,6 +22,10 @@ class Chosen:
 
     references: tuple[str, ...]
     names: tuple[str, ...]
+
+    def tasks(self) -> list[str]:
+        """What each can do, as `core.catalogue.shape` calls it. Raises RetortError for one that is no model."""
+        return [models.look(r)[1].shape.task for r in self.references]
 
 
 def choose() -> Chosen | None:
@@ -72,12 +77,28 @@ def _run() -> RunRow | None:
 def _defaults(
     run: RunRow | None, rows: dict[str, CandidateRow], ready: list[str], kept: list[str]
 ) -> tuple[str, list[str]]:
-    """The model of the study, and its chosen candidates; without a choice the two kept last."""
+    """The model of the study, and its chosen candidates; without a choice the two kept last.
+
+    Where that model is gone or does something else (an encoder that became a classifier), the first candidate
+    stands for it.
+    """
     saved = [key for key, r in rows.items() if r.saved]
     of_run = [f"run:{k}" for k in picks.get(saved)] or [f"run:{k}" for k in reversed(saved)]
-    first = run.model if run and run.model in {*ready, *kept} else (ready or kept)[0]
+    alike = [f"run:{k}" for k in saved if f"run:{k}" in kept]
+    if run and run.model in {*ready, *kept} and not (alike and _task(run.model) != _task(alike[0])):
+        first = run.model
+    else:
+        first = (alike or ready or kept)[0]
     beside = [r for r in of_run or kept if r != first and r in kept][:MOST_BESIDE]
     return first, beside
+
+
+def _task(reference: str) -> str:
+    """What a model can do; '' where that cannot be told."""
+    try:
+        return models.look(reference)[1].shape.task
+    except RetortError:
+        return ""
 
 
 def _remember() -> None:
@@ -96,5 +117,12 @@ def _not_kept(rows: dict[str, CandidateRow]) -> None:
 
 def _name(reference: str, labels: dict[str, str]) -> str:
     if reference in labels:
-        return flat(labels[reference], 70)
+        return _middle(flat(labels[reference], 400))
     return flat(reference.rstrip("/").rpartition("/")[2] if reference.startswith("path:") else reference, 70)
+
+
+def _middle(label: str, limit: int = 90) -> str:
+    """A label without its middle where it is long: candidates of one study often differ at the end only."""
+    if len(label) <= limit:
+        return label
+    return f"{label[: limit // 3].rstrip()} \u2026 {label[-(limit - limit // 3 - 3) :].lstrip()}"

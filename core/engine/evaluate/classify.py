@@ -17,6 +17,8 @@ from core.metrics import Measurement
 from core.progress import Reporter
 
 Counts = NDArray[np.int64]
+MOST_ANSWERS = 20_000
+"""Texts up to which the answers themselves are kept with the figures."""
 
 
 @torch.inference_mode()
@@ -76,7 +78,8 @@ def classification_measurements(
 ) -> list[Measurement]:
     """Accuracy and macro F1 on `texts` with the right classes `gold` (ids of the model's own labels).
 
-    The confusion matrix and the labels are in the settings of `f1`.
+    The confusion matrix, the labels and the class given to each text (`answers`, of up to `MOST_ANSWERS` texts)
+    are in the settings of `f1`.
     Raises RetortError for no texts, unequal lengths or classes the model does not know.
     """
     labels = class_names(model)
@@ -92,6 +95,7 @@ def classification_measurements(
     interval = bootstrap_mean(right) if len(right) > 1 else None
     common: dict[str, Any] = {"device": model.device.type, "dtype": str(model.dtype).removeprefix("torch.")}
     record = {**(settings or {}), "items": len(texts)}
+    answers = {"answers": predicted} if len(predicted) <= MOST_ANSWERS else {}
     return [
         Measurement(
             metric="accuracy",
@@ -107,7 +111,7 @@ def classification_measurements(
             metric="f1",
             value=macro_f1(matrix),
             unit="",
-            settings={**record, "confusion": matrix.tolist(), "labels": labels},
+            settings={**record, "confusion": matrix.tolist(), "labels": labels, **answers},
             **common,
         ),
     ]

@@ -31,7 +31,7 @@ from core.recipes import Prune
 MOST_TOKENS = 64
 
 
-class _Watched(Quiet):
+class Watched(Quiet):
     """Lets long work end when nobody waits for it."""
 
     def __init__(self, host: Host) -> None:
@@ -54,7 +54,7 @@ def preview(host: Host, request: dict[str, Any]) -> Iterator[dict[str, Any]]:
     """
     prune, tokens = _prune(request), max(1, min(int(request.get("tokens", 20)), MOST_TOKENS))
     prompt = str(request.get("prompt", ""))[: host.settings.limits.prompt_characters].strip()
-    reporter = _Watched(host)
+    reporter = Watched(host)
     reference = str(request["model"])
     texts: dict[str, Any] = {k: request[k] for k in ("calibration", "evaluation") if k in request}
     kept, key = host.beside(reference), f"preview {json.dumps(texts, sort_keys=True)}"
