@@ -10,12 +10,12 @@ from core.errors import RetortError
 from core.metrics import METRICS
 from core.report.costs import Prices
 from core.report.forms import FORMS
-from core.report.html import to_html
 from core.report.model import HEADLINE, MOST, Report, build
 from core.report.write import render
 from core.results import Result
 from core.store import RunRow
-from pages.shared import home, picks, shell, studies
+from pages.shared import home, picks, present, shell, studies
+from pages.shared.report_preview import document
 from pages.shared.states import empty, refused
 from pages.shared.text import flat
 
@@ -23,7 +23,9 @@ _HEIGHT = 900
 
 
 def main() -> None:
-    st.title("Report", anchor=False)
+    presenting = st.query_params.get("present") == "1"
+    if not presenting:
+        st.title("Report", anchor=False)
     runs = {r.id: r for r in studies.recent() if r.trials_done > 1}
     wanted = st.query_params.get("run")
     if wanted and wanted not in runs:
@@ -37,9 +39,12 @@ def main() -> None:
             icon=":material/summarize:",
         )
         return
-    made = present(runs) if st.query_params.get("present") == "1" else choose(runs)
+    if presenting:
+        slides(runs)
+        return
+    made = choose(runs)
     if made is not None:
-        st.iframe(to_html(made), height=_HEIGHT, alt="The report as it is downloaded")
+        st.iframe(document(made), height=_HEIGHT, alt="The report as it is downloaded")
 
 
 def choose(runs: dict[str, RunRow]) -> Report | None:
@@ -93,7 +98,7 @@ def settings(run: RunRow, results: list[Result], keys: list[str]) -> Report:
     with st.container(horizontal=True, vertical_alignment="bottom"):
         audience = st.selectbox(
             "For", ["executives", "engineers"], key="audience", bind="query-params", width=200,
-            format_func=str.capitalize, help="Engineers get every figure, executives the four that decide.",
+            format_func=str.capitalize, help="Engineers get every figure, executives the few that decide.",
         )  # fmt: skip
         price = st.number_input(
             "Price of an hour (USD)", 0.0, 1e6, 0.0, key="price", bind="query-params", width=200,
@@ -114,28 +119,30 @@ def downloads(made: Report) -> None:
                 label, lambda form=form: render(made, form), f"report-{made.run.id}.{form}", media,
                 icon=":material/download:", on_click="ignore", key=f"download-{form}",
             )  # fmt: skip
-        st.button("Show it alone", icon=":material/fullscreen:", on_click=lambda: st.query_params.update(present="1"))
+        st.button(
+            "Present", icon=":material/slideshow:", on_click=lambda: st.query_params.update(present="1", slide="1"),
+            help="Large slides, one idea each; arrow keys move. The address carries the choice and the slide.",
+        )  # fmt: skip
 
 
-def present(runs: dict[str, RunRow]) -> Report | None:
-    """The report alone, as the address describes it."""
-    st.button(
-        "Back to the report's settings", icon=":material/arrow_back:", on_click=lambda: st.query_params.pop("present")
-    )
+def slides(runs: dict[str, RunRow]) -> None:
+    """The report slide by slide, as the address describes it."""
     query = st.query_params
     run = runs.get(query.get("run", "")) or next(iter(runs.values()))
     try:
         prices = Prices(per_hour=float(query.get("price", 0)) or None, watts=float(query.get("watts", 0)) or None)
         audience = "engineers" if query.get("audience") == "engineers" else "executives"
         results = home.store().candidates.results(run_id=run.id)
-        return build(
-            run, results, query.get_all("pick"), headline=query.get("headline", ""), audience=audience, prices=prices
-        )
+        present.show(
+            build(run, results, query.get_all("pick"), headline=query.get("headline", ""), audience=audience,
+                  prices=prices)
+        )  # fmt: skip
+        return
     except ValueError:
         refused("The price or the power in this address is not a number that can be.", "Go back and set them again.")
     except RetortError as error:
         refused(error.cause, error.remedy)
-    return None
+    st.button("Back to the report's settings", icon=":material/arrow_back:", on_click=present.leave)
 
 
 main()

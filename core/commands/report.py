@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 from pathlib import Path
 
 from core.errors import RetortError
@@ -19,6 +20,7 @@ def report(chosen: argparse.Namespace, settings: Settings) -> int:
     Raises:
         RetortError: there is no such run or candidate, nothing is finished, or the file cannot be written.
     """
+    from core.report.costs import Prices
     from core.report.model import build  # plotly and python-pptx: only where a report is made
     from core.report.write import render
 
@@ -27,6 +29,7 @@ def report(chosen: argparse.Namespace, settings: Settings) -> int:
     made = build(
         run, store.candidates.results(run_id=run.id), chosen.pick or (), headline=chosen.headline,
         audience=chosen.audience,
+        prices=Prices(per_hour=chosen.price, watts=chosen.watts, currency=chosen.currency),
     )  # fmt: skip
     data = render(made, chosen.format)
     out: Path = chosen.out
@@ -58,3 +61,30 @@ def register(one: argparse.ArgumentParser) -> None:
     one.add_argument(
         "--audience", choices=["executives", "engineers"], default="executives", help="default: executives"
     )
+    one.add_argument(
+        "--price",
+        type=_amount,
+        metavar="NUMBER",
+        help="price of the machine for an hour; default: no money is estimated",
+    )
+    one.add_argument("--currency", type=_currency, default="USD", metavar="CODE", help="of the price; default: USD")
+    one.add_argument(
+        "--watts", type=_amount, metavar="NUMBER", help="power the machine draws; default: no energy is estimated"
+    )
+
+
+def _amount(text: str) -> float:
+    """A number above 0 and at most a million, as `core.report.costs.Prices` takes it."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0 < value <= 1e6:
+        raise argparse.ArgumentTypeError(f"'{text[:20]}' is not a number above 0 and at most a million")
+    return value
+
+
+def _currency(text: str) -> str:
+    if not re.fullmatch(r"[A-Za-z]{3}|[$\u20ac\u00a3\u00a5]", text):
+        raise argparse.ArgumentTypeError(f"'{text[:20]}' is no currency: write a code such as USD")
+    return text

@@ -10,18 +10,16 @@ from functools import lru_cache
 import plotly.graph_objects as go
 from plotly.offline import get_plotlyjs
 
-from core.analysis.honesty import NOMINAL, shares
+from core.analysis.honesty import NOMINAL
 from core.figures import honesty as bars
-from core.figures.points import points_of
-from core.figures.theme import DARK, LIGHT, Theme, method_style
-from core.figures.tradeoff import Point, alt, tradeoff
+from core.figures.theme import DARK, LIGHT
+from core.figures.tradeoff import Point, alt
 from core.metrics import metric, show
+from core.report import charts
 from core.report.look import SCRIPT, STYLE
 from core.report.model import Report
 from core.report.text import escaped, plain
 from core.results import Result
-
-_DRAWN = 300  # points of the chart; more would be drawn by WebGL, which the policy does not allow
 
 
 def to_html(report: Report) -> str:
@@ -30,19 +28,17 @@ def to_html(report: Report) -> str:
     Its policy allows no request at all and no script but plotly.js and `look.SCRIPT`, named by their SHA-256
     (CSP level 2, "Usage of hashes"). Texts are escaped; figures travel as data, not as script.
     """
-    points = _points(report)
+    points = charts.points(report)
     figures: dict[str, dict[str, go.Figure]] = {}
     body = [_head(report), "<main>", _summary(report)]
     if points:
-        figures["tradeoff"] = {t.name: _tradeoff(report, points, t) for t in (LIGHT, DARK)}
-        body.append(_chart_section(points))
+        figures["tradeoff"] = {t.name: charts.chart(report, points, t) for t in (LIGHT, DARK)}
+        body.append(_chart_section(report, points))
     body.append("<h2>The candidates</h2>")
     for i, candidate in enumerate(report.chosen):
-        dense = report.baseline
-        found = shares(candidate, dense) if dense else []
+        found = charts.promised(report, candidate)
         if found:
-            style = method_style(candidate.method)
-            figures[f"bars{i}"] = {t.name: bars.honesty(found, t, t.color(style.color)) for t in (LIGHT, DARK)}
+            figures[f"bars{i}"] = {t.name: charts.bars(candidate, found, t) for t in (LIGHT, DARK)}
         text = bars.alt(candidate.label, found) if found else ""
         body.append(_card(report, candidate, i, text))
     notes = "".join(f"<li>{escaped(n, 600)}</li>" for n in report.notes())
@@ -78,24 +74,6 @@ def _document(report: Report, body: str, data: str) -> str:
     )
 
 
-def _points(report: Report) -> list[Point]:
-    if report.axes is None:
-        return []
-    chosen = {r.key for r in report.chosen}
-    points = points_of(report.results, *report.axes)
-    if len(points) > _DRAWN:  # those the reader looks for first
-        points.sort(key=lambda p: (not p.baseline, p.key not in chosen, not p.front, not p.tied))
-    return points[:_DRAWN]
-
-
-def _tradeoff(report: Report, points: list[Point], ground: Theme) -> go.Figure:
-    y = points[0].y.metric
-    log = metric(y).better == "lower" and all(p.y.value > 0 for p in points)
-    fig = tradeoff(points, ground, picked=report.letters, log_y=log, height=480)
-    fig.update_layout(dragmode=False)
-    return fig
-
-
 def _head(report: Report) -> str:
     long = ' class="long"' if len(report.headline) > 120 else ""
     return (
@@ -110,24 +88,24 @@ def _summary(report: Report) -> str:
         f"{escaped(report.verdict(c), 400)}</li>"
         for c, letter in zip(report.chosen, report.letters.values(), strict=True)
     )
-    zeros = report.baseline is not None and any(
-        s.metric == NOMINAL for c in report.chosen for s in shares(c, report.baseline)
-    )
+    zeros = any(s.metric == NOMINAL for c in report.chosen for s in charts.promised(report, c))
     told = "<p>Zeros alone do not make a dense file smaller or a dense kernel faster.</p>" if zeros else ""
     return f"<h2>In short</h2><ul>{said}</ul>{told}"
 
 
-def _chart_section(points: list[Point]) -> str:
+def _chart_section(report: Report, points: list[Point]) -> str:
     x, y = points[0].x.metric, points[0].y.metric
     rows = "".join(
         f'<tr><th scope="row">{escaped(p.label)}</th><td class="n">{show(x, p.x.value)}</td>'
         f'<td class="n">{show(y, p.y.value)}</td></tr>'
         for p in points
     )
-    table = _table("All points of the chart", ("Candidate", metric(x).label, metric(y).label), rows)
+    run = f"run {report.run.id}"
+    table = _table(f"All points of the chart, {run}", ("Candidate", metric(x).label, metric(y).label), rows)
     return (
-        '<h2>Quality against cost</h2><div id="tradeoff" class="chart" role="img" '
+        '<h2>Quality against cost</h2><figure><div id="tradeoff" class="chart" role="img" '
         f'aria-label="{escaped(alt(points), 2000)}"></div>'
+        f"<figcaption>The candidates of {escaped(run)}.</figcaption></figure>"
         f"<details><summary>The chart as a table</summary>{table}</details>"
     )
 
@@ -139,15 +117,18 @@ def _card(report: Report, candidate: Result, index: int, chart: str) -> str:
         f"<td>{escaped(f.obtained, 300)}; run {escaped(report.run.id)}</td></tr>"
         for f in report.figures(candidate)
     )
-    letter = report.letters[candidate.key]
+    letter, run = report.letters[candidate.key], f"run {report.run.id}"
     figure = (
-        f'<div id="bars{index}" class="chart" role="img" aria-label="{escaped(chart, 1000)}"></div>' if chart else ""
+        f'<figure><div id="bars{index}" class="chart" role="img" aria-label="{escaped(chart, 1000)}"></div>'
+        f"<figcaption>Shares of the original, {escaped(run)}.</figcaption></figure>"
+        if chart
+        else ""
     )
     head = ("Figure", "Value", "Range", "Against the baseline", "How it was obtained")
     return (
         f'<section class="card"><h3>{letter}. {escaped(candidate.label)}</h3>'
         f"<p>{escaped(report.quality_sentence(candidate), 300)} {escaped(report.verdict(candidate), 400)}</p>"
-        f"{figure}{_table(f'Figures of {plain(candidate.label, 100)}', head, rows)}</section>"
+        f"{figure}{_table(f'Figures of {plain(candidate.label, 100)}, {run}', head, rows)}</section>"
     )
 
 

@@ -14,6 +14,8 @@ h3{font-size:1.1rem;margin:0 0 8px;overflow-wrap:anywhere}
 p,li{overflow-wrap:anywhere;max-width:75ch}
 .quiet{color:var(--muted)}
 .card{background:var(--soft);border:1px solid var(--line);border-radius:12px;padding:24px;margin:16px 0}
+figure{margin:0}
+figcaption{color:var(--muted);font-size:.92rem;padding:4px 0 8px}
 .chart{width:100%;min-height:120px}
 .wide{overflow-x:auto}
 .wide:focus-visible,summary:focus-visible{outline:3px solid #0072b2;outline-offset:2px}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -21,7 +22,9 @@ MOST = 12
 """Candidates a report may show: one slide each, and each still gets a look."""
 HEADLINE = 400
 """Characters of a headline."""
-_FOR_EXECUTIVES = ("perplexity", "disk_bytes", "memory_bytes", "decode_ms")
+_FOR_EXECUTIVES = ("perplexity", "accuracy", "disk_bytes", "memory_bytes", "decode_ms")
+_COSTS = ("disk_bytes", "decode_ms", "memory_bytes", *(m.id for m in METRICS.values() if m.role == "cost"))
+_QUALITIES = ("perplexity", "accuracy", *(m.id for m in METRICS.values() if m.role == "quality"))
 _WISHED = ("perplexity", "disk_bytes", "peak_memory_bytes", "decode_ms", "energy_j_per_token")
 
 
@@ -49,12 +52,16 @@ class Report:
 
     @property
     def axes(self) -> tuple[str, str] | None:
-        """Cost and quality of the trade-off chart: the first of each that every chosen candidate has."""
-        shown = [*self.chosen, *([self.baseline] if self.baseline else [])]
-        costs = ("disk_bytes", "decode_ms", "memory_bytes", *(m.id for m in METRICS.values() if m.role == "cost"))
-        qualities = ("perplexity", *(m.id for m in METRICS.values() if m.role == "quality"))
-        x, y = (next((m for m in ids if all(find(r, m) for r in shown)), None) for ids in (costs, qualities))
+        """Cost and quality of the trade-off chart: the first of each that every chosen candidate has.
+
+        The baseline has them too, unless it does something else (an encoder that became a classifier).
+        """
+        dense = [self.baseline] if self.baseline else []
+        x, y = (self._common(ids, dense) or self._common(ids, []) for ids in (_COSTS, _QUALITIES))
         return (x, y) if x and y else None
+
+    def _common(self, ids: Sequence[str], others: Sequence[Result]) -> str | None:
+        return next((m for m in ids if all(find(r, m) for r in (*self.chosen, *others))), None)
 
     def verdict(self, candidate: Result) -> str:
         """What was asked for and what was really gained."""
@@ -63,17 +70,28 @@ class Report:
 
     def quality_sentence(self, candidate: Result) -> str:
         """What is lost, and whether that can be claimed."""
-        if self.baseline is None or self.axes is None:
+        if self.axes is None:
             return "Quality cannot be compared: the study has no common quality measurement."
         y = self.axes[1]
-        mine, dense, change = find(candidate, y), find(self.baseline, y), difference(candidate, self.baseline, y)
-        assert mine is not None and dense is not None and change is not None
+        mine = find(candidate, y)
+        change = difference(candidate, self.baseline, y) if self.baseline else None
+        dense = find(self.baseline, y) if self.baseline else None
+        assert mine is not None
+        if dense is None or change is None:
+            spread = "" if mine.low is None or mine.high is None else f" ({show(y, mine.low)} to {show(y, mine.high)})"
+            return f"{metric(y).label}: {show(y, mine.value)}{spread}; the original gives none to compare with."
         return f"{metric(y).label}: {show(y, dense.value)} becomes {show(y, mine.value)} ({change.change})."
 
     def figures(self, candidate: Result) -> list[Figure]:
         """Every figure of this audience, then the estimates of money and energy."""
-        wanted = _FOR_EXECUTIVES if self.audience == "executives" else None
-        found = [m for m in candidate.measurements if wanted is None or m.metric in wanted]
+        if self.audience == "engineers":
+            return self.every_figure(candidate)
+        wanted = (*_FOR_EXECUTIVES, "cost_per_mtok", "energy_kwh_per_mtok")
+        return [f for f in self.every_figure(candidate) if f.measurement.metric in wanted]
+
+    def every_figure(self, candidate: Result) -> list[Figure]:
+        """The same for whoever asks: nothing is left out."""
+        found = list(candidate.measurements)
         decode = find(candidate, "decode_ms")
         if decode is not None:
             found += [m for m in (money_per_million(decode, self.prices), energy_per_million(decode, self.prices)) if m]
@@ -107,6 +125,21 @@ class Report:
                 said.append(f"{candidate.label}: other work ran on the machine while it was timed ({', '.join(busy)}).")
             said += [f"{candidate.label}: {note}" for note in candidate.notes]
         return said
+
+    def fingerprint(self) -> str:
+        """The same for reports that say and draw the same, and cheap beside drawing one."""
+        run, told = self.run, [self.headline, self.audience, self.prices, [c.key for c in self.chosen]]
+        of = (
+            (r.key, r.label, r.model, r.method, r.parent, r.baseline, r.notes, [
+                (m.metric, m.value, m.low, m.high, m.unit, m.obtained, m.device, m.dtype, m.settings, m.samples)
+                for m in r.measurements
+            ])
+            for r in self.results
+        )  # fmt: skip
+        digest = hashlib.sha256(repr([run.id, run.name, run.model, run.recipe, told]).encode(errors="replace"))
+        for one in of:
+            digest.update(repr(one).encode(errors="replace"))
+        return digest.hexdigest()
 
     def _change(self, candidate: Result, m: Measurement) -> Difference | None:
         dense = None if candidate.baseline else self.baseline

@@ -52,6 +52,7 @@ def _slide(deck: Any, report: Report, title: str) -> Any:
     shape = slide.shapes.title
     shape.left, shape.top, shape.width, shape.height = Inches(_LEFT), Inches(0.45), Inches(_WIDTH), Inches(0.9)
     _fill(shape.text_frame, title, 26, bold=True)
+    _text(slide, f"Run {plain(report.run.id, 60)}", 6.95, 0.4, 11, muted=True)
     slide.notes_slide.notes_text_frame.text = (
         f"From run {plain(report.run.id)} ({plain(report.run.name)}), model {plain(report.run.model)}."
     )

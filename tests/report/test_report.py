@@ -132,3 +132,45 @@ def test_the_command_writes_the_file(home: Settings, tmp_path: Path, form: str) 
     run, out = finished_study(home), tmp_path / f"report.{form}"
     assert main(["report", run, "--format", form, "--out", str(out), "--home", str(home.home)]) == 0
     assert out.stat().st_size > 1000 and [p for p in tmp_path.iterdir() if p.name.endswith(".partial")] == []
+
+
+def test_every_chart_and_table_of_the_page_names_its_run(home: Settings) -> None:
+    report = made(home)
+    document = to_html(report)
+    body = document.split("<main>")[1].split("</main>")[0]
+    charts = re.findall(r"<figure>.*?</figure>", body, re.DOTALL)
+    tables = re.findall(r"<caption>(.*?)</caption>", body)
+    assert len(charts) == body.count('class="chart"') == 5 and len(tables) == body.count("<table>") == 5
+    assert all(report.run.id in named for named in (*charts, *tables))
+
+
+def test_slides_name_the_run_where_it_is_seen(home: Settings) -> None:
+    report = made(home)
+    deck = Presentation(io.BytesIO(to_pptx(report)))
+    for slide in deck.slides:
+        assert any(s.has_text_frame and f"Run {report.run.id}" in s.text_frame.text for s in slide.shapes)
+
+
+def test_price_and_power_of_the_command_are_those_of_the_report(home: Settings, tmp_path: Path) -> None:
+    run, out = finished_study(home), tmp_path / "report.json"
+    options = ["--price", "1.5", "--currency", "EUR", "--watts", "65"]
+    command = ["report", run, "--format", "json", "--out", str(out), "--home", str(home.home)]
+    assert main([*command, *options]) == 0
+    document = json.loads(out.read_text("utf-8"))
+    assert document["prices"] == {"per_hour": 1.5, "currency": "EUR", "watts": 65.0}
+    figures = {f["metric"]: f for f in document["candidates"][0]["figures"]}
+    decode = figures["decode_ms"]["value"]
+    assert figures["cost_per_mtok"]["value"] == pytest.approx(1.5 * decode / 3.6)
+    assert figures["cost_per_mtok"]["unit"] == "EUR"
+    assert figures["energy_kwh_per_mtok"]["value"] == pytest.approx(65 * decode / 3600)
+
+
+@pytest.mark.parametrize(
+    "wrong", [["--price", "0"], ["--price", "nan"], ["--watts", "x"], ["--watts", "1e9"], ["--currency", "<b>"]]
+)
+def test_a_price_that_cannot_be_is_refused_in_a_sentence(
+    home: Settings, capsys: pytest.CaptureFixture[str], wrong: list[str]
+) -> None:
+    assert main(["report", "r", "--out", "x", "--home", str(home.home), *wrong]) != 0
+    said = capsys.readouterr().err
+    assert "Traceback" not in said and wrong[1] in said and "_amount" not in said

@@ -1,0 +1,85 @@
+"""A report cut into slides, one idea each: for whoever presents it from the page."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal, TypeVar
+
+from core.metrics import metric
+from core.report.model import Figure, Report
+from core.report.text import plain
+from core.results import Result
+
+T = TypeVar("T")
+_NOTES = 6  # notes on a slide
+_SIDE = 3  # candidates beside the original on a slide of costs
+_COSTS = ("disk_bytes", "memory_bytes", "prefill_ms", "decode_ms", "cost_per_mtok", "energy_kwh_per_mtok")
+
+
+@dataclass(frozen=True)
+class Slide:
+    """Words are plain text of one line each, bounded, and never markup."""
+
+    kind: Literal["headline", "chart", "choice", "costs", "method"]
+    title: str
+    lines: tuple[str, ...] = ()
+    candidate: Result | None = None
+    """Of a choice: whose honesty bars are drawn."""
+    table: tuple[tuple[str, ...], ...] = ()
+    """Of the costs: a head and rows of as many cells."""
+
+
+def slides(report: Report) -> list[Slide]:
+    """Headline, chart, each choice against the original, costs, method and limits: at least three."""
+    return [*_opening(report), *_choices(report), *_costs(report), *_method(report)]
+
+
+def _opening(report: Report) -> Iterator[Slide]:
+    yield Slide("headline", plain(report.headline, 400), (plain(f"{report.run.name} \u00b7 {report.run.model}", 200),))
+    if report.axes is not None:
+        x, y = report.axes
+        said = "Every point is a candidate of this study; letters mark the chosen ones."
+        yield Slide("chart", f"{metric(y).label} against {metric(x).label.lower()}", (said,))
+
+
+def _choices(report: Report) -> Iterator[Slide]:
+    for candidate in report.chosen:
+        title = f"{report.letters[candidate.key]}. {plain(candidate.label, 160)}"
+        lines = report.quality_sentence(candidate), report.verdict(candidate)
+        yield Slide("choice", title, tuple(plain(line, 400) for line in lines), candidate)
+
+
+def _costs(report: Report) -> Iterator[Slide]:
+    dense = report.baseline
+    for some in _groups(report.chosen, _SIDE):
+        shown = [*([dense] if dense else []), *some]
+        found = [{f.measurement.metric: f for f in report.every_figure(c)} for c in shown]
+        rows = [
+            (next(f[m].label for f in found if m in f), *(_cell(f.get(m)) for f in found))
+            for m in _COSTS if any(m in f for f in found)
+        ]  # fmt: skip
+        if rows:
+            names = ["Original"] if dense else []
+            names += [f"{report.letters[c.key]}. {plain(c.label, 60)}" for c in some]
+            said = "" if dense else "No original was measured in this study."
+            yield Slide("costs", "What it costs", (said,) if said else (), table=(("", *names), *rows))
+
+
+def _cell(figure: Figure | None) -> str:
+    """'143 MB (\u221247 %)', with a word where it is estimated; an en dash where nothing is known."""
+    if figure is None:
+        return "\u2013"
+    change = figure.difference.change if figure.difference else ""
+    estimated = ", estimated" if figure.measurement.obtained == "estimated" else ""
+    return f"{figure.shown}{estimated}" + (f" ({change})" if change else "")
+
+
+def _method(report: Report) -> Iterator[Slide]:
+    for some in _groups(report.notes(), _NOTES):
+        yield Slide("method", "How this was found out, and its limits", tuple(plain(n, 300) for n in some))
+
+
+def _groups(items: Sequence[T], size: int) -> Iterator[Sequence[T]]:
+    for start in range(0, len(items), size):
+        yield items[start : start + size]

@@ -1,0 +1,72 @@
+// Draws a slide's words as text, and turns keys into slide numbers. Nothing here is ever parsed as HTML.
+const listening = new WeakMap();
+
+function add(parent, tag, text) {
+  const element = document.createElement(tag);
+  if (text !== undefined) element.textContent = text;
+  parent.appendChild(element);
+  return element;
+}
+
+function table(parent, rows, label) {
+  const wide = add(parent, "div");
+  wide.className = "wide";
+  wide.tabIndex = 0;
+  wide.setAttribute("role", "group");
+  wide.setAttribute("aria-label", label);
+  const drawn = add(wide, "table");
+  rows.forEach((cells, place) => {
+    const row = add(add(drawn, place ? "tbody" : "thead"), "tr");
+    cells.forEach((text, column) => {
+      const head = !place || !column;
+      const cell = add(row, head ? "th" : "td", text);
+      if (head) cell.scope = place ? "row" : "col";
+    });
+  });
+}
+
+function draw(root, data) {
+  const old = root.querySelector(".slide");
+  if (old) old.remove();
+  const slide = add(root, "div");
+  slide.className = `slide ${data.kind}`;
+  const title = add(slide, "h1", data.title);
+  if (data.title.length > 120) title.className = "long";
+  if (data.kind === "method") {
+    const list = add(slide, "ul");
+    data.lines.forEach((line) => add(list, "li", line));
+  } else {
+    data.lines.forEach((line) => add(slide, "p", line));
+  }
+  if (data.table.length) table(slide, data.table, data.title);
+}
+
+function typing(event) {
+  const at = event.composedPath()[0];
+  return at instanceof HTMLElement && (at.isContentEditable || ["INPUT", "TEXTAREA", "SELECT"].includes(at.tagName));
+}
+
+export default function ({ parentElement, data, setTriggerValue }) {
+  draw(parentElement, data);
+  let now = data.number; // kept here too, so that keys faster than the server are not lost
+  const keys = {
+    ArrowRight: () => now + 1, PageDown: () => now + 1, ArrowLeft: () => now - 1, PageUp: () => now - 1,
+    Home: () => 1, End: () => data.count, Escape: () => 0,
+  };
+  function press(event) {
+    if (!(event.key in keys) || event.ctrlKey || event.altKey || event.metaKey || event.shiftKey || typing(event)) return;
+    event.preventDefault();
+    const wanted = event.key === "Escape" ? 0 : Math.min(data.count, Math.max(1, keys[event.key]()));
+    if (wanted === now) return;
+    now = wanted;
+    setTriggerValue("go", wanted);
+  }
+  const before = listening.get(parentElement);
+  if (before) window.removeEventListener("keydown", before);
+  window.addEventListener("keydown", press);
+  listening.set(parentElement, press);
+  return () => {
+    window.removeEventListener("keydown", press);
+    if (listening.get(parentElement) === press) listening.delete(parentElement);
+  };
+}

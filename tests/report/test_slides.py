@@ -1,0 +1,73 @@
+"""A report as slides: one idea each, the figures of the report, hostile words as plain words."""
+
+from __future__ import annotations
+
+import unicodedata
+
+from core.report.costs import Prices
+from core.report.model import Report, build
+from core.report.slides import Slide, slides
+from core.settings import Settings
+from core.store import Store
+from tests.pages.study import finished_study
+from tests.report.test_report import HOSTILE, made
+
+
+def words(deck: list[Slide]) -> list[str]:
+    return [w for s in deck for w in (s.title, *s.lines, *(cell for row in s.table for cell in row))]
+
+
+def test_headline_chart_each_choice_costs_and_method_in_this_order(home: Settings) -> None:
+    report = made(home, prices=Prices(per_hour=2.0, watts=90.0))
+    deck = slides(report)
+    kinds = [s.kind for s in deck]
+    assert kinds[:2] == ["headline", "chart"] and kinds[2:6] == ["choice"] * 4 and kinds[6:8] == ["costs"] * 2
+    assert set(kinds[8:]) == {"method"} and len(kinds) > 8
+    assert [s.candidate for s in deck if s.kind == "choice"] == list(report.chosen)
+    for slide, candidate in zip((s for s in deck if s.kind == "choice"), report.chosen, strict=True):
+        assert slide.lines == (report.quality_sentence(candidate), report.verdict(candidate))
+    assert [line for s in deck if s.kind == "method" for line in s.lines] == [n[:300] for n in report.notes()]
+    assert report.run.id in deck[8].lines[0]
+
+
+def test_costs_are_the_figures_of_the_report_beside_the_originals(home: Settings) -> None:
+    report = made(home, prices=Prices(per_hour=2.0))
+    tables = [s.table for s in slides(report) if s.kind == "costs"]
+    assert [len(t[0]) for t in tables] == [5, 3], "the name, the original, and at most three beside it"
+    shown = {f.label: f for f in report.every_figure(report.chosen[1])}
+    assert tables[0][0][3].startswith("B. ")
+    for label, dense, _, b, _ in tables[0][1:]:
+        assert b.startswith(shown[label].shown) and "%" not in dense
+        change = shown[label].difference
+        assert change is None or f"({change.change})" in b
+    money = next(row for row in tables[0] if row[0] == "Cost per million tokens")
+    assert "estimated" in money[3]
+
+
+def test_without_an_original_slides_still_say_what_is_known(home: Settings) -> None:
+    whole = made(home)
+    candidates = [r for r in whole.results if not r.baseline]
+    report = build(whole.run, candidates, [candidates[0].key])
+    deck = slides(report)
+    assert "the original gives none to compare with" in deck[2].lines[0]
+    costs = next(s for s in deck if s.kind == "costs")
+    assert costs.table[0] == ("", f"A. {candidates[0].label}") and "No original" in costs.lines[0]
+
+
+def test_hostile_words_are_short_lines_without_control_and_direction(home: Settings) -> None:
+    for word in words(slides(made(home, label=HOSTILE, headline=HOSTILE[:300]))):
+        assert len(word) <= 420 and not any(unicodedata.category(c) in ("Cc", "Cf") for c in word)
+
+
+def test_a_fingerprint_follows_what_is_shown_and_nothing_else(home: Settings) -> None:
+    store = Store(home)
+    run = store.runs.get(finished_study(home))
+
+    def of(headline: str = "", price: float | None = None, **changed: object) -> str:
+        results = store.candidates.results(run_id=run.id)
+        results[3] = results[3].model_copy(update=changed)
+        return build(run, results, [results[2].key], headline=headline, prices=Prices(per_hour=price)).fingerprint()
+
+    same: Report | str = of()
+    assert of() == same
+    assert len({same, of("Other words"), of(price=1.0), of(label="Other"), of(measurements=[])}) == 5
