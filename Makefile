@@ -13,11 +13,12 @@ bootstrap = @found=; for p in $(PYTHON) python3 python3.13 python3.12 python3.11
 	echo "Retort needs Python 3.11 or newer, and none was found. Install it (on Debian and Ubuntu, as root: apt-get install python3 python3-venv), then run the same command again." >&2; exit 1; fi; \
 	"$$found" scripts/bootstrap.py
 
-.PHONY: help run test check
+.PHONY: help run test check soak
 help:
 	@echo "make run    install what is missing, fetch the sample model, open the dashboard"
 	@echo "make test   install what is missing and run every test, the browser's included"
 	@echo "make check  lint, types and the fast tests"
+	@echo "make soak   kill studies at 200 random moments, feed thousands of hostile files, visit pages for an hour"
 
 run:
 	$(bootstrap)
@@ -36,3 +37,9 @@ check:
 	$(PY) -m ruff format --check
 	$(PY) -m mypy
 	OMP_NUM_THREADS=1 $(PY) -m pytest -n 2 -m "$(FAST)"
+
+soak:
+	$(bootstrap) test chromium
+	$(PY) -m scripts.soak --kills 200
+	RETORT_FUZZ_EXAMPLES=5000 $(PY) -m pytest tests/security/test_fuzz.py
+	$(PY) -m benchmarks.pages --minutes 60
