@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import argparse
 from dataclasses import asdict
+from pathlib import Path
 
 from core.analysis.lineage import ancestry
 from core.analysis.run_differences import changes, figures, versions
+from core.errors import RetortError
+from core.notebook import notebook
 from core.recipe_files import dump_recipe
 from core.settings import Settings
-from core.store import Store
+from core.store import RunRow, Store
 from core.terminal import put, put_json, say
 
 
@@ -91,12 +94,15 @@ def lineage(chosen: argparse.Namespace, settings: Settings) -> int:
 
 
 def reproduce(chosen: argparse.Namespace, settings: Settings) -> int:
-    """Prints a run's recipe as YAML, or the command that runs it once it is saved.
+    """Prints a run's recipe as YAML, or the command that runs it once it is saved; or writes a notebook.
 
     Raises:
-        RetortError: there is no such run, or its recipe does not fit this version.
+        RetortError: there is no such run, its recipe does not fit this version, or the file cannot be written.
     """
-    run = Store(settings).runs.get(chosen.run)
+    store = Store(settings)
+    run = store.runs.get(chosen.run)
+    if chosen.notebook is not None:
+        return _write_notebook(chosen, store, run)
     text = dump_recipe(run.parsed())
     if chosen.format == "command":
         text = f"python -m core run run-{run.id}.yaml"
@@ -104,4 +110,20 @@ def reproduce(chosen: argparse.Namespace, settings: Settings) -> int:
         put_json({"id": run.id, "format": chosen.format, "text": text})
     else:
         put(text.rstrip("\n"))
+    return 0
+
+
+def _write_notebook(chosen: argparse.Namespace, store: Store, run: RunRow) -> int:
+    out: Path = chosen.notebook
+    text = notebook(run.id, run.parsed(), store.candidates.results(run_id=run.id))
+    try:
+        out.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise RetortError(
+            f"The notebook could not be written to '{out}'.", "Choose a folder you may write to."
+        ) from error
+    if chosen.json:
+        put_json({"id": run.id, "file": str(out)})
+    else:
+        say(f"The notebook is in {out}.")
     return 0
