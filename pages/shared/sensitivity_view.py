@@ -18,9 +18,9 @@ _PLACE = "place"  # of the URL: "3" or "3.mlp.down_proj"
 def explore(cells: Sequence[Change], layers_weights: int) -> None:
     """The map with a choice of sparsity, and beside it the chosen place."""
     sparsities = sorted({c.sparsity for c in cells})
-    shown = st.select_slider(
-        "Sparsity on the map, %", [f"{100 * s:g}" for s in sparsities], value=f"{100 * sparsities[-1]:g}", key="shown",
-        width=360,
+    shown = st.radio(
+        "Sparsity on the map, %", [f"{100 * s:g}" for s in sparsities], index=len(sparsities) - 1, key="shown",
+        horizontal=True,
     ) if len(sparsities) > 1 else f"{100 * sparsities[0]:g}"  # fmt: skip
     sparsity = next(s for s in sparsities if f"{100 * s:g}" == shown)
     place = _place(cells)
