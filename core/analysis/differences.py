@@ -10,6 +10,7 @@ from typing import TypeVar
 from core.analysis.honesty import Measured, beside, find, percent, within
 from core.methods import method
 from core.metrics import Measurement, metric, show, significant
+from core.plain_text import one_line
 
 M = TypeVar("M", bound=Measured)
 SIGNIFICANT = 0.05
@@ -30,11 +31,17 @@ class Difference:
 
 
 def difference(candidate: Measured, baseline: Measured, metric_id: str) -> Difference | None:
-    """The candidate's figure and its change; None where one of the two lacks the metric."""
+    """The candidate's figure and its change; None where there is nothing to compare it with.
+
+    Where the baseline lacks the metric (an encoder without a head has no accuracy), the candidate of the same run
+    that the figure was paired with stands in, and `evidence` names it.
+    """
     mine, dense = find(candidate, metric_id), find(baseline, metric_id)
-    if mine is None or dense is None:
+    if mine is None:
         return None
-    dense = beside(mine, dense)
+    dense = beside(mine, dense) if dense is not None else _stand_in(mine)
+    if dense is None:
+        return None
     described = metric(metric_id)
     same = _same(candidate, mine, dense)
     lower = mine.value < dense.value
@@ -46,6 +53,11 @@ def difference(candidate: Measured, baseline: Measured, metric_id: str) -> Diffe
         better=None if same else lower == (described.better == "lower"),
         evidence=_evidence(mine),
     )
+
+
+def _stand_in(mine: Measurement) -> Measurement | None:
+    value = mine.settings.get("paired", {}).get("against_value")
+    return None if value is None else mine.model_copy(update={"value": value, "low": None, "high": None})
 
 
 def _same(candidate: Measured, mine: Measurement, dense: Measurement) -> bool:
@@ -66,7 +78,8 @@ def _evidence(mine: Measurement) -> str:
     if test is None:
         return ""
     p = "p < 0.001" if test["p"] < 0.001 else f"p = {significant(test['p'], 2)}"
-    return f"McNemar {p}: {test['only_baseline_right']} items lost, {test['only_candidate_right']} won"
+    against = f" against '{one_line(test['against'], 80)}'" if "against" in test else ""
+    return f"McNemar {p}{against}: {test['only_baseline_right']} items lost, {test['only_candidate_right']} won"
 
 
 def _change(mine: Measurement, dense: Measurement) -> str:

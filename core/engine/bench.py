@@ -5,7 +5,7 @@ from __future__ import annotations
 import platform
 import shutil
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -47,7 +47,8 @@ class Bench:
     """What stays the same between the candidates of a run.
 
     `dense` is the baseline model, for latencies interleaved with it; None where memory is too short
-    for two models at once, and the figures then say so. `baseline` is its result once measured.
+    for two models at once, and the figures then say so. `baseline` is its result once measured. `first` has, by
+    metric, the first candidate that has it: what later ones are paired with where the baseline lacks the metric.
     """
 
     recipe: Recipe
@@ -57,6 +58,13 @@ class Bench:
     fresh: FreshProcess
     dense: Loaded | None = None
     baseline: Result | None = None
+    first: dict[str, tuple[str, Measurement]] = field(default_factory=dict)
+
+    def remember(self, result: Result) -> None:
+        """Keeps what later candidates are compared with."""
+        self.baseline = self.baseline or result
+        for found in result.measurements:
+            self.first.setdefault(found.metric, (result.label, found))
 
     def candidate(
         self,
@@ -138,8 +146,8 @@ class Bench:
     def _quality(self, loaded: Loaded, result: Result) -> list[Measurement]:
         dense = self.baseline.measurements if self.baseline else []
         found, notes = judge(
-            loaded, self.recipe.evaluation, self.inputs, dense, self.hooks.settings, self.reporter
-        )  # fmt: skip
+            loaded, self.recipe.evaluation, self.inputs, dense, self.hooks.settings, self.reporter, self.first
+        )
         result.notes += notes
         return found
 

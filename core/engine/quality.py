@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 
 from core.analysis.statistics import mcnemar
 from core.catalogue.samples import SAMPLES, is_fetched
@@ -24,6 +25,9 @@ from core.progress import Reporter
 from core.recipes import Evaluation
 from core.settings import Settings
 
+StandIns = Mapping[str, tuple[str, Measurement]]
+"""By metric: which candidate stands in for a baseline that lacks the metric, and its figure."""
+
 UNJUDGED = "It has no head yet, so its quality was not measured: it neither predicts words nor tells classes apart."
 
 
@@ -34,11 +38,13 @@ def judge(
     baseline: Sequence[Measurement],
     settings: Settings,
     reporter: Reporter,
+    stand_ins: StandIns = MappingProxyType({}),
 ) -> tuple[list[Measurement], list[str]]:
     """Measures what this kind of model can be judged by; also sentences on what it cannot.
 
     Language models: perplexity, and with `wanted.tasks` accuracies. Classifiers: accuracy and F1 on
-    `wanted.labelled`. Each accuracy says how it compares with the baseline's on the same items (McNemar).
+    `wanted.labelled`. Each accuracy says how it compares with the baseline's on the same items (McNemar); where the
+    baseline has none, because it has no head yet, with that of the first candidate of the run that has one.
 
     Raises:
         RetortError: the asked sets are missing, or the model's output is not a number.
@@ -49,14 +55,14 @@ def judge(
         found, notes = _classes(loaded, wanted, settings, reporter)
     else:
         found, notes = _language(loaded, wanted, inputs, settings, reporter)
-    return _beside(found, baseline), notes
+    return _beside(found, baseline, stand_ins), notes
 
 
-def _beside(found: Sequence[Measurement], baseline: Sequence[Measurement]) -> list[Measurement]:
+def _beside(found: Sequence[Measurement], baseline: Sequence[Measurement], stand_ins: StandIns) -> list[Measurement]:
     """The measurements with what they show against the baseline's: pairs of items, and the loss change."""
     out: list[Measurement] = []
     for m in found:
-        out.append(with_pairs(m, baseline))
+        out.append(with_pairs(m, baseline, stand_ins.get(m.metric)))
         dense = find_metric(baseline, m.metric)
         if m.metric == "loss" and dense is not None:
             out.append(loss_change(m, dense))
@@ -111,9 +117,18 @@ def _classes(
     ), []  # fmt: skip
 
 
-def with_pairs(measured: Measurement, baseline: Sequence[Measurement]) -> Measurement:
-    """An accuracy with McNemar's exact test against the baseline on the same items, in `settings["paired"]`."""
+def with_pairs(
+    measured: Measurement, baseline: Sequence[Measurement], stand_in: tuple[str, Measurement] | None = None
+) -> Measurement:
+    """An accuracy with McNemar's exact test against the baseline on the same items, in `settings["paired"]`.
+
+    Against `stand_in` (its label and figure) where the baseline lacks the metric; `paired` then names it.
+    """
     dense = find_metric(baseline, measured.metric)
+    against: dict[str, object] = {}
+    if dense is None and stand_in is not None:
+        dense = stand_in[1]
+        against = {"against": stand_in[0], "against_value": dense.value}
     mine = measured.samples
     if not measured.metric.startswith("accuracy") or dense is None or dense.samples is None or mine is None:
         return measured
@@ -125,5 +140,6 @@ def with_pairs(measured: Measurement, baseline: Sequence[Measurement]) -> Measur
         "p": mcnemar(mine, dense.samples),
         "only_baseline_right": sum(b > a for a, b in pairs),
         "only_candidate_right": sum(a > b for a, b in pairs),
+        **against,
     }
     return measured.model_copy(update={"settings": {**measured.settings, "paired": paired}})

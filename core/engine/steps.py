@@ -107,7 +107,7 @@ class _Line:
         if stage.role == "recovery" and before.result is not None:
             trial = trial.model_copy(update={"label": f"{before.result.label} + {trial.label.lower()}"})
         result = self._result(stage, trial, before)
-        self.bench.baseline = self.bench.baseline or result
+        self.bench.remember(result)
         if trial.dense:
             return self.start
         folder = self.session.hooks.candidate_folder(result.key) / "model"

@@ -62,6 +62,17 @@ def test_other_items_or_no_baseline_are_not_paired() -> None:
     assert "paired" not in with_pairs(accuracy(OTHER), []).settings
 
 
+def test_a_candidate_stands_in_for_a_baseline_that_lacks_the_metric() -> None:
+    stood_in = with_pairs(accuracy(OTHER), [], ("Fine-tuned", accuracy(RIGHT)))
+    usual = with_pairs(accuracy(OTHER), [accuracy(RIGHT)], ("Fine-tuned", accuracy(OTHER))).settings["paired"]
+    assert stood_in.settings["paired"] == {**usual, "against": "Fine-tuned", "against_value": accuracy(RIGHT).value}
+    candidate = Result(key="a", label="a", model="sample:x", method="wanda", measurements=[stood_in])
+    headless = Result(key="b", label="b", model="sample:x", method="", measurements=[])
+    found = difference(candidate, headless, "accuracy:piqa")
+    assert found is not None and found.better is False
+    assert found.evidence == "McNemar p = 0.013 against 'Fine-tuned': 14 items lost, 3 won"
+
+
 def test_settings_of_tasks_leave_keys_alone_where_there_are_none() -> None:
     plain = Evaluation().identity()
     assert Evaluation(items=7).identity() == plain and "labelled" not in plain
