@@ -51,7 +51,7 @@ def configured() -> dict[str, Any] | None:
     if "auth" not in st.secrets:
         return None
     auth = dict(st.secrets["auth"])
-    if problem := _problem(auth):
+    if problem := problem_of(auth):
         raise RetortError(problem, _WHERE)
     return auth
 
@@ -179,7 +179,7 @@ def sign_out() -> None:
     st.logout()
 
 
-def _problem(auth: dict[str, Any]) -> str:
+def problem_of(auth: dict[str, Any]) -> str:
     """What is wrong with the section, without its values; '' where nothing is."""
     missing = [k for k in _KEYS if not isinstance(auth.get(k), str) or not auth[k]]
     if missing:

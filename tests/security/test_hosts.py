@@ -2,18 +2,31 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
+import time
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import psutil
 import pytest
+from streamlit.web.server.starlette.starlette_app_utils import create_signed_value
 
 from core.settings import Settings
 from tests.security import wire
-from tests.security.conftest import STUDY, free_port, serving, study_home
+from tests.security.conftest import ROLES, STUDY, free_port, serving, study_home
 
 pytestmark = [pytest.mark.jobs, pytest.mark.slow]
+
+
+SECRET = "a-secret-for-cookies-of-these-tests"
+AUTH = f"""[auth]
+redirect_uri = "https://retort.example/oauth2callback"
+cookie_secret = "{SECRET}"
+client_id = "retort"
+client_secret = "hush"
+server_metadata_url = "https://provider.example/.well-known/openid-configuration"
+"""
 
 
 class Local(NamedTuple):
@@ -115,6 +128,27 @@ def test_within_reach_of_others_it_refuses_without_a_login(local: Local, option:
             seen = wire.visit(port, page=page, **asked)
             assert "Retort has no login set up, so it answers on this machine only." in seen.words
             assert seen.menu == [] and seen.elements("button") == [] and STUDY.encode() not in seen.raw
+
+
+def test_with_a_login_it_answers_to_its_public_name(local: Local) -> None:
+    """As behind a proxy that takes https: to whoever signed in there, and to nobody from elsewhere."""
+    port, file = free_port(), local.settings.home.parent / "secrets.toml"
+    file.write_text(AUTH)
+    local.settings.roles.write_text(ROLES)
+    with serving(local.settings, port, "--server.allowedHosts=retort.example", STREAMLIT_SECRETS_FILES=str(file)):
+        token = wire.token_of(port)
+        who = {"iat": int(time.time()), "sub": "1", "email": "viewer@example.org", "email_verified": True}
+        who |= {"origin": "https://retort.example", "is_logged_in": True, "provider": "default"}
+        cookie = create_signed_value(SECRET, "_streamlit_user", json.dumps(who)).decode()
+        signed_in: dict[str, Any] = {
+            "page": "runs", "token": token, "host": "retort.example",
+            "cookies": {"_streamlit_xsrf": token, "_streamlit_user": cookie},
+        }  # fmt: skip
+        assert STUDY.encode() in wire.visit(port, origin="https://retort.example", **signed_in).raw
+        nobody = wire.visit(port, origin="https://retort.example", host="retort.example", page="runs")
+        assert "Sign in to Retort" in nobody.words and STUDY.encode() not in nobody.raw
+        assert wire.refused(port, origin="https://evil.example", host="retort.example") == 403
+        assert wire.refused(port) == 403, "the machine's own names are no longer among the allowed ones"
 
 
 def test_a_login_whose_file_is_broken_lets_nobody_in(local: Local) -> None:
