@@ -216,7 +216,7 @@ def build(
     chosen = [_one(pick, candidates) for pick in dict.fromkeys(picks)]
     if len(chosen) > MOST:
         raise RetortError(f"A report shows at most {MOST} candidates.", "Choose the ones that matter.")
-    telling = examples(candidates, "perplexity") or candidates[:2]
+    telling = examples(candidates, "perplexity") or candidates[-2:]  # of a chain of steps, where it ends
     chosen = chosen or telling
     words = headline.strip() or _proposal(results, chosen, run)
     return Report(run, tuple(results), tuple(chosen), words, audience, prices or Prices())
@@ -227,7 +227,13 @@ def _proposal(results: Sequence[Result], chosen: Sequence[Result], run: RunRow) 
     if baseline is None:
         return f"What became of {run.model}"
     smaller = (c for c in chosen if (known := method(c.method)) is not None and known.structured)
-    return proposed([baseline, next(smaller, chosen[0])]) or f"What became of {run.model}"
+    if told := proposed([baseline, next(smaller, chosen[0])]):
+        return told
+    last = chosen[-1]
+    accuracy = find(last, "accuracy")
+    if accuracy is not None:
+        return f"{last.label}: accuracy {show('accuracy', accuracy.value)}. {verdict(last, baseline)}"[:HEADLINE]
+    return f"What became of {run.model}"
 
 
 def _one(pick: str, candidates: Sequence[Result]) -> Result:

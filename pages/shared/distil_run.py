@@ -13,6 +13,7 @@ from core.store import EventRow, RunRow, SeriesPoint, TrialRow
 from pages.shared import charts, home, login, run_panel, shell
 from pages.shared.states import empty
 from pages.shared.text import about, md
+from pages.shared.tokens import visible
 
 _CHART = 340  # pixels
 _POINTS = 300
@@ -137,12 +138,12 @@ def _samples(events: Sequence[EventRow]) -> None:
     with left:
         if teacher is not None:
             st.caption("Teacher")
-            st.code(str(teacher.data.get("text", "")), language=None, wrap_lines=True)
+            st.code(visible(str(teacher.data.get("text", "")), lines=True), language=None, wrap_lines=True)
     with right:
         if student:
             now, first = student[-1], student[0]
             st.caption(f"Student at step {now.data.get('step', 0)}")
-            st.code(str(now.data.get("text", "")), language=None, wrap_lines=True)
+            st.code(visible(str(now.data.get("text", "")), lines=True), language=None, wrap_lines=True)
             if now is not first:
                 with st.expander(f"At step {first.data.get('step', 0)}"):
-                    st.code(str(first.data.get("text", "")), language=None, wrap_lines=True)
+                    st.code(visible(str(first.data.get("text", "")), lines=True), language=None, wrap_lines=True)

@@ -17,6 +17,7 @@ from core.store import EventRow, RunRow, TrialRow
 from pages.shared import home, login, shell
 from pages.shared.states import boundary, refused
 from pages.shared.text import about, duration, flat, md, plural, when, zone
+from pages.shared.tokens import visible
 
 POLL_SECONDS = 1.5
 _STATES = {
@@ -139,7 +140,7 @@ def log_tail(run_id: str, kilobytes: int = 16, height: int = 280) -> None:
     """The end of the log, as text."""
     text = tail(log_path(home.settings().run_folder(run_id)), kilobytes)
     if text.strip():
-        st.code(text, language=None, height=height, wrap_lines=True)
+        st.code(visible(text, lines=True), language=None, height=height, wrap_lines=True)
     else:
         st.caption("The log is empty so far.")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -59,3 +60,14 @@ def words(app: AppTest) -> str:
     said = [str(e.value) for kind in kinds for e in getattr(app, kind)]
     said += [str(getattr(e, "title", "")) for e in app.error]
     return "\n".join(said)
+
+
+def markup(app: AppTest) -> str:
+    """What a page says where markdown is rendered, without the marks that are escaped there."""
+    kinds = ("title", "header", "subheader", "markdown", "caption", "error", "warning", "info")
+    return re.sub(r"\\.", "", "\n".join(str(e.value) for kind in kinds for e in getattr(app, kind)))
+
+
+def links(app: AppTest) -> dict[str, str]:
+    """The links of a page to pages, by what they say: the query each leads to."""
+    return {e.proto.label: e.proto.query_string for e in app.get("page_link")}

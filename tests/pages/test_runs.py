@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from core.jobs.logs import log_path
 from core.settings import Settings
 from core.store import Store
-from tests.pages.conftest import Opens, words
+from tests.pages.conftest import Opens, links, words
 from tests.pages.study import failed_run, finished_study
 
 HOSTILE = "![x](javascript:alert(1)) <script>alert(1)</script>"
@@ -20,7 +21,7 @@ def test_filters_of_the_address_hold_and_5000_runs_are_paged(opens: Opens, setti
             [(f"r{i}", f"Filler {i}") for i in range(5000)],
         )
     page = opens("runs")
-    assert "5,001 runs" in words(page) and len([b for b in page.button if b.key and b.key.startswith("open-")]) == 20
+    assert "5,001 runs" in words(page) and len([q for q in links(page).values() if q.startswith("run=")]) == 20
     page = opens("runs", tag="keep")
     assert "1 run, newest first" in words(page)
     page = opens("runs", model="path:/other", q="Filler 4999")
@@ -67,3 +68,20 @@ def test_what_a_run_was_built_on_is_listed_with_links(opens: Opens, settings: Se
     said = words(opens("runs", run=second))
     assert f"](?run={first})" in said and "  - Model: sample" in said and "](javascript" not in said
     assert [store.runs.owner(f"run:{r}") for r in (first, f"{first}/{key}", key, "gone")] == [first, first, first, None]
+
+
+def test_hostile_logs_events_and_labels_are_plain_text(opens: Opens, settings: Settings, store: Store) -> None:
+    hostile = "<img src=x onerror=alert(1)> [a](http://evil.invalid) \u202eabc \x01 :red[x] $y$" + "A" * 100_000
+    run = finished_study(settings, name=hostile[:120])
+    for found in store.candidates.results(run_id=run):
+        store.candidates.add(found.model_copy(update={"label": hostile, "notes": [hostile]}))
+    store.events.add(run, "warning", hostile)
+    log = log_path(settings.run_folder(run))
+    log.parent.mkdir(parents=True, exist_ok=True)
+    log.write_text(hostile.replace("A", "") + "\n", "utf-8")
+    for page in (opens("runs"), opens("runs", run=run)):
+        said = words(page) + "".join(b.label for b in page.button)
+        assert "\u202e" not in said and "\x01" not in said
+        said = markup(page)
+        assert "<img" not in said and "](http" not in said and ":red[" not in said and len(said) < 50_000
+    assert any("[U+202E]abc" in c.value for c in page.code), "the log shows what would not be seen"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import unicodedata
 
+from core.metrics import Measurement
 from core.report.costs import Prices
 from core.report.model import Report, build
 from core.report.slides import Slide, slides
@@ -52,6 +53,22 @@ def test_without_an_original_slides_still_say_what_is_known(home: Settings) -> N
     assert "the original gives none to compare with" in deck[2].lines[0]
     costs = next(s for s in deck if s.kind == "costs")
     assert costs.table[0] == ("", f"A. {candidates[0].label}") and "No original" in costs.lines[0]
+
+
+def test_a_classifier_is_judged_by_its_accuracy_and_where_the_original_has_none_that_is_said(home: Settings) -> None:
+    whole = made(home)
+    judged = Measurement(metric="accuracy", value=0.969, unit="", low=0.962, high=0.976)
+    costs = [m for m in whole.chosen[0].measurements if m.metric in ("disk_bytes", "prefill_ms")]
+    results = [
+        r.model_copy(update={"measurements": costs if r.baseline else [judged, *costs]}) for r in whole.results[:4]
+    ]
+    report = build(whole.run, results)
+    assert report.chosen == tuple(results[-2:]) and report.axes == ("disk_bytes", "accuracy")
+    assert report.headline.startswith(f"{results[-1].label}: accuracy 0.969. The file is 100 %")
+    said = report.quality_sentence(report.chosen[0])
+    assert said == "Accuracy: 0.969 (0.962 to 0.976); the original gives none to compare with."
+    assert [s.kind for s in slides(report)][:4] == ["headline", "chart", "choice", "choice"]
+    assert "Accuracy" in {f.label for f in report.figures(report.chosen[0])}
 
 
 def test_hostile_words_are_short_lines_without_control_and_direction(home: Settings) -> None:
