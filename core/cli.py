@@ -88,7 +88,7 @@ def parser() -> argparse.ArgumentParser:
     one = add("diff", runs_about.diff, "Say what sets two runs apart: recipe, versions and figures.")
     one.add_argument("run", metavar="RUN")
     one.add_argument("other", metavar="OTHER")
-    one = add("lineage", runs_about.lineage, "Say what a run was built on: its model, its teachers, and theirs.")
+    one = add("lineage", runs_about.lineage, "Say what a run was built on, and what uses its models.")
     one.add_argument("run", metavar="RUN")
     one = add("reproduce", runs_about.reproduce, "Print what is needed to do a run again.")
     one.add_argument("run", metavar="RUN")

@@ -1,4 +1,4 @@
-"""What a run was built on: the runs its model and its teachers come from, and theirs. Light: no torch."""
+"""What a run was built on, and what was built on it: models and teachers, and theirs. Light: no torch."""
 
 from __future__ import annotations
 
@@ -64,3 +64,77 @@ def ancestry(run: str, recipe_of: Callable[[str], Mapping[str, Any]], owner: Cal
             source = owner(link.reference) if link.reference.startswith("run:") else None
             waiting.append(Node(node.depth + 1, link.role, link.reference, source))
     return found
+
+
+@dataclass(frozen=True)
+class Member:
+    """A run of the family, or a model that no known run made. `name` is the run's id, or the reference."""
+
+    name: str
+    run: str | None
+    level: int
+    """Steps from the run asked about, by the longest way: below 0 what it was built on, above what uses it."""
+
+
+@dataclass(frozen=True)
+class Tie:
+    """`child` starts from a model of `parent` (names of members). `role` as in `Link`."""
+
+    parent: str
+    child: str
+    role: str
+
+
+@dataclass(frozen=True)
+class Family:
+    """A run among its ancestors and descendants; members by level, each once."""
+
+    members: tuple[Member, ...]
+    ties: tuple[Tie, ...]
+
+
+def family(run: str, recipes: Mapping[str, Mapping[str, Any]], owner: Callable[[str], str | None]) -> Family:
+    """All that `run` was built on and all that was built on it.
+
+    Args:
+        recipes: by run, of `run` itself and of every run that starts from a run's model.
+        owner: as for `ancestry`. A run missing in `recipes` was built on nothing that is known.
+    """
+    ties: dict[Tie, None] = {}
+    known: dict[str, str | None] = {run: run}
+    for child, recipe in recipes.items():
+        for link in links(recipe):
+            source = owner(link.reference) if link.reference.startswith("run:") else None
+            known |= {source or link.reference: source, child: child}
+            ties[Tie(source or link.reference, child, link.role)] = None
+    parents: dict[str, list[str]] = {}
+    children: dict[str, list[str]] = {}
+    for tie in ties:
+        parents.setdefault(tie.child, []).append(tie.parent)
+        children.setdefault(tie.parent, []).append(tie.child)
+    levels = {name: -depth for name, depth in _depths(run, parents).items()}
+    levels = _depths(run, children) | levels  # a circle counts as what the run was built on
+    members = sorted((Member(n, known[n], level) for n, level in levels.items()), key=lambda m: m.level)
+    return Family(tuple(members), tuple(t for t in ties if t.parent in levels and t.child in levels))
+
+
+def _depths(start: str, following: Mapping[str, list[str]]) -> dict[str, int]:
+    """Everything that can be reached, with the length of the longest way to it; ways round a circle do not count."""
+    finished: list[str] = []
+    seen, stack = {start}, [(start, iter(following.get(start, ())))]
+    while stack:
+        name, rest = stack[-1]
+        found = next((n for n in rest if n not in seen), None)
+        if found is None:
+            finished.append(name)
+            stack.pop()
+        else:
+            seen.add(found)
+            stack.append((found, iter(following.get(found, ()))))
+    place = {name: i for i, name in enumerate(reversed(finished))}
+    depths = dict.fromkeys(place, 0)
+    for name in place:
+        for after in following.get(name, ()):
+            if place[after] > place[name]:
+                depths[after] = max(depths[after], depths[name] + 1)
+    return depths

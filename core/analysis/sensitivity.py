@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
 
@@ -200,6 +201,17 @@ def seconds(spec: SensitivitySpec, size: ModelSize, settings: Settings, count: i
 
 
 def _read(path: Path) -> Sensitivity | None:
+    """A finished measurement, read again only when its file is another one: pages ask at every click."""
+    try:
+        stat = path.stat()
+    except OSError:
+        return None
+    return _parsed(path, (stat.st_ino, stat.st_mtime_ns, stat.st_size))
+
+
+@lru_cache(maxsize=64)
+def _parsed(path: Path, version: tuple[int, ...]) -> Sensitivity | None:
+    """`version`: what tells one file under this path from the next. A file is put in place whole."""
     try:
         return Sensitivity.model_validate_json(path.read_text("utf-8"))
     except (OSError, ValidationError, ValueError):

@@ -6,7 +6,7 @@ import argparse
 from dataclasses import asdict
 from pathlib import Path
 
-from core.analysis.lineage import ancestry
+from core.analysis.lineage import ancestry, family
 from core.analysis.run_differences import changes, figures, versions
 from core.errors import RetortError
 from core.notebook import notebook
@@ -78,18 +78,21 @@ def diff(chosen: argparse.Namespace, settings: Settings) -> int:
 
 
 def lineage(chosen: argparse.Namespace, settings: Settings) -> int:
-    """What a run was built on, as an indented list.
+    """What a run was built on, as an indented list, and what uses a model of it.
 
     Raises:
         RetortError: there is no such run.
     """
     runs = Store(settings).runs
     nodes = ancestry(chosen.run, lambda run: runs.get(run).recipe, runs.owner)
+    users = [m for m in family(chosen.run, runs.derived(), runs.owner).members if m.level > 0]
     if chosen.json:
-        put_json({"nodes": [asdict(n) for n in nodes]})
+        put_json({"nodes": [asdict(n) for n in nodes], "used_by": [asdict(m) for m in users]})
         return 0
     for n in nodes:
         put(f"{'  ' * n.depth}{n.role}: {n.reference}{' (listed above)' if n.repeated else ''}")
+    for m in users:
+        put(f"used by{'' if m.level == 1 else f' ({m.level} steps on)'}: run:{m.name}")
     return 0
 
 

@@ -149,6 +149,11 @@ class Runs:
         )
         return str(rows[0][0]) if rows else None
 
+    def derived(self) -> dict[str, dict[str, Any]]:
+        """Recipes, by run, of all runs that start from a model or a teacher that a run made; oldest first."""
+        rows = self._db.read("SELECT id, recipe FROM runs WHERE recipe LIKE '%\"run:%' ORDER BY seq")
+        return {r[0]: json.loads(r[1]) for r in rows}
+
     def kinds(self) -> list[str]:
         """Every kind of run there is, in alphabetical order."""
         return [r[0] for r in self._db.read("SELECT DISTINCT kind FROM runs ORDER BY kind")]

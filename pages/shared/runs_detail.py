@@ -1,15 +1,13 @@
-"""One run: what its user writes about it, how to do it again, and how it differs from another."""
+"""One run: what its user writes about it, and how it differs from another."""
 
 from __future__ import annotations
 
 import streamlit as st
 
-from core.analysis.lineage import ancestry
 from core.analysis.run_differences import Change, changes, figures, versions
 from core.errors import RetortError
 from core.jobs import marks
 from core.metrics import show
-from core.recipe_files import dump_recipe
 from core.store import RunRow
 from core.store.labels import NOTES_LENGTH
 from pages.shared import home, login, studies, urls
@@ -34,37 +32,6 @@ def labels(run: RunRow) -> None:
                 refused(error.cause, error.remedy)
             else:
                 st.toast("Saved.", icon=":material/check:")
-
-
-def lineage(run: RunRow) -> None:
-    """What the run was built on: an indented list, each known run a link to it."""
-    if run.kind not in studies.KINDS:
-        return
-    runs = home.store().runs
-    with boundary():
-        nodes = ancestry(run.id, lambda known: runs.get(known).recipe, runs.owner)[1:]
-        st.header("Built on", anchor=False)
-        lines = []
-        for n in nodes:
-            name = md(f"{runs.get(n.run).name} ({n.reference})" if n.run else n.reference)
-            link = f"[{name}](?run={n.run})" if n.run else name
-            lines.append(f"{'  ' * (n.depth - 1)}- {n.role.capitalize()}: {link}{', listed above' * n.repeated}")
-        st.markdown("\n".join(lines))
-
-
-def reproduce(run: RunRow) -> None:
-    """The recipe as a file, and the command that runs it."""
-    if run.kind not in studies.KINDS:
-        return
-    st.header("Do it again", anchor=False)
-    with boundary():
-        name = f"run-{run.id}.yaml"
-        st.download_button(
-            "Recipe (YAML)", dump_recipe(run.parsed()), file_name=name, mime="application/yaml",
-            icon=":material/download:", on_click="ignore",
-        )  # fmt: skip
-        st.caption("Save the recipe, then run it on any machine with Retort:")
-        st.code(f"python -m core run {name}", language=None)
 
 
 def differences(run: RunRow) -> None:

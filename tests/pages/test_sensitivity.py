@@ -14,6 +14,7 @@ from core.analysis.sensitivity import (
     Change,
     Sensitivity,
     SensitivitySpec,
+    read,
     working_path,
     write,
 )
@@ -150,3 +151,15 @@ def test_a_finished_run_whose_result_is_gone_says_so(
     store.runs.claim(run_id)
     store.runs.finish(run_id, "done")
     assert "no longer here" in said(opens("sensitivity", run=run_id))
+
+
+def test_a_measurement_is_read_once_until_its_file_is_another(
+    settings: Settings, folder: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found, reads = measured(settings, folder), []
+    parse = Sensitivity.model_validate_json
+    monkeypatch.setattr(Sensitivity, "model_validate_json", lambda text: reads.append(1) or parse(text))
+    assert read(settings, found.key) == read(settings, found.key) == found and len(reads) == 1
+    changed = found.model_copy(update={"loss": 3.5})
+    write(settings, changed)
+    assert read(settings, found.key) == changed and len(reads) == 2
