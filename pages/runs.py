@@ -12,7 +12,7 @@ import streamlit as st
 
 from core.analysis.remaining import seconds_taken, share_done
 from core.store import RunRow, TrialRow
-from pages.shared import home, run_panel, runs_detail, runs_filters, shell
+from pages.shared import home, run_panel, runs_again, runs_detail, runs_filters, runs_lineage, shell
 from pages.shared.states import empty
 from pages.shared.text import duration, md, plural, when, zone
 
@@ -99,8 +99,8 @@ def one(run_id: str) -> None:
     )
     run_panel.live(run_id, detail)
     runs_detail.labels(run)
-    runs_detail.lineage(run)
-    runs_detail.reproduce(run)
+    runs_lineage.lineage(run)
+    runs_again.reproduce(run)
     runs_detail.differences(run)
 
 
