@@ -17,6 +17,10 @@ class RetortError(Exception):
         self.remedy = remedy.encode("utf-8", "replace").decode("utf-8")
         super().__init__(f"{self.cause} {self.remedy}")
 
+    def __reduce__(self) -> tuple[type[RetortError], tuple[str, str]]:
+        """Cause and remedy arrive where the error is sent to another process."""
+        return RetortError, (self.cause, self.remedy)
+
 
 class Cancelled(Exception):
     """Raised inside a job when its user asked it to stop; never shown as a failure."""

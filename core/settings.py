@@ -39,6 +39,8 @@ class Settings:
         home: the data folder (`RETORT_HOME`, or the platform's user data folder).
         roots: folders a `path:` model or data set may lie under (`RETORT_ROOTS`, separated by
             the platform's path separator; default: `home / "models"` only).
+        cluster: HOST:PORT of the Ray cluster for runs with `executor: ray` (`RETORT_RAY_ADDRESS`);
+            `auto`: the one this machine belongs to.
         actor: who asks; core refuses what their role does not allow.
     """
 
@@ -46,6 +48,7 @@ class Settings:
     roots: tuple[Path, ...] = ()
     limits: Limits = field(default_factory=Limits)
     actor: Actor = LOCAL
+    cluster: str = "auto"
 
     @classmethod
     def load(cls, home: str | Path | None = None) -> Settings:
@@ -56,7 +59,8 @@ class Settings:
         limits = Limits(
             memory=os.environ.get("RETORT_MEMORY_LIMIT", ""), minutes=os.environ.get("RETORT_TIME_LIMIT", "")
         )
-        return cls(home=base, roots=(base / "models", *roots), limits=limits)
+        cluster = os.environ.get("RETORT_RAY_ADDRESS") or "auto"
+        return cls(home=base, roots=(base / "models", *roots), limits=limits, cluster=cluster)
 
     @property
     def database(self) -> Path:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from core.engine.cluster.sweep import measure_on_cluster
 from core.engine.session import Session
 from core.engine.steps import run_steps
 from core.engine.sweep import run_sweep
@@ -18,6 +19,6 @@ def execute(recipe: Recipe, hooks: Hooks) -> None:
     """
     session = Session(recipe, hooks)
     if recipe.sweep is not None:
-        run_sweep(session)
+        run_sweep(session, measure_on_cluster if recipe.executor == "ray" else None)
     else:
         run_steps(session)

@@ -13,6 +13,8 @@ from typing import Any
 
 from core.catalogue.references import RUN_RESULT
 from core.engine.bench import Bench
+from core.engine.cluster.teach import ClusterTraining
+from core.engine.distil.run import distil
 from core.engine.export.write import export
 from core.engine.models.load import Loaded, load_model
 from core.engine.prune.report import PruneReport
@@ -175,7 +177,8 @@ class _Line:
             run_folder=session.hooks.run_folder,
             teacher=self._teacher(trial.distil.earlier_step),
         )
-        return teach(lesson, session.hooks.settings, session.reporter)
+        train = ClusterTraining(session.hooks.settings) if session.recipe.executor == "ray" else distil
+        return teach(lesson, session.hooks.settings, session.reporter, train)
 
     def _teacher(self, step: int | None) -> tuple[Saved, int] | None:
         if step is None:

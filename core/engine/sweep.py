@@ -9,7 +9,7 @@ from functools import partial
 from core.engine.bench import Bench
 from core.engine.budget import expanded, report_verdicts
 from core.engine.measure.devices import free_memory
-from core.engine.models.load import load_model
+from core.engine.models.load import Loaded, load_model
 from core.engine.prune.apply import restore_dense
 from core.engine.prune.statistics import Statistics
 from core.engine.session import Session
@@ -22,8 +22,14 @@ logger = logging.getLogger("retort")
 _SPARE = 2.0  # free memory, per byte of weights, at which a second model is held for interleaved timing
 
 
-def run_sweep(session: Session) -> None:
+Measure = Callable[[Session, list[Trial], list[Trial]], None]
+"""Measures the open ones of a sweep's trials, the dense baseline before all others."""
+
+
+def run_sweep(session: Session, measure: Measure | None = None) -> None:
     """Runs every trial that has no result yet. A trial that fails is recorded and the next one runs.
+
+    `measure` says where; None: in this process.
 
     Raises:
         RetortError: the model, the texts or the baseline cannot be used, or every trial failed.
@@ -38,7 +44,7 @@ def run_sweep(session: Session) -> None:
     open_trials = [t for t in trials if not _reuse(session, t)]
     session.reporter.total, session.reporter.done = len(trials), len(trials) - len(open_trials)
     if open_trials:
-        _measure(session, trials, open_trials)
+        (measure or _measure)(session, trials, open_trials)
     if budget is not None:
         shapes = [hooks.finished(t.key) for t in trials if t.prune is not None and t.prune.target is not None]
         report_verdicts(session, budget, [r for r in shapes if r is not None])
@@ -63,17 +69,31 @@ def _sweep(session: Session, bench: Bench, source: Source, trials: list[Trial]) 
     hooks = session.hooks
     pending = [t.prune for t in trials if t.prune is not None]
     statistics = statistics_for(source, needed(pending), session.recipe.calibration, hooks.settings, session.reporter)
-    if session.recipe.latency is not None and free_memory() > _SPARE * session.weight_bytes:
-        bench.dense = load_model(session.resolved.folder, session.recipe.dtype)
+    bench.dense = beside(session)
     failed = []
     for trial in trials:
         session.reporter.checkpoint()
-        failed.append(_run(session, trial, partial(_trial, session, bench, source, statistics, trial)))
-    if len(failed) == session.reporter.total - 1 and all(failed):  # a resumed sweep has earlier ones, which did not
+        failed.append(_run(session, trial, partial(pruned_candidate, session, bench, source, statistics, trial)))
+    refuse_if_all_failed(session, sum(error is not None for error in failed))
+
+
+def refuse_if_all_failed(session: Session, failed: int) -> None:
+    """Raises RetortError where no trial but the baseline has a result, from this run or an earlier one."""
+    if failed and failed == session.reporter.total - 1:
         raise RetortError("Every trial of the sweep failed.", "Read what each trial says, change it, and retry.")
 
 
-def _trial(session: Session, bench: Bench, source: Source, statistics: Statistics | None, trial: Trial) -> Result:
+def beside(session: Session) -> Loaded | None:
+    """A second copy of the dense model, to be timed in turns with candidates, where memory allows one."""
+    if session.recipe.latency is None or free_memory() <= _SPARE * session.weight_bytes:
+        return None
+    return load_model(session.resolved.folder, session.recipe.dtype)
+
+
+def pruned_candidate(
+    session: Session, bench: Bench, source: Source, statistics: Statistics | None, trial: Trial
+) -> Result:
+    """Prunes, measures, and puts the dense weights back."""
     prune = trial.prune
     assert prune is not None
     structured = METHODS[prune.method].structured

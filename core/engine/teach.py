@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,10 +11,12 @@ import torch
 
 from core.catalogue.references import resolve
 from core.engine.data.classification import load_labelled
+from core.engine.distil.batches import Examples
 from core.engine.distil.heads import with_classes
 from core.engine.distil.loading import load_examples
 from core.engine.distil.run import Surroundings, distil
 from core.engine.distil.student import design_student, kept_layers
+from core.engine.distil.trainer import Outcome
 from core.engine.models.load import Loaded, load_model
 from core.engine.prune.report import PruneReport
 from core.hooks import STOP_AND_KEEP
@@ -60,8 +62,12 @@ class Lesson:
     teacher: tuple[Saved, int] | None = None
 
 
-def teach(lesson: Lesson, settings: Settings, reporter: Reporter) -> tuple[Loaded, PruneReport]:
-    """The trained student, and what is to be said about it.
+Train = Callable[[Loaded, Loaded | None, Distil, Examples, Surroundings], Outcome]
+"""Trains the first model in place; as `core.engine.distil.run.distil`."""
+
+
+def teach(lesson: Lesson, settings: Settings, reporter: Reporter, train: Train = distil) -> tuple[Loaded, PruneReport]:
+    """The trained student, and what is to be said about it. `train` says where it learns.
 
     Raises:
         RetortError: the models, the data and the spec do not fit together.
@@ -84,8 +90,8 @@ def teach(lesson: Lesson, settings: Settings, reporter: Reporter) -> tuple[Loade
     )
     examples = load_examples(spec.data, student, settings)
     if student.task == "causal" and examples.count:
-        around.checked = Samples(student, teacher, examples.take([0], 0).ids[:1, :_PROMPT_TOKENS], reporter).write
-    outcome = distil(student, teacher, spec, examples, around)
+        around.checked = Samples(student, teacher, sample_prompt(examples), reporter).write
+    outcome = train(student, teacher, spec, examples, around)
     stop.unlink(missing_ok=True)
     for sentence in outcome.notes:
         report.note(sentence)
@@ -96,6 +102,11 @@ def teach(lesson: Lesson, settings: Settings, reporter: Reporter) -> tuple[Loade
         "best_step": outcome.best_step,
     }
     return student, report
+
+
+def sample_prompt(examples: Examples) -> torch.Tensor:
+    """`(1, tokens)`: what `Samples` continues."""
+    return examples.take([0], 0).ids[:1, :_PROMPT_TOKENS]
 
 
 class Samples:

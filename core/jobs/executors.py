@@ -122,6 +122,7 @@ def spawn(
         "RETORT_ROOTS": os.pathsep.join(str(r) for r in settings.roots),
         "RETORT_MEMORY_LIMIT": settings.limits.memory,
         "RETORT_TIME_LIMIT": settings.limits.minutes,
+        "RETORT_RAY_ADDRESS": settings.cluster,
         "PYTHONUNBUFFERED": "1",
     }
     with output.open("ab") as file:

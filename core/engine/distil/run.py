@@ -45,6 +45,7 @@ class Surroundings:
         layers_kept: the teacher's index of each student layer, where the student was made from it.
         stop_and_keep: asked before each step; True ends the run with the best weights so far.
         checked: told the step after each evaluation, with the student in `eval` mode.
+        saved: called after each checkpoint.
     """
 
     folder: Path
@@ -56,6 +57,7 @@ class Surroundings:
     layers_kept: Sequence[int] | None = None
     stop_and_keep: Callable[[], bool] = lambda: False
     checked: Callable[[int], None] = lambda step: None
+    saved: Callable[[], None] = lambda: None
 
 
 def distil(student: Loaded, teacher: Loaded | None, spec: Distil, examples: Examples, around: Surroundings) -> Outcome:
@@ -192,6 +194,7 @@ def _train(
         rewrite if spec.on_policy is not None else None,
         around.stop_and_keep,
         around.checked,
+        around.saved,
     )
     return trainer.run()
 

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import torch
 from accelerate import Accelerator  # type: ignore[import-untyped]
+from accelerate.utils import broadcast_object_list  # type: ignore[import-untyped]
 from torch import Tensor, nn
 
 from core.distil_spec import Distil
@@ -22,6 +23,7 @@ from core.engine.distil import alarms
 from core.engine.distil.batches import Batch
 from core.engine.distil.objective import Objective, Totals
 from core.engine.distil.order import Order, seed_for
+from core.engine.distil.parallel import mean_over_all, sum_gradients
 from core.engine.distil.schedule import fraction_done, learning_rate
 from core.engine.distil.state import Checkpoints, Evaluated, TrainState, optimizer_tensors, restore_optimizer
 from core.engine.distil.watch import Watch
@@ -71,6 +73,8 @@ class Trainer:
     """Asked before each step; True ends the run and keeps the best weights."""
     checked: Callable[[int], None] = lambda step: None
     """Told the step after each evaluation."""
+    saved: Callable[[], None] = lambda: None
+    """Called after each checkpoint, by the process that wrote it."""
 
     def __post_init__(self) -> None:
         self._model = self.objective.student.model
@@ -98,7 +102,7 @@ class Trainer:
             self._save()
             raise
         best = self._state.best
-        if best is not None:
+        if best is not None and self.accelerator.is_main_process:
             self._load(self._checkpoints.load_best(best.step))
         self._model.eval()
         s = self._state
@@ -149,7 +153,7 @@ class Trainer:
         rate = learning_rate(self._fraction(ahead=0.5), self.spec.schedule)
         self._update(rate)
         tokens = int(self._across({"tokens": torch.tensor(float(sum(b.tokens for b in batches)))})["tokens"])
-        seconds = time.perf_counter() - started
+        seconds = mean_over_all({"seconds": time.perf_counter() - started}, self.accelerator)["seconds"]
         state.step, state.tokens, state.seconds = state.step + 1, state.tokens + tokens, state.seconds + seconds
         values = {name: float(v) for name, v in terms.items()}
         self._watch.step(state, values, total, norm, rate, tokens / seconds, self._fraction())
@@ -162,7 +166,8 @@ class Trainer:
         if self.rewrite is not None:
             batch = self.rewrite(batch, seed_for(self.spec.seed, step, -3, self.accelerator.process_index))
         if step == 0:
-            alarms.nothing_counts([p.loss for p in self.objective.parts], batch)
+            whole = batch if ranks == 1 else self.order.step(step)
+            alarms.nothing_counts([p.loss for p in self.objective.parts], whole)
         return batch.split(self.spec.micro_batch or self.spec.batch)
 
     def _totals(self, batches: list[Batch]) -> Totals:
@@ -190,12 +195,8 @@ class Trainer:
         alarms.gradient_in_teacher(self.objective.teacher_model)
 
     def _clip(self) -> float:
+        sum_gradients(list(self._names), self.accelerator)
         parameters = [p for p in self._names if p.grad is not None]
-        if self.accelerator.num_processes > 1:
-            for p in self._names:
-                # Every process takes part for every parameter, also where nothing reached it here.
-                p.grad = self.accelerator.reduce(torch.zeros_like(p) if p.grad is None else p.grad, "sum")
-            parameters = list(self._names)
         return float(nn.utils.clip_grad_norm_(parameters, self.spec.schedule.clip))
 
     def _update(self, rate: float) -> None:
@@ -219,6 +220,7 @@ class Trainer:
             self.reporter.checkpoint()
             for name, value in self.objective.value(batch, totals).items():
                 terms[name] = terms.get(name, 0.0) + float(value)
+        terms = mean_over_all(terms, self.accelerator)
         mix = sum(p.weight * terms[p.name] for p in self.objective.parts)
         found = Evaluated(step=state.step, value=mix, terms=terms)
         if state.best is None or (math.isfinite(mix) and mix < state.best.value):
@@ -226,7 +228,7 @@ class Trainer:
                 self._checkpoints.save_best(state.step, self._weights())
             self.accelerator.wait_for_everyone()
         state.evaluations.append(found)
-        state.seconds += time.perf_counter() - started
+        state.seconds += mean_over_all({"seconds": time.perf_counter() - started}, self.accelerator)["seconds"]
         self._watch.evaluated(found)
         self.checked(state.step)
 
@@ -241,10 +243,13 @@ class Trainer:
     def _save(self) -> None:
         if self.accelerator.is_main_process:
             self._checkpoints.save(self._state, self._weights(), optimizer_tensors(self._optimizer, self._names))
+            self.saved()
         self.accelerator.wait_for_everyone()
 
     def _resume(self) -> None:
-        found = self._checkpoints.latest()
+        found = self._checkpoints.latest() if self.accelerator.is_main_process else None
+        if self.accelerator.num_processes > 1:  # only the first has the folder: the others may be other machines
+            found = broadcast_object_list([found], 0)[0]
         if found is None:
             return
         self._state, weights, optimizer = found

@@ -1,0 +1,1 @@
+"""A run's work on the nodes of a Ray cluster."""

@@ -1,0 +1,181 @@
+"""A distillation by Ray Train: one worker a device, gradients added up over all of them once a step."""
+
+from __future__ import annotations
+
+import importlib
+import logging
+import shutil
+import threading
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from core.cluster.connection import DEVICE, START_NODE, connected
+from core.cluster.nodes import devices, graphics_each, nodes
+from core.cluster.parcels import pack, parcel_name
+from core.distil_spec import Distil
+from core.engine.cluster.desk import Desk
+from core.engine.cluster.training import Lecture, train
+from core.engine.distil.batches import Examples
+from core.engine.distil.run import Surroundings, check_fit
+from core.engine.distil.trainer import Outcome
+from core.engine.models.load import Loaded, load_model
+from core.engine.models.save import save_model
+from core.errors import Cancelled, RetortError
+from core.settings import Settings
+
+logger = logging.getLogger("retort")
+_LOOK = 0.5
+
+
+class ClusterTraining:
+    """Trains as `core.engine.distil.run.distil` does, on the workers of a cluster.
+
+    Args:
+        workers: at most so many; None: one a device.
+    """
+
+    def __init__(self, settings: Settings, workers: int | None = None) -> None:
+        self._settings = settings
+        self._workers = workers
+
+    def __call__(
+        self, student: Loaded, teacher: Loaded | None, spec: Distil, examples: Examples, around: Surroundings
+    ) -> Outcome:
+        """Trains `student.model` in place. A lost worker's training starts again at the last checkpoint.
+
+        Raises:
+            RetortError: the step cannot be done on a cluster, no device is there, or workers were lost too often.
+            Cancelled: the user asked to stop; a checkpoint came home.
+        """
+        check_fit(student, teacher, spec, examples)
+        refuse_local_only(spec, examples)
+        scratch = around.folder.with_name(f"{around.folder.name}-cluster")
+        scratch.mkdir(parents=True, exist_ok=True)
+        try:
+            with connected(self._settings) as ray:
+                outcome = self._train(ray, student, teacher, spec, examples, around, scratch)
+            trained = load_model(scratch / "trained", _name(student.dtype))
+            student.model.load_state_dict(trained.model.state_dict())
+            student.model.eval()
+        finally:
+            shutil.rmtree(scratch, ignore_errors=True)
+        return outcome
+
+    def _train(
+        self, ray: Any, student: Loaded, teacher: Loaded | None, spec: Distil, examples: Examples,
+        around: Surroundings, scratch: Path,
+    ) -> Outcome:  # fmt: skip
+        # The student may be designed, or have got a head just now: what is in memory is what is sent.
+        save_model(student.model, student.tokenizer, scratch / "student", {})
+        identity = (around.student, around.teacher)
+        sent = Lecture(
+            spec=spec,
+            examples=examples,
+            student=pack(ray, parcel_name("student", str(scratch)), {"model": scratch / "student"}),
+            teacher=pack(ray, parcel_name("model", around.teacher), {"model": teacher.folder}) if teacher else None,
+            student_print=identity[0],
+            teacher_print=identity[1],
+            dtype=_name(student.dtype),
+            half=around.half,
+            layers_kept=around.layers_kept,
+        )
+        lecture = ray.put(sent)
+        here = ray.util.scheduling_strategies.NodeAffinitySchedulingStrategy(
+            node_id=ray.get_runtime_context().get_node_id(), soft=False
+        )
+        desk = ray.remote(Desk).options(num_cpus=0, scheduling_strategy=here).remote(
+            str(around.folder), str(scratch / "trained")
+        )  # fmt: skip
+        for attempt in range(1, self._settings.limits.attempts + 1):
+            error = self._attempt(ray, lecture, desk, spec, around, scratch)
+            outcome: Outcome | None = ray.get(desk.outcome.remote())
+            if outcome is not None:
+                return outcome
+            if error is None:
+                raise Cancelled
+            refusal = _refusal(error)
+            if refusal is not None:
+                raise refusal
+            logger.warning("training attempt %d was lost: %s", attempt, error)
+            around.reporter.event("warning", "A worker was lost, so training goes on from the last checkpoint.")
+        raise RetortError(
+            f"Workers of this training were lost {self._settings.limits.attempts} times.",
+            "Most likely memory ran out there: use smaller micro-batches or nodes with more memory, then resume.",
+        )
+
+    def _attempt(
+        self, ray: Any, lecture: Any, desk: Any, spec: Distil, around: Surroundings, scratch: Path
+    ) -> Exception | None:
+        """One training with the devices there are now; None where it ended by itself or was cancelled."""
+        found = nodes(ray)
+        workers = min(devices(found), spec.batch, self._workers or spec.batch)
+        if workers == 0:
+            raise RetortError(
+                f"No node of the cluster offers a '{DEVICE}'.", f"Start a node with: {START_NODE}, then resume the run."
+            )
+        around.reporter.event("info", f"Training on {workers} worker{'s' if workers > 1 else ''}.", workers=workers)
+        trainer = _trainer(workers, bool(graphics_each(found)), {"lecture": lecture, "desk": desk}, scratch)
+        failures: list[Exception] = []
+        thread = threading.Thread(target=_fit, args=(trainer, failures), name="ray-train", daemon=True)
+        thread.start()
+        while thread.is_alive():
+            thread.join(_LOOK)
+            for method, arguments, more in ray.get(desk.heard.remote()):
+                getattr(around.reporter, method)(*arguments, **more)
+            if around.stop_and_keep():
+                ray.get(desk.wish.remote("keep"))
+            try:
+                around.reporter.checkpoint()
+            except Cancelled:
+                ray.get(desk.wish.remote("stop"))
+        return failures[0] if failures else None
+
+
+def refuse_local_only(spec: Distil, examples: Examples) -> None:
+    """What the workers cannot share (yet)."""
+    for given, what in (
+        (spec.cache, "'cache'"), (spec.teacher_texts, "'teacher_texts'"), (examples.count is None, "'streaming'")
+    ):  # fmt: skip
+        if given:
+            raise RetortError(
+                f"Training on a cluster does not share {what} between its workers.",
+                f"Leave out {what}, or use 'executor: local'.",
+            )
+
+
+def _trainer(workers: int, graphics: bool, task: dict[str, Any], scratch: Path) -> Any:
+    api = importlib.import_module("ray.train")
+    by_torch = importlib.import_module("ray.train.torch")
+    return by_torch.TorchTrainer(
+        train,
+        train_loop_config=task,
+        torch_config=by_torch.TorchConfig(backend="nccl" if graphics else "gloo"),
+        scaling_config=api.ScalingConfig(
+            num_workers=workers, use_gpu=graphics, placement_strategy="SPREAD",
+            resources_per_worker={"CPU": 1, DEVICE: 1, **({"GPU": 1} if graphics else {})},
+        ),
+        run_config=api.RunConfig(name="training", storage_path=str(scratch / "train"),
+                                 failure_config=api.FailureConfig(max_failures=0)),
+    )  # fmt: skip
+
+
+def _fit(trainer: Any, failures: list[Exception]) -> None:
+    try:
+        trainer.fit()
+    except Exception as error:
+        failures.append(error)
+
+
+def _refusal(error: Exception) -> RetortError | None:
+    """The plain refusal of a worker, where that is what ended the training."""
+    for one in getattr(error, "worker_failures", {}).values():
+        cause = getattr(one, "cause", None) or one
+        if isinstance(cause, RetortError):
+            return cause
+    return None
+
+
+def _name(dtype: torch.dtype) -> str:
+    return str(dtype).removeprefix("torch.")

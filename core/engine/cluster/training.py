@@ -1,0 +1,141 @@
+"""A worker's side of a distillation: the same training loop as on one machine, on a part of every step's batch."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import distributed
+
+from core.cluster.connection import library
+from core.cluster.parcels import Parcel, node_cache, pack, parcel_name, received, unpack
+from core.distil_spec import Distil
+from core.engine.cluster.desk import Said
+from core.engine.distil.batches import Examples
+from core.engine.distil.run import Surroundings, distil
+from core.engine.models.load import load_model
+from core.engine.models.save import save_model
+from core.engine.teach import Samples, sample_prompt
+from core.errors import Cancelled
+from core.progress import Level
+
+_EVERY = 0.5
+"""Seconds between two looks for a wish, and between two deliveries of messages."""
+
+
+@dataclass(frozen=True)
+class Lecture:
+    """All that the workers of one distillation share.
+
+    Attributes:
+        examples: the training sequences, tokenised.
+        student, teacher: the models' folders (inside the parcel: `model`), and the bytes' fingerprints.
+        dtype: of the student's weights before and after.
+    """
+
+    spec: Distil
+    examples: Examples
+    student: Parcel
+    teacher: Parcel | None
+    student_print: str
+    teacher_print: str
+    dtype: str
+    half: bool
+    layers_kept: Sequence[int] | None
+
+
+def train(task: dict[str, Any]) -> None:
+    """What each worker of Ray Train runs. `task`: a reference to the `Lecture`, and the desk."""
+    ray = library()
+    lecture: Lecture = ray.get(task["lecture"])
+    first = distributed.get_rank() == 0
+    reporter = WorkerReporter(task["desk"] if first else None)
+    scratch = Path(tempfile.mkdtemp(prefix="training-", dir=node_cache(ray.get_runtime_context().get_node_id())))
+    try:
+        _train(ray, lecture, task["desk"], scratch, reporter, first)
+    except Cancelled:
+        return  # a checkpoint went home, and the desk has no outcome
+    finally:
+        reporter.flush()
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _train(ray: Any, lecture: Lecture, desk: Any, scratch: Path, reporter: WorkerReporter, first: bool) -> None:
+    cache = node_cache(ray.get_runtime_context().get_node_id())
+    folders = [received(ray, p, cache)[0] / "model" if p else None for p in (lecture.student, lecture.teacher)]
+    assert folders[0] is not None
+    student = load_model(folders[0], lecture.dtype)
+    teacher = load_model(folders[1], lecture.dtype) if folders[1] else None
+    around = Surroundings(
+        folder=scratch / "checkpoints", cache=scratch, reporter=reporter, student=lecture.student_print,
+        teacher=lecture.teacher_print, half=lecture.half, layers_kept=lecture.layers_kept,
+        stop_and_keep=lambda: reporter.keep,
+    )  # fmt: skip
+    if first:
+        known: Parcel | None = ray.get(desk.checkpoint.remote())
+        if known is not None:
+            unpack(ray, known, scratch / "known")
+            (scratch / "known" / "checkpoints").rename(around.folder)
+        around.saved = lambda: ray.get(desk.keep_checkpoint.remote(_packed(ray, "checkpoints", around.folder)))
+        if student.task == "causal" and lecture.examples.count:
+            around.checked = Samples(student, teacher, sample_prompt(lecture.examples), reporter).write
+    outcome = distil(student, teacher, lecture.spec, lecture.examples, around)
+    if first:
+        save_model(student.model, student.tokenizer, scratch / "student", {})
+        ray.get(desk.finish.remote(_packed(ray, "student", scratch / "student"), outcome))
+
+
+def _packed(ray: Any, inside: str, folder: Path) -> Parcel:
+    return pack(ray, parcel_name(inside, str(folder)), {inside: folder})
+
+
+class WorkerReporter:
+    """Speaks to the desk for the first worker, and for no other; every worker stops at the same step."""
+
+    def __init__(self, desk: Any | None) -> None:
+        self.keep = False
+        self._desk = desk
+        self._said: list[Said] = []
+        self._looked = self._delivered = time.monotonic()
+        self._wishes: set[str] = set()
+
+    def progress(self, done: float, total: float, message: str) -> None:
+        self._say("progress", done, total, message)
+
+    def event(self, level: Level, message: str, **data: Any) -> None:
+        self._say("event", level, message, **data)
+
+    def series(self, name: str, step: int, value: float) -> None:
+        self._say("series", name, step, value)
+
+    def checkpoint(self) -> None:
+        """Called by all workers alike. Raises `Cancelled` on all of them, or on none."""
+        if self._desk is not None and time.monotonic() - self._looked >= _EVERY:
+            self._looked = time.monotonic()
+            self._wishes = library().get(self._desk.wishes.remote())
+        flags = torch.tensor([float(w in self._wishes) for w in ("stop", "keep")])
+        if distributed.get_backend() == "nccl":
+            flags = flags.cuda()
+        distributed.broadcast(flags, 0)
+        stop, self.keep = (bool(f) for f in flags.tolist())
+        if stop:
+            raise Cancelled
+
+    def flush(self) -> None:
+        """Delivers what is held back."""
+        if self._desk is not None and self._said:
+            library().get(self._desk.say.remote(self._said))
+            self._said = []
+        self._delivered = time.monotonic()
+
+    def _say(self, method: str, *arguments: Any, **more: Any) -> None:
+        if self._desk is not None:
+            self._said.append((method, arguments, more))
+            if time.monotonic() - self._delivered >= _EVERY:
+                self.flush()

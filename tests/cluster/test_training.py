@@ -1,0 +1,138 @@
+"""Distillation on two real workers learns what one process learns, through a cancel and the loss of a node."""
+
+from __future__ import annotations
+
+import threading
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+
+from core.distil_spec import Budget, Distil, Schedule, Term, TrainingData
+from core.engine.cluster.teach import ClusterTraining
+from core.engine.distil.batches import Answers, Examples
+from core.engine.distil.run import Surroundings, distil
+from core.engine.models.load import Loaded, load_model
+from core.errors import Cancelled
+from core.progress import Quiet
+from core.settings import Settings
+from tests.cluster.conftest import TwoNodes
+
+pytestmark = [pytest.mark.jobs, pytest.mark.slow]
+STEPS = 12
+
+
+def spec(steps: int = STEPS) -> Distil:
+    """Answers of different lengths: a mean of the workers' means would not be the mean over all tokens."""
+    return Distil(
+        losses=(Term(loss="logit_kl"), Term(loss="cross_entropy", weight=0.5)), data=TrainingData(length=48),
+        batch=5, micro_batch=2, budget=Budget(steps=steps), schedule=Schedule(learning_rate=3e-3),
+        checkpoint_every=4, evaluate_every=4, held_out=4,
+    )  # fmt: skip
+
+
+def examples() -> Examples:
+    dice = torch.Generator().manual_seed(3)
+    lengths = torch.randint(12, 48, (40,), generator=dice).tolist()
+    ids = [torch.randint(1, 384, (n,), generator=dice) for n in lengths]
+    return Answers([(row, torch.arange(len(row)) >= len(row) // 3) for row in ids], padding=0)
+
+
+def student_of(teacher: Loaded, folder: Path) -> Loaded:
+    """The teacher with noise: something to learn."""
+    student = load_model(folder, "float32")
+    dice = torch.Generator().manual_seed(5)
+    with torch.no_grad():
+        for p in student.model.parameters():
+            p += 0.05 * torch.randn(p.shape, generator=dice)
+    return student
+
+
+class Watcher(Quiet):
+    """Raises `Cancelled` once a step was told that is `cancel_at` or later; tells `at_step` of each step."""
+
+    def __init__(self, cancel_at: int | None = None) -> None:
+        super().__init__()
+        self.cancel_at = cancel_at
+        self.step = 0
+
+    def series(self, name: str, step: int, value: float) -> None:
+        super().series(name, step, value)
+        self.step = max(self.step, step)
+
+    def checkpoint(self) -> None:
+        if self.cancel_at is not None and self.step >= self.cancel_at:
+            raise Cancelled
+
+    def curve(self, name: str) -> dict[int, float]:
+        return {step: value for n, step, value in self.points if n == name}
+
+
+def around(folder: Path, reporter: Quiet) -> Surroundings:
+    return Surroundings(folder / "checkpoints", folder / "cache", reporter, "student", "teacher")
+
+
+class Course:
+    """The same lesson for everybody, and how one process on this machine learned it."""
+
+    def __init__(self, folder: Path, tiny_llama: Path) -> None:
+        self.folder = tiny_llama
+        self.reporter = Watcher()
+        self.weights = self.learn(folder, self.reporter, None, spec())
+
+    def learn(self, folder: Path, reporter: Quiet, training: ClusterTraining | None, spec: Distil) -> dict[str, Tensor]:
+        """The student's weights afterwards."""
+        teacher = load_model(self.folder, "float32")
+        student = student_of(teacher, self.folder)
+        (training or distil)(student, teacher, spec, examples(), around(folder, reporter))
+        return {name: p.detach().clone() for name, p in student.model.named_parameters()}
+
+
+@pytest.fixture(scope="module")
+def course(tmp_path_factory: pytest.TempPathFactory, tiny_llama: Path) -> Course:
+    return Course(tmp_path_factory.mktemp("course"), tiny_llama)
+
+
+def alike(found: dict[str, Tensor], expected: dict[str, Tensor]) -> bool:
+    return all(torch.allclose(found[n], expected[n], rtol=1e-3, atol=2e-5) for n in expected)
+
+
+def test_two_workers_learn_what_one_process_learns(tmp_path: Path, course: Course, cluster: TwoNodes) -> None:
+    training = ClusterTraining(Settings(home=tmp_path, cluster=cluster.address))
+    stopped, reporter = Watcher(cancel_at=1), Watcher()
+    with pytest.raises(Cancelled):
+        course.learn(tmp_path, stopped, training, spec(steps=STEPS))
+    assert any((tmp_path / "checkpoints").glob("step-*")), "its checkpoint came home"
+    weights = course.learn(tmp_path, reporter, training, spec(steps=STEPS))
+
+    messages = [message for _, message, _ in reporter.events]
+    assert "Training on 2 workers." in messages and any(m.startswith("Resumed after step") for m in messages)
+    for name in ("loss/total", "loss/cross_entropy", "gradient_norm", "held_out/total"):
+        expected = course.reporter.curve(name)
+        found = stopped.curve(name) | reporter.curve(name)
+        assert found == pytest.approx(expected, rel=2e-4), name
+    losses = course.reporter.curve("held_out/total")
+    assert losses[STEPS] < 0.9 * losses[0], "there was something to learn"
+    assert alike(weights, course.weights)
+
+
+def test_a_node_lost_in_the_middle_changes_nothing(tmp_path: Path, course: Course, cluster: TwoNodes) -> None:
+    reporter = Watcher()
+    killer = threading.Thread(target=kill_after, args=(reporter, cluster, 1), daemon=True)
+    killer.start()
+    weights = course.learn(
+        tmp_path, reporter, ClusterTraining(Settings(home=tmp_path, cluster=cluster.address)), spec(steps=STEPS)
+    )  # fmt: skip
+    killer.join(timeout=5)
+    messages = [message for _, message, _ in reporter.events]
+    assert "A worker was lost, so training goes on from the last checkpoint." in messages
+    assert "Training on 1 worker." in messages
+    assert alike(weights, course.weights)
+
+
+def kill_after(reporter: Watcher, cluster: TwoNodes, step: int) -> None:
+    while reporter.step < step:
+        time.sleep(0.01)
+    cluster.kill_second()
