@@ -61,30 +61,32 @@ def rows(wanted: runs_filters.Wanted, page: int, was_active: bool) -> None:
         st.rerun()
     found = store.runs.find(**wanted, limit=PAGE_SIZE, offset=(page - 1) * PAGE_SIZE)
     where, now = zone(st.context.timezone), time.time()
-    for run in found:
-        with st.container(border=True, gap="xsmall"):
-            name, state, progress = st.columns([4, 1.6, 3.4], vertical_alignment="center")
-            with name, st.container(gap="xxsmall"):
-                if st.button(md(run.name, 90), key=f"open-{run.id}", type="tertiary"):
-                    st.query_params["run"] = run.id
-                    st.rerun()  # the whole page: these rows are a fragment
-                st.caption(f"{run_panel.kind_word(run.kind)}: {md(run.model, 90)}")
-                if run.tags:
-                    st.caption(f"Tags: {', '.join(md(t, 40) for t in run.tags)}")
-            with state:
-                run_panel.badge(run)
-            with progress:
-                if run.state == "running":
-                    st.progress(share_done(run), text=md(run.message, 90))
-                else:
-                    st.caption(", ".join(p for p in _facts(run, where, now) if p))
+    for run in found:  # few elements a row: each costs the server as much as a query
+        with st.container(border=True, gap="xxsmall"):
+            with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
+                st.page_link(shell.path("runs"), label=md(run.name, 90), query_params={"run": run.id})
+                st.markdown(_badge(run), width="content")
+            if run.state == "running":
+                st.progress(share_done(run), text=md(run.message, 90))
+            st.caption(", ".join(p for p in _facts(run, where, now) if p))
 
 
-def _facts(run: RunRow, where: tzinfo, now: float) -> tuple[str, str, str]:
-    """What came of it, when it was started, how long it took."""
+def _badge(run: RunRow) -> str:
+    label, icon, color = run_panel.state_words(run)
+    return f":{color}-badge[{icon} {label}]"
+
+
+def _facts(run: RunRow, where: tzinfo, now: float) -> tuple[str, ...]:
+    """What it is, what came of it, when it was started, how long it took, its tags."""
     outcome = f"{run.trials_done} of {plural(run.trials_total, 'trial')}" if run.trials_total else ""
-    taken = seconds_taken(run, now)
-    return outcome, when(run.created, where, now), f"took {duration(taken)}" if taken is not None else ""
+    taken = None if run.state == "running" else seconds_taken(run, now)
+    return (
+        f"{run_panel.kind_word(run.kind)} of {md(run.model, 90)}",
+        outcome,
+        when(run.created, where, now),
+        f"took {duration(taken)}" if taken is not None else "",
+        f"tagged {', '.join(md(t, 40) for t in run.tags)}" if run.tags else "",
+    )
 
 
 def one(run_id: str) -> None:

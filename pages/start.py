@@ -6,12 +6,9 @@ guard()
 
 import streamlit as st
 
-from core.analysis.headline import headline
-from core.figures.points import points_of
-from core.figures.tradeoff import alt, tradeoff
 from core.metrics import show_bytes
 from core.store import RunRow, TrialRow
-from pages.shared import adviser_form, charts, home, login, run_panel, sample_study, shell, studies
+from pages.shared import adviser_form, charts, field, home, login, run_panel, sample_study, shell, studies
 from pages.shared.text import md, plural, when, zone
 
 STEPS = (
@@ -86,16 +83,12 @@ def study(run: RunRow, trials: list[TrialRow]) -> None:
         st.header(md(run.name), anchor=False)
         st.caption(md(run.model))
         run_panel.progress(run, trials)
-        results = home.store().candidates.results(run_id=run.id)
-        said = headline(results)
+        said = field.said(run)
         if said:
             st.markdown(md(said, 600))
-        points = points_of(results, "disk_bytes", "perplexity")
-        if len(points) > 1:
-            st.plotly_chart(
-                tradeoff(points, shell.ground(), log_y=True, height=360), theme=None, config=charts.STATIC,
-                key="latest", alt=alt(points),
-            )  # fmt: skip
+        drawn = field.overview(run, 360, least=2)
+        if drawn is not None:
+            st.plotly_chart(drawn.figure, theme=None, config=charts.STATIC, key="latest", alt=drawn.alt)
         with st.container(horizontal=True, vertical_alignment="center"):
             run_panel.tradeoffs_link(run)
             page = "sweep" if run.kind == "sweep" else "runs"

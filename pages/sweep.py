@@ -13,14 +13,12 @@ from core.analysis.estimate import Estimate, estimate
 from core.analysis.remaining import earlier_seconds
 from core.catalogue.anatomy import Anatomy
 from core.errors import RetortError
-from core.figures.points import points_of
-from core.figures.tradeoff import alt, tradeoff
 from core.jobs import api
 from core.metrics import show_bytes
 from core.recipe_files import dump_recipe
 from core.recipes import Recipe
 from core.store import RunRow, TrialRow
-from pages.shared import charts, home, login, models, run_panel, sample_study, shell, slider, sweep_form
+from pages.shared import charts, field, home, login, models, run_panel, sample_study, shell, slider, sweep_form
 from pages.shared.states import empty, refused
 from pages.shared.text import about, flat, md, plural
 
@@ -145,15 +143,11 @@ def progress(run: RunRow, trials: list[TrialRow]) -> None:
     with st.container(horizontal=True, vertical_alignment="center"):
         run_panel.actions(run, "sweep")
         run_panel.tradeoffs_link(run)
-    results = home.store().candidates.results(run_id=run.id)
-    points = points_of(results, "disk_bytes", "perplexity")
+    drawn = field.overview(run, _CHART)
     left, right = st.columns([3, 2], gap="large")
     with left:  # as high with points as without, so that nothing below jumps
-        if points:
-            st.plotly_chart(
-                tradeoff(points, shell.ground(), log_y=True, height=_CHART), theme=None, config=charts.STATIC,
-                key="filling", alt=alt(points),
-            )  # fmt: skip
+        if drawn is not None:
+            st.plotly_chart(drawn.figure, theme=None, config=charts.STATIC, key="filling", alt=drawn.alt)
         else:
             waiting(run)
     with right:

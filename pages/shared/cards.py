@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import plotly.graph_objects as go
 import streamlit as st
 
 from core.analysis.differences import difference
-from core.analysis.honesty import shares, verdict
+from core.analysis.honesty import Share, shares, verdict
 from core.figures import honesty
-from core.figures.theme import method_style
+from core.figures.theme import Theme, method_style
 from core.results import Result
 from pages.shared import home, shell
 from pages.shared.charts import STATIC
+from pages.shared.kept import kept
 from pages.shared.text import md
 
 FIGURES = ("perplexity", "disk_bytes", "decode_ms")
@@ -49,7 +51,7 @@ def card(letter: str, candidate: Result, baseline: Result | None, figures: tuple
     found_shares = shares(candidate, baseline)
     ground = shell.ground()
     st.plotly_chart(
-        honesty.honesty(found_shares, ground, ground.color(method_style(candidate.method).color)),
+        _bars(tuple(found_shares), ground, ground.color(method_style(candidate.method).color)),
         key=f"honesty-{letter}-{candidate.key}", theme=None, config=STATIC,
         alt=honesty.alt(candidate.label, found_shares),
     )  # fmt: skip
@@ -58,3 +60,8 @@ def card(letter: str, candidate: Result, baseline: Result | None, figures: tuple
     if candidate.saved:
         st.caption("The model, ready for plain transformers:")
         st.code(str(home.store().candidates.folder(candidate.key) / "model"), language=None, wrap_lines=True)
+
+
+@kept(64)
+def _bars(found: tuple[Share, ...], ground: Theme, color: str) -> go.Figure:
+    return honesty.honesty(list(found), ground, color)

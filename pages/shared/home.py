@@ -6,11 +6,13 @@ from dataclasses import replace
 
 import streamlit as st
 
+from core.errors import RetortError
 from core.jobs import api
 from core.roles import check
 from core.settings import Settings
 from core.store import Store
 from pages.shared import login
+from pages.shared.kept import kept
 
 
 def settings() -> Settings:
@@ -26,17 +28,22 @@ def store() -> Store:
     """The store of the home, opened once for all sessions. It only reads: what changes something is in core.jobs.
 
     Raises:
-        RetortError: whoever looks at this page may not.
+        RetortError: whoever looks at this page may not any more.
     """
-    check(login.actor(), "look")
+    try:
+        check(login.actor(), "look")
+    except RetortError:
+        st.rerun()  # from the frame on, which says why; does nothing in a callback
+        raise
     return _store(Settings.load())
 
 
-@st.cache_resource(show_spinner=False, max_entries=4)
+@kept(4)
 def _store(of: Settings) -> Store:
     return Store(of, read_only=True)
 
 
 def start_runner() -> None:
     """Makes sure that somebody works on what is queued: after a restart of the machine, say."""
-    api.ensure_runner(settings())
+    if store().runs.counts().active:
+        api.ensure_runner(settings())

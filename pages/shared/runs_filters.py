@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TypedDict
 
 import streamlit as st
@@ -10,6 +9,7 @@ import streamlit as st
 from core.store import Store
 from core.store.rows import RunState
 from pages.shared import run_panel, urls
+from pages.shared.kept import kept
 from pages.shared.text import flat
 
 STATES: dict[str, tuple[str, tuple[RunState, ...] | None]] = {
@@ -33,7 +33,7 @@ class Wanted(TypedDict):
 
 def chosen(store: Store) -> Wanted:
     """Draws the filters and returns what is asked for."""
-    kinds, models, tags = _known(store, store.settings.home, store.columns.state())
+    kinds, models, tags = _known(store, store.columns.state())
     with st.container(horizontal=True, vertical_alignment="bottom"):
         state = urls.radio("State", "state", list(STATES), lambda f: STATES[f][0], horizontal=True)
         text = st.text_input(
@@ -47,7 +47,7 @@ def chosen(store: Store) -> Wanted:
     return Wanted(states=STATES[state][1], kinds=(kind,) if kind else None, model=model, tag=tag, text=text or "")
 
 
-@st.cache_resource(show_spinner=False, max_entries=2)
-def _known(_store: Store, where: Path, state: int) -> tuple[list[str], list[str], list[str]]:
+@kept(2)
+def _known(store: Store, state: int) -> tuple[list[str], list[str], list[str]]:
     """What there is to choose from, read again when the store has changed."""
-    return _store.runs.kinds(), _store.runs.models(), _store.runs.tags()
+    return store.runs.kinds(), store.runs.models(), store.runs.tags()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from pathlib import Path
 
 import streamlit as st
 
@@ -12,6 +11,7 @@ from core.figures.theme import method_style
 from core.metrics import METRICS, metric
 from core.store import RunRow, Store
 from pages.shared import home, picks, studies, urls
+from pages.shared.kept import kept
 from pages.shared.text import flat
 
 MOST_STUDIES = 6
@@ -26,12 +26,12 @@ def chosen() -> tuple[list[RunRow], str]:
     """
     store = home.store()
     state = store.columns.state()
-    models, tags = _models_and_tags(store, store.settings.home, state)
+    models, tags = _models_and_tags(store, state)
     with st.container(horizontal=True, vertical_alignment="bottom"):
         place = st.container(width=720)
         model = urls.select("Model", "model", models, flat, placeholder="Any", width=240) if len(models) > 1 else None
         tag = urls.select("Tag", "tag", tags, flat, placeholder="Any", width=200) if tags else None
-    runs = _listed(store, store.settings.home, state, model, tag)
+    runs = _listed(store, state, model, tag)
     by_id = {r.id: r for r in runs}
     for wanted in st.query_params.get_all("run")[:MOST_STUDIES]:
         if wanted not in by_id:  # older than the list, or not of this filter, or gone
@@ -60,14 +60,14 @@ def _more(store: Store, listed: int, model: str | None, tag: str | None) -> str:
     return f"The list holds the newest {listed} of {there:,} studies; a model or a tag finds older ones."
 
 
-@st.cache_resource(show_spinner=False, max_entries=8)
-def _listed(_store: Store, where: Path, state: int, model: str | None, tag: str | None) -> list[RunRow]:
-    return _store.runs.find(kinds=studies.KINDS, model=model, tag=tag, limit=_LISTED)
+@kept(8)
+def _listed(store: Store, state: int, model: str | None, tag: str | None) -> list[RunRow]:
+    return store.runs.find(kinds=studies.KINDS, model=model, tag=tag, limit=_LISTED)
 
 
-@st.cache_resource(show_spinner=False, max_entries=2)
-def _models_and_tags(_store: Store, where: Path, state: int) -> tuple[list[str], list[str]]:
-    return _store.runs.models(), _store.runs.tags()
+@kept(2)
+def _models_and_tags(store: Store, state: int) -> tuple[list[str], list[str]]:
+    return store.runs.models(), store.runs.tags()
 
 
 def axes(found: set[str]) -> tuple[str, str] | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from core.jobs.logs import log_path
 from core.settings import Settings
 from core.store import Store
-from tests.pages.conftest import Opens, links, words
+from tests.pages.conftest import Opens, links, markup, words
 from tests.pages.study import failed_run, finished_study
 
 HOSTILE = "![x](javascript:alert(1)) <script>alert(1)</script>"
