@@ -17,7 +17,7 @@ from core.analysis.statistics import bootstrap_mean
 from core.engine.distil.matching import check_tokenizers
 from core.engine.evaluate.divergence import divergence
 from core.engine.evaluate.logits import Logits
-from core.engine.live.generation import encoded, next_tokens, prompt_of, references_of, tokens_of, writer
+from core.engine.live.generation import encoded, next_tokens, prompt_of, references_of, text_of, tokens_of, writer
 from core.engine.live.host import Host
 from core.engine.models.load import Loaded
 from core.errors import RetortError
@@ -26,6 +26,7 @@ from core.prompts import PROMPTS
 MOST_TOKENS = 512
 TOP = 5
 SET_TOKENS = 24
+_LONGEST = 500  # characters of one token
 _CONTINUATIONS = "greedy continuations"
 
 
@@ -92,7 +93,7 @@ def compare_set(host: Host, request: dict[str, Any]) -> Iterator[dict[str, Any]]
             continue  # the teacher ended the text at once: there is nothing to compare
         for place, student in enumerate(students, start=1):
             found = summary(compare_tokens(teacher, student, ids, first, host.checkpoint))
-            text = str(teacher.tokenizer.decode(ids[0, first:], skip_special_tokens=True))
+            text = text_of(teacher, ids[0, first:].tolist())
             row = {"model": place, "prompt": prompt, "text": text, **found}
             rows[place].append(row)
             yield {"row": row}
@@ -214,7 +215,7 @@ def _namer(tokenizer: Any) -> Callable[[int], str]:
 
     def name(token: int) -> str:
         if token not in known:
-            known[token] = str(tokenizer.decode([*anchor, token])).removeprefix(before)
+            known[token] = str(tokenizer.decode([*anchor, token])).removeprefix(before)[:_LONGEST]
         return known[token]
 
     return name

@@ -16,6 +16,8 @@ from core.errors import RetortError
 
 MOST_TOKENS = 256
 MOST_MODELS = 3
+MOST_CHARACTERS = 20_000
+"""Of a written text that are sent: a tokenizer may make one token as long as it likes."""
 _PROMPT_TOKENS = 512
 
 
@@ -49,10 +51,15 @@ def generate(host: Host, request: dict[str, Any]) -> Iterator[dict[str, Any]]:
             first, rest = (first, rest + seconds) if written else (seconds, 0.0)
             written.append(token)
             speed = (len(written) - 1) / rest if rest else None
-            text = str(loaded.tokenizer.decode(written, skip_special_tokens=True))
+            text = text_of(loaded, written)
             event |= {"text": text, "tokens": len(written), "first_seconds": first, "per_second": speed}
             yield {"text": dict(event)}
         yield {"text": event | {"done": True}}
+
+
+def text_of(loaded: Loaded, written: list[int]) -> str:
+    """What these tokens say, of a text without end its beginning."""
+    return str(loaded.tokenizer.decode(written, skip_special_tokens=True))[:MOST_CHARACTERS]
 
 
 def references_of(request: dict[str, Any], least: int) -> list[str]:

@@ -18,7 +18,7 @@ from transformers import PreTrainedModel
 
 from core.analysis.statistics import paired_bootstrap
 from core.engine.evaluate.logits import Logits
-from core.engine.live.generation import encoded, next_tokens
+from core.engine.live.generation import encoded, next_tokens, text_of
 from core.engine.live.host import Host
 from core.engine.live.warm import Warm, previewable, probe_losses, warm
 from core.engine.prune.statistics import Statistics
@@ -116,7 +116,7 @@ def _text(model: PreTrainedModel, ready: Warm, prompt: str, tokens: int, host: H
     for token, _ in next_tokens(model, encoded(ready.loaded, prompt, tokens), tokens):
         host.checkpoint()
         written.append(token)
-        yield str(ready.loaded.tokenizer.decode(written, skip_special_tokens=True))
+        yield text_of(ready.loaded, written)
 
 
 def _token_seconds(ready: Warm) -> float:

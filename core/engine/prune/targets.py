@@ -6,6 +6,7 @@ import bisect
 import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -52,7 +53,12 @@ class Question:
         """Bytes on disk of the planned model with its tokenizer, as `save_model` writes them."""
         tensors = sum(1 for _ in self.model.parameters())
         weights = self.counts(plan).total * self.model.dtype.itemsize
-        return weights + tensors * _HEADER_BYTES_PER_TENSOR + _FILES_BESIDE_WEIGHTS + tokenizer_bytes(self.tokenizer)
+        return weights + tensors * _HEADER_BYTES_PER_TENSOR + _FILES_BESIDE_WEIGHTS + self._tokenizer
+
+    @cached_property
+    def _tokenizer(self) -> int:
+        """Written once to count it: a target of size asks for the bytes of several plans."""
+        return tokenizer_bytes(self.tokenizer)
 
 
 def plan_for(question: Question, prune: Prune) -> Plan:

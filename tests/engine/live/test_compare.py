@@ -13,11 +13,12 @@ from transformers import PreTrainedTokenizerFast
 
 from core.catalogue.references import ResolvedModel, resolve
 from core.engine.live.forced import SET_TOKENS, compare_set, forced
-from core.engine.live.generation import generate
+from core.engine.live.generation import MOST_CHARACTERS, generate
 from core.engine.models.load import Loaded, load_model
 from core.errors import Cancelled, RetortError
 from core.prompts import PROMPTS
 from core.settings import Settings
+from tests.engine.live.texts import write_hostile_tokenizer
 
 
 class Models:
@@ -144,3 +145,14 @@ def test_nobody_waits(host: Models, operation: Any) -> None:
     host.stop_after = 5
     with pytest.raises(Cancelled):
         list(operation(host, {"models": named(host, "one", "two"), "prompt": "The river", "tokens": 20}))
+
+
+def test_words_without_end_are_cut_before_they_are_sent(host: Models) -> None:
+    models = named(host, "one", "two")
+    for model in models:
+        write_hostile_tokenizer(Path(model.removeprefix("path:")))
+    texts = all_of(list(generate(host, {"models": models, "prompt": "The river", "tokens": 40})), "text")
+    assert max(len(t["text"]) for t in texts) <= MOST_CHARACTERS
+    strips = all_of(list(forced(host, {"models": models, "prompt": "The river", "tokens": 40})), "strip")
+    said = [w for t in strips[0]["tokens"] for w in (t["text"], *(a[0] for a in (*t["teacher"], *t["student"])))]
+    assert max(map(len, said)) <= 500 and any("A" * 400 in w for w in said)

@@ -23,3 +23,17 @@ def write_texts(settings: Settings) -> dict[str, dict[str, str]]:
 
 def request(model: str, texts: dict[str, Any], prune: dict[str, Any], prompt: str = "The river") -> dict[str, Any]:
     return {"model": model, "prune": prune, "prompt": prompt, "tokens": 6, **texts}
+
+
+def write_hostile_tokenizer(folder: Path, words: int = 384) -> None:
+    """Gives a tiny model words of markup, links, formulas, direction marks, control characters, and of 100 kB."""
+    from tokenizers import Tokenizer, models, pre_tokenizers
+    from transformers import PreTrainedTokenizerFast
+
+    kinds = ("<img src=x onerror=alert({})>", "[a{}](http://evil.invalid)", "\u202eabc{}", "\x01\x7f{}",
+             "$x{}$ :red[y]", "</pre><script>alert({})</script>", "{}" + "A" * 100_000, "&lt;b&gt;{}")  # fmt: skip
+    known = {kinds[i % 8 if i % 40 == 6 or i % 8 != 6 else 0].format(i): i for i in range(words)}
+    tokenizer = Tokenizer(models.WordLevel(known, unk_token=next(iter(known))))
+    tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    first = next(iter(known))
+    PreTrainedTokenizerFast(tokenizer_object=tokenizer, unk_token=first, pad_token=first).save_pretrained(folder)
