@@ -15,6 +15,7 @@ from pathlib import Path
 from core.errors import RetortError
 from core.jobs import failures, guards
 from core.jobs.executors import Ended, Executor, LocalExecutor
+from core.jobs.litter import sweep_up
 from core.jobs.locks import FileLock
 from core.settings import Limits, Settings
 from core.store import RunRow, Store
@@ -145,6 +146,7 @@ def main(arguments: list[str] | None = None) -> int:
         store.candidates.reindex()
     except (RetortError, OSError) as error:  # an index that lags behind; the queue must not wait for it
         log.warning("results that the index has lost could not be looked for: %s", error)
+    sweep_up(settings)
     while True:
         Runner(settings, store, LocalExecutor(settings)).run()
         lock.release()

@@ -40,6 +40,13 @@ def slow(host, request):
 def broken(host, request):
     yield {"tick": 0}
     raise ValueError("a part is missing")
+def hungry(host, request):
+    import resource
+    resource.setrlimit(resource.RLIMIT_DATA, (400_000_000, resource.RLIM_INFINITY))
+    yield {"bytes": len(bytearray(1_000_000_000))}
+def muddled(host, request):
+    yield {"tick": 0}
+    raise ValueError("the memory of an elephant")
 def loads(host, request):
     loaded = host.model(request["model"])
     host.beside(request["model"])["seen"] = host.beside(request["model"]).get("seen", 0) + 1
@@ -47,7 +54,7 @@ def loads(host, request):
 '''
 SITE = """
 from core.jobs.live_operations import OPERATIONS
-OPERATIONS.update({n: f"retort_live_operations:{n}" for n in ("slow", "broken", "loads")})
+OPERATIONS.update({n: f"retort_live_operations:{n}" for n in ("slow", "broken", "hungry", "muddled", "loads")})
 """
 
 
@@ -194,6 +201,13 @@ def test_a_model_is_loaded_once_and_kept(host: Bench, tiny_llama: Path) -> None:
     assert seen == [1, 2], "what was kept beside the model is there the second time"
     now = live.status(host.settings)
     assert now.models == (str(folder),) and now.bytes > 0
+
+
+def test_memory_that_runs_out_is_told_and_nothing_else_is_taken_for_it(host: Bench) -> None:
+    with pytest.raises(RetortError, match="not enough memory for this"):
+        list(live.ask(host.settings, "hungry", {}))
+    with pytest.raises(RetortError, match="ValueError: the memory of an elephant"):
+        list(live.ask(host.settings, "muddled", {}))
 
 
 def test_models_used_long_ago_make_room(tiny_llama: Path) -> None:

@@ -1,0 +1,43 @@
+"""Commands that compute beside the queue: while a run has the machine they wait, or do without."""
+
+from __future__ import annotations
+
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+from core.analysis.estimate import probe_path
+from core.jobs.executors import device_lock
+from core.jobs.locks import FileLock
+from tests.cli.conftest import Cli
+
+pytestmark = pytest.mark.jobs
+
+
+def test_pruning_file_by_file_waits_for_the_run_that_has_the_machine(study: Cli, tmp_path: Path) -> None:
+    run, out = FileLock(device_lock(study.settings)), tmp_path / "pruned"
+    assert run.acquire()
+    words = ["prune", f"path:{study.settings.home}/models/tiny-llama", "--method", "magnitude", "--sparsity", "0.5"]
+    waiting = subprocess.Popen(
+        study.command(*words, "--out", str(out)), env=study.env, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        text=True,
+    )  # fmt: skip
+    assert waiting.stderr is not None
+    assert "pruning begins when it has ended" in waiting.stderr.readline()
+    time.sleep(1)
+    assert waiting.poll() is None and not out.exists()
+    run.release()
+    said, _ = waiting.communicate(timeout=300)
+    assert waiting.returncode == 0 and "50.0% of its matrices' weights are zero" in said
+    assert (out / "model.safetensors").exists() or list(out.glob("*.safetensors"))
+    assert run.acquire(), "it lets go of the machine"
+
+
+def test_the_machine_is_not_timed_beside_a_run(study: Cli) -> None:
+    run = FileLock(device_lock(study.settings))
+    assert run.acquire()
+    done = study("doctor", f"path:{study.settings.home}/models/tiny-llama")
+    assert done.returncode == 0 and "is not timed now" in done.stderr, done.stderr
+    assert not probe_path(study.settings).exists()
