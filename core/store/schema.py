@@ -130,8 +130,7 @@ _VERSION_4 = (
 # Charts of thousands of candidates: the first two are read instead of the tables, whose rows are hundreds of times as
 # large; samples stand apart as float64, so that pairing does not parse results.
 _VERSION_5 = (
-    "CREATE INDEX candidates_light ON candidates"
-    " (key, created, label, model, method, baseline, baseline_key, saved)",
+    "CREATE INDEX candidates_light ON candidates (key, created, label, model, method, baseline, baseline_key, saved)",
     "CREATE INDEX measurements_light ON measurements (candidate, metric, value, low, high, obtained)",
     """
     CREATE TABLE samples (
