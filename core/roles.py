@@ -34,6 +34,7 @@ NEEDS: dict[Right, tuple[Role, str]] = {
 accepted in everybody's name."""
 
 _CLOCK_SECONDS = 120  # how far a provider's clock may be ahead of this machine's
+_LONGEST = 255  # characters of a provider's id of a person (OpenID Connect Core 1.0, section 2)
 _ADDRESS = re.compile(r"[^\s@:,;<>\"]{1,64}@[^\s@:,;<>\"]{1,190}")
 
 
@@ -124,7 +125,8 @@ def identify(claims: Mapping[str, Any], roles: Roles, now: float) -> Actor:
         raise RetortError("Your sign-in has expired.", "Sign out, then sign in again.")
     address, subject = _address(claims.get("email")), claims.get("sub")
     verified = address if claims.get("email_verified") is True else ""
-    names = [n for n in (verified, f"sub:{subject}" if isinstance(subject, str) and subject else "") if n]
+    plain = isinstance(subject, str) and subject.isprintable() and 0 < len(subject) <= _LONGEST
+    names = [n for n in (verified, f"sub:{subject}" if plain else "") if n]
     found = [roles.people[n] for n in names if n in roles.people]
     found += [roles.groups[g] for g in _groups(claims.get(roles.groups_claim)) if g in roles.groups]
     if not found and verified and roles.default is not None:

@@ -193,6 +193,8 @@ def test_the_highest_role_of_a_person_counts(claims: dict[str, Any], expected: A
         ({"email": "sub:42@x"}, "no role"),
         ({"sub": "ada@example.org", "email": None}, "sub:ada@example.org, who has no role"),
         ({"sub": None, "email": None}, "somebody without a name"),
+        ({"sub": "42\nadmin deleted run 1", "email": None}, "somebody without a name"),
+        ({"sub": "4" * 256, "email": None}, "somebody without a name"),
         ({"groups": [["ml"], 3, None], "email": "stranger@example.org"}, "no role"),
         ({"iat": NOW - 12 * 3600}, "has expired"),
         ({"iat": NOW + 3600}, "has expired"),
