@@ -8,6 +8,8 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from core.errors import RetortError
+from core.outside_files import reason
+from core.plain_text import one_line
 from core.plain_yaml import Document, dump
 from core.recipe_problems import problems
 from core.recipes import Recipe
@@ -95,16 +97,19 @@ def _read(path: Path, most: int) -> str:
         with path.open("rb") as file:
             raw = file.read(most + 1)
     except FileNotFoundError:
-        raise RetortError(f"There is no file '{path}'.", "Check the path; examples/ holds recipes that run.") from None
+        raise RetortError(
+            f"There is no file '{one_line(str(path), 200)}'.", "Check the path; examples/ holds recipes that run."
+        ) from None
     except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or str(error)
-        raise RetortError(f"'{path}' cannot be read ({reason}).", "Give the path of a YAML file.") from None
+        raise RetortError(
+            f"'{one_line(str(path), 200)}' cannot be read ({reason(error)}).", "Give the path of a YAML file."
+        ) from None
     if len(raw) > most:
         raise _too_large(most)
     try:
         return raw.decode("utf-8-sig")
     except UnicodeDecodeError:
-        raise RetortError(f"'{path}' is not UTF-8 text.", "Give the path of a YAML file.") from None
+        raise RetortError(f"'{one_line(str(path), 200)}' is not UTF-8 text.", "Give the path of a YAML file.") from None
 
 
 def _too_large(most: int) -> RetortError:
