@@ -79,7 +79,8 @@ def enter() -> None:
     try:
         with boundary():
             home.start_runner()
-            login.notice()
+            if not presenting() and page is not pages.get("account"):
+                login.notice()
             page.run()
     finally:
         _frame.entered = False
