@@ -9,7 +9,9 @@ def one_line(text: str, limit: int) -> str:
     Control characters, direction marks, zero-width characters and halves of a character (lone surrogates) go:
     Unicode counts all of them as not printable.
     """
-    line = "".join(c for c in " ".join(text.split()) if c.isprintable())
+    line = " ".join(text.split())
+    if not line.isprintable():
+        line = "".join(c for c in line if c.isprintable())
     return line if len(line) <= limit else line[: limit - 1] + "\u2026"
 
 

@@ -18,7 +18,7 @@ from pages.shared.field import NEAR, Drawn, Field, Placed, View, apart, field
 from pages.shared.states import boundary, empty
 from pages.shared.text import flat, md, plural
 
-OFFERED = 300  # candidates in the list of those to compare; of more, those on the front and tied with it
+OFFERED = 200  # candidates in the list of those to compare: those on the front, then those tied with it
 
 
 def main() -> None:
@@ -135,15 +135,16 @@ def compare(
     st.header("Promised and delivered", anchor=False)
     offered = candidates
     if len(candidates) > OFFERED:
-        best = {p.key for p in placed.points if p.front or p.tied} | set(picked)
-        offered = {k: h for k, h in candidates.items() if k in best}
+        best = sorted((p for p in placed.points if p.key in candidates), key=lambda p: (not p.front, not p.tied))
+        wanted = {*picked, *(p.key for p in best[:OFFERED])}
+        offered = {k: h for k, h in candidates.items() if k in wanted}
     picks.widget(offered)
     if not candidates:
         st.caption("Only the baseline is measured so far.")
         return
     if len(offered) < len(candidates):
         st.caption(
-            f"The list holds the {len(offered):,} on the front or tied with it; the others are chosen on the chart."
+            f"The list holds {len(offered):,} models, those on the front first; others are chosen on the chart."
         )
     if not chosen:
         st.caption("Two examples are shown until you choose.")

@@ -13,7 +13,7 @@ from core.figures import honesty
 from core.figures.theme import Theme, method_style
 from core.results import Result
 from pages.shared import home, shell
-from pages.shared.charts import STATIC
+from pages.shared.charts import STATIC, Settled
 from pages.shared.kept import kept
 from pages.shared.text import md
 
@@ -64,4 +64,4 @@ def card(letter: str, candidate: Result, baseline: Result | None, figures: tuple
 
 @kept(64)
 def _bars(found: tuple[Share, ...], ground: Theme, color: str) -> go.Figure:
-    return honesty.honesty(list(found), ground, color)
+    return Settled(honesty.honesty(list(found), ground, color))

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import plotly.graph_objects as go
+
 STATIC: dict[str, Any] = {"displayModeBar": False, "scrollZoom": False, "doubleClick": False}
 """A chart that is only looked at."""
 
@@ -14,3 +16,18 @@ INTERACTIVE: dict[str, Any] = {
     "toImageButtonOptions": {"format": "svg", "filename": "retort-tradeoffs"},
 }
 """A chart with pan, zoom and clickable points."""
+
+
+class Settled(go.Figure):
+    """A figure that changes no more and is shown many times: what plotly makes of it for the browser is made once.
+
+    Streamlit asks for that at every rerun, and copying thousands of points takes longer than the rest of a page.
+    """
+
+    def __init__(self, figure: go.Figure) -> None:
+        super().__init__()
+        self._made: dict[str, Any] = figure.to_dict()
+
+    def to_dict(self) -> dict[str, Any]:
+        """What `figure` was; whoever gets it must not change it."""
+        return self._made

@@ -23,6 +23,7 @@ from core.results import Result
 from core.store import RunRow, Store
 from core.store.columns import Head
 from pages.shared import home, shell
+from pages.shared.charts import Settled
 from pages.shared.kept import kept
 
 NEAR = 4.0
@@ -201,7 +202,7 @@ def _drawn(store: Store, runs: Versions, view: View) -> Drawn:
         shown = [p for p in points if p.key not in hidden]
         draw_limits(figure, shown, bounds.get(view.x), bounds.get(view.y), outcome, ground)
     return Drawn(
-        figure, f"{alt(points, worst)} {outcome.sentence}".strip(), len(points), tuple(clipped(points, worst)),
+        Settled(figure), f"{alt(points, worst)} {outcome.sentence}".strip(), len(points), tuple(clipped(points, worst)),
         tuple(rank_flips(points)), crowded(points), outcome,
     )  # fmt: skip
 
