@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from core import __version__
-from core.commands import cluster, models, prune, report, runs, runs_about, samples
+from core.commands import cluster, models, prune, report, runs, runs_about, samples, track
 from core.errors import RetortError
 from core.plain_text import is_whole
 from core.settings import Settings
@@ -94,6 +94,7 @@ def parser() -> argparse.ArgumentParser:
     one.add_argument("run", metavar="RUN")
     one.add_argument("--format", choices=["yaml", "command"], default="yaml", help="default: yaml")
     one.add_argument("--notebook", type=Path, metavar="FILE.ipynb", help="write a Jupyter notebook that does it again")
+    track.register(add("track", track.send, "Send a run that has ended to an experiment tracker, with its figures."))
     report.register(add("report", report.report, "Write a study as a file to hand on: web page, slides, CSV or JSON."))
     prune.register(add("prune", prune.prune, "Zero weights of a model that may be larger than memory, file by file."))
     cluster.register(add("cluster", cluster.cluster, "Say what a Ray cluster offers to runs with 'executor: ray'."))

@@ -12,7 +12,7 @@ import streamlit as st
 
 from core.analysis.remaining import seconds_taken, share_done
 from core.store import RunRow, TrialRow
-from pages.shared import home, run_panel, runs_again, runs_detail, runs_filters, runs_lineage, shell
+from pages.shared import home, run_panel, runs_again, runs_detail, runs_filters, runs_lineage, runs_track, shell
 from pages.shared.states import empty
 from pages.shared.text import duration, md, plural, when, zone
 
@@ -103,6 +103,7 @@ def one(run_id: str) -> None:
     runs_detail.labels(run)
     runs_lineage.lineage(run)
     runs_again.reproduce(run)
+    runs_track.send(run)
     runs_detail.differences(run)
 
 

@@ -29,7 +29,7 @@ def changes(left: Mapping[str, Any], right: Mapping[str, Any]) -> list[Change]:
 
     Paths read like `sweep.grid[0].method[1]`. An empty list or mapping is a leaf.
     """
-    mine, other = dict(_leaves(left)), dict(_leaves(right))
+    mine, other = dict(leaves(left)), dict(leaves(right))
     return [
         Change(path, mine.get(path, ABSENT), other.get(path, ABSENT))
         for path in dict.fromkeys([*mine, *other])
@@ -37,20 +37,22 @@ def changes(left: Mapping[str, Any], right: Mapping[str, Any]) -> list[Change]:
     ]
 
 
-def _leaves(value: Any, path: str = "") -> list[tuple[str, str]]:
+def leaves(value: Any, path: str = "") -> list[tuple[str, str]]:
+    """Path and JSON of every leaf of a document, in its order."""
     if isinstance(value, Mapping) and (value or not path):
-        return [leaf for k, v in value.items() for leaf in _leaves(v, f"{path}.{k}" if path else str(k))]
+        return [leaf for k, v in value.items() for leaf in leaves(v, f"{path}.{k}" if path else str(k))]
     if isinstance(value, list | tuple) and value:
-        return [leaf for i, v in enumerate(value) for leaf in _leaves(v, f"{path}[{i}]")]
+        return [leaf for i, v in enumerate(value) for leaf in leaves(v, f"{path}[{i}]")]
     return [(path, json.dumps(value, ensure_ascii=False))]
 
 
 def versions(left: Sequence[Result], right: Sequence[Result]) -> list[Change]:
     """Versions and devices that differ between the candidates of two runs; several are joined by commas."""
-    return changes(_environment(left), _environment(right))
+    return changes(environment(left), environment(right))
 
 
-def _environment(results: Sequence[Result]) -> dict[str, str]:
+def environment(results: Sequence[Result]) -> dict[str, str]:
+    """Versions, devices and number formats of candidates; several are joined by commas."""
     found: dict[str, set[str]] = {}
     for result in results:
         for name, version in result.versions.items():

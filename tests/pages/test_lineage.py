@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from core.settings import Settings
 from core.store import Store
 from tests.pages.conftest import Opens, words
@@ -22,3 +24,24 @@ def test_the_family_of_a_run_is_drawn_and_leads_down_as_well(opens: Opens, setti
 def test_a_run_comes_as_a_notebook(opens: Opens, settings: Settings) -> None:
     page = opens("runs", run=finished_study(settings))
     assert [b.label for b in page.get("download_button")] == ["Recipe (YAML)", "Notebook"]
+
+
+def test_a_tracker_has_a_button_only_where_one_is_installed(
+    opens: Opens, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = finished_study(settings)
+    for found in ([], ["mlflow"]):
+        monkeypatch.setattr("pages.shared.runs_track.installed", lambda found=found: found)
+        labels = [b.label for b in opens("runs", run=run).button]
+        assert ("Send to MLflow" in labels) == bool(found)
+
+
+def test_a_tracker_that_refuses_is_shown_plainly(
+    opens: Opens, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = finished_study(settings)
+    monkeypatch.setattr("pages.shared.runs_track.installed", lambda: ["mlflow"])
+    monkeypatch.setattr("core.tracking.installed", list)  # it went between the two
+    page = opens("runs", run=run)
+    next(b for b in page.button if b.label == "Send to MLflow").click().run()
+    assert not page.exception and "MLflow is not installed beside Retort" in words(page).replace("\\", "")
