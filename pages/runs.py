@@ -64,7 +64,9 @@ def rows(wanted: runs_filters.Wanted, page: int, was_active: bool) -> None:
     for run in found:  # few elements a row: each costs the server as much as a query
         with st.container(border=True, gap="xxsmall"):
             with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
-                st.page_link(shell.path("runs"), label=md(run.name, 90), query_params={"run": run.id})
+                if st.button(md(run.name, 90), key=f"open-{run.id}", type="tertiary"):
+                    st.query_params["run"] = run.id
+                    st.rerun()  # the whole page: these rows are a fragment
                 st.markdown(_badge(run), width="content")
             if run.state == "running":
                 st.progress(share_done(run), text=md(run.message, 90))
@@ -78,7 +80,7 @@ def _badge(run: RunRow) -> str:
 
 def _facts(run: RunRow, where: tzinfo, now: float) -> tuple[str, ...]:
     """What it is, what came of it, when it was started, how long it took, its tags."""
-    outcome = f"{run.trials_done} of {plural(run.trials_total, 'trial')}" if run.trials_total else ""
+    outcome = f"{run.trials_done:,} of {plural(run.trials_total, 'trial')}" if run.trials_total else ""
     taken = None if run.state == "running" else seconds_taken(run, now)
     return (
         f"{run_panel.kind_word(run.kind)} of {md(run.model, 90)}",
