@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import gzip
 import sqlite3
 from collections.abc import Callable
@@ -21,6 +22,7 @@ from core.roles import LOCAL, NEEDS, ROLES, Actor, Role, Roles, identify, may, r
 from core.settings import Settings
 from core.store import Store
 from core.store.schema import MIGRATIONS
+from tests.layout.modules import inside, modules, tree
 
 NOW = 1_800_000_000.0
 ROOT = Path(__file__).resolve().parents[2]
@@ -152,6 +154,21 @@ def test_a_store_that_reads_only_reads_and_does_not_write(home: Settings) -> Non
         with pytest.raises(RetortError):
             write()
     assert [r.notes for r in Store(home).runs.find()] == [""]
+
+
+def test_pages_have_no_other_store_and_no_other_settings() -> None:
+    """What a page opens itself would neither read only nor know who looks at it."""
+    makers = {"Store", "Settings", "Settings.load", "Database"}
+    found = {
+        (module, ast.unparse(node.func))
+        for module, path in modules().items()
+        if inside(module, "pages", "app")
+        for node in ast.walk(tree(path))
+        if isinstance(node, ast.Call) and ast.unparse(node.func) in makers
+    }
+    assert found == {
+        ("pages.shared.home", "Store"), ("pages.shared.home", "Settings.load"), ("pages.shared.login", "Settings.load"),
+    }  # fmt: skip
 
 
 ROLES_FILE = Roles.model_validate(
