@@ -3,24 +3,30 @@
 from __future__ import annotations
 
 import json
+import math
 from typing import Any
 
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
+from core.analysis.estimate import read_probe
 from core.catalogue.anatomy import Anatomy
 from core.errors import RetortError
 from core.methods import METHODS
-from core.metrics import show_bytes
+from core.metrics import show_bytes, significant
 from core.prompts import PROMPTS
-from pages.shared import home, login, sample_study, shell, sweep_form
+from core.recipes import n_of_m
+from pages.shared import home, login, models, sample_study, shell, sweep_form
 from pages.shared.live_answer import POLL, answered, run_active
 from pages.shared.states import refused
+from pages.shared.sweep_form import PATTERNS
 from pages.shared.text import flat, md
+from pages.shared.tokens import visible
 
 METHODS_SHOWN = ("wanda", "magnitude", "random", "block_influence", "width_activations", "width_norm")
 TOKENS = 16
 _TEXT_HEIGHT = 130  # pixels
+_BESIDE = (".json", ".txt", ".model", ".jinja")  # files that are saved with the weights
 _DASH = "\u2013"
 _ANSWER = "_preview-answer"
 
@@ -43,7 +49,7 @@ def section(reference: str, found: Anatomy, data: dict[str, Any]) -> None:
 def _panel(reference: str, found: Anatomy, data: dict[str, Any], was_busy: bool) -> None:
     if run_active() != was_busy:
         st.rerun()  # the page is told: it polls only while a run has the machine
-    step = _step(found)
+    step = _step(reference, found)
     prompt = st.text_input("Prompt", PROMPTS[0], key="slider-prompt", max_chars=2_000)
     request = {"model": reference, "prune": step, "prompt": prompt, "tokens": TOKENS, **_texts(data)}
     say = st.empty()
@@ -67,25 +73,73 @@ def _panel(reference: str, found: Anatomy, data: dict[str, Any], was_busy: bool)
         _about(say, seen)
 
 
-def _step(found: Anatomy) -> dict[str, Any]:
+def _step(reference: str, found: Anatomy) -> dict[str, Any]:
     """The method and the amount, as a prune step of a recipe."""
-    left, right = st.columns([2, 3], gap="medium")
+    left, middle, right = st.columns([3, 2, 4], gap="medium")
     with left:
         method = st.selectbox(
             "Method", METHODS_SHOWN, key="slider-method", format_func=lambda m: METHODS[m].label,
             help="SparseGPT and methods that use gradients or search take too long for a slider; sweeps have them.",
         )  # fmt: skip
+    family = METHODS[method].family
+    if family == "weight":
+        return {"method": method, **_zeros(middle, right)}
+    by = middle.radio(
+        "Say how much by", ("parts", "size"), key="slider-by", horizontal=True,
+        format_func={"parts": "Layers" if family == "depth" else "Share", "size": "Size"}.__getitem__,
+        help="Size: the model as large on disk as you say, or a little smaller.",
+    )  # fmt: skip
     with right:
-        family = METHODS[method].family
-        if family == "weight":
-            share = st.slider("Sparsity, %", 0, 95, 50, key="slider-sparsity")
-            return {"method": method, "sparsity": share / 100}
+        if by == "size":
+            return {"method": method, "target": {"megabytes": _megabytes(reference, found, family)}}
         if family == "depth":
             layers = max(2, found.shape.layers or len(found.layers))
             count = st.slider(f"Layers to remove, of {layers}", 0, layers - 1, 2, key="slider-layers")
             return {"method": method, "target": {"remove_layers": count}}
         share = st.slider("Parameters to remove from the layers, %", 1, 60, 20, key="slider-share")
         return {"method": method, "target": {"block_fraction": share / 100}}
+
+
+def _zeros(middle: DeltaGenerator, right: DeltaGenerator) -> dict[str, Any]:
+    """How many zeros, and where they may be. A pattern fixes its sparsity, so there is nothing to drag then."""
+    pattern = middle.selectbox(
+        "Where the zeros may be", list(PATTERNS), key="slider-pattern", format_func=PATTERNS.__getitem__,
+        help="Patterns such as 2 of every 4 are what some GPUs can use.",
+    )  # fmt: skip
+    if pattern == "unstructured":
+        return {"sparsity": right.slider("Sparsity, %", 0, 95, 50, key="slider-sparsity") / 100}
+    stay, of = n_of_m(pattern)
+    right.caption(f"{stay} of every {of} weights stay: {100 - 100 * stay / of:g} % are zero, whatever else is chosen.")
+    return {"pattern": pattern}
+
+
+def _megabytes(reference: str, found: Anatomy, family: str) -> float:
+    """The size to reach, between what is left with one layer (or two fifths of every layer) and the model as it is."""
+    inside = sum(layer.total for layer in found.layers)
+    kept = inside / max(1, len(found.layers)) if family == "depth" else 0.4 * inside
+    dense = _dense_bytes(reference, found)
+    beside = sum(f.stat().st_size for f in models.look(reference)[0].folder.iterdir() if f.suffix in _BESIDE)
+    beside += 20_000 + 1_500 * len(found.layers)  # the model card, and the names in the files' headers
+    most = (dense + beside) / 1e6
+    least = (dense * (found.parameters - inside + kept) / max(1, found.parameters) + beside) / 1e6
+    step = 1.0 if most >= 20 else 0.001  # a tiny model has less than a megabyte
+    low, high = math.ceil(least / step), math.ceil(most / step)
+    start = min(high, max(low, math.ceil(0.85 * most / step)))
+    low, high, start = (round(n * step, 3) for n in (min(low, high - 1), high, start))
+    return st.slider(
+        f"Size to reach, MB (about {significant(most, 4)} as it is)", low, high, start, step,
+        format="%.0f" if most >= 20 else "%.3f", key=f"slider-megabytes-{family}-{high:g}",
+        help="The whole folder: weights, tokenizer and configuration.",
+    )  # fmt: skip
+
+
+def _dense_bytes(reference: str, found: Anatomy) -> int:
+    """The weights as this machine computes and saves them: what a preview said, else by the type it computes in."""
+    shown = st.session_state.get(_ANSWER)
+    if shown and shown[0] == reference and shown[2]:
+        return int(shown[2]["dense_bytes"])
+    probe = read_probe(home.settings())
+    return found.bytes_in("float32" if probe is not None and probe.dtype == "float32" else "bfloat16")
 
 
 def _texts(data: dict[str, Any]) -> dict[str, Any]:
@@ -161,7 +215,9 @@ def _written(place: DeltaGenerator, written: dict[str, Any]) -> None:
         for column, title, key in ((left, "Dense model writes", "dense"), (right, "Pruned model writes", "pruned")):
             with column:
                 st.caption(title)
-                st.code(written.get(key) or " ", language=None, wrap_lines=True, height=_TEXT_HEIGHT)
+                st.code(
+                    visible(written.get(key) or " ", lines=True), language=None, wrap_lines=True, height=_TEXT_HEIGHT
+                )
 
 
 def _measure(step: dict[str, Any], data: dict[str, Any]) -> None:

@@ -71,3 +71,33 @@ def test_what_fails_is_a_sentence_with_a_retry(opens: Opens, settings: Settings,
     write_texts(settings)
     app.button(key="slider-retry").click().run()
     assert not app.error and float({m.label: m.value for m in app.metric}["Loss, preview"]) > 1
+
+
+def test_a_pattern_fixes_the_sparsity_and_is_measured_as_such(
+    opens: Opens, store: Store, model: dict[str, str]
+) -> None:
+    app = opens("sweep", **model)
+    app.selectbox(key="slider-pattern").set_value("4:8").run()
+    assert not [s for s in app.slider if s.key == "slider-sparsity"] and "4 of every 8 weights stay" in words(app)
+    assert not app.error and "Preview of Wanda 4:8" in words(app).replace("\\", "")
+    assert float({m.label: m for m in app.metric}["Loss, preview"].value) > 1
+    app.button(key="slider-measure").click().run()
+    sweep = store.runs.find(kinds=("sweep",))[0].parsed().sweep
+    assert sweep is not None and [p.label() for p in sweep.trials()] == ["Wanda 4:8"]
+
+
+def test_a_size_is_a_target_of_what_really_shrinks(opens: Opens, store: Store, model: dict[str, str]) -> None:
+    app = opens("sweep", **model)
+    app.selectbox(key="slider-method").set_value("block_influence").run()
+    app.radio(key="slider-by").set_value("size").run()
+    size = next(s for s in app.slider if (s.key or "").startswith("slider-megabytes"))
+    assert size.min < size.value < size.max and size.max < 0.2, "as it is saved, in bfloat16, not as it came"
+    found = {m.label: m for m in app.metric}["Size on disk, estimated"]
+    assert not app.error, words(app)
+    assert found.delta.startswith("dense: "), "layers are gone"
+    size.set_value(size.min).run()
+    smaller = {m.label: m for m in app.metric}["Size on disk, estimated"]
+    assert not app.error and smaller.value != found.value, words(app)
+    app.button(key="slider-measure").click().run()
+    sweep = store.runs.find(kinds=("sweep",))[0].parsed().sweep
+    assert sweep is not None and [p.label().rpartition(", ")[2] for p in sweep.trials()] == [f"{size.min:g} MB"]

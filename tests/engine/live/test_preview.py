@@ -121,6 +121,27 @@ def test_removed_layers_are_really_gone(host: OneModel, home: Settings) -> None:
     assert found["token_ms"] < found["dense_token_ms"]
 
 
+def test_a_pattern_zeroes_the_smallest_of_every_group(host: OneModel, home: Settings) -> None:
+    found = figures(host, {"method": "magnitude", "pattern": "4:8"}, write_texts(home))
+    model = load_model(resolve(host.name, home).folder, "float32").model
+    with torch.no_grad():
+        for matrix in prunable(model):
+            groups = matrix.stored.view(-1, 8)  # (out * in / 8, 8)
+            groups.scatter_(1, groups.abs().topk(4, dim=1, largest=False).indices, 0.0)
+    assert found["loss"] == pytest.approx(float(plain_losses(model, host.warm().probe).mean()), abs=1e-5)
+    assert found["label"] == "Magnitude 4:8" and found["bytes"] == found["dense_bytes"]
+
+
+def test_a_size_counts_the_whole_folder(host: OneModel, home: Settings, tmp_path: Path) -> None:
+    host.loaded.model.save_pretrained(tmp_path)
+    host.loaded.tokenizer.save_pretrained(tmp_path)
+    whole = sum(f.stat().st_size for f in tmp_path.iterdir())
+    layer = sum(p.numel() for p in host.loaded.model.model.layers[0].parameters())
+    target = {"megabytes": (whole - 2.5 * 4 * layer) / 1e6}
+    found = figures(host, {"method": "block_influence", "target": target}, write_texts(home))
+    assert found["dense_parameters"] - found["parameters"] == 3 * layer, "two would not be enough"
+
+
 @pytest.mark.parametrize(
     "step",
     [
