@@ -176,4 +176,6 @@ def _number(kind: str, text: str, line: int) -> int | float:
 
 
 def _refused(what: str) -> RetortError:
-    return RetortError(f"The recipe cannot be read as YAML: {what.rstrip('.')}.", "Correct it, then try again.")
+    return RetortError(
+        f"The recipe cannot be read as YAML: {one_line(what, 400).rstrip('.')}.", "Correct it, then try again."
+    )

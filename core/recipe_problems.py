@@ -115,7 +115,7 @@ def _sentence(error: Error, document: Document) -> str:
     if error["type"] == "union_tag_invalid":
         path = (*path, "step")
     line = document.line(path)
-    where = dotted(path) or "recipe"
+    where = one_line(dotted(path), 300) or "recipe"
     what = one_line(_what(error, path, document), 800)
     end = "" if what.endswith(("?", ".")) else "."
     return f"{where} (line {line}): {what}{end}"

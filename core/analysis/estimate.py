@@ -6,12 +6,14 @@ timed probe (`core.engine.probe`) scaled by the model's size. `basis` says which
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from core.methods import METHODS
+from core.outside_files import read_bounded
+from core.plain_json import load
 from core.recipes import Distil, Evaluation, Prune, Recipe
 from core.settings import Settings
 from core.task_sets import TASK_SETS
@@ -24,16 +26,19 @@ _ITEM_TOKENS = 120
 _CHECK_SECONDS = 2.0  # reload in a fresh process
 
 
+Rate = Annotated[float, Field(gt=1e-12, lt=1e30)]
+
+
 class MachineProbe(BaseModel):
     """Rates measured on this machine (units in the names)."""
 
     model_config = ConfigDict(frozen=True)
-    dtype: str
+    dtype: Literal["float32", "bfloat16", "float16"]
     threads: int
-    forward_flops: float
-    decode_seconds_per_layer: float
-    rank_weights_per_second: float
-    write_bytes_per_second: float
+    forward_flops: Rate
+    decode_seconds_per_layer: Rate
+    rank_weights_per_second: Rate
+    write_bytes_per_second: Rate
 
 
 class ModelSize(BaseModel):
@@ -66,7 +71,7 @@ def probe_path(settings: Settings) -> Path:
 def read_probe(settings: Settings) -> MachineProbe | None:
     """The stored probe, or None where this machine was never timed (or the file is damaged)."""
     try:
-        return MachineProbe.model_validate(json.loads(probe_path(settings).read_text()))
+        return MachineProbe.model_validate(load(read_bounded(probe_path(settings), 100_000)))
     except (OSError, ValueError):
         return None
 

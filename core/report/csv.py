@@ -5,14 +5,18 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 
+from core.plain_text import whole
 from core.report.model import Report
 
 HEAD = (
     "run", "candidate_key", "candidate", "metric", "label", "value", "low", "high", "unit", "change", "obtained",
     "device", "dtype", "settings",
 )  # fmt: skip
-_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
+_FORMULA = r"[=+\-@\uff1d\uff0b\uff0d\uff20]"
+_STARTS = re.compile(rf"(^|[;|])(?=[ \u00a0\ufeff]*{_FORMULA})")
+_SPACES = re.compile(r"[\t\r\n\v\f\x1c-\x1e\x85\u2028\u2029]+")
 
 
 def to_csv(report: Report) -> str:
@@ -34,5 +38,5 @@ def to_csv(report: Report) -> str:
 
 
 def _safe(text: str) -> str:
-    bare = text.lstrip(" \u00a0\ufeff")
-    return f"'{text}" if text.startswith(_FORMULA) or bare.startswith(_FORMULA) else text
+    """One line, whose start is no formula, nor what follows a mark that a spreadsheet may take for the next cell."""
+    return _STARTS.sub(r"\1'", _SPACES.sub(" ", whole(text)))
