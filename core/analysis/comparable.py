@@ -63,11 +63,14 @@ def _settings_apart(mine: Measurement, theirs: Measurement) -> list[str]:
         told["batch"] = "batch"
     pairs += [(words, mine.settings.get(key), theirs.settings.get(key)) for key, words in told.items()]
     label = metric(mine.metric).label.lower()
-    return [f"the {words} of {label} is {_said(a)} and not {_said(b)}" for words, a, b in pairs if a != b]
+    return [f"the {words} of {label} {_said(a, b)}" for words, a, b in pairs if a != b]
 
 
-def _said(value: Any) -> str:
-    return "not recorded" if value is None else f"{value:,}" if isinstance(value, int) else str(value)
+def _said(mine: Any, theirs: Any) -> str:
+    if mine is None or theirs is None:
+        return "was recorded in one of the two only"
+    a, b = (f"{v:,}" if isinstance(v, int) else str(v) for v in (mine, theirs))
+    return f"is {a} and not {b}"
 
 
 def _values_apart(reference: Dense, other: Dense, metric_ids: Sequence[str]) -> list[str]:

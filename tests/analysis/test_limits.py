@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core.analysis.limits import within_limits
+from core.analysis.limits import Aside, within_limits
 from core.metrics import Measurement
 
 
@@ -87,3 +87,32 @@ def test_against_a_plain_loop(
         assert set(found.best) <= set(found.feasible)
     else:
         assert found.best == () and "closest" in found.sentence
+
+
+def test_a_limit_that_is_not_drawn_applies_and_says_how_many_it_rules_out() -> None:
+    times = {"dense": 40.0, "six": 31.0, "int8": 55.0}  # that of 'two' was not measured
+    found = within_limits(MODELS, 260e6, None, [Aside("decode_ms", 41.0, times)])
+    assert found.feasible == ("six",) and found.aside == ("two", "int8")
+    assert found.sentence == (
+        "1 of 4 models are within the limits. Best by perplexity: six (30 at 226.0 MB). Latency per token at most 41 "
+        "ms, which is not drawn, rules out 2 of 4, 1 of them because it was not measured."
+    )
+    none = within_limits(MODELS, None, None, [Aside("decode_ms", 30.0, times)])
+    assert none.sentence == (
+        "No model is within these limits. The closest is six, which misses latency per token by 1 ms. Latency per "
+        "token at most 30 ms, which is not drawn, rules out 4 of 4, 1 of them because it was not measured."
+    )
+
+
+@given(values, st.integers(0, 10), st.lists(st.none() | st.integers(0, 10), min_size=8, max_size=8), st.integers(0, 10))
+def test_limits_that_are_not_drawn_against_a_plain_loop(
+    values: list[tuple[int, int, int]], most: int, times: list[int | None], longest: int
+) -> None:
+    models = [model(str(i), x, float(y), float(e)) for i, (x, y, e) in enumerate(values)]
+    known = {str(i): float(t) for i, t in enumerate(times) if t is not None}
+    found = within_limits(models, most * 1e6, None, [Aside("decode_ms", float(longest), known)])
+    cheap = [m.key for m in models if m.x.value <= most * 1e6]
+    quick = [m.key for m in models if m.key in known and known[m.key] <= longest]
+    assert found.feasible == tuple(k for k in cheap if k in quick)
+    assert found.aside == tuple(k for k in cheap if k not in quick)
+    assert f"rules out {len(models) - len(quick)} of {len(models)}" in found.sentence

@@ -181,3 +181,37 @@ def test_thousands_of_candidates_are_classified() -> None:
     samples = [[float(v) for v in text + 2 - c + generator.normal(0.05, 0.05, size=64)] for c in cost]
     found = statuses([loss(s) for s in samples], [[disk(float(c)) for c in cost]])
     assert {"front", "tie", "dominated"} == set(found)
+
+
+def measured_on(corpus: str, samples: list[float], spread: float) -> Measurement:
+    value = float(np.mean(samples))
+    m = loss(samples).model_copy(update={"low": value - spread, "high": value + spread})
+    return m.model_copy(update={"settings": {"corpus": corpus}, "samples": samples if corpus else None})
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.integers(0, 10_000), st.integers(2, 20))
+def test_candidates_of_several_texts_follow_the_definition_pair_by_pair(seed: int, n: int) -> None:
+    """Some are paired on one text, some on another, some have an interval only; costs have spreads."""
+    generator = np.random.default_rng(seed)
+    text = generator.normal(3.0, 0.5, size=10)
+    corpora = [("a", "b", "")[i] for i in generator.integers(0, 3, size=n)]
+    samples = [[float(v) for v in text + generator.normal(generator.uniform(0, 0.2), 0.05, size=10)] for _ in range(n)]
+    quality = [measured_on(c, s, 0.05) for c, s in zip(corpora, samples, strict=True)]
+    cost = [float(c) for c in generator.integers(1, 6, size=n)]
+    found = statuses(quality, [[ms(c, c - 0.6, c + 0.6) for c in cost]])
+    means = [m.value for m in quality]
+    on_front = by_definition(np.array([means, cost]).T, ["lower", "lower"])
+
+    def surely_worse(i: int, g: int) -> bool:
+        if corpora[i] and corpora[i] == corpora[g]:
+            return paired_bootstrap(samples[i], samples[g]).low > 0
+        return means[i] - means[g] > float(np.hypot(0.05, 0.05))
+
+    for i in range(n):
+        if on_front[i]:
+            rivals = [g for g in range(n) if on_front[g] and means[g] < means[i] and cost[g] - 0.6 <= cost[i] + 0.6]
+            assert found[i] == ("tie" if any(surely_worse(i, g) for g in rivals) else "front")
+            continue
+        rivals = [g for g in range(n) if on_front[g] and means[g] <= means[i] and cost[g] <= cost[i]]
+        assert found[i] == ("dominated" if any(surely_worse(i, g) for g in rivals) else "tie")
