@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import hashlib
 import math
 import os
 import random
@@ -158,10 +159,14 @@ def candidate(number: int, method: str, chooser: random.Random) -> Result:
         found.append(measured("sparsity_pruned", 100 * amount))
     layers = {f"model.layers.{i}.self_attn.{name}_proj": amount for i in range(30) for name in "qkvo"}
     return Result(
-        key=f"{number:024x}", label="Dense baseline" if method == "dense" else f"{method} {100 * amount:.2f} %",
-        model=MODEL, method=method, baseline=method == "dense", baseline_key=f"{0:024x}", measurements=found,
+        key=_key(number), label="Dense baseline" if method == "dense" else f"{method} {100 * amount:.2f} %",
+        model=MODEL, method=method, baseline=method == "dense", baseline_key=_key(0), measurements=found,
         facts={"layers": 30, "sparsity_by_matrix": layers},
     )  # fmt: skip
+
+
+def _key(number: int) -> str:
+    return hashlib.sha256(str(number).encode()).hexdigest()[:24]
 
 
 def visits_of(runs: int, small: str, large: str) -> dict[str, list[tuple[str, str]]]:
@@ -174,7 +179,7 @@ def visits_of(runs: int, small: str, large: str) -> dict[str, list[tuple[str, st
         "Start": [("", "")],
         "Runs": [("runs", q) for q in listing],
         "Trade-offs, 25 models": [("tradeoffs", f"run={small}&{a}{m}") for a in axes for m in more],
-        f"Trade-offs, {large and 'thousands'}": [("tradeoffs", f"run={large}&{a}{m}") for a in axes for m in more],
+        "Trade-offs, thousands": [("tradeoffs", f"run={large}&{a}{m}") for a in axes for m in more],
     }
 
 

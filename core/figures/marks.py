@@ -89,7 +89,7 @@ def _vectors(points: Sequence[Point], style: MethodStyle, ground: Theme) -> Trac
 def _pixels(points: Sequence[Point], shape: str, style: MethodStyle, ground: Theme) -> Trace:
     """Candidates of one method and one shape, without error bars."""
     color, first = ground.color(style.color), points[0]
-    lines = [f"{metric(m.metric).label}: %{{{axis}:{_d3(m)}}}" for m, axis in ((first.y, "y"), (first.x, "x"))]
+    lines = [f"{metric(m.metric).label}: {_d3(m, axis)}" for m, axis in ((first.y, "y"), (first.x, "x"))]
     standing = [_TIED] if first.tied else []
     return {
         "type": "scattergl",
@@ -112,11 +112,12 @@ def _pixels(points: Sequence[Point], shape: str, style: MethodStyle, ground: The
     }
 
 
-def _d3(m: Measurement) -> str:
-    """The format plotly gives a value on hover, with the digits that `show` gives it."""
-    unit = metric(m.metric).unit
-    digits = metric(m.metric).digits
-    return f".{digits}s" if unit == "B" or m.metric in ("parameters", "nonzero_parameters") else f",.{digits}r"
+def _d3(m: Measurement, axis: str) -> str:
+    """What plotly puts in for a value on hover, with the digits and the unit that `show` gives it."""
+    described = metric(m.metric)
+    if described.unit == "B" or m.metric in ("parameters", "nonzero_parameters"):
+        return f"%{{{axis}:.{described.digits}s}}{described.unit}"
+    return f"%{{{axis}:,.{described.digits}r}} {described.unit}".rstrip()
 
 
 _TIED = "Tied with the front: the difference is inside the error"
