@@ -105,6 +105,14 @@ def test_somebody_who_does_not_count_is_told_why_and_sees_nothing(
     assert seen.menu == [] and STUDY.encode() not in seen.raw
 
 
+@pytest.mark.parametrize("answer", ["code=x&state=y", "code=x", "error=access_denied&state=y", "provider=x", ""])
+def test_an_answer_of_the_provider_that_nobody_asked_for_signs_nobody_in(shared: Shared, answer: str) -> None:
+    for path in ("oauth2callback", "auth/login", "auth/logout"):
+        status, _, cookies = wire.request(shared.port, "GET", f"/{path}?{answer}")
+        assert status == 302
+        assert not cookies.get("_streamlit_user") or cookies["_streamlit_user"]["max-age"] == "0"
+
+
 def test_a_role_that_is_taken_away_is_gone_at_once(shared: Shared) -> None:
     before = shared.settings.roles.read_text()
     with wire.session(shared.port, **as_somebody(shared, identity(shared, "editor"))) as open_tab:
