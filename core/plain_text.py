@@ -15,6 +15,14 @@ def one_line(text: str, limit: int) -> str:
     return line if len(line) <= limit else line[: limit - 1] + "\u2026"
 
 
+def without_middle(line: str, limit: int) -> str:
+    """A line without its middle where it is long: labels of one study often differ at the end only."""
+    if len(line) <= limit:
+        return line
+    head = limit // 3
+    return f"{line[:head].rstrip()} \u2026 {line[head + 3 - limit :].lstrip()}"
+
+
 def whole(text: str) -> str:
     """The text with a question mark for each half of a character, which no file and no database takes."""
     return text if text.isascii() else text.encode("utf-8", "replace").decode("utf-8")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import plotly.graph_objects as go
 
@@ -26,10 +27,15 @@ def confusion(matrix: Matrix, labels: Sequence[str], ground: Theme) -> go.Figure
     out = figure(ground, min(900, (44 if classes <= _BOTH else 24) * classes + 96))
     out.add_heatmap(
         z=shares, x=places, y=places, zmin=0.0, zmax=1.0, colorscale=SHADES[ground.name], showscale=False,
-        text=[[_cell(n, s, classes) for n, s in zip(*rows, strict=True)] for rows in zip(matrix, shares, strict=True)],
-        texttemplate="%{text}", textfont={"size": 11}, xgap=1, ygap=1,
+        xgap=1, ygap=1,
         customdata=[[f"{names[i]} called {names[j]}" for j in places] for i in places],
         hovertemplate="%{customdata}: %{z:.1%} of the class<extra></extra>",
+    )  # fmt: skip
+    cells = [(j, i, matrix[i][j], s) for i, row in enumerate(shares) for j, s in enumerate(row) if s and matrix[i][j]]
+    out.add_scatter(
+        x=[x for x, *_ in cells], y=[y for _, y, *_ in cells], mode="text", hoverinfo="skip", showlegend=False,
+        text=[_cell(count, share, classes) for *_, count, share in cells],
+        textfont={"size": 11, "color": [ink_on(share, ground) for *_, share in cells]},
     )  # fmt: skip
     out.update_xaxes(
         tickvals=places, ticktext=names, title_text="Class given", showgrid=False, fixedrange=True,
@@ -43,8 +49,20 @@ def confusion(matrix: Matrix, labels: Sequence[str], ground: Theme) -> go.Figure
     return out
 
 
-def _cell(count: int, share: float | None, classes: int) -> str:
-    if not count or share is None or classes > _COUNTS:
+def ink_on(share: float, ground: Theme) -> str:
+    """Black or white, whichever is read better on the shade of this share (WCAG 2.2, contrast ratio)."""
+    (low, dark), (high, light) = next(
+        pair for pair in pairwise(SHADES[ground.name]) if pair[0][0] <= share <= pair[1][0]
+    )  # fmt: skip
+    at = (share - low) / (high - low)
+    parts = [(1 - at) * int(dark[i : i + 2], 16) + at * int(light[i : i + 2], 16) for i in (1, 3, 5)]
+    linear = [p / 255 / 12.92 if p / 255 <= 0.04045 else ((p / 255 + 0.055) / 1.055) ** 2.4 for p in parts]
+    luminance = 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+    return "#FFFFFF" if 1.05 / (luminance + 0.05) > (luminance + 0.05) / 0.05 else "#000000"
+
+
+def _cell(count: int, share: float, classes: int) -> str:
+    if classes > _COUNTS:
         return ""
     return f"{count:,}" if classes > _BOTH else f"{count:,}<br>{percent(share)}"
 

@@ -7,11 +7,13 @@ from dataclasses import dataclass
 from typing import Literal, TypeVar
 
 from core.metrics import metric
+from core.plain_text import without_middle
 from core.report.model import Figure, Report
 from core.report.text import plain
 from core.results import Result
 
 T = TypeVar("T")
+_TURNS = "A change of time is against the original timed in turns with that candidate, not against its first timing."
 _NOTES = 6  # notes on a slide
 _SIDE = 3  # candidates beside the original on a slide of costs
 _COSTS = ("disk_bytes", "memory_bytes", "prefill_ms", "decode_ms", "cost_per_mtok", "energy_kwh_per_mtok")
@@ -61,9 +63,9 @@ def _costs(report: Report) -> Iterator[Slide]:
         ]  # fmt: skip
         if rows:
             names = ["Original"] if dense else []
-            names += [f"{report.letters[c.key]}. {plain(c.label, 60)}" for c in some]
-            said = "" if dense else "No original was measured in this study."
-            yield Slide("costs", "What it costs", (said,) if said else (), table=(("", *names), *rows))
+            names += [f"{report.letters[c.key]}. {without_middle(plain(c.label, 400), 60)}" for c in some]
+            said = _TURNS if dense else "No original was measured in this study."
+            yield Slide("costs", "What it costs", (said,), table=(("", *names), *rows))
 
 
 def _cell(figure: Figure | None) -> str:

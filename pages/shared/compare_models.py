@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import streamlit as st
 
 from core.errors import RetortError
+from core.plain_text import without_middle
 from core.store import RunRow
 from core.store.rows import CandidateRow
 from pages.shared import cards, home, models, picks, shell, studies
@@ -117,12 +118,5 @@ def _not_kept(rows: dict[str, CandidateRow]) -> None:
 
 def _name(reference: str, labels: dict[str, str]) -> str:
     if reference in labels:
-        return _middle(flat(labels[reference], 400))
+        return without_middle(flat(labels[reference], 400), 90)
     return flat(reference.rstrip("/").rpartition("/")[2] if reference.startswith("path:") else reference, 70)
-
-
-def _middle(label: str, limit: int = 90) -> str:
-    """A label without its middle where it is long: candidates of one study often differ at the end only."""
-    if len(label) <= limit:
-        return label
-    return f"{label[: limit // 3].rstrip()} \u2026 {label[-(limit - limit // 3 - 3) :].lstrip()}"

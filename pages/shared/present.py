@@ -72,7 +72,7 @@ def _drawing(report: Report, here: Slide) -> None:
 
 def _large(figure: Any, height: int) -> Any:
     """A figure with words for the back of a room."""
-    figure.update_layout(height=height, font_size=_WORDS, legend_font_size=_WORDS)
+    figure.update_layout(height=height, font_size=_WORDS, legend_font_size=16)
     figure.update_xaxes(tickfont_size=_WORDS, title_font_size=_WORDS)
     figure.update_yaxes(tickfont_size=_WORDS, title_font_size=_WORDS)
     figure.update_traces(textfont_size=_WORDS, selector={"type": "scatter"})

@@ -2,24 +2,45 @@
 
 from __future__ import annotations
 
-from core.figures.confusion import alt, confusion, percent
-from core.figures.theme import DARK, LIGHT
+import pytest
+from plotly.colors import hex_to_rgb, sample_colorscale, unlabel_rgb
+
+from core.figures.confusion import alt, confusion, ink_on, percent
+from core.figures.theme import DARK, LIGHT, SHADES, Theme
 
 HOSTILE = "<a href='http://evil.invalid'>x</a>\u202e"
 
 
 def test_cells_bear_counts_and_row_shares_and_every_chart_has_the_same_scale() -> None:
     for matrix in (((3, 1), (0, 0)), ((40, 0), (5, 5))):
-        heat = confusion(matrix, ("one", "two"), LIGHT).data[0]
+        heat, words = confusion(matrix, ("one", "two"), LIGHT).data
         assert (heat.zmin, heat.zmax) == (0.0, 1.0)
-    assert heat.text[0][0] == "40<br>100 %" and heat.text[0][1] == "" and heat.text[1][0] == "5<br>50 %"
+    told = dict(zip(zip(words.y, words.x, strict=True), words.text, strict=True))
+    assert told == {(0, 0): "40<br>100 %", (1, 0): "5<br>50 %", (1, 1): "5<br>50 %"}, "empty cells stay empty"
     assert confusion(((3, 1), (0, 0)), ("one", "two"), DARK).data[0].z[1] == [None, None]
 
 
 def test_many_classes_have_counts_only_and_very_many_nothing() -> None:
     for classes, text in ((20, "1"), (60, "")):
         matrix = tuple(tuple(int(i == j) for j in range(classes)) for i in range(classes))
-        assert confusion(matrix, [str(i) for i in range(classes)], LIGHT).data[0].text[3][3] == text
+        assert set(confusion(matrix, [str(i) for i in range(classes)], LIGHT).data[1].text) == {text}
+
+
+@pytest.mark.parametrize("ground", [LIGHT, DARK])
+def test_numbers_are_read_on_every_shade(ground: Theme) -> None:
+    def channel(value: float) -> float:
+        return value / 12.92 if value <= 0.04045 else ((value + 0.055) / 1.055) ** 2.4
+
+    def luminance(color: str) -> float:
+        red, green, blue = (channel(int(color[i : i + 2], 16) / 255) for i in (1, 3, 5))
+        return 0.2126 * red + 0.7152 * green + 0.0722 * blue
+
+    for share in (i / 200 for i in range(1, 201)):
+        scale = [[at, f"rgb{hex_to_rgb(shade)}"] for at, shade in SHADES[ground.name]]
+        parts = unlabel_rgb(sample_colorscale(scale, [share])[0])
+        behind = luminance("#" + "".join(f"{round(part):02x}" for part in parts))
+        ink = luminance(ink_on(share, ground))
+        assert (max(ink, behind) + 0.05) / (min(ink, behind) + 0.05) >= 4.5, share
 
 
 def test_hostile_class_names_are_text() -> None:
