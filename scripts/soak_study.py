@@ -62,8 +62,8 @@ def studies(folder: Path) -> list[Recipe]:
     )
     lesson = Distil.model_validate(
         {
-            "data": {"data": f"path:{folder / 'training.txt'}", "split": None, "length": 64},
-            "budget": {"steps": 200}, "batch": 4, "held_out": 8, "checkpoint_every": 10, "evaluate_every": 20,
+            "data": {"data": f"path:{folder / 'training.txt'}", "split": None, "length": 32},
+            "budget": {"steps": 80}, "batch": 4, "held_out": 4, "checkpoint_every": 5, "evaluate_every": 40,
         }
     )  # fmt: skip
     steps = (Prune(method="block_influence", target=Target(remove_layers=1)), lesson, Evaluate(), Measure())
