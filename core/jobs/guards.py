@@ -89,6 +89,8 @@ def minutes_of(text: str) -> float | None:
 
 
 def _need(recipe: Recipe, settings: Settings) -> Need | None:
+    if recipe.executor == "ray":
+        return None  # the cluster's nodes compute, and each says itself what it cannot load
     try:
         return need_of(recipe, anatomy(resolve(recipe.model, settings, download=False).folder), settings)
     except RetortError:
