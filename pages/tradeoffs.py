@@ -68,6 +68,7 @@ def board(runs: Sequence[RunRow]) -> None:
     x, y = axes
     drawn_runs = comparable(runs, (x, y))
     drawn_field = everything if len(drawn_runs) == len(runs) else field(drawn_runs)
+    place = st.container()
     limits = choice.limits(x, y, found)
     placed = drawn_field.placed(x, y, methods)
     candidates = {p.key: p for p in placed.points if not p.baseline}
@@ -75,7 +76,12 @@ def board(runs: Sequence[RunRow]) -> None:
     picked = chosen or list(placed.examples)
     letters = tuple(zip(picked, cards.LETTERS, strict=False))
     drawn = drawn_field.drawn(View(x, y, log_y, near, methods, limits, letters, shell.ground().name))
-    chart(drawn, bool(limits))
+    with place:
+        st.plotly_chart(
+            drawn.figure, key="chart", theme=None, on_select=toggle, selection_mode="points",
+            config=charts.INTERACTIVE, alt=drawn.alt,
+        )  # fmt: skip
+    notes(drawn)
     heads = {h.key: h for h in drawn_field.heads if h.key in candidates}
     compare(drawn_field, placed, heads, picked, bool(chosen), y)
     with st.expander("All candidates as a table", icon=":material/table:", key="all", on_change="rerun") as listed:
@@ -96,12 +102,9 @@ def comparable(runs: Sequence[RunRow], metrics: Sequence[str]) -> list[RunRow]:
     return [runs[0], *(r for r in runs[1:] if not reasons[r.id])]
 
 
-def chart(drawn: Drawn, limited: bool) -> None:
-    st.plotly_chart(
-        drawn.figure, key="chart", theme=None, on_select=toggle, selection_mode="points", config=charts.INTERACTIVE,
-        alt=drawn.alt,
-    )  # fmt: skip
-    if limited and drawn.outcome.sentence:
+def notes(drawn: Drawn) -> None:
+    """What the limits leave, what the chart leaves out, and what it does not show by itself."""
+    if drawn.outcome.sentence:
         st.markdown(f":material/rule: {md(drawn.outcome.sentence, 900)}")
     if drawn.hidden:
         names = "; ".join(f"{md(p.label, 60)} ({show(p.y.metric, p.y.value)})" for p in drawn.hidden[:4])
@@ -143,11 +146,13 @@ def compare(
         st.caption("Only the baseline is measured so far.")
         return
     if len(offered) < len(candidates):
-        st.caption(
-            f"The list holds {len(offered):,} models, those on the front first; others are chosen on the chart."
-        )
+        st.caption(f"The list holds {len(offered):,} models, those on the front first; others are chosen on the chart.")
+    if not picked:
+        st.caption("Choose some, here or on the chart, to see what each delivers.")
+        return
     if not chosen:
-        st.caption("Two examples are shown until you choose.")
+        shown_now = "Two examples are" if len(picked) > 1 else "An example is"
+        st.caption(f"{shown_now} shown until you choose.")
     bases = {candidates[k].baseline_key for k in picked} - {None}
     results = shown.results([*picked, *(b for b in bases if b)])
     cards.row([results[k] for k in picked if k in results], results, y)

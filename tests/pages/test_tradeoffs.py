@@ -1,0 +1,155 @@
+"""Trade-offs with several studies, filters and thousands of points; every choice is in the address, by its key."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from core.metrics import Measurement
+from core.results import Result, Trial
+from core.settings import Settings
+from core.store import Store
+from tests.pages.conftest import Opens, links, words
+from tests.pages.study import finished_study
+
+
+def spec(page: AppTest) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(page.get("plotly_chart")[0].proto.spec)
+    return found
+
+
+def drawn(page: AppTest) -> set[str]:
+    """Keys of the candidates on the chart."""
+    return {key for trace in spec(page)["data"] for key in trace.get("customdata") or ()}
+
+
+def study(store: Store, name: str, candidates: list[Result], **fields: Any) -> str:
+    run = store.runs.add("sweep", name, candidates[0].model, {"name": name}, **fields)
+    store.runs.claim(run)
+    store.trials.add(run, [Trial(index=i, key=c.key, label=c.label) for i, c in enumerate(candidates)])
+    for i, c in enumerate(candidates):
+        store.candidates.add(c)
+        store.trials.finish(run, i)
+    store.runs.finish(run, "done")
+    return run
+
+
+def candidate(key: str, method: str, perplexity: float, megabytes: float, of: str, window: int = 512) -> Result:
+    measured = [
+        Measurement(metric="perplexity", value=perplexity, unit="", settings={"corpus": "wiki", "window": window}),
+        Measurement(metric="disk_bytes", value=megabytes * 1e6, unit="B"),
+        Measurement(metric="decode_ms", value=megabytes / 10, unit="ms"),
+    ]
+    return Result(
+        key=key, label=f"{method} {key}", model="sample:x", method=method, baseline=method == "dense", baseline_key=of,
+        measurements=measured,
+    )  # fmt: skip
+
+
+def sweep(name: str, window: int = 512) -> list[Result]:
+    base = f"dense-of-{name}"
+    return [
+        candidate(base, "dense", 20.0, 270, base, window),
+        candidate(f"wanda-of-{name}", "wanda", 24.0, 270, base, window),
+        candidate(f"layers-of-{name}", "block_influence", 30.0, 220, base, window),
+    ]
+
+
+def test_studies_measured_alike_stand_on_one_chart_quantised_ones_among_them(opens: Opens, store: Store) -> None:
+    first = study(store, "Sweep", sweep("a"))
+    base = "dense-of-b"
+    second = study(
+        store, "Int8", [candidate(base, "dense", 20.0, 270, base), candidate("int8-of-b", "quantise", 20.5, 165, base)]
+    )
+    page = opens("tradeoffs", run=[first, second])
+    assert drawn(page) == {"dense-of-a", "wanda-of-a", "layers-of-a", "dense-of-b", "int8-of-b"}
+    assert {t["name"] for t in spec(page)["data"]} >= {"int8 weights", "Wanda", "Dense baselines"}
+    assert page.query_params["run"] == [first, second] and not page.info
+
+
+def test_a_study_measured_otherwise_is_left_out_and_the_reason_is_said(opens: Opens, store: Store) -> None:
+    first, second = study(store, "Sweep", sweep("a")), study(store, "Short windows", sweep("b", window=256))
+    page = opens("tradeoffs", run=[first, second])
+    assert drawn(page) == {"dense-of-a", "wanda-of-a", "layers-of-a"}
+    (why,) = [i.value.replace("\\", "") for i in page.info]
+    assert (
+        "Short windows is not drawn together with Sweep: the window in tokens of perplexity is 256 and not 512" in why
+    )
+
+
+def test_filters_by_method_model_and_tag_hold_and_are_in_the_address(opens: Opens, store: Store) -> None:
+    tagged = study(store, "Tagged", sweep("a"), tags=["keep"])
+    other = sweep("b")
+    for c in other:
+        c.model = "sample:y"
+    study(store, "Newest", other)
+    page = opens("tradeoffs")
+    assert "dense-of-b" in drawn(page)
+    page = opens("tradeoffs", tag="keep")
+    assert page.multiselect(key="run").value == [tagged] and "dense-of-a" in drawn(page)
+    page = opens("tradeoffs", model="sample:x", method="wanda")
+    assert drawn(page) == {"dense-of-a", "wanda-of-a"}
+    page.multiselect(key="method").set_value(["block_influence"]).run()
+    assert drawn(page) == {"dense-of-a", "layers-of-a"} and page.query_params["method"] == "block_influence"
+    page.multiselect(key="method").set_value([]).run()
+    assert len(drawn(page)) == 3 and "method" not in page.query_params
+
+
+def test_an_address_that_changes_is_followed_as_back_and_forward_do(opens: Opens, settings: Settings) -> None:
+    run = finished_study(settings)
+    page = opens("tradeoffs", run=run)
+    page.selectbox(key="x").set_value("decode_ms").run()
+    assert page.query_params["x"] == "decode_ms", "the key, not the words shown"
+    assert "Latency per token" in spec(page)["layout"]["xaxis"]["title"]["text"]
+    del page.query_params["x"]
+    page.run()
+    assert page.selectbox(key="x").value == "disk_bytes" and "x" not in page.query_params
+    page.query_params["x"] = "prefill_ms"
+    page.run()
+    assert page.selectbox(key="x").value == "prefill_ms"
+    page.query_params["x"] = "no such figure"
+    page.run()
+    assert page.selectbox(key="x").value == "disk_bytes" and not page.exception
+
+
+def test_a_limit_on_a_figure_that_is_no_axis_stays_when_axes_change(opens: Opens, store: Store) -> None:
+    run = study(store, "Sweep", sweep("a"))
+    page = opens("tradeoffs", run=run)
+    page.selectbox(key="_more").set_value("decode_ms").run()
+    page.number_input(key="limit-decode_ms").set_value(25.0).run()
+    said = words(page).replace("\\", "")
+    assert "Latency per token at most 25 ms, which is not drawn, rules out 2 of 3" in said
+    struck = next(t for t in spec(page)["data"] if t["name"].startswith("Struck through"))
+    assert set(struck["customdata"]) == {"dense-of-a", "wanda-of-a"}
+    page.selectbox(key="x").set_value("decode_ms").run()
+    assert "which is not drawn" not in words(page) and page.number_input(key="limit-decode_ms").value == 25.0
+    page.selectbox(key="x").set_value("disk_bytes").run()
+    assert "rules out 2 of 3" in words(page) and page.number_input(key="limit-decode_ms").value == 25.0
+
+
+def test_links_onward_name_the_study_that_has_the_chosen_candidate(opens: Opens, store: Store) -> None:
+    first, second = study(store, "One", sweep("a")), study(store, "Two", sweep("b"))
+    page = opens("tradeoffs", run=[first, second], pick="layers-of-b"[:10])
+    assert links(page)["Make a report"].startswith(f"run={second}&pick=")
+
+
+def test_the_table_is_made_when_it_is_opened(opens: Opens, store: Store) -> None:
+    page = opens("tradeoffs", run=study(store, "Sweep", sweep("a")))
+    assert not page.dataframe
+
+
+@pytest.mark.slow
+def test_of_thousands_everything_is_drawn_and_what_is_left_out_is_said(opens: Opens, store: Store) -> None:
+    base = candidate("dense", "dense", 20.0, 300, "dense")
+    many = [candidate(f"m{i}", ("wanda", "magnitude")[i % 2], 21 + i % 97, 300 - i % 50, "dense") for i in range(1_000)]
+    run = store.runs.add("sweep", "Many", "sample:x", {})
+    store.trials.add(run, [Trial(index=i, key=c.key, label=c.label) for i, c in enumerate([base, *many])])
+    store.candidates._index([base, *many])
+    page = opens("tradeoffs", run=run)
+    assert len(drawn(page)) == 1_001
+    said = words(page).replace("\\", "")
+    assert "With 1,001 models, error bars are drawn for the front only" in said
+    assert "The list holds" in said and len(page.multiselect(key="_picker").options) <= 203
