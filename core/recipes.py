@@ -265,8 +265,8 @@ class Recipe(Strict):
     minutes: float | None = Field(None, gt=0.0)
     """The run stops after so many at a stretch, keeps what it has, and can be resumed; None: no limit."""
     seed: int = Field(0, ge=0)
-    executor: Literal["local", "ray"] = "local"
-    """ray: the nodes of a Ray cluster measure a sweep's trials (docs/cluster.md)."""
+    executor: Literal["local", "ray", "ray-sharded"] = "local"
+    """ray: nodes of a Ray cluster measure a sweep's trials and train; sharded: each keeps a part (docs/cluster.md)."""
 
     @field_validator("model")
     @classmethod

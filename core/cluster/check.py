@@ -42,7 +42,7 @@ def check(settings: Settings) -> tuple[list[Probed], list[str]]:
     with connected(settings) as ray:
         found = nodes(ray)
         affinity = ray.util.scheduling_strategies.NodeAffinitySchedulingStrategy
-        task = ray.remote(probe).options(num_cpus=0, max_retries=0)
+        task = ray.remote(num_cpus=0, max_retries=0)(probe)
         asked = {
             n.id: task.options(scheduling_strategy=affinity(node_id=n.id, soft=False)).remote() for n in found
         }  # fmt: skip

@@ -19,6 +19,6 @@ def execute(recipe: Recipe, hooks: Hooks) -> None:
     """
     session = Session(recipe, hooks)
     if recipe.sweep is not None:
-        run_sweep(session, measure_on_cluster if recipe.executor == "ray" else None)
+        run_sweep(session, measure_on_cluster if recipe.executor != "local" else None)
     else:
         run_steps(session)

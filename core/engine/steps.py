@@ -177,7 +177,10 @@ class _Line:
             run_folder=session.hooks.run_folder,
             teacher=self._teacher(trial.distil.earlier_step),
         )
-        train = ClusterTraining(session.hooks.settings) if session.recipe.executor == "ray" else distil
+        executor = session.recipe.executor
+        train = (
+            distil if executor == "local" else ClusterTraining(session.hooks.settings, shard=executor == "ray-sharded")
+        )
         return teach(lesson, session.hooks.settings, session.reporter, train)
 
     def _teacher(self, step: int | None) -> tuple[Saved, int] | None:

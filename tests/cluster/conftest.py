@@ -95,9 +95,16 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-@pytest.fixture(scope="module")
-def cluster() -> Iterator[TwoNodes]:
-    """Two nodes. A test that kills one comes last in its module."""
+@pytest.fixture
+def cluster(two_nodes: TwoNodes) -> TwoNodes:
+    """Two living nodes: where an earlier test killed one, another has joined."""
+    if two_nodes.second is None or two_nodes.second.poll() is not None:
+        two_nodes.second = two_nodes.add_node()
+    return two_nodes
+
+
+@pytest.fixture(scope="session")
+def two_nodes() -> Iterator[TwoNodes]:
     if importlib.util.find_spec("ray") is None:
         pytest.skip("needs Ray: pip install -r requirements-cluster.txt -c constraints.txt")
     with pytest.MonkeyPatch.context() as patch:
@@ -106,6 +113,7 @@ def cluster() -> Iterator[TwoNodes]:
         patch.setenv("RAY_AUTH_MODE", "token")
         patch.setenv("RAY_AUTH_TOKEN", secrets.token_hex(32))
         patch.setenv("OMP_NUM_THREADS", "1")
+        patch.setenv("GLOO_SOCKET_IFNAME", "lo")
         # Sockets lie in it, and their paths must be short.
         nodes = TwoNodes(Path(tempfile.mkdtemp(prefix="rt")))
         try:

@@ -89,9 +89,9 @@ def models(tmp_path_factory: pytest.TempPathFactory, tiny_llama: Path) -> Path:
 
 
 @pytest.fixture(scope="module")
-def local(tmp_path_factory: pytest.TempPathFactory, models: Path, cluster: TwoNodes) -> tuple[Study, Any]:
+def local(tmp_path_factory: pytest.TempPathFactory, models: Path, two_nodes: TwoNodes) -> tuple[Study, Any]:
     """The study by the local executor: what the cluster must find too."""
-    study = Study(tmp_path_factory.mktemp("local"), models, cluster)
+    study = Study(tmp_path_factory.mktemp("local"), models, two_nodes)
     return study, study.run(recipe(study.models, "local", (0.3, 0.5)))
 
 

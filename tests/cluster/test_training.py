@@ -15,20 +15,20 @@ from core.engine.cluster.teach import ClusterTraining
 from core.engine.distil.batches import Answers, Examples
 from core.engine.distil.run import Surroundings, distil
 from core.engine.models.load import Loaded, load_model
-from core.errors import Cancelled
+from core.errors import Cancelled, RetortError
 from core.progress import Quiet
 from core.settings import Settings
 from tests.cluster.conftest import TwoNodes
 
 pytestmark = [pytest.mark.jobs, pytest.mark.slow]
-STEPS = 12
+STEPS, LONG = 12, 400
 
 
 def spec(steps: int = STEPS) -> Distil:
     """Answers of different lengths: a mean of the workers' means would not be the mean over all tokens."""
     return Distil(
         losses=(Term(loss="logit_kl"), Term(loss="cross_entropy", weight=0.5)), data=TrainingData(length=48),
-        batch=5, micro_batch=2, budget=Budget(steps=steps), schedule=Schedule(learning_rate=3e-3),
+        batch=6, micro_batch=2, budget=Budget(steps=steps), schedule=Schedule(learning_rate=3e-3),
         checkpoint_every=4, evaluate_every=4, held_out=4,
     )  # fmt: skip
 
@@ -80,6 +80,8 @@ class Course:
     def __init__(self, folder: Path, tiny_llama: Path) -> None:
         self.folder = tiny_llama
         self.reporter = Watcher()
+        student = student_of(load_model(tiny_llama, "float32"), tiny_llama)
+        self.untrained = {name: p.detach() for name, p in student.model.named_parameters()}
         self.weights = self.learn(folder, self.reporter, None, spec())
 
     def learn(self, folder: Path, reporter: Quiet, training: ClusterTraining | None, spec: Distil) -> dict[str, Tensor]:
@@ -99,8 +101,11 @@ def alike(found: dict[str, Tensor], expected: dict[str, Tensor]) -> bool:
     return all(torch.allclose(found[n], expected[n], rtol=1e-3, atol=2e-5) for n in expected)
 
 
-def test_two_workers_learn_what_one_process_learns(tmp_path: Path, course: Course, cluster: TwoNodes) -> None:
-    training = ClusterTraining(Settings(home=tmp_path, cluster=cluster.address))
+@pytest.mark.parametrize("shard", [False, True], ids=["replicated", "sharded"])
+def test_two_workers_learn_what_one_process_learns(
+    tmp_path: Path, course: Course, cluster: TwoNodes, shard: bool
+) -> None:
+    training = ClusterTraining(Settings(home=tmp_path, cluster=cluster.address), shard=shard)
     stopped, reporter = Watcher(cancel_at=1), Watcher()
     with pytest.raises(Cancelled):
         course.learn(tmp_path, stopped, training, spec(steps=STEPS))
@@ -113,23 +118,33 @@ def test_two_workers_learn_what_one_process_learns(tmp_path: Path, course: Cours
         expected = course.reporter.curve(name)
         found = stopped.curve(name) | reporter.curve(name)
         assert found == pytest.approx(expected, rel=2e-4), name
-    losses = course.reporter.curve("held_out/total")
-    assert losses[STEPS] < 0.9 * losses[0], "there was something to learn"
-    assert alike(weights, course.weights)
+    assert alike(weights, course.weights) and not alike(weights, course.untrained)
+
+
+def test_what_a_worker_refuses_reaches_the_user_as_it_is(tmp_path: Path, course: Course, cluster: TwoNodes) -> None:
+    training = ClusterTraining(Settings(home=tmp_path, cluster=cluster.address))
+    silent = spec().model_copy(update={"losses": (Term(loss="cross_entropy"),)})
+    rows = [torch.randint(1, 384, (20,)) for _ in range(12)]
+    nothing = Answers([(row, torch.zeros(20, dtype=torch.bool)) for row in rows], padding=0)
+    teacher = load_model(course.folder, "float32")
+    with pytest.raises(RetortError, match="No token of the first batch counts"):
+        training(student_of(teacher, course.folder), teacher, silent, nothing, around(tmp_path, Quiet()))
 
 
 def test_a_node_lost_in_the_middle_changes_nothing(tmp_path: Path, course: Course, cluster: TwoNodes) -> None:
-    reporter = Watcher()
-    killer = threading.Thread(target=kill_after, args=(reporter, cluster, 1), daemon=True)
+    alone, reporter = Watcher(), Watcher()
+    long = spec(steps=LONG).model_copy(update={"checkpoint_every": 50, "evaluate_every": 50})
+    course.learn(tmp_path / "alone", alone, None, long)
+    killer = threading.Thread(target=kill_after, args=(reporter, cluster, 60), daemon=True)
     killer.start()
-    weights = course.learn(
-        tmp_path, reporter, ClusterTraining(Settings(home=tmp_path, cluster=cluster.address)), spec(steps=STEPS)
-    )  # fmt: skip
+    training = ClusterTraining(Settings(home=tmp_path, cluster=cluster.address))
+    course.learn(tmp_path / "cluster", reporter, training, long)
     killer.join(timeout=5)
     messages = [message for _, message, _ in reporter.events]
     assert "A worker was lost, so training goes on from the last checkpoint." in messages
-    assert "Training on 1 worker." in messages
-    assert alike(weights, course.weights)
+    assert "Training on 1 worker." in messages and any(m.startswith("Resumed after step") for m in messages)
+    for name in ("loss/total", "held_out/total"):
+        assert reporter.curve(name) == pytest.approx(alone.curve(name), rel=5e-3), name
 
 
 def kill_after(reporter: Watcher, cluster: TwoNodes, step: int) -> None:

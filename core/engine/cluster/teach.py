@@ -33,12 +33,12 @@ class ClusterTraining:
     """Trains as `core.engine.distil.run.distil` does, on the workers of a cluster.
 
     Args:
-        workers: at most so many; None: one a device.
+        shard: each worker keeps a part of the student's blocks, for models larger than one node's memory.
     """
 
-    def __init__(self, settings: Settings, workers: int | None = None) -> None:
+    def __init__(self, settings: Settings, shard: bool = False) -> None:
         self._settings = settings
-        self._workers = workers
+        self._shard = shard
 
     def __call__(
         self, student: Loaded, teacher: Loaded | None, spec: Distil, examples: Examples, around: Surroundings
@@ -50,7 +50,7 @@ class ClusterTraining:
             Cancelled: the user asked to stop; a checkpoint came home.
         """
         check_fit(student, teacher, spec, examples)
-        refuse_local_only(spec, examples)
+        refuse_local_only(spec, examples, self._shard)
         scratch = around.folder.with_name(f"{around.folder.name}-cluster")
         scratch.mkdir(parents=True, exist_ok=True)
         try:
@@ -80,6 +80,7 @@ class ClusterTraining:
             dtype=_name(student.dtype),
             half=around.half,
             layers_kept=around.layers_kept,
+            shard=self._shard,
         )
         lecture = ray.put(sent)
         here = ray.util.scheduling_strategies.NodeAffinitySchedulingStrategy(
@@ -95,9 +96,7 @@ class ClusterTraining:
                 return outcome
             if error is None:
                 raise Cancelled
-            refusal = _refusal(error)
-            if refusal is not None:
-                raise refusal
+            _raise_unless_lost(error)
             logger.warning("training attempt %d was lost: %s", attempt, error)
             around.reporter.event("warning", "A worker was lost, so training goes on from the last checkpoint.")
         raise RetortError(
@@ -110,7 +109,9 @@ class ClusterTraining:
     ) -> Exception | None:
         """One training with the devices there are now; None where it ended by itself or was cancelled."""
         found = nodes(ray)
-        workers = min(devices(found), spec.batch, self._workers or spec.batch)
+        workers = min(devices(found), spec.batch)
+        while self._shard and workers > 1 and spec.batch % workers:
+            workers -= 1  # parts of blocks meet in every micro-batch, so all workers must have equally many
         if workers == 0:
             raise RetortError(
                 f"No node of the cluster offers a '{DEVICE}'.", f"Start a node with: {START_NODE}, then resume the run."
@@ -133,10 +134,13 @@ class ClusterTraining:
         return failures[0] if failures else None
 
 
-def refuse_local_only(spec: Distil, examples: Examples) -> None:
+def refuse_local_only(spec: Distil, examples: Examples, shard: bool) -> None:
     """What the workers cannot share (yet)."""
     for given, what in (
-        (spec.cache, "'cache'"), (spec.teacher_texts, "'teacher_texts'"), (examples.count is None, "'streaming'")
+        (spec.cache, "'cache'"), (spec.teacher_texts, "'teacher_texts'"), (examples.count is None, "'streaming'"),
+        (shard and spec.lora, "'lora'"), (shard and spec.on_policy, "'on_policy'"),
+        (shard and spec.gradient_checkpointing, "'gradient_checkpointing'"),
+        (shard and any(t.described.group == "feature" for t in spec.losses), "losses on hidden states"),
     ):  # fmt: skip
         if given:
             raise RetortError(
@@ -168,13 +172,13 @@ def _fit(trainer: Any, failures: list[Exception]) -> None:
         failures.append(error)
 
 
-def _refusal(error: Exception) -> RetortError | None:
-    """The plain refusal of a worker, where that is what ended the training."""
-    for one in getattr(error, "worker_failures", {}).values():
-        cause = getattr(one, "cause", None) or one
-        if isinstance(cause, RetortError):
-            return cause
-    return None
+def _raise_unless_lost(error: Exception) -> None:
+    """Raises what a worker itself raised. A lost one shows as Ray's error, to the others as a broken connection."""
+    failures = list(getattr(error, "worker_failures", {}).values())
+    causes = [cause if isinstance(cause := getattr(one, "cause", None), Exception) else one for one in failures]
+    lost = [c for c in causes if isinstance(c, RuntimeError | OSError) or type(c).__module__.startswith("ray.")]
+    if causes and not lost:
+        raise next((c for c in causes if isinstance(c, RetortError)), causes[0])
 
 
 def _name(dtype: torch.dtype) -> str:

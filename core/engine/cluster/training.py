@@ -18,8 +18,9 @@ from core.cluster.parcels import Parcel, node_cache, pack, parcel_name, received
 from core.distil_spec import Distil
 from core.engine.cluster.desk import Said
 from core.engine.distil.batches import Examples
+from core.engine.distil.parallel import whole
 from core.engine.distil.run import Surroundings, distil
-from core.engine.models.load import load_model
+from core.engine.models.load import Loaded, load_model
 from core.engine.models.save import save_model
 from core.engine.teach import Samples, sample_prompt
 from core.errors import Cancelled
@@ -48,6 +49,7 @@ class Lecture:
     dtype: str
     half: bool
     layers_kept: Sequence[int] | None
+    shard: bool
 
 
 def train(task: dict[str, Any]) -> None:
@@ -75,7 +77,7 @@ def _train(ray: Any, lecture: Lecture, desk: Any, scratch: Path, reporter: Worke
     around = Surroundings(
         folder=scratch / "checkpoints", cache=scratch, reporter=reporter, student=lecture.student_print,
         teacher=lecture.teacher_print, half=lecture.half, layers_kept=lecture.layers_kept,
-        stop_and_keep=lambda: reporter.keep,
+        stop_and_keep=lambda: reporter.keep, shard=lecture.shard,
     )  # fmt: skip
     if first:
         known: Parcel | None = ray.get(desk.checkpoint.remote())
@@ -83,12 +85,25 @@ def _train(ray: Any, lecture: Lecture, desk: Any, scratch: Path, reporter: Worke
             unpack(ray, known, scratch / "known")
             (scratch / "known" / "checkpoints").rename(around.folder)
         around.saved = lambda: ray.get(desk.keep_checkpoint.remote(_packed(ray, "checkpoints", around.folder)))
-        if student.task == "causal" and lecture.examples.count:
+        # A text is written by the first worker alone, which of sharded weights has only parts.
+        if student.task == "causal" and lecture.examples.count and not lecture.shard:
             around.checked = Samples(student, teacher, sample_prompt(lecture.examples), reporter).write
     outcome = distil(student, teacher, lecture.spec, lecture.examples, around)
+    if lecture.shard:
+        student = _put_together(student, folders[0], lecture.dtype)
     if first:
         save_model(student.model, student.tokenizer, scratch / "student", {})
         ray.get(desk.finish.remote(_packed(ray, "student", scratch / "student"), outcome))
+
+
+def _put_together(student: Loaded, folder: Path, dtype: str) -> Loaded:
+    """The student with whole weights; every worker takes part."""
+    fresh = load_model(folder, dtype)
+    own = dict(fresh.model.named_parameters())
+    with torch.no_grad():
+        for name, parameter in student.model.named_parameters():
+            own[name].copy_(whole(parameter))
+    return fresh
 
 
 def _packed(ray: Any, inside: str, folder: Path) -> Parcel:

@@ -144,7 +144,7 @@ class Objective:
         if needed:
             assert self.teacher is not None
             return self.teacher.rows(batch, chosen, self.student.chunk)
-        return [None] * (-(-int(chosen.sum()) // self.student.chunk))
+        return [None] * max(1, -(-int(chosen.sum()) // self.student.chunk))  # of nothing, one empty chunk
 
     def _weighted(self, parts: Sequence[Part], sums: dict[str, Tensor], totals: Totals) -> Tensor:
         terms = [p.weight / totals.count(p.loss) * sums[p.name] for p in parts if p.name in sums]

@@ -21,6 +21,7 @@ from core.engine.distil.matching import check_tokenizers, label_order
 from core.engine.distil.objective import Objective, Part, parts_of
 from core.engine.distil.order import Order
 from core.engine.distil.outputs import Outputs
+from core.engine.distil.parallel import shard_blocks
 from core.engine.distil.state import Evaluated
 from core.engine.distil.stored import CachedTeacher
 from core.engine.distil.taps import layers_of
@@ -46,6 +47,7 @@ class Surroundings:
         stop_and_keep: asked before each step; True ends the run with the best weights so far.
         checked: told the step after each evaluation, with the student in `eval` mode.
         saved: called after each checkpoint.
+        shard: of several processes, each keeps a part of the student's blocks; the student stays in parts.
     """
 
     folder: Path
@@ -58,6 +60,7 @@ class Surroundings:
     stop_and_keep: Callable[[], bool] = lambda: False
     checked: Callable[[int], None] = lambda step: None
     saved: Callable[[], None] = lambda: None
+    shard: bool = False
 
 
 def distil(student: Loaded, teacher: Loaded | None, spec: Distil, examples: Examples, around: Surroundings) -> Outcome:
@@ -81,6 +84,8 @@ def distil(student: Loaded, teacher: Loaded | None, spec: Distil, examples: Exam
             around.cache / "texts", spec.batch, spec.seed, around.reporter,
         )  # fmt: skip
     _prepare(student, spec)
+    if around.shard:
+        shard_blocks(student.model, accelerator)
     parts = parts_of(spec.losses)
     features = _features(student, teacher, spec, parts, around)
     try:
@@ -94,7 +99,8 @@ def distil(student: Loaded, teacher: Loaded | None, spec: Distil, examples: Exam
             student.model.activation_checkpointing_disable()
     if spec.lora is not None:
         merge_lora(student.model)
-    student.model.to(dtype)  # type: ignore[arg-type]
+    if not around.shard:
+        student.model.to(dtype)  # type: ignore[arg-type]
     _describe(outcome, spec, voice)
     return outcome
 

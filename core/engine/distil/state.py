@@ -14,6 +14,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from core.engine.distil.parallel import like
 from core.errors import RetortError
 
 _KEPT = 2  # checkpoints that stay: should the newest be damaged, the one before is there
@@ -146,4 +147,4 @@ def restore_optimizer(
     for key, tensor in tensors.items():
         name, entry = key.rsplit("|", 1)
         parameter = by_name[name]
-        optimizer.state[parameter][entry] = tensor.to(parameter.device)
+        optimizer.state[parameter][entry] = like(tensor, parameter)

@@ -15,15 +15,15 @@ from pathlib import Path
 
 import torch
 from accelerate import Accelerator  # type: ignore[import-untyped]
-from accelerate.utils import broadcast_object_list  # type: ignore[import-untyped]
 from torch import Tensor, nn
+from torch.distributed.tensor import DTensor
 
 from core.distil_spec import Distil
 from core.engine.distil import alarms
 from core.engine.distil.batches import Batch
 from core.engine.distil.objective import Objective, Totals
 from core.engine.distil.order import Order, seed_for
-from core.engine.distil.parallel import mean_over_all, sum_gradients
+from core.engine.distil.parallel import clip, gathered, gradient_norm, like, mean_over_all, shared, sum_gradients
 from core.engine.distil.schedule import fraction_done, learning_rate
 from core.engine.distil.state import Checkpoints, Evaluated, TrainState, optimizer_tensors, restore_optimizer
 from core.engine.distil.watch import Watch
@@ -102,8 +102,9 @@ class Trainer:
             self._save()
             raise
         best = self._state.best
-        if best is not None and self.accelerator.is_main_process:
-            self._load(self._checkpoints.load_best(best.step))
+        if best is not None:
+            main = self.accelerator.is_main_process
+            self._load(shared(self._checkpoints.load_best(best.step) if main else {}, self.accelerator))
         self._model.eval()
         s = self._state
         return Outcome(s.step, s.tokens, s.seconds, best.step if best else s.step, s.evaluations, stopped)
@@ -189,15 +190,15 @@ class Trainer:
         for part in self.objective.parts:
             torch.manual_seed(seed_for(self.spec.seed, self._state.step, 0))
             self.objective.backward(batch, totals, only=part.name)
-            norms[part.name] = float(_norm(list(self._names)))
+            sum_gradients(list(self._names), self.accelerator)
+            norms[part.name] = gradient_norm(list(self._names), self.accelerator)
             self._optimizer.zero_grad()
         self._watch.shares(self._state.step, norms)
         alarms.gradient_in_teacher(self.objective.teacher_model)
 
     def _clip(self) -> float:
         sum_gradients(list(self._names), self.accelerator)
-        parameters = [p for p in self._names if p.grad is not None]
-        return float(nn.utils.clip_grad_norm_(parameters, self.spec.schedule.clip))
+        return clip(list(self._names), self.spec.schedule.clip, self.accelerator)
 
     def _update(self, rate: float) -> None:
         for group in self._optimizer.param_groups:
@@ -224,8 +225,9 @@ class Trainer:
         mix = sum(p.weight * terms[p.name] for p in self.objective.parts)
         found = Evaluated(step=state.step, value=mix, terms=terms)
         if state.best is None or (math.isfinite(mix) and mix < state.best.value):
+            weights = self._weights()
             if self.accelerator.is_main_process:
-                self._checkpoints.save_best(state.step, self._weights())
+                self._checkpoints.save_best(state.step, weights)
             self.accelerator.wait_for_everyone()
         state.evaluations.append(found)
         state.seconds += mean_over_all({"seconds": time.perf_counter() - started}, self.accelerator)["seconds"]
@@ -233,23 +235,23 @@ class Trainer:
         self.checked(state.step)
 
     def _weights(self) -> dict[str, Tensor]:
-        return {name: p.detach() for p, name in self._names.items()}
+        return gathered({name: p.detach() for p, name in self._names.items()}, self.accelerator)
 
     @torch.no_grad()
     def _load(self, weights: dict[str, Tensor]) -> None:
         for parameter, name in self._names.items():
-            parameter.copy_(weights[name])
+            parameter.copy_(like(weights[name], parameter))
 
     def _save(self) -> None:
+        weights = self._weights()
+        optimizer = gathered(optimizer_tensors(self._optimizer, self._names), self.accelerator)
         if self.accelerator.is_main_process:
-            self._checkpoints.save(self._state, self._weights(), optimizer_tensors(self._optimizer, self._names))
+            self._checkpoints.save(self._state, weights, optimizer)
             self.saved()
         self.accelerator.wait_for_everyone()
 
     def _resume(self) -> None:
-        found = self._checkpoints.latest() if self.accelerator.is_main_process else None
-        if self.accelerator.num_processes > 1:  # only the first has the folder: the others may be other machines
-            found = broadcast_object_list([found], 0)[0]
+        found = shared(self._checkpoints.latest() if self.accelerator.is_main_process else None, self.accelerator)
         if found is None:
             return
         self._state, weights, optimizer = found
@@ -269,15 +271,10 @@ def _trainable(objective: Objective) -> dict[nn.Parameter, str]:
 def _optimizer(names: dict[nn.Parameter, str], spec: Distil) -> torch.optim.Optimizer:
     """AdamW; only matrices decay (Loshchilov and Hutter 2019)."""
     decay, rate = spec.schedule.weight_decay, spec.schedule.learning_rate
-    groups = [
-        {"params": [p for p in names if p.ndim >= 2], "weight_decay": decay},
-        {"params": [p for p in names if p.ndim < 2], "weight_decay": 0.0},
-    ]
+    groups = [  # a fused step takes whole tensors or parts, not both
+        {"params": [p for p in names if (p.ndim >= 2) == matrix and isinstance(p, DTensor) == part],
+         "weight_decay": decay if matrix else 0.0}
+        for matrix in (True, False) for part in (False, True)
+    ]  # fmt: skip
     groups = [g for g in groups if g["params"]]
     return torch.optim.AdamW(groups, lr=rate, betas=_BETAS, eps=_EPSILON, fused=True)
-
-
-def _norm(parameters: list[nn.Parameter]) -> Tensor:
-    """L2 norm of all gradients together."""
-    squares = [p.grad.float().square().sum() for p in parameters if p.grad is not None]
-    return torch.stack(squares).sum().sqrt() if squares else torch.zeros(())

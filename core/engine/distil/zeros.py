@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from core.engine.distil.parallel import whole
 from core.engine.models.matrices import prunable
 
 _PRUNED = 0.01  # a matrix with a larger share of exact zeros was pruned
@@ -20,7 +21,7 @@ class Zeros:
             if parameter in self._masks:
                 continue
             kept = parameter.detach() != 0
-            if 1 - float(kept.float().mean()) > _PRUNED:
+            if 1 - float(whole(kept.float().mean())) > _PRUNED:
                 self._masks[parameter] = kept
 
     def __bool__(self) -> bool:
