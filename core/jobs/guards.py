@@ -89,7 +89,7 @@ def minutes_of(text: str) -> float | None:
 
 
 def _need(recipe: Recipe, settings: Settings) -> Need | None:
-    if recipe.executor == "ray":
+    if recipe.executor != "local":
         return None  # the cluster's nodes compute, and each says itself what it cannot load
     try:
         return need_of(recipe, anatomy(resolve(recipe.model, settings, download=False).folder), settings)
