@@ -40,15 +40,25 @@ def check(settings: Settings) -> tuple[list[Probed], list[str]]:
         RetortError: Ray is missing, or no cluster answers.
     """
     with connected(settings) as ray:
-        found = nodes(ray)
-        affinity = ray.util.scheduling_strategies.NodeAffinitySchedulingStrategy
-        task = ray.remote(num_cpus=0, max_retries=0)(probe)
-        asked = {
-            n.id: task.options(scheduling_strategy=affinity(node_id=n.id, soft=False)).remote() for n in found
-        }  # fmt: skip
-        ready, _ = ray.wait(list(asked.values()), num_returns=len(asked), timeout=_PATIENCE)
-        answers = [Probed(n, _answer(ray, asked[n.id]) if asked[n.id] in ready else None) for n in found]
+        answers = ask(ray, _PATIENCE)
     return answers, problems(answers, installed(), os.environ)
+
+
+def ask(ray: Any, patience: float) -> list[Probed]:
+    """Every node that Ray's books call alive, and what it answers within `patience` seconds.
+
+    A node that has just died stands in the books for some time; here it does not answer.
+    """
+    found = nodes(ray)
+    affinity = ray.util.scheduling_strategies.NodeAffinitySchedulingStrategy
+    task = ray.remote(num_cpus=0, max_retries=0)(probe)
+    asked = {
+        n.id: task.options(scheduling_strategy=affinity(node_id=n.id, soft=False)).remote() for n in found
+    }  # fmt: skip
+    ready, late = ray.wait(list(asked.values()), num_returns=len(asked), timeout=patience)
+    for reference in late:
+        ray.cancel(reference, force=True)
+    return [Probed(n, _answer(ray, asked[n.id]) if asked[n.id] in ready else None) for n in found]
 
 
 def _answer(ray: Any, reference: Any) -> dict[str, Any] | None:

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 _CHUNK_BYTES = 32 << 20
+_CHUNK_SECONDS = 60.0
 _UNUSED_SECONDS = 24 * 3600.0
 
 
@@ -49,7 +50,10 @@ def pack(ray: Any, name: str, entries: Mapping[str, Path]) -> Parcel:
 
 
 def unpack(ray: Any, parcel: Parcel, target: Path) -> None:
-    """Writes the files of a parcel to `target`, under a temporary name first. What lay there is replaced."""
+    """Writes the files of a parcel to `target`, under a temporary name first. What lay there is replaced.
+
+    Raises Ray's error where a chunk was lost with its node, or does not come.
+    """
     target.parent.mkdir(parents=True, exist_ok=True)
     partial = target.with_name(f".{target.name}.{uuid.uuid4().hex[:8]}.partial")
     try:
@@ -129,7 +133,7 @@ class _Splitter(io.RawIOBase):
 class _Joiner(io.RawIOBase):
     """A file to read from, made of chunks that are fetched as they are needed."""
 
-    def __init__(self, get: Callable[[Any], bytes], chunks: Sequence[Any]) -> None:
+    def __init__(self, get: Callable[..., bytes], chunks: Sequence[Any]) -> None:
         self._get = get
         self._left = list(chunks)
         self._held = memoryview(b"")
@@ -141,7 +145,7 @@ class _Joiner(io.RawIOBase):
             if not self._held:
                 if not self._left:
                     break
-                self._held = memoryview(self._get(self._left.pop(0)))
+                self._held = memoryview(self._get(self._left.pop(0), timeout=_CHUNK_SECONDS))
             parts.append(self._held[:wanted])
             wanted -= len(parts[-1])
             self._held = self._held[len(parts[-1]) :]

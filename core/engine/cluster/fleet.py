@@ -42,14 +42,17 @@ class Fleet:
         started: told the number of each trial when it is sent.
         ended: told each trial's answer, or the error it is given up with.
         attempts: how often a trial is sent before it is given up.
+        grace: seconds an interrupted trial has to stop.
+        most: trials that run at once, at most; None: one a device.
     """
 
     def __init__(
-        self, ray: Any, reporter: Reporter, started: Callable[[int], None], ended: Ended, attempts: int, grace: float
-    ) -> None:
+        self, ray: Any, reporter: Reporter, started: Callable[[int], None], ended: Ended, attempts: int, grace: float,
+        most: int | None = None,
+    ) -> None:  # fmt: skip
         self._ray, self._reporter = ray, reporter
         self._started, self._ended = started, ended
-        self._attempts, self._grace = attempts, grace
+        self._attempts, self._grace, self._most = attempts, grace, most
         self._task = ray.remote(run_trial)
         self._running: dict[Any, Sent] = {}
         self._idle_since: float | None = None
@@ -78,6 +81,7 @@ class Fleet:
         found = nodes(self._ray)
         room = devices(found)
         self._watch_devices(room)
+        room = room if self._most is None else min(room, self._most)
         while waiting and len(self._running) < room:
             sent = waiting.popleft()
             task = self._task.options(

@@ -26,8 +26,10 @@ from core.results import Trial
 _DECIDE = ("torch", "transformers", "datasets")  # Ray itself insists on the same Python
 
 
-def measure_on_cluster(session: Session, trials: list[Trial], open_trials: list[Trial]) -> None:
-    """The dense baseline on one node first, then every open trial on whichever node is free.
+def measure_on_cluster(
+    session: Session, trials: list[Trial], open_trials: list[Trial], most: int | None = None
+) -> None:
+    """The dense baseline on one node first, then every open trial on whichever node is free, at most `most` at once.
 
     Raises:
         RetortError: no cluster, no device, the baseline failed, or every trial did.
@@ -35,7 +37,7 @@ def measure_on_cluster(session: Session, trials: list[Trial], open_trials: list[
     """
     refuse_local_only(session)
     with connected(session.hooks.settings) as ray:
-        _Sweep(ray, session).run(trials, open_trials)
+        _Sweep(ray, session, most).run(trials, open_trials)
 
 
 def refuse_local_only(session: Session) -> None:
@@ -56,13 +58,13 @@ def refuse_local_only(session: Session) -> None:
 class _Sweep:
     """One sweep on its way through the cluster."""
 
-    def __init__(self, ray: Any, session: Session) -> None:
+    def __init__(self, ray: Any, session: Session, most: int | None) -> None:
         self._ray, self._session = ray, session
         limits = session.hooks.settings.limits
         self._failed: dict[str, RetortError] = {}
         self._fleet = Fleet(
             ray, session.reporter, session.hooks.trial_started, self._ended, limits.attempts,
-            limits.cancel_grace_seconds / 2,
+            limits.cancel_grace_seconds / 2, most,
         )  # fmt: skip
 
     def run(self, trials: list[Trial], open_trials: list[Trial]) -> None:

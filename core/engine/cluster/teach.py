@@ -6,13 +6,15 @@ import importlib
 import logging
 import shutil
 import threading
+import uuid
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from core.cluster.check import ask
 from core.cluster.connection import DEVICE, START_NODE, connected
-from core.cluster.nodes import devices, graphics_each, nodes
+from core.cluster.nodes import devices, graphics_each
 from core.cluster.parcels import pack, parcel_name
 from core.distil_spec import Distil
 from core.engine.cluster.desk import Desk
@@ -26,7 +28,7 @@ from core.errors import Cancelled, RetortError
 from core.settings import Settings
 
 logger = logging.getLogger("retort")
-_LOOK = 0.5
+_LOOK, _ANSWER_SECONDS = 0.5, 30.0
 
 
 class ClusterTraining:
@@ -73,7 +75,7 @@ class ClusterTraining:
         sent = Lecture(
             spec=spec,
             examples=examples,
-            student=pack(ray, parcel_name("student", str(scratch)), {"model": scratch / "student"}),
+            student=pack(ray, parcel_name("student", uuid.uuid4().hex), {"model": scratch / "student"}),
             teacher=pack(ray, parcel_name("model", around.teacher), {"model": teacher.folder}) if teacher else None,
             student_print=identity[0],
             teacher_print=identity[1],
@@ -108,7 +110,7 @@ class ClusterTraining:
         self, ray: Any, lecture: Any, desk: Any, spec: Distil, around: Surroundings, scratch: Path
     ) -> Exception | None:
         """One training with the devices there are now; None where it ended by itself or was cancelled."""
-        found = nodes(ray)
+        found = [asked.node for asked in ask(ray, _ANSWER_SECONDS) if asked.found is not None]
         workers = min(devices(found), spec.batch)
         while self._shard and workers > 1 and spec.batch % workers:
             workers -= 1  # parts of blocks meet in every micro-batch, so all workers must have equally many
@@ -152,6 +154,8 @@ def refuse_local_only(spec: Distil, examples: Examples, shard: bool) -> None:
 def _trainer(workers: int, graphics: bool, task: dict[str, Any], scratch: Path) -> Any:
     api = importlib.import_module("ray.train")
     by_torch = importlib.import_module("ray.train.torch")
+    # Ray would wait for the lost node to come back; here those that are left go on.
+    failures = api.FailureConfig(max_failures=0, controller_failure_limit=0, max_preemption_failures=0)
     return by_torch.TorchTrainer(
         train,
         train_loop_config=task,
@@ -160,8 +164,7 @@ def _trainer(workers: int, graphics: bool, task: dict[str, Any], scratch: Path) 
             num_workers=workers, use_gpu=graphics, placement_strategy="SPREAD",
             resources_per_worker={"CPU": 1, DEVICE: 1, **({"GPU": 1} if graphics else {})},
         ),
-        run_config=api.RunConfig(name="training", storage_path=str(scratch / "train"),
-                                 failure_config=api.FailureConfig(max_failures=0)),
+        run_config=api.RunConfig(name="training", storage_path=str(scratch / "train"), failure_config=failures),
     )  # fmt: skip
 
 
