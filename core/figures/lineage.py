@@ -12,8 +12,12 @@ from core.figures.theme import Theme, figure, safe
 _ROW = 34  # pixels a member
 _GRAPH = 0.24  # of the width; names take the rest, so that no line crosses a name
 _NAME = 52  # characters
-_ROLES = {"model": ("Model", "solid", 1), "teacher": ("Teacher", "dash", 2), "student": ("Student", "dot", 3)}
-"""Label, dash and colour of a line."""
+_ROLES = {
+    "model": ("Model", "solid", 1, 0.0),
+    "teacher": ("Teacher", "dash", 2, 0.3),
+    "student": ("Student", "dot", 3, -0.3),
+}
+"""Label, dash and colour of a line, and how far it bends: two between the same models must not lie on each other."""
 MOST = 40
 """Members beyond which the nearest ones are drawn."""
 
@@ -35,15 +39,16 @@ def lineage(family: Family, run: str, names: Mapping[str, str], ground: Theme) -
     row = {m.name: i for i, m in enumerate(members)}
     level = {m.name: m.level for m in members}
     fig = figure(ground, height=_ROW * len(members) + 48)
-    for role, (label, dash, color) in _ROLES.items():
+    for role, (label, dash, color, bend) in _ROLES.items():
         ties = [t for t in family.ties if t.role == role and t.parent in row and t.child in row]
         if ties:
+            ways = [_way((level[t.parent], row[t.parent]), (level[t.child], row[t.child]), bend) for t in ties]
             fig.add_trace(
                 go.Scatter(
-                    x=[v for t in ties for v in (level[t.parent], level[t.child], None)],
-                    y=[v for t in ties for v in (row[t.parent], row[t.child], None)],
+                    x=[x for way in ways for x in (*(p[0] for p in way), None)],
+                    y=[y for way in ways for y in (*(p[1] for p in way), None)],
                     mode="lines", name=label, hoverinfo="skip",
-                    line={"color": ground.color(color), "width": 2, "dash": dash},
+                    line={"color": ground.color(color), "width": 2, "dash": dash, "shape": "spline"},
                 )
             )  # fmt: skip
     kinds = (
@@ -74,6 +79,12 @@ def lineage(family: Family, run: str, names: Mapping[str, str], ground: Theme) -
         dragmode=False, legend={"orientation": "h", "yanchor": "bottom", "y": 1.0, "x": 0, "xanchor": "left"}
     )
     return fig
+
+
+def _way(parent: tuple[int, int], child: tuple[int, int], bend: float) -> list[tuple[float, float]]:
+    """The points of a line; its middle lies `bend` aside, below to the left."""
+    middle = ((parent[0] + child[0]) / 2 - bend, (parent[1] + child[1]) / 2 + bend)
+    return [parent, child] if bend == 0 else [parent, middle, child]
 
 
 def alt(family: Family, run: str, names: Mapping[str, str]) -> str:

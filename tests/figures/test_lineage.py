@@ -21,7 +21,7 @@ def test_rows_lines_and_names() -> None:
         fig = lineage(FAMILY, "b", NAMES, ground)
         lines = {t.name: (list(t.x), list(t.y)) for t in fig.data if t.mode == "lines"}
         assert lines["Model"] == ([-2, -1, None, -1, 0, None, 0, 1, None], [0, 1, None, 1, 2, None, 2, 3, None])
-        assert lines["Teacher"] == ([-2, 0, None], [0, 2, None])
+        assert lines["Teacher"] == ([-2, -1.3, 0, None], [0, 1.3, 2, None]), "beside the lines of models, not on them"
         assert [t.line.dash for t in fig.data if t.mode == "lines"] == ["solid", "dash"]
         marks = {t.name: list(t.y) for t in fig.data if t.mode == "markers"}
         assert marks == {"This run": [2], "Run": [1, 3], "Model from elsewhere": [0]}
