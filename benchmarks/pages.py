@@ -36,6 +36,7 @@ import psutil
 from streamlit.proto.BackMsg_pb2 import BackMsg
 from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
 from websockets.asyncio.client import ClientConnection, connect
+from websockets.typing import Subprotocol
 
 from core.metrics import METRICS, Measurement
 from core.recipes import Recipe
@@ -213,8 +214,10 @@ async def watch(
     """Lets the viewers look; they arrive first, each page once, which is not counted."""
     seen, first = Seen(), Seen()
     async with asyncio.TaskGroup() as group:
-        sessions = [await connect(f"ws://127.0.0.1:{port}/_stcore/stream", subprotocols=["streamlit"], max_size=None,
-                                  ping_interval=None) for _ in range(viewers)]  # fmt: skip
+        address, speaks = f"ws://127.0.0.1:{port}/_stcore/stream", [Subprotocol("streamlit")]
+        sessions = [
+            await connect(address, subprotocols=speaks, max_size=None, ping_interval=None) for _ in range(viewers)
+        ]
         for i, session in enumerate(sessions):
             group.create_task(arrive(session, visits, first, random.Random(i)))
     seen.memory.append(_megabytes(process))

@@ -18,7 +18,7 @@ INTERACTIVE: dict[str, Any] = {
 """A chart with pan, zoom and clickable points."""
 
 
-class Settled(go.Figure):
+class Settled(go.Figure):  # type: ignore[misc]
     """A figure that changes no more and is shown many times: what plotly makes of it for the browser is made once.
 
     Streamlit asks for that at every rerun, and copying thousands of points takes longer than the rest of a page.
