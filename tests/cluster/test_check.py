@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from pathlib import Path
 
 import psutil
@@ -54,3 +55,12 @@ def test_a_cluster_without_devices_and_token_is_told() -> None:
     found = problems([], installed(), {})
     assert len(found) == 2 and "retort_device" in found[0] and "token" in found[1]
     assert len(problems([], installed(), {**os.environ, "RAY_AUTH_MODE": "token"})) == 1
+
+
+def test_without_ray_it_is_said_how_to_install_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(sys.modules, "ray", None)
+    assert main(["cluster", "check", "--home", str(tmp_path)]) == 2
+    said = capsys.readouterr().err
+    assert "Ray is not installed" in said and "requirements-cluster.txt" in said and "Traceback" not in said

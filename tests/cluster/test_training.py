@@ -22,6 +22,7 @@ from tests.cluster.conftest import TwoNodes
 
 pytestmark = [pytest.mark.jobs, pytest.mark.slow]
 STEPS, LONG = 12, 400
+PRUNED = "model.layers.1.mlp.up_proj.weight"
 
 
 def spec(steps: int = STEPS) -> Distil:
@@ -41,12 +42,14 @@ def examples() -> Examples:
 
 
 def student_of(teacher: Loaded, folder: Path) -> Loaded:
-    """The teacher with noise: something to learn."""
+    """The teacher with noise: something to learn. Part of one matrix is pruned, and stays so."""
     student = load_model(folder, "float32")
     dice = torch.Generator().manual_seed(5)
     with torch.no_grad():
         for p in student.model.parameters():
             p += 0.05 * torch.randn(p.shape, generator=dice)
+        pruned = student.model.get_parameter(PRUNED)
+        pruned[torch.rand(pruned.shape, generator=dice) < 0.3] = 0.0
     return student
 
 
@@ -119,6 +122,7 @@ def test_two_workers_learn_what_one_process_learns(
         found = stopped.curve(name) | reporter.curve(name)
         assert found == pytest.approx(expected, rel=2e-4), name
     assert alike(weights, course.weights) and not alike(weights, course.untrained)
+    assert torch.equal(weights[PRUNED] == 0, course.untrained[PRUNED] == 0), "what was pruned stays zero"
 
 
 def test_what_a_worker_refuses_reaches_the_user_as_it_is(tmp_path: Path, course: Course, cluster: TwoNodes) -> None:
