@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 from typing import Any
 
+from core.catalogue.shape import absurd_layers
 from core.errors import RetortError
 from core.outside_files import read_bounded, readable, reason
 from core.plain_json import load
@@ -83,6 +84,10 @@ def _check(folder: Path) -> dict[str, Any]:
         )
     config = read_json(folder / "config.json")
     _refuse_code(folder, config)
+    if absurd_layers(config):
+        raise RetortError(
+            f"config.json in '{folder}' states more layers than any model has.", "Save or download the model again."
+        )
     names = [p.name for p in folder.iterdir() if p.is_file()]
     check_weights(str(folder), names)
     _refuse_other_weights(folder, config, names)

@@ -14,6 +14,7 @@ CAUSAL = frozenset(
 )
 ENCODERS = frozenset({"bert", "roberta", "distilbert", "xlm-roberta", "electra"})
 _MOST = 1 << 40
+_LAYERS = ("num_hidden_layers", "n_layer", "n_layers")
 _MOST_LAYERS = 10_000
 """What no model comes near. A config that states more states nothing that can be used."""
 
@@ -40,6 +41,13 @@ class Shape(BaseModel):
     """For each layer of a causal model, the sliding window its cache is cut to; None: no window."""
 
 
+def absurd_layers(config: dict[str, Any]) -> bool:
+    """True where a config states more layers than any model has: transformers would build them one by one."""
+    text = config.get("text_config")
+    stated = [part.get(name) for part in (config, text) if isinstance(part, dict) for name in _LAYERS]
+    return any(isinstance(number, int | float) and number > _MOST_LAYERS for number in stated)
+
+
 def read_shape(config: dict[str, Any]) -> Shape:
     """Sizes from a parsed config.json; never raises for unknown families."""
     text = config.get("text_config")
@@ -48,7 +56,7 @@ def read_shape(config: dict[str, Any]) -> Shape:
     known = family in CAUSAL or family in ENCODERS
     hidden = _number(inner, "hidden_size", "n_embd", "dim")
     heads = _number(inner, "num_attention_heads", "n_head", "n_heads")
-    layers = _number(inner, "num_hidden_layers", "n_layer", "n_layers", most=_MOST_LAYERS)
+    layers = _number(inner, *_LAYERS, most=_MOST_LAYERS)
     intermediate = _number(inner, "intermediate_size", "n_inner", "ffn_dim", "hidden_dim")
     if intermediate is None and hidden and family in ("gpt2", "gptj"):
         intermediate = 4 * hidden

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 EXAMPLES = int(os.environ.get("RETORT_FUZZ_EXAMPLES", "100"))
 """Examples a test; `RETORT_FUZZ_EXAMPLES=20000` for a long run."""
-SECONDS = 20
+SECONDS = 60
 """No reader may take longer over one file, even on a busy machine. (They take milliseconds.)"""
 
 HARMLESS = [HealthCheck.function_scoped_fixture, HealthCheck.too_slow, HealthCheck.data_too_large]

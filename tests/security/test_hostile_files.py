@@ -78,13 +78,16 @@ def refused(action: Callable[[], object]) -> str:
 # A config that lies
 
 
-@pytest.mark.parametrize("layers", [10**7, 10**12, 10**30, int("9" * 4_000)])
+@pytest.mark.parametrize("layers", [10**7, 10**12, 10**30, int("9" * 4_000), 1e300, float("inf")])
 @pytest.mark.parametrize("family", ["llama", "mistral", "gemma2"])
-def test_an_absurd_number_of_layers_is_none(model: Path, layers: int, family: str) -> None:
-    change(model, model_type=family, num_hidden_layers=layers, sliding_window=8, n_layer=None)
+def test_an_absurd_number_of_layers_is_refused_and_never_counted_out(model: Path, layers: float, family: str) -> None:
+    stated = {"model_type": family, "num_hidden_layers": layers, "sliding_window": 8}
     with in_time():
-        found = anatomy(model)
-    assert found.shape.layers is None and found.shape.windows == () and found.kv_bytes_per_token is None
+        shape = read_shape(LLAMA | stated)
+    assert shape.layers is None and shape.windows == ()
+    for config in (stated, {"num_hidden_layers": 2, "text_config": stated}):
+        change(model, **config)
+        assert "more layers than any model has" in refused(lambda: anatomy(model))
 
 
 def test_sizes_that_are_no_whole_numbers_are_none() -> None:
