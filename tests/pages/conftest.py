@@ -42,7 +42,7 @@ def opens(settings: Settings) -> Opens:
     """`opens("runs", run=ID)` gives a page as a visitor with that link sees it."""
 
     def go(page: str = "start", **query: str | list[str]) -> AppTest:
-        app = AppTest.from_file(str(ROOT / "app.py"), default_timeout=60).run()
+        app = AppTest.from_file(str(ROOT / "app.py"), default_timeout=180).run()
         if page != "start":
             app.switch_page(f"pages/{page}.py")
         for name, value in query.items():

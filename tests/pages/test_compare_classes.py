@@ -15,7 +15,7 @@ from core.metrics import Measurement
 from core.settings import Settings
 from core.store import Store
 from tests.engine.live.classifiers import CLASSES, TEXTS, write_classifiers
-from tests.pages.conftest import Opens, words
+from tests.pages.conftest import Opens, markup, words
 from tests.pages.study import recipe, results
 from tests.pages.test_compare import press
 
@@ -103,7 +103,7 @@ def test_classifiers_are_compared_by_class_and_by_text(opens: Opens, made: dict[
 def test_hostile_texts_and_classes_stay_text(opens: Opens, made: dict[str, str], monkeypatch: Any) -> None:
     monkeypatch.setattr("pages.shared.compare_classes._sets", lambda _: [made["data"]])
     app = press(choose(opens, made, "one", "two"), "compare-classify")
-    whole = "".join(str(e.value) for e in [*app.markdown, *app.caption])
+    whole = markup(app)
     assert "<b>" not in whole and "\u202e" not in whole and "](http" not in whole
     read = [k for k in (b.key for b in app.selectbox) if k and k.startswith("compare-read")][0]
     hostile = next((i for i, o in enumerate(app.selectbox(key=read).options) if "<img" in o), None)
@@ -125,8 +125,8 @@ def test_what_the_runs_measured_is_there_at_once_and_texts_need_no_model(
     assert "2 fixed, 24 broken." in said
     press(app, "compare-classify")
     assert not app.error and live.status(settings).models == (), words(app)
-    assert "2 fixed, 24 broken, 2 otherwise wrong, 12 as A." in words(app).replace("\\", "")
-    assert len(app.dataframe[1].value) == 28
+    assert "2 fixed, 24 broken, 1 otherwise wrong, 13 as A." in words(app).replace("\\", "")
+    assert len(app.dataframe[1].value) == 27
 
 
 def test_texts_that_changed_since_are_refused(opens: Opens, study: dict[str, str]) -> None:
