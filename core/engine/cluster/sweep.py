@@ -131,17 +131,14 @@ class _Sweep:
             for level, message, data in answer.events:
                 session.reporter.event(level, f"{trial.label}: {message}", **data)
         error = answer if isinstance(answer, RetortError) else answer.error
-        if error is not None or isinstance(answer, RetortError):
-            assert error is not None
+        if error is not None:
             self._failed[trial.key] = error
             hooks.trial_failed(trial.index, error)
-        else:
-            result = answer.result
-            assert result is not None
-            result.recipe = session.recipe.model_dump(mode="json")
+        elif isinstance(answer, Answer) and answer.result is not None:
+            answer.result.recipe = session.recipe.model_dump(mode="json")
             if answer.model is not None:
                 self._bring_home(answer.model, trial.key)
-            hooks.trial_done(trial.index, result)
+            hooks.trial_done(trial.index, answer.result)
         session.reporter.done += 1
 
     def _bring_home(self, model: Parcel, key: str) -> None:
