@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import plotly.graph_objects as go
 import pytest
 from plotly.validator_cache import ValidatorCache
 
+from core.analysis.limits import Aside, within_limits
+from core.figures.limits import draw_limits
 from core.figures.theme import DARK, LIGHT, OKABE_ITO, Theme, method_style, safe
-from core.figures.tradeoff import Point, alt, clipped, tradeoff
+from core.figures.tradeoff import Point, alt, clipped, crowded, tradeoff
 from core.methods import METHODS
 from core.metrics import Measurement
 
@@ -181,3 +184,42 @@ def test_a_method_of_a_newer_version_is_still_drawn() -> None:
     style = method_style("from-the-future")
     assert style.label == "from-the-future"
     assert symbol(tradeoff([point("n", 1.0, 2.0, "from-the-future")], LIGHT), "n") == style.symbol
+
+
+def test_of_many_points_only_the_front_has_error_bars_and_every_other_trace_one_shape() -> None:
+    many = [point(f"p{i}", 100.0 - i % 50, 20.0 + i, ("wanda", "magnitude")[i % 2], tied=i < 7) for i in range(1_000)]
+    front = [point("f1", 95.0, 19.0, "wanda", front=True), point("f2", 60.0, 30.0, "magnitude", front=True)]
+    fig = tradeoff([STUDY[0], *many, *front], LIGHT)
+    assert crowded([STUDY[0], *many]) and not crowded(STUDY)
+    for trace in fig.data:
+        if isinstance(trace, go.Scattergl):
+            assert isinstance(trace.marker.symbol, str) and trace.error_y.array is None
+            assert isinstance(trace.x, np.ndarray) and isinstance(trace.y, np.ndarray)
+    for p in [*many[:10], *front]:
+        trace, i = marks(fig, p.key)
+        assert (trace.x[i], trace.y[i]) == (p.x.value, p.y.value) and symbol(fig, p.key).endswith("-open") == p.tied
+    trace, i = marks(fig, "f1")
+    assert trace.error_y.array[i] == pytest.approx(1.9)
+
+
+def test_what_an_undrawn_limit_rules_out_is_struck_through_and_the_rest_is_not() -> None:
+    fig = tradeoff(STUDY, LIGHT)
+    found = within_limits(STUDY, None, 35.0, [Aside("decode_ms", 10.0, {"d": 20.0, "a": 5.0, "t": 9.0, "e": 10.5})])
+    draw_limits(fig, STUDY, None, 35.0, found, LIGHT)
+    struck = next(t for t in fig.data if t.name.startswith("Struck through"))
+    assert set(struck.customdata) == {"d", "e"}, "'b' is beyond the limit that is drawn"
+    assert next(t for t in fig.data if t.name == "Best within the limits").customdata[0] == "t"
+    assert [s.type for s in fig.layout.shapes] == ["line", "line", "rect", "line"]
+
+
+def test_worse_is_downwards_where_higher_is_better() -> None:
+    def at(key: str, value: float) -> Point:
+        return Point(key, key, "wanda", False, measured("disk_bytes", 1.0), measured("accuracy", value))
+
+    assert [p.key for p in clipped([at("good", 0.9), at("bad", 0.1)], 0.2)] == ["bad"]
+
+
+def test_every_baseline_of_several_studies_is_a_star() -> None:
+    fig = tradeoff([*STUDY, point("d2", 101.0, 20.1, "dense", baseline=True)], LIGHT)
+    stars = next(t for t in fig.data if t.name == "Dense baselines")
+    assert list(stars.customdata) == ["d", "d2"]
