@@ -32,8 +32,9 @@ def write_hostile_tokenizer(folder: Path, words: int = 384) -> None:
 
     kinds = ("<img src=x onerror=alert({})>", "[a{}](http://evil.invalid)", "\u202eabc{}", "\x01\x7f{}",
              "$x{}$ :red[y]", "</pre><script>alert({})</script>", "{}" + "A" * 100_000, "&lt;b&gt;{}")  # fmt: skip
-    known = {kinds[i % 8 if i % 40 == 6 or i % 8 != 6 else 0].format(i): i for i in range(words)}
-    tokenizer = Tokenizer(models.WordLevel(known, unk_token=next(iter(known))))
+    known = {kinds[i % 8 if i % 40 == 6 or i % 8 != 6 else 0].format(i): i for i in range(1, words)} | {"<end>": 0}
+    unknown = next(iter(known))  # not the end: a prompt of nothing but unknown words is gone on from
+    tokenizer = Tokenizer(models.WordLevel(known, unk_token=unknown))
     tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
-    first = next(iter(known))
-    PreTrainedTokenizerFast(tokenizer_object=tokenizer, unk_token=first, pad_token=first).save_pretrained(folder)
+    made = PreTrainedTokenizerFast(tokenizer_object=tokenizer, unk_token=unknown, pad_token="<end>", eos_token="<end>")
+    made.save_pretrained(folder)
