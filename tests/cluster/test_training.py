@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import threading
 import time
 from pathlib import Path
@@ -10,15 +11,17 @@ import pytest
 import torch
 from torch import Tensor
 
-from core.distil_spec import Budget, Distil, Schedule, Term, TrainingData
+from core.distil_spec import Budget, Design, Distil, Schedule, Term, TrainingData
 from core.engine.cluster.teach import ClusterTraining
 from core.engine.distil.batches import Answers, Examples
 from core.engine.distil.run import Surroundings, distil
 from core.engine.models.load import Loaded, load_model
 from core.errors import Cancelled, RetortError
 from core.progress import Quiet
+from core.recipes import Evaluate
 from core.settings import Settings
 from tests.cluster.conftest import TwoNodes
+from tests.cluster.test_sweep import Study, recipe, text
 
 pytestmark = [pytest.mark.jobs, pytest.mark.slow]
 STEPS, LONG = 12, 400
@@ -133,6 +136,23 @@ def test_what_a_worker_refuses_reaches_the_user_as_it_is(tmp_path: Path, course:
     teacher = load_model(course.folder, "float32")
     with pytest.raises(RetortError, match="No token of the first batch counts"):
         training(student_of(teacher, course.folder), teacher, silent, nothing, around(tmp_path, Quiet()))
+
+
+def test_a_recipe_with_a_distil_step_trains_on_the_cluster(tmp_path: Path, tiny_llama: Path, cluster: TwoNodes) -> None:
+    models = tmp_path.resolve() / "shelf"
+    shutil.copytree(tiny_llama, models / "tiny")
+    study = Study(tmp_path, models, cluster)
+    lesson = Distil(
+        design=Design(layers=2), data=TrainingData(data=text(models / "c.txt", 3), split=None, length=32),
+        batch=4, budget=Budget(steps=4), held_out=4,
+    )  # fmt: skip
+    sweep = recipe(models, "ray")
+    found = study.run(sweep.model_copy(update={"sweep": None, "steps": (lesson, Evaluate())}))
+    messages = [e.message for e in study.events()]
+    assert any("Training on 2 workers." in m for m in messages) and any("the student writes" in m for m in messages)
+    student = next(r for r in found.values() if r.distil is not None)
+    assert student.saved and student.facts["steps"] == 4 and student.facts["layers"] == 2
+    assert student.round_trip is not None and student.round_trip.max_logit_difference < 1e-5
 
 
 def test_a_node_lost_in_the_middle_changes_nothing(tmp_path: Path, course: Course, cluster: TwoNodes) -> None:
