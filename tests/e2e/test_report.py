@@ -6,10 +6,11 @@ from pathlib import Path
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, expect
+from playwright.sync_api import Browser, Page, expect
 
 from core.settings import Settings
-from tests.e2e.conftest import Serves
+from tests.e2e.conftest import Serves, Visits
+from tests.e2e.test_pages import HOSTILE
 from tests.pages.study import finished_study
 
 
@@ -39,3 +40,42 @@ def test_a_downloaded_report_works_offline(
     assert [r for r in requests if not r.startswith(("data:", file.as_uri()))] == [] and said == []
     assert Axe().run(page).response["violations"] == []
     context.close()
+
+
+def number(page: Page) -> int:
+    return int(page.url.partition("slide=")[2].partition("&")[0])
+
+
+def test_slides_move_by_keys_and_buttons_and_the_address_keeps_the_place(visits: Visits, home: Settings) -> None:
+    run = finished_study(home, name=HOSTILE[:120])
+    tab = visits(home)
+    page = tab.opens(f"report?run={run}&present=1&slide=1")
+    title = page.locator(".slide h1")
+    said = page.get_by_text("Slide 1 of")
+    expect(said).to_be_visible()
+    expect(page.locator('[data-testid="stTopNavLink"]')).to_have_count(0)
+    last = int(said.inner_text().split(" of ")[1].split(".")[0])
+    first = title.inner_text()
+    for key, at in (("ArrowRight", 2), ("PageDown", 3), ("ArrowLeft", 2), ("PageUp", 1), ("End", last), ("Home", 1)):
+        page.keyboard.press(key)
+        expect(page.get_by_text(f"Slide {at} of {last}")).to_be_visible()
+        assert number(page) == at
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("ArrowRight")
+    expect(page.get_by_text(f"Slide 3 of {last}")).to_be_visible()
+    page.go_back()
+    expect(page.get_by_text(f"Slide 2 of {last}")).to_be_visible()
+    page.go_forward()
+    expect(page.get_by_text(f"Slide 3 of {last}")).to_be_visible()
+    third = title.inner_text()
+    page.reload()
+    expect(page.get_by_text(f"Slide 3 of {last}")).to_be_visible()
+    expect(title).to_have_text(third)
+    page.get_by_role("button", name="Previous").click()
+    expect(page.get_by_text(f"Slide 2 of {last}")).to_be_visible()
+    expect(page.locator(".main-svg").first).to_be_visible()
+    page.keyboard.press("Escape")
+    expect(page.locator("h1").get_by_text("Report", exact=True)).to_be_visible()
+    assert "present" not in page.url and f"run={run}" in page.url
+    assert first not in third and tab.overflow() == 0
+    tab.is_well()
