@@ -36,7 +36,7 @@ class MachineProbe(BaseModel):
     dtype: Literal["float32", "bfloat16", "float16"]
     threads: int
     forward_flops: Rate
-    decode_seconds_per_layer: Rate
+    decode_seconds_per_layer: Annotated[float, Field(ge=0, lt=1e12)]
     rank_weights_per_second: Rate
     write_bytes_per_second: Rate
 
