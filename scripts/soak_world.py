@@ -57,14 +57,18 @@ class World:
         if victim == "worker":
             active = self.store.runs.find(states=["running"])
             return [pid for run in active for pid in _holder(worker_lock(self.settings, run.id))]
-        return [pid for one in ("server", "runner", "worker", "host") for pid in self.pids(one)]
+        return [p.pid for p in self.strangers()]  # those that have not signed their lock yet as well
 
     def kill(self, victim: str) -> bool:
         """SIGKILL, one right after the other; False where nobody was there. Waits until they are gone."""
-        pids = self.pids(victim)
-        for pid in pids:
-            with suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
+        pids: list[int] = []
+        while new := [pid for pid in self.pids(victim) if pid not in pids]:
+            for pid in new:
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+            pids += new
+            if victim != "all":
+                break
         for pid in pids:
             self.until(lambda: gone(pid), f"process {pid} did not end")  # noqa: B023 (called at once)
         if self.server is not None and self.server.pid in pids:
@@ -144,7 +148,7 @@ class World:
             process.kill()
 
     def strangers(self) -> list[psutil.Process]:
-        """Processes that work for this home, whoever started them."""
+        """Living processes that work for this home, whoever started them."""
         found = []
         for process in psutil.process_iter():
             with suppress(psutil.Error, OSError):
