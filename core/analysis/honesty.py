@@ -88,7 +88,12 @@ def verdict(candidate: Measured, baseline: Measured) -> str:
 def _nominal(candidate: Measured) -> Share | None:
     known = method(candidate.method)
     sparsity = find(candidate, "sparsity_pruned")
-    if sparsity is None or sparsity.value <= 0 or (known is not None and known.structured) or candidate.method == "dense":
+    if (
+        sparsity is None
+        or sparsity.value <= 0
+        or (known is not None and known.structured)
+        or candidate.method == "dense"
+    ):
         return None
     left = 1.0 - sparsity.value / 100.0
     return Share(
