@@ -15,6 +15,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from core import plain_json
 from core.analysis.estimate import ModelSize, read_probe
 from core.methods import METHODS
 from core.recipe_parts import Calibration, Evaluation, Fraction, Strict
@@ -164,7 +165,7 @@ def unfinished(settings: Settings, key: str) -> tuple[list[Change], list[Change]
     found = []
     for name in _WORKING:
         try:
-            rows = json.loads(working_path(settings, key, name).read_text("utf-8"))["cells"]
+            rows = plain_json.load(working_path(settings, key, name).read_bytes())["cells"]
             found.append([Change.model_validate(r) for r in rows])
         except (OSError, ValueError, KeyError, TypeError):
             found.append([])

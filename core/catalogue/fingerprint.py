@@ -7,6 +7,7 @@ import json
 import os
 from pathlib import Path
 
+from core import plain_json
 from core.catalogue.download import sha256
 from core.settings import Settings
 
@@ -33,7 +34,7 @@ def _remembered_hash(path: Path, settings: Settings) -> str:
     state = [facts.st_size, facts.st_mtime_ns, facts.st_ino]
     note = settings.cache / "hashes" / f"{hashlib.sha256(os.fsencode(real)).hexdigest()[:32]}.json"
     try:
-        known = json.loads(note.read_text("utf-8"))
+        known = plain_json.load(note.read_bytes())
         if known["state"] == state:
             return str(known["sha256"])
     except (OSError, ValueError, KeyError, TypeError):

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from transformers import PreTrainedModel
 
+from core import plain_json
 from core.budget_spec import Budget, said
 from core.engine.inputs import prepare
 from core.engine.measure.layer_table import LayerTable, layer_table
@@ -45,7 +46,7 @@ def expanded(session: Session) -> Recipe:
     assert recipe.sweep is not None and recipe.sweep.budget is not None
     path = session.hooks.run_folder / PLAN
     try:
-        grid = tuple(Grid.model_validate(g) for g in json.loads(path.read_text("utf-8")))
+        grid = tuple(Grid.model_validate(g) for g in plain_json.load(path.read_bytes()))
     except (OSError, ValueError):
         grid = tuple(_grid(session, o) for o in plan(session, recipe.sweep.budget))
         partial = path.with_suffix(".partial")

@@ -19,7 +19,7 @@ from pathlib import Path
 
 import psutil
 
-from core import memory
+from core import memory, plain_json
 from core.analysis.needs import Need, need_of
 from core.catalogue.anatomy import anatomy
 from core.catalogue.references import resolve
@@ -209,7 +209,7 @@ def remember_kills(run_folder: Path) -> None:
 def killed_for_memory(run_folder: Path) -> bool | None:
     """Whether the kernel has done so since `remember_kills`; None where nobody can know."""
     try:
-        before = json.loads((run_folder / _KILLS).read_text())
+        before = plain_json.load((run_folder / _KILLS).read_bytes())
         counts = {n: (int(before["kills"][n]), now) for n, now in memory.kills().items() if n in before["kills"]}
         known = before["machine"] == socket.gethostname() and bool(counts)
     except (OSError, ValueError, KeyError, TypeError):

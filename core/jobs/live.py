@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from core import plain_json
 from core.errors import RetortError
 from core.jobs.executors import start_detached
 from core.jobs.locks import FileLock, held
@@ -175,7 +176,7 @@ def _try(settings: Settings) -> socket.socket | None:
     if not held(live_lock(settings)):
         return None
     try:
-        address = json.loads(address_file(settings).read_text())
+        address = plain_json.load(address_file(settings).read_bytes())
         connection = socket.create_connection(("127.0.0.1", int(address["port"])), timeout=5)
         connection.sendall(address["secret"].encode() + b"\n")
     except (OSError, ValueError, KeyError):

@@ -23,6 +23,7 @@ from contextlib import closing, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from core import plain_json
 from core.catalogue.references import ResolvedModel, resolve
 from core.errors import Cancelled, RetortError
 from core.jobs.executors import DEVICE, device_lock
@@ -168,7 +169,7 @@ class LiveHost:
             if not hmac.compare_digest(lines.readline(200).strip(), self._secret.encode()):
                 return None
             try:
-                asked = json.loads(lines.readline(REQUEST_BYTES))
+                asked = plain_json.load(lines.readline(REQUEST_BYTES))
                 connection.settimeout(None)  # so that `abandoned` can look without waiting
                 connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("ll", int(_PATIENCE), 0))
                 return str(asked["op"]), str(asked["session"]), dict(asked["request"])

@@ -24,7 +24,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import yaml
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from core.analysis import sensitivity
@@ -377,6 +377,7 @@ MEASURED = sensitivity.Sensitivity(
 
 
 @fuzz
+@example(probe="[" * 100_000, measured="[" * 100_000, log=b"")
 @given(probe=spoiled(PROBE), measured=spoiled(MEASURED), log=st.binary(max_size=200))
 def test_other_files_of_a_home(world: Settings, probe: str, measured: str, log: bytes) -> None:
     placed(probe_path(world), probe)

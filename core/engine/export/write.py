@@ -8,6 +8,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from core import plain_json
 from core.errors import RetortError
 from core.export_check import refuse_export
 from core.exports import Format
@@ -59,7 +60,7 @@ def export(chosen: Format, folder: Path, target: Path, source: str, reporter: Re
 
 def _facts(target: Path) -> dict[str, Any] | None:
     try:
-        found: dict[str, Any] = json.loads((target / FACTS).read_text("utf-8"))
+        found: dict[str, Any] = plain_json.load((target / FACTS).read_bytes())
     except (OSError, ValueError):
         return None
     return found

@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from core import plain_json
 from core.engine.models.matrices import Matrix, family, prunable
 from core.engine.prune.allocation import Curves
 from core.engine.prune.apply import prune_matrix, weight_method
@@ -172,7 +173,7 @@ class Kept:
     @classmethod
     def read(cls, path: Path) -> Kept:
         try:
-            found = json.loads(path.read_text("utf-8"))
+            found = plain_json.load(path.read_bytes())
             return cls(path, found["identity"], [Cell(**c) for c in found["cells"]])
         except (OSError, ValueError, KeyError, TypeError):
             return cls(path, {}, [])

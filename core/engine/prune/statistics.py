@@ -16,6 +16,7 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from core import plain_json
 from core.engine.models.matrices import Matrix
 from core.engine.prune.linear_inputs import LinearInputs
 from core.engine.prune.observers import BlockInfluence, Observer
@@ -235,7 +236,7 @@ def _block_file(folder: Path, index: int) -> Path:
 
 def _read_json(path: Path) -> dict[str, Any]:
     try:
-        found = json.loads(path.read_text("utf-8"))
+        found = plain_json.load(path.read_bytes())
     except (OSError, ValueError):
         return {}
     return found if isinstance(found, dict) else {}
