@@ -16,9 +16,9 @@ bootstrap = @found=; for p in $(PYTHON) python3 python3.13 python3.12 python3.11
 .PHONY: help run test check soak
 help:
 	@echo "make run    install what is missing, fetch the sample model, open the dashboard"
-	@echo "make test   install what is missing and run every test, the browser's included"
+	@echo "make test   install what is missing and run the tests, the browser's included"
 	@echo "make check  lint, types and the fast tests"
-	@echo "make soak   kill studies at 200 random moments, feed thousands of hostile files, visit pages for an hour"
+	@echo "make soak   the long tests: students on a cluster, 200 kills, thousands of hostile files, an hour of page visits"
 
 run:
 	$(bootstrap)
@@ -29,7 +29,7 @@ test:
 	$(bootstrap) test chromium
 	-@$(PY) -m core fetch $(SAMPLES)
 	OMP_NUM_THREADS=1 $(PY) -m pytest -n 2 -m "not ($(ALONE))"
-	$(PY) -m pytest -m "$(ALONE)"
+	$(PY) -m pytest -m "($(ALONE)) and not long"
 
 check:
 	$(bootstrap) test
@@ -40,6 +40,7 @@ check:
 
 soak:
 	$(bootstrap) test chromium
+	$(PY) -m pytest -m "long"
 	$(PY) -m scripts.soak --kills 200
 	RETORT_FUZZ_EXAMPLES=5000 $(PY) -m pytest tests/security/test_fuzz.py
 	$(PY) -m benchmarks.pages --minutes 60

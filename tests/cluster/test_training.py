@@ -23,7 +23,7 @@ from core.settings import Settings
 from tests.cluster.conftest import TwoNodes
 from tests.cluster.test_sweep import Study, recipe, text
 
-pytestmark = [pytest.mark.jobs, pytest.mark.slow]
+pytestmark = [pytest.mark.jobs, pytest.mark.slow, pytest.mark.long]
 STEPS, LONG = 12, 400
 PRUNED = "model.layers.1.mlp.up_proj.weight"
 
