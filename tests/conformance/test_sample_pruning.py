@@ -27,7 +27,7 @@ from core.progress import Quiet
 from core.recipes import Corpus, Prune
 from core.settings import Settings
 
-pytestmark = [pytest.mark.sample, pytest.mark.slow]
+pytestmark = [pytest.mark.sample, pytest.mark.slow, pytest.mark.long]
 SPARSITY = 0.5
 PRUNED = (0, 9, 19, 29)  # of the 30 layers; all of them take minutes
 
