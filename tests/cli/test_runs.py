@@ -59,8 +59,9 @@ def test_steps_are_run_in_order_and_the_export_loads(study: Cli) -> None:
 def test_an_interrupt_cancels_and_resume_goes_on(study: Cli) -> None:
     path = study.recipe(SWEEP.replace("[0.25, 0.5]", "[0.2, 0.4, 0.6, 0.8]"))
     process = subprocess.Popen(
-        study.command("sweep", path), env=study.env, cwd=study.settings.home, stderr=subprocess.PIPE, text=True
-    )
+        study.command("sweep", path), env=study.env, cwd=study.settings.home, stderr=subprocess.PIPE, text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # ignored where tests run in the background
+    )  # fmt: skip
     store = Store(study.settings)
     until = time.monotonic() + 600
     while not (store.runs.find() and store.runs.find()[0].trials_done):
