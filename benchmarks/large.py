@@ -17,9 +17,9 @@ from contextlib import suppress
 from pathlib import Path
 
 import psutil
-import torch
-from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM
+from transformers import AutoTokenizer
 
+from benchmarks.random_llama import random_llama
 from core.catalogue.references import resolve
 from core.engine.measure.devices import device_facts
 from core.jobs.api import submit, wait
@@ -40,7 +40,8 @@ def main() -> None:
     usual = Settings.load()
     with tempfile.TemporaryDirectory() as scratch:
         settings = Settings.load(scratch)
-        folder = random_llama(settings.home / "models" / "random-llama", usual)
+        tokenizer = AutoTokenizer.from_pretrained(resolve("sample:smollm2-135m", usual).folder)
+        folder = random_llama(settings.home / "models" / "random-llama", tokenizer, len(tokenizer))
         (settings.home / "samples").symlink_to(usual.samples)
         grid: list[dict[str, object]] = [{"method": args.methods, "sparsity": [0.5]}]
         if args.layers:
@@ -64,23 +65,6 @@ def main() -> None:
             shown = {m.metric: m.value for m in result.measurements}
             print(f"{result.label:48} perplexity {shown['perplexity']:12.1f}, disk {shown['disk_bytes'] / 1e9:.2f} GB")
         print(f"most memory of all processes together: {peak / 1e9:.2f} GB, {peak / size:.2f} times the weights")
-
-
-def random_llama(folder: Path, settings: Settings) -> Path:
-    """A Llama of 1.07 billion random parameters in bfloat16, in shards, with the sample model's tokenizer."""
-    tokenizer = AutoTokenizer.from_pretrained(resolve("sample:smollm2-135m", settings).folder)
-    config = LlamaConfig(
-        hidden_size=2048, intermediate_size=8192, num_hidden_layers=16, num_attention_heads=32, num_key_value_heads=8,
-        vocab_size=len(tokenizer), tie_word_embeddings=True, max_position_embeddings=4096,
-    )  # fmt: skip
-    before = torch.get_default_dtype()
-    torch.set_default_dtype(torch.bfloat16)
-    try:
-        LlamaForCausalLM(config).save_pretrained(folder, max_shard_size="500MB")
-    finally:
-        torch.set_default_dtype(before)
-    tokenizer.save_pretrained(folder)
-    return folder
 
 
 class Memory(threading.Thread):

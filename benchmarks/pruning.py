@@ -25,6 +25,7 @@ from typing import Any
 
 import torch
 
+from benchmarks.random_llama import random_llama
 from core.catalogue.references import resolve
 from core.engine.measure.devices import device_facts
 from core.engine.models.load import load_model
@@ -119,24 +120,11 @@ def _published(folder: Path, prunes: list[Prune], windows: torch.Tensor) -> None
 
 
 def _random_llama(scratch: Path) -> Path:
-    """A Llama of about a billion random parameters in bfloat16, written in shards."""
     from tokenizers import Tokenizer, models
-    from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+    from transformers import PreTrainedTokenizerFast
 
-    config = LlamaConfig(
-        hidden_size=2048, intermediate_size=8192, num_hidden_layers=16, num_attention_heads=32, num_key_value_heads=8,
-        vocab_size=32000, tie_word_embeddings=True, max_position_embeddings=4096,
-    )  # fmt: skip
-    before = torch.get_default_dtype()
-    torch.set_default_dtype(torch.bfloat16)
-    try:
-        model = LlamaForCausalLM(config)
-    finally:
-        torch.set_default_dtype(before)
-    folder = scratch / "random-llama"
-    model.save_pretrained(folder, max_shard_size="500MB")
-    PreTrainedTokenizerFast(tokenizer_object=Tokenizer(models.BPE())).save_pretrained(folder)
-    return folder
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=Tokenizer(models.BPE()))
+    return random_llama(scratch / "random-llama", tokenizer, 32_000)
 
 
 class _Memory(threading.Thread):

@@ -160,9 +160,13 @@ def significant(value: float, digits: int) -> str:
     return text
 
 
+BYTE_UNITS = (("TB", 1e12), ("GB", 1e9), ("MB", 1e6), ("kB", 1e3))
+COUNT_UNITS = (("B", 1e9), ("M", 1e6), ("k", 1e3))
+
+
 def show_bytes(value: float) -> str:
     """Bytes in decimal units, as file managers and model cards count them."""
-    for unit, size in (("TB", 1e12), ("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
+    for unit, size in BYTE_UNITS:
         if abs(value) >= size:
             return f"{value / size:.1f} {unit}" if value / size < 1000 else f"{value / size:,.0f} {unit}"
     return f"{value:.0f} B"
@@ -170,7 +174,7 @@ def show_bytes(value: float) -> str:
 
 def show_count(value: float) -> str:
     """A count of parameters: '134.5 M'."""
-    for unit, size in (("B", 1e9), ("M", 1e6), ("k", 1e3)):
+    for unit, size in COUNT_UNITS:
         if abs(value) >= size:
             return f"{value / size:.1f} {unit}"
     return f"{value:.0f}"

@@ -232,5 +232,5 @@ def _figures(results: Sequence[Result]) -> dict[str, tuple[str, dict[str, tuple[
 
 
 def _finite(value: float | None) -> float | None:
-    """Six digits are enough to compare, and there is no literal for an infinity."""
+    """Eight digits are enough to compare, and there is no literal for an infinity."""
     return None if value is None or not math.isfinite(value) else float(f"{value:.8g}")

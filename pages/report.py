@@ -23,7 +23,7 @@ _HEIGHT = 900
 
 
 def main() -> None:
-    presenting = st.query_params.get("present") == "1"
+    presenting = shell.presenting()
     if not presenting:
         st.title("Report", anchor=False)
     runs = {r.id: r for r in studies.recent() if r.trials_done > 1}

@@ -11,7 +11,7 @@ import streamlit as st
 from core.analysis.candidates import column
 from core.metrics import show
 from core.store import RunRow
-from core.store.columns import Head
+from core.store.rows import Head
 from pages.shared import cards, charts, home, picks, run_panel, shell
 from pages.shared import tradeoff_choice as choice
 from pages.shared.field import NEAR, Drawn, Field, Placed, View, apart, field

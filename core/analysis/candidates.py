@@ -8,7 +8,7 @@ from typing import Protocol
 
 import pandas as pd
 
-from core.metrics import Measurement, metric
+from core.metrics import BYTE_UNITS, COUNT_UNITS, Measurement, metric
 
 
 class Named(Protocol):
@@ -58,18 +58,14 @@ def column(metric_id: str, most: float) -> Column:
     """A column for a metric whose largest value is `most`: one unit for all rows, so that they sort and compare."""
     described = metric(metric_id)
     if described.unit == "B":
-        scale, unit = next(((s, u) for s, u in _BYTES if abs(most) >= s), (1.0, "B"))
+        scale, unit = next(((s, u) for u, s in BYTE_UNITS if abs(most) >= s), (1.0, "B"))
         return Column(described.label, scale, f"%.{0 if scale == 1.0 else 1}f {unit}")
     if metric_id in ("parameters", "nonzero_parameters"):
-        scale, unit = next(((s, u) for s, u in _COUNTS if abs(most) >= s), (1.0, ""))
+        scale, unit = next(((s, u) for u, s in COUNT_UNITS if abs(most) >= s), (1.0, ""))
         return Column(described.label, scale, f"%.{0 if scale == 1.0 else 1}f {unit}".strip())
     if described.unit == "%":
         return Column(described.label, 1.0, "%.1f %%")
     return Column(described.label, 1.0, f"%.{described.digits}g {described.unit}".strip())
-
-
-_BYTES = ((1e12, "TB"), (1e9, "GB"), (1e6, "MB"), (1e3, "kB"))
-_COUNTS = ((1e9, "B"), (1e6, "M"), (1e3, "k"))
 
 
 def frame(candidates: Sequence[Named], figures: Figures) -> pd.DataFrame:

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from core.analysis.differences import SIGNIFICANT
-from core.analysis.statistics import Interval, bootstrap_mean, mcnemar
-from core.metrics import find_metric, significant
+from core.analysis.differences import SIGNIFICANT, p_words
+from core.analysis.statistics import Interval, bootstrap_mean, mcnemar_exact, only_one
+from core.metrics import find_metric
 from core.results import Result
 
 Matrix = tuple[tuple[int, ...], ...]
@@ -50,8 +50,8 @@ class Together:
     def paired(self, model: int) -> Paired:
         """A model against the first one, text by text."""
         first, other = self.models[0].right, self.models[model].right
-        pairs = list(zip(first, other, strict=True))
-        return Paired(sum(b > a for a, b in pairs), sum(a > b for a, b in pairs), mcnemar(first, other))
+        broken, fixed = only_one(first, other)
+        return Paired(fixed, broken, mcnemar_exact(fixed, broken))
 
 
 @dataclass(frozen=True)
@@ -68,8 +68,7 @@ class Paired:
             claim = "no difference beyond the error"
         else:
             claim = "better than the first" if self.fixed > self.broken else "worse than the first"
-        p = "p < 0.001" if self.p < 0.001 else f"p = {significant(self.p, 2)}"
-        return f"{self.fixed:,} fixed, {self.broken:,} broken (McNemar {p}): {claim}."
+        return f"{self.fixed:,} fixed, {self.broken:,} broken (McNemar {p_words(self.p)}): {claim}."
 
 
 def counts(gold: Sequence[int], predicted: Sequence[int], classes: int) -> Matrix:

@@ -77,9 +77,14 @@ def _evidence(mine: Measurement) -> str:
     test = mine.settings.get("paired")
     if test is None:
         return ""
-    p = "p < 0.001" if test["p"] < 0.001 else f"p = {significant(test['p'], 2)}"
     against = f" against '{one_line(test['against'], 80)}'" if "against" in test else ""
-    return f"McNemar {p}{against}: {test['only_baseline_right']} items lost, {test['only_candidate_right']} won"
+    lost, won = test["only_baseline_right"], test["only_candidate_right"]
+    return f"McNemar {p_words(test['p'])}{against}: {lost} items lost, {won} won"
+
+
+def p_words(p: float) -> str:
+    """'p = 0.021', 'p < 0.001'."""
+    return "p < 0.001" if p < 0.001 else f"p = {significant(p, 2)}"
 
 
 def _change(mine: Measurement, dense: Measurement) -> str:

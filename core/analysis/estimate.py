@@ -76,6 +76,12 @@ def read_probe(settings: Settings) -> MachineProbe | None:
         return None
 
 
+def computed_in(settings: Settings) -> str:
+    """The type this processor computes in, as far as it was timed: bfloat16 where nobody knows."""
+    probe = read_probe(settings)
+    return "float32" if probe is not None and probe.dtype == "float32" else "bfloat16"
+
+
 def estimate(recipe: Recipe, size: ModelSize, settings: Settings, trial_seconds: list[float] | None = None) -> Estimate:
     """Trials, seconds and bytes of disk a sweep needs.
 

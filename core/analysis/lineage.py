@@ -61,9 +61,14 @@ def ancestry(run: str, recipe_of: Callable[[str], Mapping[str, Any]], owner: Cal
             continue
         seen.add(node.run)
         for link in reversed(links(recipe_of(node.run))):
-            source = owner(link.reference) if link.reference.startswith("run:") else None
+            source = _source(link, owner)
             waiting.append(Node(node.depth + 1, link.role, link.reference, source))
     return found
+
+
+def _source(link: Link, owner: Callable[[str], str | None]) -> str | None:
+    """The run that a link's model comes from."""
+    return owner(link.reference) if link.reference.startswith("run:") else None
 
 
 @dataclass(frozen=True)
@@ -104,7 +109,7 @@ def family(run: str, recipes: Mapping[str, Mapping[str, Any]], owner: Callable[[
     known: dict[str, str | None] = {run: run}
     for child, recipe in recipes.items():
         for link in links(recipe):
-            source = owner(link.reference) if link.reference.startswith("run:") else None
+            source = _source(link, owner)
             known |= {source or link.reference: source, child: child}
             ties[Tie(source or link.reference, child, link.role)] = None
     parents: dict[str, list[str]] = {}

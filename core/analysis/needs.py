@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from core.analysis.doctor import memory_needed
-from core.analysis.estimate import read_probe
+from core.analysis.estimate import computed_in
 from core.catalogue.anatomy import Anatomy
 from core.methods import METHODS
 from core.recipes import Distil, Prune, Recipe, Select
@@ -35,10 +35,7 @@ def need_of(recipe: Recipe, found: Anatomy, settings: Settings) -> Need:
         found: the recipe's model.
         settings: where the machine's probe lies, which knows the type this processor computes in.
     """
-    dtype = recipe.dtype
-    if dtype == "auto":
-        probe = read_probe(settings)
-        dtype = "float32" if probe is not None and probe.dtype == "float32" else "bfloat16"
+    dtype = computed_in(settings) if recipe.dtype == "auto" else recipe.dtype
     return max(_needs(recipe, found, dtype), key=lambda need: need.bytes)
 
 

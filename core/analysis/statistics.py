@@ -135,12 +135,20 @@ def mcnemar_exact(only_a: int, only_b: int) -> float:
     return min(1.0, _ratio(2 * tail, n))
 
 
-def mcnemar(correct_a: Sequence[float], correct_b: Sequence[float]) -> float:
-    """`mcnemar_exact` from two lists of 0 and 1 over the same items. Raises ValueError for unequal lengths."""
+def only_one(correct_a: Sequence[float], correct_b: Sequence[float]) -> tuple[int, int]:
+    """How many items (1 correct, 0 not) the first alone has right, and the second alone.
+
+    Raises ValueError for unequal lengths.
+    """
     a, b = np.asarray(correct_a) > 0.5, np.asarray(correct_b) > 0.5
     if a.shape != b.shape:
         raise ValueError(f"cannot pair {a.size} items with {b.size}")
-    return mcnemar_exact(int((a & ~b).sum()), int((~a & b).sum()))
+    return int((a & ~b).sum()), int((~a & b).sum())
+
+
+def mcnemar(correct_a: Sequence[float], correct_b: Sequence[float]) -> float:
+    """`mcnemar_exact` from two lists of 0 and 1 over the same items. Raises ValueError for unequal lengths."""
+    return mcnemar_exact(*only_one(correct_a, correct_b))
 
 
 def sign_test(differences: ArrayLike) -> float:

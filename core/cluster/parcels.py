@@ -66,6 +66,16 @@ def unpack(ray: Any, parcel: Parcel, target: Path) -> None:
         shutil.rmtree(partial, ignore_errors=True)
 
 
+def bring_home(ray: Any, parcel: Parcel, inside: str, target: Path) -> None:
+    """Puts what a parcel has under `inside` in the place of `target`, which nobody sees half written."""
+    came = target.with_name(f".{target.name}.came")
+    unpack(ray, parcel, came)
+    if target.exists():
+        target.rename(came / ".old")
+    (came / inside).rename(target)
+    shutil.rmtree(came, ignore_errors=True)
+
+
 def node_cache(node_id: str) -> Path:
     """Where this node keeps parcels: a folder that only its user can read."""
     base = Path(tempfile.gettempdir()) / f"retort-cluster-{os.getuid()}"

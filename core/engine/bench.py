@@ -164,8 +164,7 @@ class Bench:
         for found in times[_CANDIDATE]:
             beside = find_metric(times.get(_BASELINE, []), found.metric)
             if beside is not None:
-                found.settings["baseline_value"] = beside.value
-                found.settings["baseline_low"], found.settings["baseline_high"] = beside.low, beside.high
+                set_beside(found, beside)
         return times[_CANDIDATE]
 
     def _round_trip(self, loaded: Loaded, folder: Path) -> RoundTrip:
@@ -174,6 +173,13 @@ class Bench:
             out = loaded.model(input_ids=ids.to(loaded.model.device))
         logits = out.logits if "logits" in out else out.last_hidden_state
         return self.fresh.check(folder, ids, logits)
+
+
+def set_beside(found: Measurement, baseline: Measurement) -> None:
+    """A time says what the baseline took on the same machine."""
+    found.settings |= {
+        "baseline_value": baseline.value, "baseline_low": baseline.low, "baseline_high": baseline.high,
+    }  # fmt: skip
 
 
 def _from_round_trip(trip: RoundTrip, loaded: Loaded) -> list[Measurement]:

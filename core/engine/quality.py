@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 
-from core.analysis.statistics import mcnemar
+from core.analysis.statistics import mcnemar_exact, only_one
 from core.catalogue.samples import SAMPLES, is_fetched
 from core.engine.data.classification import load_labelled
 from core.engine.distil.matching import class_names
@@ -134,12 +134,12 @@ def with_pairs(
         return measured
     if len(mine) != len(dense.samples):
         return measured
-    pairs = list(zip(mine, dense.samples, strict=True))
+    only_mine, only_dense = only_one(mine, dense.samples)
     paired = {
         "test": "McNemar, exact, two-sided",
-        "p": mcnemar(mine, dense.samples),
-        "only_baseline_right": sum(b > a for a, b in pairs),
-        "only_candidate_right": sum(a > b for a, b in pairs),
+        "p": mcnemar_exact(only_mine, only_dense),
+        "only_baseline_right": only_dense,
+        "only_candidate_right": only_mine,
         **against,
     }
     return measured.model_copy(update={"settings": {**measured.settings, "paired": paired}})

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
+from core.analysis.candidates import Named
 from core.analysis.honesty import find
 from core.analysis.pareto import statuses
 from core.figures.tradeoff import Point
@@ -12,17 +13,8 @@ from core.metrics import Measurement
 from core.results import Result
 
 
-class Placeable(Protocol):
+class Placeable(Named, Protocol):
     """A candidate without its figures: a `Result`, or what the store tells of one without reading it whole."""
-
-    @property
-    def key(self) -> str: ...
-
-    @property
-    def label(self) -> str: ...
-
-    @property
-    def method(self) -> str: ...
 
     @property
     def baseline(self) -> bool: ...

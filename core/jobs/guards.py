@@ -47,6 +47,25 @@ def refuse_impossible(recipe: Recipe, settings: Settings) -> None:
     Raises:
         RetortError: with what it needs, what a job may take, and what to do; or a limit cannot be read.
     """
+    _refused_need(recipe, settings)
+
+
+def refuse_unfit(recipe: Recipe, settings: Settings) -> None:
+    """Refuses what does not fit beside what runs now. The worker asks, before it opens the model.
+
+    Raises:
+        RetortError: as `refuse_impossible`, with the memory that is free at this moment.
+    """
+    need, free = _refused_need(recipe, settings), memory.available()
+    if need is not None and need.bytes > free:
+        raise RetortError(
+            f"This run needs about {show_bytes(need.bytes)} of memory ({need.step}), and {show_bytes(free)} is free.",
+            "Close other programs, then retry: nothing was started.",
+        )
+
+
+def _refused_need(recipe: Recipe, settings: Settings) -> Need | None:
+    """What the recipe needs, unless that is refused on this machine; None where nobody can tell."""
     limit = memory.limit_of(settings.limits.memory)
     minutes_of(settings.limits.minutes)
     need = _need(recipe, settings)
@@ -57,21 +76,7 @@ def refuse_impossible(recipe: Recipe, settings: Settings) -> None:
             "Choose a smaller model, dtype bfloat16 or a method that needs less (see 'What can be done with it' on the "
             "Model page); 'python -m core prune' prunes models that are larger than memory.",
         )
-
-
-def refuse_unfit(recipe: Recipe, settings: Settings) -> None:
-    """Refuses what does not fit beside what runs now. The worker asks, before it opens the model.
-
-    Raises:
-        RetortError: as `refuse_impossible`, with the memory that is free at this moment.
-    """
-    refuse_impossible(recipe, settings)
-    need, free = _need(recipe, settings), memory.available()
-    if need is not None and need.bytes > free:
-        raise RetortError(
-            f"This run needs about {show_bytes(need.bytes)} of memory ({need.step}), and {show_bytes(free)} is free.",
-            "Close other programs, then retry: nothing was started.",
-        )
+    return need
 
 
 def minutes_of(text: str) -> float | None:

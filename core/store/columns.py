@@ -9,7 +9,6 @@ import threading
 import time
 from array import array
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from pydantic_core import from_json
@@ -17,22 +16,10 @@ from pydantic_core import from_json
 from core.metrics import Measurement, metric
 from core.store.connection import Database
 from core.store.problems import plain_errors
+from core.store.rows import Head
 
 _REMEMBERED = 256
 """Sets of runs whose version is remembered."""
-
-
-@dataclass(frozen=True, slots=True)
-class Head:
-    """What a candidate is, without its figures."""
-
-    key: str
-    label: str
-    model: str
-    method: str
-    baseline: bool
-    baseline_key: str | None
-    saved: bool
 
 
 class Columns:

@@ -111,8 +111,8 @@ class TrialRow:
 
 
 @dataclass(frozen=True, slots=True)
-class CandidateRow:
-    """A candidate without its samples and notes: enough for tables and charts. `results` has everything."""
+class Head:
+    """What a candidate is, without its figures."""
 
     key: str
     label: str
@@ -121,6 +121,12 @@ class CandidateRow:
     baseline: bool
     baseline_key: str | None
     saved: bool
+
+
+@dataclass(frozen=True, slots=True)
+class CandidateRow(Head):
+    """A candidate without its samples and notes: enough for tables and charts. `results` has everything."""
+
     created: float
     measurements: tuple[Measurement, ...]
 

@@ -21,7 +21,7 @@ from core.figures.tradeoff import Point, alt, clipped, crowded, tradeoff
 from core.metrics import Measurement, metric
 from core.results import Result
 from core.store import RunRow, Store
-from core.store.columns import Head
+from core.store.rows import Head
 from pages.shared import home, shell
 from pages.shared.charts import Settled
 from pages.shared.kept import kept
@@ -194,15 +194,15 @@ def _drawn(store: Store, runs: Versions, view: View) -> Drawn:
         for m, limit in view.limits
         if m not in (view.x, view.y)
     ]
-    outcome = Outcome((), (), "")
+    outcome, hidden = Outcome((), (), ""), tuple(clipped(points, worst))
     if bounds:
         drawable = [p for p in points if p.drawable]
         outcome = within_limits(drawable, bounds.get(view.x), bounds.get(view.y), asides)
-        hidden = {p.key for p in clipped(points, worst)}
-        shown = [p for p in points if p.key not in hidden]
+        away = {p.key for p in hidden}
+        shown = [p for p in points if p.key not in away]
         draw_limits(figure, shown, bounds.get(view.x), bounds.get(view.y), outcome, ground)
     return Drawn(
-        Settled(figure), f"{alt(points, worst)} {outcome.sentence}".strip(), len(points), tuple(clipped(points, worst)),
+        Settled(figure), f"{alt(points, worst)} {outcome.sentence}".strip(), len(points), hidden,
         tuple(rank_flips(points)), crowded(points), outcome,
     )  # fmt: skip
 

@@ -8,8 +8,7 @@ import streamlit as st
 
 from core.store import Store
 from core.store.rows import RunState
-from pages.shared import run_panel, urls
-from pages.shared.kept import kept
+from pages.shared import run_panel, studies, urls
 from pages.shared.text import flat
 
 STATES: dict[str, tuple[str, tuple[RunState, ...] | None]] = {
@@ -33,7 +32,7 @@ class Wanted(TypedDict):
 
 def chosen(store: Store) -> Wanted:
     """Draws the filters and returns what is asked for."""
-    kinds, models, tags = _known(store, store.columns.state())
+    kinds, models, tags = studies.known(store, store.columns.state())
     with st.container(horizontal=True, vertical_alignment="bottom"):
         state = urls.radio("State", "state", list(STATES), lambda f: STATES[f][0], horizontal=True)
         text = st.text_input(
@@ -45,9 +44,3 @@ def chosen(store: Store) -> Wanted:
         model = urls.select("Model", "model", models, flat, placeholder="Any", width=240)
         tag = urls.select("Tag", "tag", tags, flat, placeholder="Any", width=240) if tags else None
     return Wanted(states=STATES[state][1], kinds=(kind,) if kind else None, model=model, tag=tag, text=text or "")
-
-
-@kept(2)
-def _known(store: Store, state: int) -> tuple[list[str], list[str], list[str]]:
-    """What there is to choose from, read again when the store has changed."""
-    return store.runs.kinds(), store.runs.models(), store.runs.tags()

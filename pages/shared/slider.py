@@ -9,7 +9,7 @@ from typing import Any
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
-from core.analysis.estimate import read_probe
+from core.analysis.estimate import computed_in
 from core.catalogue.anatomy import Anatomy
 from core.errors import RetortError
 from core.methods import METHODS
@@ -138,8 +138,7 @@ def _dense_bytes(reference: str, found: Anatomy) -> int:
     shown = st.session_state.get(_ANSWER)
     if shown and shown[0] == reference and shown[2]:
         return int(shown[2]["dense_bytes"])
-    probe = read_probe(home.settings())
-    return found.bytes_in("float32" if probe is not None and probe.dtype == "float32" else "bfloat16")
+    return found.bytes_in(computed_in(home.settings()))
 
 
 def _texts(data: dict[str, Any]) -> dict[str, Any]:

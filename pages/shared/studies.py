@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
-from core.store import RunRow
+from core.store import RunRow, Store
 from pages.shared import home
+from pages.shared.kept import kept
 from pages.shared.text import flat
 
 KINDS = ("sweep", "recipe")
 _MOST = 200
+
+
+@kept(2)
+def known(store: Store, state: int) -> tuple[list[str], list[str], list[str]]:
+    """Kinds, models and tags there are to choose from, read again when the store (`state`) has changed."""
+    return store.runs.kinds(), store.runs.models(), store.runs.tags()
 
 
 def recent(limit: int = _MOST) -> list[RunRow]:

@@ -26,7 +26,7 @@ def chosen() -> tuple[list[RunRow], str]:
     """
     store = home.store()
     state = store.columns.state()
-    models, tags = _models_and_tags(store, state)
+    _, models, tags = studies.known(store, state)
     with st.container(horizontal=True, vertical_alignment="bottom"):
         place = st.container(width=720)
         model = urls.select("Model", "model", models, flat, placeholder="Any", width=240) if len(models) > 1 else None
@@ -63,11 +63,6 @@ def _more(store: Store, listed: int, model: str | None, tag: str | None) -> str:
 @kept(8)
 def _listed(store: Store, state: int, model: str | None, tag: str | None) -> list[RunRow]:
     return store.runs.find(kinds=studies.KINDS, model=model, tag=tag, limit=_LISTED)
-
-
-@kept(2)
-def _models_and_tags(store: Store, state: int) -> tuple[list[str], list[str]]:
-    return store.runs.models(), store.runs.tags()
 
 
 def axes(found: set[str]) -> tuple[str, str] | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 import shutil
 import threading
 import time
@@ -16,41 +15,19 @@ from core.engine.pipeline import execute
 from core.jobs import api
 from core.jobs.context import RunHooks
 from core.jobs.reporter import StoreReporter
-from core.recipes import Calibration, Evaluation, Grid, Latency, Recipe, Sweep, Target
+from core.recipes import Recipe
 from core.results import Result
 from core.settings import Limits, Settings
 from core.store import Store
 from tests.cluster.conftest import TwoNodes
+from tests.jobs import tiny_study
+from tests.jobs.tiny_study import TIMED
 
 pytestmark = [pytest.mark.jobs, pytest.mark.slow]
-TIMED = {"prefill_ms", "decode_ms", "peak_memory_bytes"}
-
-
-def text(path: Path, seed: int) -> str:
-    """A file of made-up words, no two seeds alike, as a `path:` reference."""
-    dice = random.Random(seed)
-    words = ["".join(dice.choices("abcdefghilmnoprstu", k=dice.randint(2, 8))) for _ in range(400)]
-    path.write_text("\n\n".join(" ".join(dice.choices(words, k=60)) + "." for _ in range(120)))
-    return f"path:{path}"
 
 
 def recipe(models: Path, executor: str, sparsities: tuple[float, ...] = (0.5,)) -> Recipe:
-    return Recipe(
-        name="Tiny study",
-        model=f"path:{models / 'tiny'}",
-        calibration=Calibration(data=text(models / "a.txt", 1), split=None, sequences=4, length=64),
-        evaluation=Evaluation(data=text(models / "b.txt", 2), split=None, tokens=1024, window=64),
-        latency=Latency(prompt=8, new_tokens=2, repeats=1, warmup=0),
-        dtype="float32",
-        executor=executor,  # type: ignore[arg-type]
-        sweep=Sweep(
-            grid=(
-                Grid(method=("magnitude", "wanda"), sparsity=sparsities),
-                Grid(method=("block_influence",), target=(Target(remove_layers=1),)),
-            ),
-            keep="all",
-        ),
-    )
+    return tiny_study.recipe(models, sparsities, keep="all").model_copy(update={"executor": executor})
 
 
 class Study:

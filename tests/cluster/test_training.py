@@ -21,7 +21,8 @@ from core.progress import Quiet
 from core.recipes import Evaluate
 from core.settings import Settings
 from tests.cluster.conftest import TwoNodes
-from tests.cluster.test_sweep import Study, recipe, text
+from tests.cluster.test_sweep import Study, recipe
+from tests.jobs.tiny_study import text
 
 pytestmark = [pytest.mark.jobs, pytest.mark.slow, pytest.mark.long]
 STEPS, LONG = 12, 400

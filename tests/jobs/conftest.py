@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+import sqlite3
+import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -120,3 +122,15 @@ def bench(home: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> It
     bench = Bench(settings, Store(settings), tmp_path / "ledger.txt")
     yield bench
     bench.stop()
+
+
+@contextmanager
+def database_locked(bench: Bench, seconds: float) -> Iterator[None]:
+    """Another program has the database for itself, for so long from the start of the block on."""
+    other = sqlite3.connect(bench.settings.database, isolation_level=None, check_same_thread=False)
+    other.execute("BEGIN EXCLUSIVE")
+    timer = threading.Timer(seconds, lambda: other.execute("COMMIT"))
+    timer.start()
+    yield
+    timer.join()
+    other.close()

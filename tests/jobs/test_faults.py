@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import os
-import sqlite3
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -17,7 +15,7 @@ import pytest
 from core.jobs import api
 from core.jobs.executors import PROJECT
 from scripts.soak_world import World, visit
-from tests.jobs.conftest import Bench
+from tests.jobs.conftest import Bench, database_locked
 from tests.store.test_homes import needs_mounts
 
 pytestmark = pytest.mark.jobs
@@ -69,7 +67,7 @@ from core.errors import RetortError
 from core.jobs import api
 from core.settings import Limits, Settings
 from core.store import Store
-from tests.jobs.conftest import Bench
+from tests.jobs.conftest import Bench, database_locked
 home = Path(sys.argv[1])
 settings = Settings(home=home, limits=Limits(runner_idle_seconds=1.0, cancel_grace_seconds=2.0))
 bench = Bench(settings, Store(settings), home.parent / "ledger.txt")
@@ -181,13 +179,8 @@ def test_a_database_kept_locked_longer_than_anybody_waits(bench: Bench, tmp_path
     (site / "sitecustomize.py").write_text(f"import sys\nsys.path.insert(0, {str(PROJECT)!r})\n{IMPATIENT}")
     run_id = bench.add(trials=5, seconds=0.2)
     bench.until(lambda: bench.lines("end"))
-    other = sqlite3.connect(bench.settings.database, isolation_level=None, check_same_thread=False)
-    other.execute("BEGIN EXCLUSIVE")
-    timer = threading.Timer(9.0, lambda: other.execute("COMMIT"))
-    timer.start()
-    run = bench.wait(run_id)
-    timer.join()
-    other.close()
+    with database_locked(bench, 9.0):
+        run = bench.wait(run_id)
     if run.state == "failed":
         assert "kept Retort's data locked for too long" in run.cause and run.remedy, bench.log(run_id)
         api.retry(run_id, bench.settings)

@@ -6,7 +6,6 @@ import multiprocessing
 import sqlite3
 import subprocess
 import sys
-import threading
 import time
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from pathlib import Path
@@ -18,7 +17,7 @@ from core.jobs.executors import PROJECT
 from core.jobs.runner import Runner
 from core.settings import Settings
 from core.store import Store
-from tests.jobs.conftest import Bench
+from tests.jobs.conftest import Bench, database_locked
 
 pytestmark = pytest.mark.jobs
 
@@ -96,15 +95,10 @@ def test_a_clock_set_back_changes_neither_order_nor_liveness(bench: Bench, monke
 def test_a_database_locked_by_another_program_for_three_seconds_stops_nothing(bench: Bench) -> None:
     run_id = bench.add(trials=4, seconds=0.2)
     bench.until(lambda: bench.lines("end"))
-    other = sqlite3.connect(bench.settings.database, isolation_level=None, check_same_thread=False)
-    other.execute("BEGIN EXCLUSIVE")
-    timer = threading.Timer(3.0, lambda: other.execute("COMMIT"))
-    timer.start()
-    began = time.monotonic()
-    assert bench.store.runs.get(run_id).state == "running", "readers are not kept waiting"
-    assert time.monotonic() - began < 2
-    run = bench.wait(run_id)
-    timer.join()
-    other.close()
+    with database_locked(bench, 3.0):
+        began = time.monotonic()
+        assert bench.store.runs.get(run_id).state == "running", "readers are not kept waiting"
+        assert time.monotonic() - began < 2
+        run = bench.wait(run_id)
     assert (run.state, run.trials_done, run.trials_failed) == ("done", 4, 0)
     assert bench.repeated() == []

@@ -11,40 +11,20 @@ from pathlib import Path
 import pytest
 
 from core.jobs import api
-from core.recipes import Calibration, Evaluation, Grid, Latency, Recipe, Sweep, Target
+from core.recipes import Recipe
 from core.settings import Limits, Settings
 from core.store import Store
+from tests.jobs import tiny_study
 from tests.jobs.conftest import Bench
+from tests.jobs.tiny_study import TIMED
 
 pytestmark = [pytest.mark.jobs, pytest.mark.slow]
 TRIALS = 4
-TIMED = {"prefill_ms", "decode_ms", "peak_memory_bytes"}
-
-
-def text(path: Path, seed: int) -> str:
-    """A file of made-up words, no two seeds alike, as a `path:` reference."""
-    dice = random.Random(seed)
-    words = ["".join(dice.choices("abcdefghilmnoprstu", k=dice.randint(2, 8))) for _ in range(400)]
-    path.write_text("\n\n".join(" ".join(dice.choices(words, k=60)) + "." for _ in range(120)))
-    return f"path:{path}"
 
 
 def recipe(models: Path, tiny_llama: Path) -> Recipe:
     shutil.copytree(tiny_llama, models / "tiny")
-    return Recipe(
-        name="Tiny study",
-        model=f"path:{models / 'tiny'}",
-        calibration=Calibration(data=text(models / "a.txt", 1), split=None, sequences=4, length=64),
-        evaluation=Evaluation(data=text(models / "b.txt", 2), split=None, tokens=1024, window=64),
-        latency=Latency(prompt=8, new_tokens=2, repeats=1, warmup=0),
-        dtype="float32",
-        sweep=Sweep(
-            grid=(
-                Grid(method=("magnitude", "wanda"), sparsity=(0.5,)),
-                Grid(method=("block_influence",), target=(Target(remove_layers=1),)),
-            )
-        ),
-    )
+    return tiny_study.recipe(models)
 
 
 def figures(store: Store, run_id: str) -> dict[str, dict[str, float]]:

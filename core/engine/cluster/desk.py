@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 from typing import Any, Literal
 
 from core.cluster.connection import library
-from core.cluster.parcels import Parcel, pack, parcel_name, unpack
+from core.cluster.parcels import Parcel, bring_home, pack, parcel_name
 from core.engine.distil.trainer import Outcome
 
 Said = tuple[str, tuple[Any, ...], dict[str, Any]]
@@ -48,20 +47,12 @@ class Desk:
         return pack(library(), parcel_name(str(self._checkpoints)), {"checkpoints": self._checkpoints})
 
     def keep_checkpoint(self, parcel: Parcel) -> None:
-        _replace(parcel, "checkpoints", self._checkpoints)
+        bring_home(library(), parcel, "checkpoints", self._checkpoints)
 
     def finish(self, student: Parcel, outcome: Outcome) -> None:
-        _replace(student, "student", self._student)
+        bring_home(library(), student, "student", self._student)
         self._outcome = outcome
 
     def outcome(self) -> Outcome | None:
         """How the training ended; None where it did not (yet)."""
         return self._outcome
-
-
-def _replace(parcel: Parcel, inside: str, target: Path) -> None:
-    came = target.with_name(f".{target.name}.came")
-    unpack(library(), parcel, came)
-    shutil.rmtree(target, ignore_errors=True)
-    (came / inside).rename(target)
-    shutil.rmtree(came)

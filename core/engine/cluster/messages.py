@@ -44,28 +44,5 @@ class Answer:
     machine: str
     result: Result | None = None
     model: Parcel | None = None
-    refused: tuple[str, str] | None = None
+    error: RetortError | None = None
     events: list[tuple[Level, str, dict[str, Any]]] = field(default_factory=list)
-
-    @property
-    def error(self) -> RetortError | None:
-        return RetortError(*self.refused) if self.refused else None
-
-
-@dataclass
-class NodeReporter:
-    """Keeps events for the answer. A cancel does not come through here: Ray interrupts the task."""
-
-    events: list[tuple[Level, str, dict[str, Any]]] = field(default_factory=list)
-
-    def progress(self, done: float, total: float, message: str) -> None:
-        return None
-
-    def event(self, level: Level, message: str, **data: Any) -> None:
-        self.events.append((level, message, data))
-
-    def series(self, name: str, step: int, value: float) -> None:
-        return None
-
-    def checkpoint(self) -> None:
-        return None

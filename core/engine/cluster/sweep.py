@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import uuid
 from dataclasses import replace
 from pathlib import Path
@@ -10,8 +9,9 @@ from typing import Any
 
 from core.analysis.sensitivity import folder_of
 from core.catalogue.samples import SAMPLES, is_fetched
+from core.cluster.check import LIBRARIES
 from core.cluster.connection import connected
-from core.cluster.parcels import Parcel, pack, parcel_name, unpack
+from core.cluster.parcels import Parcel, bring_home, pack, parcel_name
 from core.engine.bench import versions
 from core.engine.cluster.fleet import Fleet
 from core.engine.cluster.messages import Answer, Study
@@ -22,8 +22,6 @@ from core.engine.sweep import refuse_if_all_failed
 from core.engine.transform import Source, calibrated, needed, statistics_for
 from core.errors import RetortError
 from core.results import Trial
-
-_DECIDE = ("torch", "transformers", "datasets")  # Ray itself insists on the same Python
 
 
 def measure_on_cluster(
@@ -99,7 +97,7 @@ class _Sweep:
             statistics=None,
             home=self._home(),
             inputs=inputs,
-            versions={name: here[name] for name in _DECIDE},
+            versions={name: here[name] for name in LIBRARIES},
         )
 
     def _posted(self, inside: str, folder: Path, *identity: str) -> Parcel:
@@ -143,12 +141,4 @@ class _Sweep:
 
     def _bring_home(self, model: Parcel, key: str) -> None:
         """The kept model, next to where its result will be; nobody sees it half written."""
-        folder = self._session.hooks.candidate_folder(key)
-        came = folder.with_name(f".{folder.name}.came")
-        unpack(self._ray, model, came)
-        folder.mkdir(parents=True, exist_ok=True)
-        unpacked, target = came / "model", folder / "model"
-        if target.exists():
-            target.rename(came / "old")
-        unpacked.rename(target)
-        shutil.rmtree(came, ignore_errors=True)
+        bring_home(self._ray, model, "model", self._session.hooks.candidate_folder(key) / "model")

@@ -71,14 +71,13 @@ class ClusterTraining:
     ) -> Outcome:  # fmt: skip
         # The student may be designed, or have got a head just now: what is in memory is what is sent.
         save_model(student.model, student.tokenizer, scratch / "student", {})
-        identity = (around.student, around.teacher)
         sent = Lecture(
             spec=spec,
             examples=examples,
             student=pack(ray, parcel_name("student", uuid.uuid4().hex), {"model": scratch / "student"}),
             teacher=pack(ray, parcel_name("model", around.teacher), {"model": teacher.folder}) if teacher else None,
-            student_print=identity[0],
-            teacher_print=identity[1],
+            student_print=around.student,
+            teacher_print=around.teacher,
             dtype=_name(student.dtype),
             half=around.half,
             layers_kept=around.layers_kept,

@@ -12,8 +12,8 @@ import torch
 from core.catalogue.references import Reference, ResolvedModel
 from core.cluster.connection import library
 from core.cluster.parcels import Parcel, node_cache, pack, parcel_name, received
-from core.engine.bench import Bench, versions
-from core.engine.cluster.messages import Answer, NodeReporter, Study
+from core.engine.bench import Bench, set_beside, versions
+from core.engine.cluster.messages import Answer, Study
 from core.engine.measure.devices import cpu_name, gpus, usable_cores
 from core.engine.measure.latency import latency
 from core.engine.models.roundtrip import FreshProcess
@@ -23,6 +23,7 @@ from core.engine.sweep import beside, pruned_candidate
 from core.engine.transform import Source
 from core.errors import RetortError
 from core.metrics import Measurement, find_metric
+from core.progress import Quiet
 from core.results import Result, Trial
 from core.settings import Settings
 
@@ -39,7 +40,7 @@ def run_trial(study: Study, trial: Trial) -> Answer:
     """
     ray = library()
     node = ray.get_runtime_context().get_node_id()
-    reporter = NodeReporter()
+    reporter = Quiet()  # a cancel does not come through it: Ray interrupts the task
     answer = Answer(node[:8], machine())
     try:
         shop = _opened(ray, study, node, reporter)
@@ -49,7 +50,7 @@ def run_trial(study: Study, trial: Trial) -> Answer:
             answer.model = pack(ray, parcel_name(trial.key), {"model": folder / "model"})
             shutil.rmtree(folder)
     except RetortError as error:
-        answer.refused = (error.cause, error.remedy)
+        answer.error = error
     except BaseException:
         close()
         raise
@@ -71,7 +72,7 @@ def machine() -> str:
     return f"{what}, {usable_cores()} cores, {psutil.virtual_memory().total / 2**30:.0f} GiB"
 
 
-def _opened(ray: Any, study: Study, node: str, reporter: NodeReporter) -> Workshop:
+def _opened(ray: Any, study: Study, node: str, reporter: Quiet) -> Workshop:
     shop = _open.get(study.id)
     if shop is None:
         close()
@@ -96,7 +97,7 @@ def _refuse_other_versions(study: Study) -> None:
 class Workshop:
     """A study opened in this process; also the `Hooks` of its session, as far as measuring needs them."""
 
-    def __init__(self, ray: Any, study: Study, node: str, reporter: NodeReporter) -> None:
+    def __init__(self, ray: Any, study: Study, node: str, reporter: Quiet) -> None:
         self.run_folder = cache = node_cache(node)
         self.reporter = reporter
         self.study = study
@@ -118,7 +119,7 @@ class Workshop:
         self.bench = Bench(study.recipe, study.inputs, self, self.session.reporter, FreshProcess())
         self._alone: list[Measurement] | None = None
 
-    def measured(self, trial: Trial, reporter: NodeReporter) -> Result:
+    def measured(self, trial: Trial, reporter: Quiet) -> Result:
         """The trial's result, whose times say on which machine and beside which baseline they were taken."""
         self.reporter = self.session.reporter.base = reporter
         shutil.rmtree(self.candidate_folder(trial.key), ignore_errors=True)  # of a task that was lost
@@ -142,9 +143,8 @@ class Workshop:
                 known = None if result.baseline else find_metric(self._alone or (), found.metric)
                 if known is not None:
                     # A baseline timed on another machine would say nothing about this one.
-                    found.settings |= {"baseline_value": known.value, "baseline_low": known.low,
-                                       "baseline_high": known.high,
-                                       "baseline_timed": "on the same machine, but not in turns"}  # fmt: skip
+                    set_beside(found, known)
+                    found.settings["baseline_timed"] = "on the same machine, but not in turns"
 
     def close(self) -> None:
         self.bench.fresh.stop()

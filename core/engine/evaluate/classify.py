@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from core.analysis.confusion import counts
 from core.analysis.statistics import bootstrap_mean
 from core.engine.distil.matching import class_names
 from core.errors import RetortError
@@ -53,9 +54,7 @@ def predictions(
 
 def confusion_matrix(gold: Sequence[int], predicted: Sequence[int], classes: int) -> Counts:
     """(classes, classes) counts: row is the right class, column the predicted one."""
-    matrix = np.zeros((classes, classes), dtype=np.int64)
-    np.add.at(matrix, (np.asarray(gold, dtype=np.int64), np.asarray(predicted, dtype=np.int64)), 1)
-    return matrix
+    return np.array(counts(gold, predicted, classes), dtype=np.int64)
 
 
 def macro_f1(matrix: Counts) -> float:
