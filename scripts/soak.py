@@ -71,7 +71,7 @@ class Soak:
         self.finished, self.results = {}, {}
         world.comes_back()
         runs = [api.submit(recipe, settings) for recipe in self.recipes]
-        while any(world.store.runs.get(r).active for r in runs):
+        while any(self._unfinished(r) for r in runs):
             self._wait()
             if self.killed.total() < self.wanted:
                 self._strike(self.dice.choice(VICTIMS))
@@ -83,6 +83,11 @@ class Soak:
         for run_id in runs:
             api.delete(run_id, settings)
         shutil.rmtree(settings.cache, ignore_errors=True)  # so that statistics are gathered anew
+
+    def _unfinished(self, run_id: str) -> bool:
+        """Active, or given up after too many deaths: a user would retry it, and so does `_brought_back`."""
+        run, limits = self.world.store.runs.get(run_id), self.world.settings.limits
+        return run.active or (run.state == "failed" and run.attempts >= limits.attempts)
 
     def _wait(self) -> None:
         time.sleep(self.dice.choice(MOMENTS) * self.dice.random() * self.seconds)

@@ -3,26 +3,15 @@
 from __future__ import annotations
 
 import os
-import shutil
-import signal
-import socket
-import subprocess
-import sys
-import time
-import urllib.request
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, Request, expect, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, Request
 
 from core.settings import Settings
-
-ROOT = Path(__file__).resolve().parents[2]
-STARTUP_SECONDS = 60
-BROWSERS = ("chromium", "chromium-browser", "google-chrome")
-
-expect.set_options(timeout=20_000)
+from tests.server import free_port, serving
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -31,64 +20,21 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.browser)
 
 
-@pytest.fixture(scope="session")
-def chromium() -> Iterator[Browser]:
-    path = next((p for p in map(shutil.which, BROWSERS) if p), None)
-    if path is None:
-        pytest.skip("needs chromium, which is not installed ('make test' installs it where it can)")
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path=path,
-            args=["--no-sandbox", "--disable-background-networking", "--disable-component-update"],
-        )
-        yield browser
-        browser.close()
-
-
 Serves = Callable[[Settings], str]
 
 
 @pytest.fixture
 def serves() -> Iterator[Serves]:
     """`serves(settings)` starts a server on that home and returns its address."""
-    started: list[subprocess.Popen[bytes]] = []
+    with ExitStack() as started:
 
-    def go(settings: Settings) -> str:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port = probe.getsockname()[1]
-        roots = os.pathsep.join(str(r) for r in settings.roots)
-        environment = os.environ | {"RETORT_HOME": str(settings.home), "RETORT_ROOTS": roots}
-        log = settings.home / "server.log"
-        command = [
-            sys.executable,
-            "-m",
-            "streamlit",
-            "run",
-            "app.py",
-            f"--server.port={port}",
-            "--server.headless=true",
-        ]
-        with log.open("wb") as out:
-            started.append(subprocess.Popen(command, cwd=ROOT, env=environment, stdout=out, stderr=out))
-        address = f"http://127.0.0.1:{port}"
-        deadline = time.monotonic() + STARTUP_SECONDS
-        while time.monotonic() < deadline:
-            try:
-                urllib.request.urlopen(f"{address}/_stcore/health", timeout=2).close()
-                return address
-            except OSError:
-                assert started[-1].poll() is None, log.read_text()
-                time.sleep(0.1)
-        raise AssertionError(f"the server did not start: {log.read_text()}")
+        def go(settings: Settings) -> str:
+            port = free_port()
+            roots = os.pathsep.join(str(r) for r in settings.roots)
+            started.enter_context(serving(settings, port, RETORT_ROOTS=roots))
+            return f"http://127.0.0.1:{port}"
 
-    yield go
-    for process in started:
-        process.send_signal(signal.SIGTERM)
-        try:
-            process.wait(10)
-        except subprocess.TimeoutExpired:
-            process.kill()
+        yield go
 
 
 _PLACE = """(plot, key) => {

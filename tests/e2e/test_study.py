@@ -14,7 +14,8 @@ from playwright.sync_api import expect
 from core.settings import Settings
 from core.store import Store
 from tests.conftest import SENTENCES
-from tests.e2e.conftest import ROOT, Visitor, Visits
+from tests.e2e.conftest import Visitor, Visits
+from tests.server import ROOT
 
 STUDY_SECONDS = 1800
 

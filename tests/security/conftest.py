@@ -3,13 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
 import secrets
-import signal
-import socket
 import subprocess
-import sys
-import time
 import urllib.request
 import warnings
 from collections.abc import Callable, Iterator
@@ -23,47 +18,14 @@ from core.jobs.locks import FileLock
 from core.jobs.runner import runner_lock
 from core.settings import Settings
 from tests.pages.study import failed_run, finished_study
+from tests.server import free_port, serving
 
-ROOT = Path(__file__).resolve().parents[2]
-STARTUP_SECONDS = 90
 STUDY = "Falcon study of the tests"
 PEOPLE = ("viewer", "editor", "admin", "liar", "stranger")
 ROLES = "[people]\n" + "\n".join(
     f'"{name}@example.org" = "{role}"'
     for name, role in {"viewer": "viewer", "editor": "editor", "admin": "admin", "liar": "admin"}.items()
 )
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-@contextmanager
-def serving(settings: Settings, port: int, *options: str, **env: str) -> Iterator[subprocess.Popen[bytes]]:
-    """The dashboard on this port, as `streamlit run app.py` starts it."""
-    log = settings.home / "server.log"
-    command = [sys.executable, "-m", "streamlit", "run", "app.py", f"--server.port={port}", "--server.headless=true"]
-    environment = os.environ | {"RETORT_HOME": str(settings.home), "STREAMLIT_SECRETS_FILES": "none"} | env
-    with log.open("wb") as out:
-        process = subprocess.Popen([*command, *options], cwd=ROOT, env=environment, stdout=out, stderr=out)
-    try:
-        give_up = time.monotonic() + STARTUP_SECONDS
-        while True:
-            try:
-                urllib.request.urlopen(f"http://127.0.0.1:{port}/_stcore/health", timeout=5).close()
-                break
-            except OSError:
-                assert process.poll() is None and time.monotonic() < give_up, log.read_text()
-                time.sleep(0.1)
-        yield process
-    finally:
-        process.send_signal(signal.SIGTERM)
-        try:
-            process.wait(10)
-        except subprocess.TimeoutExpired:
-            process.kill()
 
 
 @contextmanager

@@ -14,7 +14,8 @@ from streamlit.web.server.starlette.starlette_app_utils import create_signed_val
 
 from core.settings import Settings
 from tests.security import wire
-from tests.security.conftest import ROLES, STUDY, free_port, serving, study_home
+from tests.security.conftest import ROLES, STUDY, study_home
+from tests.server import free_port, serving
 
 pytestmark = [pytest.mark.jobs, pytest.mark.slow]
 

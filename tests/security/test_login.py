@@ -15,7 +15,6 @@ from streamlit.web.server.starlette.starlette_app_utils import create_signed_val
 from core.roles import NEEDS
 from core.store import Store
 from pages.shared import shell
-from tests.e2e.conftest import chromium  # noqa: F401
 from tests.security import wire
 from tests.security.conftest import STUDY, Shared
 
@@ -152,7 +151,7 @@ def test_core_refuses_whatever_a_page_lets_somebody_press(shared: Shared) -> Non
 
 
 @pytest.fixture
-def tab(shared: Shared, chromium: Browser) -> Iterator[Page]:  # noqa: F811
+def tab(shared: Shared, chromium: Browser) -> Iterator[Page]:
     """A tab of a browser nobody has signed in with; at the end, what it got holds no secret."""
     context: BrowserContext = chromium.new_context(viewport={"width": 1280, "height": 900})
     context.set_default_timeout(PATIENCE)
