@@ -9,6 +9,7 @@ from collections.abc import Sequence
 import streamlit as st
 
 from core.analysis.candidates import column
+from core.figures.recovery import MOST as MOST_ARROWS
 from core.metrics import show
 from core.store import RunRow
 from core.store.rows import Head
@@ -117,6 +118,11 @@ def notes(drawn: Drawn) -> None:
         st.caption(
             f":material/scatter_plot: With {drawn.count:,} models, error bars are drawn for the front only. "
             "Filters show fewer models, with the error of each."
+        )
+    if drawn.recoveries > MOST_ARROWS:
+        st.caption(
+            f":material/trending_down: {drawn.recoveries:,} models were trained after pruning. Arrows from before to "
+            f"after, and orders that changed, are shown for up to {MOST_ARROWS}: filters show fewer models."
         )
     for after, behind in drawn.flips[:3]:
         st.caption(

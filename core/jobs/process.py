@@ -13,10 +13,10 @@ import psutil
 def prepare_process(out_of_memory_score: int) -> None:
     """Call it before torch is imported. A higher score ends earlier where memory runs out (0 to 1000, Linux)."""
     faulthandler.enable()
-    # One thread a physical core: more only get in each other's way. Read by torch when it is imported.
-    threads = str(physical_cores())
-    for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS"):
-        os.environ.setdefault(name, threads)
+    # One thread a physical core: more only get in each other's way. Read by torch when it is imported. Where the
+    # user chose a number, MKL keeps to it as well: torch takes MKL's for all it does.
+    threads = os.environ.setdefault("OMP_NUM_THREADS", str(physical_cores()))
+    os.environ.setdefault("MKL_NUM_THREADS", threads)
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     with suppress(OSError):
         Path("/proc/self/oom_score_adj").write_text(str(out_of_memory_score))

@@ -65,7 +65,7 @@ def _costs(report: Report) -> Iterator[Slide]:
             names = ["Original"] if dense else []
             names += [f"{report.letters[c.key]}. {without_middle(plain(c.label, 400), 60)}" for c in some]
             said = _TURNS if dense else "No original was measured in this study."
-            yield Slide("costs", "What it costs", (said,), table=(("", *names), *rows))
+            yield Slide("costs", "What it costs", (said,), table=(("Figure", *names), *rows))
 
 
 def _cell(figure: Figure | None) -> str:

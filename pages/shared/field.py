@@ -15,7 +15,7 @@ from core.analysis.headline import headline
 from core.analysis.limits import Aside, Outcome, within_limits
 from core.figures.limits import draw_limits
 from core.figures.points import placed
-from core.figures.recovery import TRAINED, rank_flips
+from core.figures.recovery import TRAINED, rank_flips, recoveries
 from core.figures.theme import theme
 from core.figures.tradeoff import Point, alt, clipped, crowded, tradeoff
 from core.metrics import Measurement, metric
@@ -59,6 +59,8 @@ class Drawn:
     count: int
     hidden: tuple[Point, ...]
     flips: tuple[tuple[Point, Point], ...]
+    recoveries: int
+    """Models trained after pruning; arrows are drawn for up to `core.figures.recovery.MOST`."""
     crowded: bool
     outcome: Outcome
 
@@ -203,7 +205,7 @@ def _drawn(store: Store, runs: Versions, view: View) -> Drawn:
         draw_limits(figure, shown, bounds.get(view.x), bounds.get(view.y), outcome, ground)
     return Drawn(
         Settled(figure), f"{alt(points, worst)} {outcome.sentence}".strip(), len(points), hidden,
-        tuple(rank_flips(points)), crowded(points), outcome,
+        tuple(rank_flips(points)), len(recoveries(points)), crowded(points), outcome,
     )  # fmt: skip
 
 

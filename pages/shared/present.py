@@ -100,9 +100,9 @@ def _go(number: int) -> None:
 
 
 def leave() -> None:
-    """Back to the page with the settings."""
-    for name in ("present", "slide"):
-        st.query_params.pop(name, None)
+    """Back to the page with the settings: one new address, so that the browser's back returns to the slide."""
+    query = st.query_params
+    query.from_dict({name: query.get_all(name) for name in query if name not in ("present", "slide")})
 
 
 @cache

@@ -10,6 +10,7 @@ from playwright.sync_api import Browser, Page, expect
 
 from core.settings import Settings
 from tests.e2e.conftest import Serves, Visits
+from tests.e2e.test_axe import findings
 from tests.e2e.test_pages import HOSTILE
 from tests.pages.study import finished_study
 
@@ -75,7 +76,31 @@ def test_slides_move_by_keys_and_buttons_and_the_address_keeps_the_place(visits:
     expect(page.get_by_text(f"Slide 2 of {last}")).to_be_visible()
     expect(page.locator(".main-svg").first).to_be_visible()
     page.keyboard.press("Escape")
-    expect(page.locator("h1").get_by_text("Report", exact=True)).to_be_visible()
+    settings = page.locator("h1").get_by_text("Report", exact=True)
+    expect(settings).to_be_visible()
     assert "present" not in page.url and f"run={run}" in page.url
+    page.go_back()
+    expect(page.get_by_text(f"Slide 2 of {last}")).to_be_visible()
+    page.go_forward()
+    expect(settings).to_be_visible()
     assert first not in third and tab.overflow() == 0
+    tab.is_well()
+
+
+def test_every_slide_is_for_everybody(visits: Visits, home: Settings) -> None:
+    run = finished_study(home, name=HOSTILE[:120])
+    tab = visits(home)
+    page = tab.opens(f"report?run={run}&present=1&slide=1")
+    last = int(page.get_by_text("Slide 1 of").inner_text().split(" of ")[1].split(".")[0])
+    problems: list[str] = []
+    for at in range(1, last + 1):
+        expect(page.get_by_text(f"Slide {at} of {last}")).to_be_visible()
+        tab.settles()
+        for theme in ("light", "dark"):
+            page.emulate_media(color_scheme=theme)
+            tab.settles()
+            problems += [f"slide {at}, {theme}: {f}" for f in findings(page)]
+        page.emulate_media(color_scheme="light")
+        page.keyboard.press("ArrowRight")
+    assert not problems, "\n".join(problems)
     tab.is_well()

@@ -153,3 +153,16 @@ def test_of_thousands_everything_is_drawn_and_what_is_left_out_is_said(opens: Op
     said = words(page).replace("\\", "")
     assert "With 1,001 models, error bars are drawn for the front only" in said
     assert "The list holds" in said and len(page.multiselect(key="_picker").options) <= 203
+
+
+def test_of_very_many_recoveries_none_is_drawn_and_that_is_said(opens: Opens, store: Store) -> None:
+    base, found = candidate("dense", "dense", 20.0, 300, "dense"), []
+    for i in range(61):
+        before = candidate(f"before{i}", "block_influence", 40 + i, 250 - i, "dense")
+        after = candidate(f"after{i}", "distil", 30 + i, 250 - i, "dense").model_copy(update={"parent": before.key})
+        found += [before, after]
+    for many, said in ((found, "61 models were trained after pruning"), (found[:-2], None)):
+        page = opens("tradeoffs", run=study(store, "Recovered", [base, *many]))
+        arrows = [a for a in spec(page)["layout"].get("annotations", []) if a.get("showarrow")]
+        assert len(arrows) == (0 if said else 60)
+        assert ("trained after pruning. Arrows" in words(page)) == bool(said) and (said or "") in words(page)

@@ -52,7 +52,7 @@ def test_without_an_original_slides_still_say_what_is_known(home: Settings) -> N
     deck = slides(report)
     assert "the original gives none to compare with" in deck[2].lines[0]
     costs = next(s for s in deck if s.kind == "costs")
-    assert costs.table[0] == ("", f"A. {candidates[0].label}") and "No original" in costs.lines[0]
+    assert costs.table[0] == ("Figure", f"A. {candidates[0].label}") and "No original" in costs.lines[0]
 
 
 def test_a_classifier_is_judged_by_its_accuracy_and_where_the_original_has_none_that_is_said(home: Settings) -> None:

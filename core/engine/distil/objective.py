@@ -168,17 +168,43 @@ class Objective:
         sums = {p.name: torch.zeros((), device=picked.device) for p in parts}
         gradients: list[Tensor] = []
         for states, gold, counts, teacher in zip(picked.detach().split(size), targets, scored, rows, strict=True):
-            states.requires_grad_(learn)
-            logits = self.student.logits(states)  # (chunk, classes)
+            logits = self.student.logits(states.requires_grad_(learn))  # (chunk, classes)
+            slope = torch.zeros_like(logits) if learn else None
             with _exact(logits.device):
-                found = chunk_losses(parts, logits, gold, counts, teacher)
-                if learn:
-                    self._weighted(parts, found, totals).backward()
+                for part in _blocks(len(logits), self.student.block):
+                    found = self._on_block(logits, slope, part, gold, counts, teacher, parts, totals)
+                    for p in parts:
+                        sums[p.name] += found[p.name].detach() / totals.count(p.loss)
+                if slope is not None:
+                    logits.backward(slope)
             if learn:
                 gradients.append(states.grad if states.grad is not None else torch.zeros_like(states))
-            for part in parts:
-                sums[part.name] += found[part.name].detach() / totals.count(part.loss)
         return sums, torch.cat(gradients) if gradients else None
+
+    def _on_block(
+        self,
+        logits: Tensor,
+        slope: Tensor | None,
+        rows: slice,
+        gold: Tensor,
+        counts: Tensor,
+        teacher: Rows | None,
+        parts: Sequence[Part],
+        totals: Totals,
+    ) -> dict[str, Tensor]:
+        """Sum of each term over some rows of a chunk; their gradient goes into the same rows of `slope`."""
+        own = logits.detach()[rows].float().requires_grad_(slope is not None)
+        found = chunk_losses(parts, own, gold[rows], counts[rows], teacher[rows] if teacher is not None else None)
+        if slope is not None:
+            self._weighted(parts, found, totals).backward()
+            if own.grad is not None:
+                slope[rows] = own.grad
+        return found
+
+
+def _blocks(length: int, size: int) -> list[slice]:
+    """All of `length` in parts of `size`; of nothing, one empty part."""
+    return [slice(i, i + size) for i in range(0, max(1, length), size)]
 
 
 def _exact(device: torch.device) -> AbstractContextManager[Any]:

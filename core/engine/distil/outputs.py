@@ -14,7 +14,8 @@ from core.engine.evaluate.logits import Logits
 from core.engine.models.load import Task
 
 _PROBE_TOKENS = 16
-_CHUNK_BYTES = 96 << 20  # float32 logits of one chunk; a loss holds a handful of tensors of that size
+_CHUNK_BYTES = 96 << 20  # float32 logits of one chunk
+_BLOCK_BYTES = 4 << 20  # float32 logits a loss works on at once: what it makes of them stays in a processor's cache
 
 
 class Outputs:
@@ -58,6 +59,11 @@ class Outputs:
         """Outputs whose logits are computed at once."""
         return max(1, _CHUNK_BYTES // (4 * self.classes))
 
+    @property
+    def block(self) -> int:
+        """Outputs a loss is computed on at once, a part of a chunk."""
+        return max(1, _BLOCK_BYTES // (4 * self.classes)) if self.device.type == "cpu" else self.chunk
+
     def precision(self) -> AbstractContextManager[Any]:
         """The number format to run body and head in. Inside one region each weight is rounded only once."""
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self.half)
@@ -73,8 +79,8 @@ class Outputs:
         return states
 
     def logits(self, states: Tensor) -> Tensor:
-        """`(n, width)` to `(n, classes)`, float32, classes in the wanted order."""
-        logits = states.float() if self._logits is None else self._logits.rows(states)
+        """`(n, width)` to `(n, classes)`, as the model computes them, classes in the wanted order."""
+        logits = states if self._logits is None else self._logits.computed(states)
         return logits if self.order is None else logits[:, self.order.to(logits.device)]
 
 

@@ -70,6 +70,9 @@ class CachedRows:
         self._temperatures = list(temperatures)
         self._bucket = bucket
 
+    def __getitem__(self, rows: slice) -> CachedRows:
+        return CachedRows({n: t[rows] for n, t in self._stored.items()}, self._temperatures, self._bucket)
+
     @property
     def logits(self) -> Tensor:
         raise RetortError("The stored teacher has no full logits.", "Use the live teacher for logit matching.")

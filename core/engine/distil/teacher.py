@@ -27,6 +27,10 @@ class Rows(Protocol):
         """`(n, classes)`"""
         ...
 
+    def __getitem__(self, rows: slice) -> Rows:
+        """The same of some of its tokens."""
+        ...
+
 
 class Teacher(Protocol):
     """Answers for one micro-batch at a time."""
@@ -37,10 +41,13 @@ class Teacher(Protocol):
 
 
 class LiveRows:
-    """Full logits, `(n, classes)` float32."""
+    """Full logits, `(n, classes)`, as the teacher computed them."""
 
     def __init__(self, logits: Tensor) -> None:
         self.logits = logits
+
+    def __getitem__(self, rows: slice) -> LiveRows:
+        return LiveRows(self.logits[rows])
 
     def pair(self, student: Tensor, temperature: float) -> tuple[Tensor, Tensor]:
         return log_probabilities(student, temperature), log_probabilities(self.logits, temperature)

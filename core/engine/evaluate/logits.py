@@ -53,8 +53,12 @@ class Logits:
 
     def rows(self, features: Tensor) -> Tensor:
         """(rows, hidden) -> (rows, vocabulary), float32."""
+        return self.computed(features).float()
+
+    def computed(self, features: Tensor) -> Tensor:
+        """(rows, hidden) -> (rows, vocabulary), in the number format the model computes in."""
         logits: Tensor = self._head(features) if self._head is not None else features
-        return logits.float()
+        return logits
 
     def chunks(self, features: Tensor) -> Iterator[tuple[slice, Tensor]]:
         """Slices of the rows of `features` (rows, hidden), each with its float32 logits."""

@@ -56,15 +56,16 @@ def plain(student: Loaded, teacher: Loaded, batch: Batch, temperature: float) ->
 def test_chunked_head_gives_the_gradient_of_the_plain_way(
     teacher: Loaded, student: Loaded, windows: Windows, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """With chunks of 5 tokens, tied embeddings included."""
+    """With chunks of 5 tokens in blocks of 2, tied embeddings included."""
     monkeypatch.setattr(outputs_module, "_CHUNK_BYTES", 5 * 4 * 384)
+    monkeypatch.setattr(outputs_module, "_BLOCK_BYTES", 2 * 4 * 384)
     batch = windows.take([0, 3, 5], 0)
     soft = Term(loss="soft_labels", weight=0.7, parameters={"temperature": 2.0})
     mix = [soft, Term(loss="cross_entropy", weight=0.3)]
     objective = Objective(
         Outputs(student.model, "causal"), LiveTeacher(Outputs(teacher.model, "causal")), parts_of(mix)
     )
-    assert objective.student.chunked and objective.student.chunk == 5
+    assert objective.student.chunked and objective.student.chunk == 5 and objective.student.block == 2
     terms, found = gradients(objective, [batch])
     student.model.zero_grad()
     loss = plain(student, teacher, batch, 2.0)
