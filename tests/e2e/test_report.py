@@ -13,6 +13,7 @@ from tests.e2e.conftest import Serves, Visits
 from tests.e2e.test_axe import findings
 from tests.e2e.test_pages import HOSTILE
 from tests.pages.study import finished_study
+from tests.server import ROOT
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
@@ -62,11 +63,15 @@ def test_slides_move_by_keys_and_buttons_and_the_address_keeps_the_place(visits:
         expect(page.get_by_text(f"Slide {at} of {last}")).to_be_visible()
         assert number(page) == at
     page.keyboard.press("ArrowRight")
-    page.keyboard.press("ArrowRight")
+    page.keyboard.press("ArrowRight")  # faster than the server: the address may go from 1 to 3 at once
     expect(page.get_by_text(f"Slide 3 of {last}")).to_be_visible()
-    page.go_back()
+    page.keyboard.press("ArrowLeft")
     expect(page.get_by_text(f"Slide 2 of {last}")).to_be_visible()
+    page.go_back()
+    expect(page.get_by_text(f"Slide 3 of {last}")).to_be_visible()
     page.go_forward()
+    expect(page.get_by_text(f"Slide 2 of {last}")).to_be_visible()
+    page.keyboard.press("ArrowRight")
     expect(page.get_by_text(f"Slide 3 of {last}")).to_be_visible()
     third = title.inner_text()
     page.reload()
@@ -85,6 +90,32 @@ def test_slides_move_by_keys_and_buttons_and_the_address_keeps_the_place(visits:
     expect(settings).to_be_visible()
     assert first not in third and tab.overflow() == 0
     tab.is_well()
+
+
+def test_a_key_between_two_drawings_of_a_slide_counts_once(chromium: Browser) -> None:
+    """Streamlit takes one drawing down before it has loaded the next."""
+    code = (ROOT / "pages" / "shared" / "assets" / "slide.js").read_text("utf-8")
+    tab = chromium.new_page()
+    pressed = tab.evaluate(
+        """async (code) => {
+          const url = URL.createObjectURL(new Blob([code], { type: "text/javascript" }));
+          const { default: drawn } = await import(url);
+          const parentElement = document.body.appendChild(document.createElement("div"));
+          const found = [];
+          const at = (number) => drawn({
+            parentElement, setTriggerValue: (_, wanted) => found.push(wanted),
+            data: { kind: "costs", title: "t", lines: [], table: [], number, count: 9 },
+          });
+          const key = () => window.dispatchEvent(new KeyboardEvent("keydown", { key: "ArrowRight" }));
+          const down = at(1); key(); down(); key();
+          const last = at(3); key(); last();
+          parentElement.remove(); key();
+          return found;
+        }""",
+        code,
+    )
+    tab.close()
+    assert pressed == [2, 3, 4]
 
 
 def test_every_slide_is_for_everybody(visits: Visits, home: Settings) -> None:

@@ -54,6 +54,7 @@ export default function ({ parentElement, data, setTriggerValue }) {
     Home: () => 1, End: () => data.count, Escape: () => 0,
   };
   function press(event) {
+    if (!parentElement.isConnected) return;
     if (!(event.key in keys) || event.ctrlKey || event.altKey || event.metaKey || event.shiftKey || typing(event)) return;
     event.preventDefault();
     const wanted = event.key === "Escape" ? 0 : Math.min(data.count, Math.max(1, keys[event.key]()));
@@ -66,7 +67,10 @@ export default function ({ parentElement, data, setTriggerValue }) {
   window.addEventListener("keydown", press);
   listening.set(parentElement, press);
   return () => {
-    window.removeEventListener("keydown", press);
-    if (listening.get(parentElement) === press) listening.delete(parentElement);
+    // The successor of this drawing is loaded a moment later; keys pressed until then are answered here.
+    setTimeout(() => {
+      window.removeEventListener("keydown", press);
+      if (listening.get(parentElement) === press) listening.delete(parentElement);
+    }, 1000);
   };
 }
