@@ -29,7 +29,7 @@ test:
 	$(bootstrap) test chromium
 	-@$(PY) -m core fetch $(SAMPLES)
 	OMP_NUM_THREADS=1 $(PY) -m pytest -n 2 -m "not ($(ALONE))"
-	OMP_NUM_THREADS=1 $(PY) -m pytest -n 2 --dist loadfile -m "($(ALONE)) and not long"
+	OMP_NUM_THREADS=1 $(PY) -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m "($(ALONE)) and not long"
 
 check:
 	$(bootstrap) test

@@ -16,6 +16,11 @@ from core.settings import Settings
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
 
+# Files that take minutes, the longest first: two processes share the files, and a long one at the end leaves one idle.
+LONGEST = (
+    "cluster/test_sweep", "jobs/test_soak", "cli/test_runs", "e2e/test_pages", "e2e/test_study", "e2e/test_axe",
+    "pages/test_compare", "engine/distil/test_sample", "cli/test_notebook", "e2e/test_report",
+)  # fmt: skip
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 
 hypothesis.settings.register_profile("retort", deadline=None)  # tests assert correctness, not time
@@ -28,6 +33,12 @@ SENTENCES = (
     "A model that is smaller is not always faster, and a faster one is not always worse.",
     "Rain fell on the roofs of the town until morning; then the market opened as usual.",
 )
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    here = Path(__file__).parent
+    first = {f"{name}.py": at for at, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: first.get(item.path.relative_to(here).as_posix(), len(first)))
 
 
 @pytest.fixture

@@ -39,8 +39,7 @@ def test_a_deep_link_on_a_fresh_server_goes_through_the_frame(
     tab.is_well()
 
 
-@pytest.mark.parametrize("theme", ["light", "dark"])
-@pytest.mark.parametrize("width", [390, 1440])
+@pytest.mark.parametrize(("width", "theme"), [(390, "dark"), (1440, "light")])  # test_contrast: each theme
 def test_every_page_fits_and_asks_no_other_host(visits: Visits, home: Settings, width: int, theme: str) -> None:
     run_id = finished_study(home, failed=1)
     failed_run(home)

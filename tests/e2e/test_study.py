@@ -12,7 +12,7 @@ import pytest
 from playwright.sync_api import expect
 
 from core.settings import Settings
-from core.store import Store
+from core.store import RunRow, Store
 from tests.conftest import SENTENCES
 from tests.e2e.conftest import Visitor, Visits
 from tests.server import ROOT
@@ -84,15 +84,30 @@ def test_a_small_study_from_the_first_click_to_the_chart(visits: Visits, worksho
 
 @pytest.mark.slow
 @pytest.mark.sample
+def test_the_sample_study_begins_with_one_click_and_keeps_what_it_measured(
+    visits: Visits, home: Settings, sample_home: Settings
+) -> None:
+    """On the real sample, up to the third model; test_the_sample_study_with_one_click goes to its end."""
+    tab, store, run = started(visits, home, sample_home)
+    deadline = time.monotonic() + STUDY_SECONDS
+    while store.runs.get(run.id).trials_done < 3:
+        assert store.runs.get(run.id).active and time.monotonic() < deadline, store.runs.get(run.id)
+        time.sleep(0.5)
+    tab.page.get_by_role("button", name="Cancel").click()
+    ended(store, run.id)
+    found = store.runs.get(run.id)
+    assert found.state == "cancelled" and 3 <= found.trials_done < found.trials_total == 11
+    expect(tab.page.locator("path.point")).to_have_count(found.trials_done)
+    tab.is_well()
+
+
+@pytest.mark.slow
+@pytest.mark.sample
+@pytest.mark.long
 def test_the_sample_study_with_one_click(visits: Visits, home: Settings, sample_home: Settings) -> None:
     """On the real sample. With RETORT_SCREENSHOT=FILE it also takes the README's picture."""
-    (home.home / "samples").symlink_to(sample_home.samples, target_is_directory=True)
-    tab = visits(home)
-    page = tab.opens("")
-    page.get_by_role("button", name="Run the sample study").click()
-    expect(page.locator("h1")).to_have_text("Sample study")
-    store = Store(home)
-    run = store.runs.find(kinds=("sweep",), limit=1)[0]
+    tab, store, run = started(visits, home, sample_home)
+    page = tab.page
     ended(store, run.id)
     assert store.runs.get(run.id).state == "done", store.runs.get(run.id)
     expect(page.locator("path.point")).to_have_count(11)
@@ -102,6 +117,17 @@ def test_the_sample_study_with_one_click(visits: Visits, home: Settings, sample_
     tab.is_well()
     if os.environ.get("RETORT_SCREENSHOT"):
         picture(tab, ROOT / os.environ["RETORT_SCREENSHOT"])
+
+
+def started(visits: Visits, home: Settings, sample_home: Settings) -> tuple[Visitor, Store, RunRow]:
+    """The sample study, a click on the Start page ago."""
+    (home.home / "samples").symlink_to(sample_home.samples, target_is_directory=True)
+    tab = visits(home)
+    page = tab.opens("")
+    page.get_by_role("button", name="Run the sample study").click()
+    expect(page.locator("h1")).to_have_text("Sample study")
+    store = Store(home)
+    return tab, store, store.runs.find(kinds=("sweep",), limit=1)[0]
 
 
 def picture(tab: Visitor, path: Path) -> None:

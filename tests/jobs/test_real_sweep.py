@@ -18,7 +18,7 @@ from tests.jobs import tiny_study
 from tests.jobs.conftest import Bench
 from tests.jobs.tiny_study import TIMED
 
-pytestmark = [pytest.mark.jobs, pytest.mark.slow]
+pytestmark = [pytest.mark.jobs, pytest.mark.slow, pytest.mark.long]
 TRIALS = 4
 
 

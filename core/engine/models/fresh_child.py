@@ -2,7 +2,7 @@
 
 Run by `roundtrip.py` as `python -I fresh_child.py`; it may import nothing of Retort's, and says so if it
 did. One line of JSON in, one line of JSON out. Each check runs in a clean fork, which starts with the
-libraries imported but no model and no worker threads, so its peak memory is that of one model.
+libraries imported but no model and none of torch's threads, so its peak memory is that of one model.
 """
 
 import json
@@ -13,8 +13,17 @@ from typing import Any
 import torch
 import transformers
 from safetensors.torch import load_file
-from transformers import AutoModel, AutoModelForCausalLM, AutoModelForMaskedLM, AutoModelForSequenceClassification
+from transformers import (
+    AutoModel,
+    AutoModelForCausalLM,
+    AutoModelForMaskedLM,
+    AutoModelForSequenceClassification,
+    GenerationMixin,
+    PreTrainedModel,
+)
 
+# transformers imports what lies behind its names when they are used: here once, not again in every fork.
+_BEFORE_FORKS = (GenerationMixin, PreTrainedModel)
 transformers.logging.disable_progress_bar()
 transformers.logging.set_verbosity_error()
 
