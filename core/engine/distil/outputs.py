@@ -15,7 +15,7 @@ from core.engine.models.load import Task
 
 _PROBE_TOKENS = 16
 _CHUNK_BYTES = 96 << 20  # float32 logits of one chunk
-_BLOCK_BYTES = 4 << 20  # float32 logits a loss works on at once: what it makes of them stays in a processor's cache
+_BLOCK_BYTES = 2 << 20  # float32 logits a loss works on at once: what it makes of them stays in a processor's cache
 
 
 class Outputs:
