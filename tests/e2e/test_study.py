@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import time
+from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import urlencode
 
@@ -32,8 +33,12 @@ def workshop(home: Settings, tiny_llama: Path, tiny_text: str) -> Settings:
 
 def ended(store: Store, run_id: str) -> None:
     """Waits for the run, and for its runner to have nothing left to do."""
+    until(store, run_id, lambda run: not run.active)
+
+
+def until(store: Store, run_id: str, reached: Callable[[RunRow], bool]) -> None:
     deadline = time.monotonic() + STUDY_SECONDS
-    while store.runs.get(run_id).active:
+    while not reached(store.runs.get(run_id)):
         assert time.monotonic() < deadline, store.runs.get(run_id)
         time.sleep(0.5)
 
@@ -89,10 +94,8 @@ def test_the_sample_study_begins_with_one_click_and_keeps_what_it_measured(
 ) -> None:
     """On the real sample, up to the third model; test_the_sample_study_with_one_click goes to its end."""
     tab, store, run = started(visits, home, sample_home)
-    deadline = time.monotonic() + STUDY_SECONDS
-    while store.runs.get(run.id).trials_done < 3:
-        assert store.runs.get(run.id).active and time.monotonic() < deadline, store.runs.get(run.id)
-        time.sleep(0.5)
+    until(store, run.id, lambda found: found.trials_done >= 3 or not found.active)
+    assert store.runs.get(run.id).active, store.runs.get(run.id)
     tab.page.get_by_role("button", name="Cancel").click()
     ended(store, run.id)
     found = store.runs.get(run.id)

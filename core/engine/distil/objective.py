@@ -144,7 +144,7 @@ class Objective:
         if needed:
             assert self.teacher is not None
             return self.teacher.rows(batch, chosen, self.student.chunk)
-        return [None] * max(1, -(-int(chosen.sum()) // self.student.chunk))  # of nothing, one empty chunk
+        return [None] * len(_pieces(int(chosen.sum()), self.student.chunk))
 
     def _weighted(self, parts: Sequence[Part], sums: dict[str, Tensor], totals: Totals) -> Tensor:
         terms = [p.weight / totals.count(p.loss) * sums[p.name] for p in parts if p.name in sums]
@@ -171,7 +171,7 @@ class Objective:
             logits = self.student.logits(states.requires_grad_(learn))  # (chunk, classes)
             slope = torch.zeros_like(logits) if learn else None
             with _exact(logits.device):
-                for part in _blocks(len(logits), self.student.block):
+                for part in _pieces(len(logits), self.student.block):
                     found = self._on_block(logits, slope, part, gold, counts, teacher, parts, totals)
                     for p in parts:
                         sums[p.name] += found[p.name].detach() / totals.count(p.loss)
@@ -202,7 +202,7 @@ class Objective:
         return found
 
 
-def _blocks(length: int, size: int) -> list[slice]:
+def _pieces(length: int, size: int) -> list[slice]:
     """All of `length` in parts of `size`; of nothing, one empty part."""
     return [slice(i, i + size) for i in range(0, max(1, length), size)]
 
