@@ -19,8 +19,6 @@ from pages.shared.field import NEAR, Drawn, Field, Placed, View, apart, field
 from pages.shared.states import boundary, empty
 from pages.shared.text import flat, md, plural
 
-OFFERED = 200  # candidates in the list of those to compare: those on the front, then those tied with it
-
 
 def main() -> None:
     st.title("Trade-offs", anchor=False)
@@ -61,7 +59,7 @@ def board(runs: Sequence[RunRow]) -> None:
     with st.container(horizontal=True, vertical_alignment="bottom"):
         axes = choice.axes(found)
         if axes is not None:
-            methods = choice.methods([h.method for h in everything.heads if not h.baseline])
+            methods = choice.methods(everything.methods)
             log_y, near = choice.view(f"Leaves out what is more than {NEAR:.0f} times worse, and counts it.")
     if axes is None:
         empty("Nothing to draw", "The candidates of this run share no pair of quality and cost.")
@@ -72,8 +70,7 @@ def board(runs: Sequence[RunRow]) -> None:
     place = st.container()
     limits = choice.limits(x, y, found)
     placed = drawn_field.placed(x, y, methods)
-    candidates = {p.key: p for p in placed.points if not p.baseline}
-    chosen = picks.get(candidates)
+    chosen = picks.get(placed.heads)
     picked = chosen or list(placed.examples)
     letters = tuple(zip(picked, cards.LETTERS, strict=False))
     drawn = drawn_field.drawn(View(x, y, log_y, near, methods, limits, letters, shell.ground().name))
@@ -83,8 +80,7 @@ def board(runs: Sequence[RunRow]) -> None:
             config=charts.INTERACTIVE, alt=drawn.alt,
         )  # fmt: skip
     notes(drawn)
-    heads = {h.key: h for h in drawn_field.heads if h.key in candidates}
-    compare(drawn_field, placed, heads, picked, bool(chosen), y)
+    compare(drawn_field, placed, picked, bool(chosen), y)
     with st.expander("All candidates as a table", icon=":material/table:", key="all", on_change="rerun") as listed:
         if listed.open:
             table(drawn_field, y, methods, found)
@@ -138,15 +134,11 @@ def toggle() -> None:
         picks.toggle(key[0] if isinstance(key, list) else key)
 
 
-def compare(
-    shown: Field, placed: Placed, candidates: dict[str, Head], picked: Sequence[str], chosen: bool, y: str
-) -> None:
+def compare(shown: Field, placed: Placed, picked: Sequence[str], chosen: bool, y: str) -> None:
     st.header("Promised and delivered", anchor=False)
-    offered = candidates
-    if len(candidates) > OFFERED:
-        best = sorted((p for p in placed.points if p.key in candidates), key=lambda p: (not p.front, not p.tied))
-        wanted = {*picked, *(p.key for p in best[:OFFERED])}
-        offered = {k: h for k, h in candidates.items() if k in wanted}
+    candidates = offered = placed.heads
+    if len(placed.best) < len(candidates):
+        offered = {k: candidates[k] for k in dict.fromkeys((*picked, *placed.best))}
     picks.widget(offered)
     if not candidates:
         st.caption("Only the baseline is measured so far.")

@@ -29,6 +29,9 @@ from pages.shared.kept import kept
 NEAR = 4.0
 """Times worse than the baseline: where the view "near the baseline" ends."""
 
+OFFERED = 200
+"""Candidates in a list of those to compare."""
+
 Versions = tuple[tuple[str, str], ...]
 """Runs, each with the version of its candidates."""
 Figures = dict[str, Measurement]
@@ -71,6 +74,10 @@ class Placed:
 
     points: tuple[Point, ...]
     examples: tuple[str, ...]
+    heads: dict[str, Head]
+    """The candidates among them by key, without the baselines."""
+    best: tuple[str, ...]
+    """Keys of `OFFERED` of those at most: the front, then what ties with it, then the others."""
 
 
 @dataclass(frozen=True)
@@ -84,6 +91,11 @@ class Field:
     def heads(self) -> tuple[Head, ...]:
         """Every candidate; one that the studies share comes once."""
         return _heads(self.store, self.runs)
+
+    @property
+    def methods(self) -> tuple[str, ...]:
+        """Every method, in the order of its first candidate."""
+        return _methods(self.store, self.runs)
 
     def metrics(self) -> set[str]:
         """Ids of everything measured on any of them."""
@@ -147,6 +159,11 @@ def _heads(store: Store, runs: Versions) -> tuple[Head, ...]:
     return tuple(found.values())
 
 
+@kept(32)
+def _methods(store: Store, runs: Versions) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(h.method for h in _heads(store, runs) if not h.baseline))
+
+
 @kept(512)
 def _metrics(store: Store, run: tuple[str, str]) -> set[str]:
     return store.columns.metrics(run[0])
@@ -171,21 +188,30 @@ def _values(store: Store, runs: Versions, metric_id: str) -> Figures:
     return found
 
 
-@kept(12)
+@kept(8)
+def _judged(store: Store, runs: Versions, y: str) -> Figures:
+    found: Figures = {}
+    for run, _ in reversed(runs):
+        found |= store.columns.judged(run, y)
+    return found
+
+
+@kept(64)
 def _placed(store: Store, runs: Versions, x: str, y: str, methods: tuple[str, ...]) -> Placed:
     heads = [h for h in _heads(store, runs) if _wanted(h, methods)]
-    qualities: Figures = {}
-    for run, _ in reversed(runs):
-        qualities |= store.columns.judged(run, y)
+    qualities = _judged(store, runs, y)
     parents = store.columns.parents([h.key for h in heads if h.method in TRAINED])
     points = placed(heads, _values(store, runs, x), qualities, parents)
-    shown = {p.key for p in points if not p.baseline}
+    candidates = [p for p in points if not p.baseline]
+    by_key = {h.key: h for h in heads}
+    shown = {p.key: by_key[p.key] for p in candidates}
     figures = {y: qualities, "sparsity_pruned": _values(store, runs, "sparsity_pruned")}
-    worth = examples(briefs([h for h in heads if h.key in shown], figures), y)
-    return Placed(tuple(points), tuple(c.key for c in worth))
+    worth = examples(briefs(list(shown.values()), figures), y)
+    best = sorted(candidates, key=lambda p: (not p.front, not p.tied))[:OFFERED]
+    return Placed(tuple(points), tuple(c.key for c in worth), shown, tuple(p.key for p in best))
 
 
-@kept(32)
+@kept(48)
 def _drawn(store: Store, runs: Versions, view: View) -> Drawn:
     points = _placed(store, runs, view.x, view.y, view.methods).points
     ground, bounds = theme(view.ground), dict(view.limits)

@@ -27,6 +27,9 @@ _SECRET = 32  # characters
 _WHERE = "Whoever runs this Retort sets it in .streamlit/secrets.toml; docs/login.md says how."
 _ICON = ":material/login:"
 
+_SECONDS = 1.0  # a page asks a dozen times a rerun, and Streamlit looks for its files each time
+_read: tuple[float, dict[str, Any] | RetortError | None] | None = None
+
 _lock = threading.Lock()
 _signed_out: dict[str, int] = {}  # id of a person -> when they signed out; identities issued before no longer count
 
@@ -39,11 +42,25 @@ class NotSignedIn(RetortError):
 
 
 def configured() -> dict[str, Any] | None:
-    """The `[auth]` section of Streamlit's secrets; None where no login is set up.
+    """The `[auth]` section of Streamlit's secrets; None where no login is set up. Read again after a second.
 
     Raises:
         RetortError: it is there but incomplete or unsafe. Nobody gets in then.
     """
+    global _read
+    read, now = _read, time.monotonic()
+    if read is None or now - read[0] > _SECONDS:
+        try:
+            read = now, _configured()
+        except RetortError as error:
+            read = now, error
+        _read = read
+    if isinstance(read[1], RetortError):
+        raise RetortError(read[1].cause, read[1].remedy)
+    return read[1]
+
+
+def _configured() -> dict[str, Any] | None:
     if not st.secrets.load_if_toml_exists():
         if any(os.path.exists(path) for path in st.get_option("secrets.files")):
             raise RetortError("The file with the settings of the login cannot be read as TOML.", _WHERE)

@@ -32,8 +32,9 @@ def short(key: str) -> str:
 
 def get(candidates: Iterable[str]) -> list[str]:
     """Chosen keys among `candidates`, in the order they were chosen."""
-    by_short = {short(k): k for k in candidates}
-    return [by_short[s] for s in _shorts() if s in by_short][:MOST]
+    wanted = _shorts()
+    by_short = {short(k): k for k in candidates} if wanted else {}
+    return [by_short[s] for s in wanted if s in by_short][:MOST]
 
 
 def put(keys: Iterable[str]) -> None:

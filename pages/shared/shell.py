@@ -6,13 +6,15 @@ A `pages/` folder lets Streamlit run a page file on its own until some session h
 
 from __future__ import annotations
 
+import copy
 import threading
 from pathlib import Path
 
 import streamlit as st
 
 from core.figures.theme import Theme, theme
-from pages.shared import followed, home, login
+from pages.shared import followed, home, login, network
+from pages.shared.kept import kept
 from pages.shared.states import boundary
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -55,17 +57,24 @@ def presenting() -> bool:
     return st.query_params.get("present") == "1"
 
 
+@kept(1)
+def _pages() -> dict[str, st.Page]:
+    """Streamlit looks at the file of each, so they are made once; every run of the script gets copies."""
+    return {
+        name: st.Page(path(name), title=title, icon=icon, default=name == "start")
+        for name, (title, icon) in PAGES.items()
+    }
+
+
 def enter() -> None:
     """Frame and page. Called by `app.py`, once a run of the script."""
+    network.send_at_once()
     # A file of our own as icon: a ":material/...:" one would be fetched from another host.
     st.set_page_config(layout="wide", initial_sidebar_state="collapsed", page_icon=str(_ASSETS / "icon.svg"))
     if not presenting():
         st.logo(str(_ASSETS / f"logo-{ground().name}.svg"), size="large")
     allowed = login.gate()
-    pages = {
-        name: st.Page(path(name), title=title, icon=icon, default=name == "start")
-        for name, (title, icon) in PAGES.items()
-    }
+    pages = {name: copy.copy(page) for name, page in _pages().items()}
     if login.needed():
         pages["account"] = st.Page(login.account, title="Account", icon=":material/account_circle:")
     page = st.navigation(list(pages.values()), position="top" if allowed and not presenting() else "hidden")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from core.store import RunRow, Store
 from pages.shared import home
 from pages.shared.kept import kept
@@ -24,4 +26,9 @@ def recent(limit: int = _MOST) -> list[RunRow]:
 
 def label(run: RunRow) -> str:
     """Name, model, and the end of the id, which tells runs of one name apart."""
-    return f"{flat(run.name, 60)} ({flat(run.model, 40)}, {run.id[-6:]})"
+    return _label(run.id, run.name, run.model)
+
+
+@lru_cache(1024)  # a list of them is labelled at every rerun
+def _label(run_id: str, name: str, model: str) -> str:
+    return f"{flat(name, 60)} ({flat(model, 40)}, {run_id[-6:]})"

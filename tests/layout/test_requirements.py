@@ -58,7 +58,8 @@ def test_what_tests_and_benchmarks_import_is_required() -> None:
 def test_what_is_required_is_imported_or_needed_by_name() -> None:
     # Loaded by others: accelerate and gguf by transformers to read GGUF files, onnx and onnxscript by torch.onnx.
     # authlib and httpx by Streamlit, where a login is set up.
-    indirect = {"accelerate", "authlib", "gguf", "httpx", "onnx", "onnxscript"}
+    # orjson by plotly, which draws charts ten times as fast with it.
+    indirect = {"accelerate", "authlib", "gguf", "httpx", "onnx", "onnxscript", "orjson"}
     owners = packages_distributions()
     product = [m for m in modules() if inside(m, "core", "pages", "app")]
     used = {normal(o) for m in product for i in imports(m) for o in owners.get(i.split(".")[0], [])}
