@@ -63,12 +63,13 @@ def rows(wanted: runs_filters.Wanted, page: int, was_active: bool) -> None:
     where, now = zone(st.context.timezone), time.time()
     for run in found:  # few elements a row: each costs the server as much as a query
         with st.container(border=True, gap="xxsmall"):
-            if st.button(md(run.name, 90), key=f"open-{run.id}", type="tertiary"):
+            if st.button(f"**{md(run.name, 90)}**", key=f"open-{run.id}", type="tertiary"):
                 st.query_params["run"] = run.id
                 st.rerun()  # the whole page: these rows are a fragment
             if run.state == "running":
                 st.progress(share_done(run), text=md(run.message, 90))
-            st.caption(f"{_badge(run)} {', '.join(p for p in _facts(run, where, now) if p)}")
+            facts = ", ".join(p for p in _facts(run, where, now) if p)
+            st.markdown(f"{_badge(run)} :small[:gray[{facts}]]")
 
 
 def _badge(run: RunRow) -> str:
