@@ -19,9 +19,6 @@ import hashlib
 import math
 import os
 import random
-import socket
-import subprocess
-import sys
 import tempfile
 import time
 from collections import defaultdict
@@ -29,7 +26,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from urllib.request import urlopen
 
 import numpy as np
 import psutil
@@ -43,8 +39,8 @@ from core.recipes import Recipe
 from core.results import Result, Trial
 from core.settings import Settings
 from core.store import Store
+from scripts.dashboard import ROOT, free_port, serving
 
-ROOT = Path(__file__).resolve().parents[1]
 MODEL = "sample:smollm2-135m"
 METHODS = ("magnitude", "wanda", "sparsegpt", "random", "block_influence", "width_flap", "quantise")
 WINDOWS = 16
@@ -187,24 +183,9 @@ def visits_of(runs: int, small: str, large: str) -> dict[str, list[tuple[str, st
 @contextmanager
 def server(script: Path, settings: Settings) -> Iterator[tuple[psutil.Process, int]]:
     """A server of its own process; its id and port once it answers."""
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        port = found.getsockname()[1]
-    command = [sys.executable, "-m", "streamlit", "run", str(script), "--server.port", str(port)]
-    command += ["--server.headless", "true", "--server.address", "127.0.0.1", "--logger.level", "error"]
-    environment = {**os.environ, "RETORT_HOME": str(settings.home), "OMP_NUM_THREADS": "1"}
-    process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.DEVNULL)
-    try:
-        for _ in range(600):
-            try:
-                urlopen(f"http://127.0.0.1:{port}/_stcore/health", timeout=5).close()
-                break
-            except OSError:
-                time.sleep(0.1)
+    port = free_port()
+    with serving(settings, port, "--logger.level=error", script=script, OMP_NUM_THREADS="1") as process:
         yield psutil.Process(process.pid), port
-    finally:
-        process.terminate()
-        process.wait(30)
 
 
 async def watch(

@@ -5,12 +5,9 @@ from __future__ import annotations
 import json
 import os
 import signal
-import socket
 import subprocess
-import sys
 import threading
 import time
-import urllib.request
 from collections.abc import Callable
 from contextlib import closing, suppress
 from dataclasses import dataclass, field
@@ -21,11 +18,12 @@ import psutil
 
 from core.errors import RetortError
 from core.jobs import live
-from core.jobs.executors import PROJECT, device_lock, worker_lock
+from core.jobs.executors import device_lock, worker_lock
 from core.jobs.locks import held, signer
 from core.jobs.runner import runner_lock
 from core.settings import Settings
 from core.store import Store
+from scripts import dashboard
 
 PATIENCE = 120.0
 """Seconds within which a process must have come back, or a lock must be free, however busy the machine is."""
@@ -97,25 +95,11 @@ class World:
             self.problems.append(f"the Runs page showed: {said}")
 
     def start_server(self) -> None:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = probe.getsockname()[1]
+        self.port = dashboard.free_port()
         roots = os.pathsep.join(str(r) for r in self.settings.roots)
-        command = [sys.executable, "-m", "streamlit", "run", "app.py"]
-        command += [f"--server.port={self.port}", "--server.headless=true"]
         with (self.folder / "server.log").open("ab") as out:
-            self.server = subprocess.Popen(
-                command, cwd=PROJECT, stdout=out, stderr=out, stdin=subprocess.DEVNULL,
-                env={**os.environ, "RETORT_HOME": str(self.settings.home), "RETORT_ROOTS": roots},
-            )  # fmt: skip
-        self.until(self._answers, "the server did not start")
-
-    def _answers(self) -> bool:
-        try:
-            urllib.request.urlopen(f"http://127.0.0.1:{self.port}/_stcore/health", timeout=2).close()
-        except OSError:
-            return False
-        return True
+            self.server = dashboard.start(self.settings, self.port, out, RETORT_ROOTS=roots)
+        self.until(lambda: dashboard.answers(self.port), "the server did not start")
 
     def ask_host(self, model: str) -> threading.Thread:
         """Asks the live host to write, as Compare does. Anything but an answer or a sentence is a problem."""

@@ -11,7 +11,7 @@ import pytest
 from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, Request
 
 from core.settings import Settings
-from tests.server import free_port, serving
+from scripts.dashboard import free_port, serving
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

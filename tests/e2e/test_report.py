@@ -9,11 +9,11 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, expect
 
 from core.settings import Settings
+from scripts.dashboard import ROOT
 from tests.e2e.conftest import Serves, Visits
 from tests.e2e.test_axe import findings
 from tests.e2e.test_pages import HOSTILE
 from tests.pages.study import finished_study
-from tests.server import ROOT
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])

@@ -14,9 +14,9 @@ from playwright.sync_api import expect
 
 from core.settings import Settings
 from core.store import RunRow, Store
+from scripts.dashboard import ROOT
 from tests.conftest import SENTENCES
 from tests.e2e.conftest import Visitor, Visits
-from tests.server import ROOT
 
 STUDY_SECONDS = 1800
 

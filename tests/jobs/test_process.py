@@ -9,7 +9,7 @@ import sys
 import pytest
 
 from core.jobs.process import physical_cores
-from tests.server import ROOT
+from scripts.dashboard import ROOT
 
 PROGRAM = """
 from core.jobs.process import prepare_process

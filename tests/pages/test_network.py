@@ -10,7 +10,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from pages.shared import network
-from tests.server import ROOT
+from scripts.dashboard import ROOT
 
 
 def listening(stack: ExitStack) -> socket.socket:

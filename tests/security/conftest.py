@@ -17,8 +17,8 @@ import pytest
 from core.jobs.locks import FileLock
 from core.jobs.runner import runner_lock
 from core.settings import Settings
+from scripts.dashboard import free_port, serving
 from tests.pages.study import failed_run, finished_study
-from tests.server import free_port, serving
 
 STUDY = "Falcon study of the tests"
 PEOPLE = ("viewer", "editor", "admin", "liar", "stranger")

@@ -13,9 +13,9 @@ import pytest
 from streamlit.web.server.starlette.starlette_app_utils import create_signed_value
 
 from core.settings import Settings
+from scripts.dashboard import free_port, serving
 from tests.security import wire
 from tests.security.conftest import ROLES, STUDY, study_home
-from tests.server import free_port, serving
 
 pytestmark = [pytest.mark.jobs, pytest.mark.slow]
 

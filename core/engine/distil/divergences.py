@@ -28,7 +28,7 @@ def log_probabilities(logits: Tensor, temperature: float = 1.0) -> Tensor:
 
 def _kl(p: Tensor, log_p: Tensor, log_q: Tensor) -> Tensor:
     """KL(p || q) of each row, `(n, classes)` to `(n,)`: summed, never averaged, over the classes."""
-    return (p * (log_p - log_q)).sum(-1)
+    return -(p * (log_q - log_p)).sum(-1)  # this way round, the gradient at log q needs no pass to change its sign
 
 
 def forward_kl(student: Tensor, teacher: Tensor) -> Tensor:
