@@ -13,6 +13,8 @@ from core.recipes import Distil, Prune, Quantise, Recipe
 
 ENGINE_REVISION = 1
 """Raise when a change makes earlier results differ: their trials are then computed again."""
+FILE_BYTES = 128_000_000
+"""The largest result file that is read: more than the samples of a thousand million tokens take."""
 
 
 class Trial(BaseModel):

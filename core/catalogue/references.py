@@ -18,13 +18,13 @@ from core.catalogue.samples import is_fetched, sample
 from core.errors import RetortError
 from core.outside_files import readable
 from core.plain_text import is_whole, one_line
+from core.results import FILE_BYTES
 from core.settings import Settings
 
 Kind = Literal["sample", "path", "hub", "run"]
 RUN_RESULT = "result.json"
 """In a run's folder: which candidate its recipe ended with, `{"candidate": KEY}`."""
 _PART = r"[A-Za-z0-9][A-Za-z0-9._-]{0,199}"
-_RESULT_BYTES = 64_000_000
 
 
 @dataclass(frozen=True)
@@ -149,6 +149,6 @@ def _run(reference: Reference, settings: Settings) -> ResolvedModel:
             "Run its trial again with 'keep: all', then use it here.",
         )
     check_model_folder(candidate / "model")
-    made_from = one_line(str(read_json(candidate / "result.json", _RESULT_BYTES).get("model", "an unknown model")), 300)
+    made_from = one_line(str(read_json(candidate / "result.json", FILE_BYTES).get("model", "an unknown model")), 300)
     provenance = {"source": f"candidate {key}, made from {made_from}", "made_from": made_from}
     return ResolvedModel(reference, candidate / "model", f"candidate:{key}", provenance)

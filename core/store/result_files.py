@@ -9,11 +9,9 @@ from pathlib import Path
 
 from core.outside_files import read_bounded, reason
 from core.plain_text import one_line
-from core.results import Result
+from core.results import FILE_BYTES, Result
 
 log = logging.getLogger("retort")
-BYTES = 128_000_000
-"""More than the samples of a thousand million tokens take."""
 
 
 def dump(result: Result) -> str:
@@ -24,7 +22,7 @@ def dump(result: Result) -> str:
 def read(path: Path) -> Result | None:
     """A result file; None where it is missing, or not the result of the folder it lies in (which is logged)."""
     try:
-        result = Result.model_validate_json(read_bounded(path, BYTES))
+        result = Result.model_validate_json(read_bounded(path, FILE_BYTES))
         dump(result)  # numbers of thousands of digits can be read but not written
         if result.key != path.parent.name:
             raise ValueError("it belongs to another candidate")

@@ -39,12 +39,12 @@ def section(chosen: Chosen, prompt: str, busy: bool) -> None:
         def draw(event: dict[str, Any]) -> None:
             if "strip" in event:
                 seen["strips"].append(event["strip"])
+                st.session_state[_KEPT] = seen  # at once: each is whole, although the next may be interrupted
                 _strips(place, chosen, seen, details=False)
 
         place.empty()
         if not answered("forced", {"models": chosen.references, **text}, say, draw):
             return
-        st.session_state[_KEPT] = seen
     if seen:
         _strips(place, chosen, seen)
 

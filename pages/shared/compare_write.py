@@ -45,17 +45,18 @@ def section(chosen: Chosen, prompt: str, busy: bool) -> None:
             if "text" in event:
                 seen["texts"][event["text"]["model"]] = event["text"]
                 _columns(place, chosen, seen)
+                if event["text"]["done"]:  # kept, although something else is clicked before the others are done
+                    st.session_state[_KEPT] = seen
 
         _columns(place, chosen, seen)
-        if answered("generate", request | {"seed": int(seed)}, say, draw):
-            st.session_state[_KEPT] = seen
+        answered("generate", request | {"seed": int(seed)}, say, draw)
     elif seen:
-        _columns(place, chosen, seen)
+        _columns(place, chosen, seen, going=False)
     else:
         place.caption("Press Write: the models write one after the other, each with the machine to itself.")
 
 
-def _columns(place: DeltaGenerator, chosen: Chosen, seen: dict[str, Any]) -> None:
+def _columns(place: DeltaGenerator, chosen: Chosen, seen: dict[str, Any], going: bool = True) -> None:
     with place.container():
         st.caption(f"After the prompt: {md(visible(seen['prompt'][-160:]))}")
         for column, (number, name) in zip(st.columns(len(chosen.names)), enumerate(chosen.names), strict=True):
@@ -66,13 +67,16 @@ def _columns(place: DeltaGenerator, chosen: Chosen, seen: dict[str, Any]) -> Non
                     visible(text["text"], lines=True) if text and text["text"] else " ",
                     language=None, wrap_lines=True, height=_HEIGHT,
                 )  # fmt: skip
-                st.caption(_speed(text))
+                st.caption(_speed(text, going))
 
 
-def _speed(text: dict[str, Any] | None) -> str:
+def _speed(text: dict[str, Any] | None, going: bool) -> str:
+    stopped = "" if going or (text and text["done"]) else "Stopped when something else was asked for. "
     if not text:
-        return "Not written yet."
+        return stopped or "Not written yet."
     if not text["tokens"]:
-        return "This model ended the text at once." if text["done"] else "Writing."
-    found = f"{text['tokens']} tokens in {text['dtype']}. First token after {1e3 * text['first_seconds']:.0f} ms"
+        return "This model ended the text at once." if text["done"] else stopped or "Writing."
+    found = (
+        f"{stopped}{text['tokens']} tokens in {text['dtype']}. First token after {1e3 * text['first_seconds']:.0f} ms"
+    )
     return found + (f", then {text['per_second']:.1f} tokens/s." if text["per_second"] else ".")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+from pathlib import Path
 from typing import Any
 
 from core.metrics import METRICS, Measurement
@@ -106,3 +108,43 @@ def failed_run(settings: Settings, name: str = "Broken study") -> str:
         run_id, "failed", cause="There is no folder '/models/missing'.", remedy="Choose a folder under RETORT_ROOTS."
     )
     return run_id
+
+
+def kept_study(settings: Settings, dense: Path) -> dict[str, str]:
+    """A run over a copy of this model, of which two candidates `a` and `b` are kept, with weights of their own.
+
+    Returns its parts by name: `run` and the references `dense`, keys `a`, `b`, and `unsaved`.
+    """
+    store, folder = Store(settings), settings.home / "models" / dense.name
+    shutil.copytree(dense, folder)
+    of = recipe(model=f"path:{folder}")
+    run_id = store.runs.add(of.kind, of.name, of.model, of.model_dump(mode="json"))
+    done = results(of)
+    store.trials.add(run_id, [t for t, _ in done])
+    kept: list[str] = []
+    for place, (_, found) in enumerate(done):
+        found = found.model_copy(update={"saved": place in (1, 2)})
+        store.candidates.add(found)
+        if found.saved:
+            _other_weights(dense, store.candidates.folder(found.key) / "model", place)
+            kept.append(found.key)
+    store.runs.claim(run_id)
+    store.runs.progress(run_id, len(done), len(done), "")
+    store.runs.finish(run_id, "done")
+    unsaved = next(r for _, r in done[3:])
+    return {"run": run_id, "dense": of.model, "a": kept[0], "b": kept[1], "unsaved": unsaved.key}
+
+
+def _other_weights(dense: Path, folder: Path, seed: int) -> None:
+    """The model with weights that make it really differ."""
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    shutil.copytree(dense, folder)
+    model = AutoModelForCausalLM.from_pretrained(str(folder))
+    torch.manual_seed(seed)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            if parameter.ndim > 1:
+                parameter.normal_(0.0, 0.3)
+    model.save_pretrained(str(folder))

@@ -2,61 +2,27 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from streamlit.testing.v1 import AppTest
 
 from core.jobs import live
 from core.prompts import PROMPTS
-from core.results import Result
 from core.settings import Settings
 from core.store import Store
 from tests.pages.conftest import Opens, words
-from tests.pages.study import recipe, results
+from tests.pages.study import kept_study
 
 pytestmark = pytest.mark.jobs
 
 
 @pytest.fixture
-def study(settings: Settings, store: Store, tiny_llama: object) -> Iterator[dict[str, str]]:
+def study(settings: Settings, tiny_llama: Path) -> Iterator[dict[str, str]]:
     """A run over a tiny dense model, of which two candidates are kept; its parts by name."""
-    dense = settings.home / "models" / "tiny-llama"
-    shutil.copytree(str(tiny_llama), dense)
-    of = recipe(model=f"path:{dense}")
-    run_id = store.runs.add(of.kind, of.name, of.model, of.model_dump(mode="json"))
-    done = results(of)
-    store.trials.add(run_id, [t for t, _ in done])
-    kept: list[Result] = []
-    for place, (_, found) in enumerate(done):
-        found = found.model_copy(update={"saved": place in (1, 2)})
-        store.candidates.add(found)
-        if found.saved:
-            folder = store.candidates.folder(found.key) / "model"
-            shutil.copytree(str(tiny_llama), folder)
-            _disturb(folder, place)
-            kept.append(found)
-    store.runs.claim(run_id)
-    store.runs.progress(run_id, len(done), len(done), "")
-    store.runs.finish(run_id, "done")
-    unsaved = next(r for _, r in done[3:])
-    yield {"run": run_id, "dense": of.model, "a": kept[0].key, "b": kept[1].key, "unsaved": unsaved.key}
+    yield kept_study(settings, tiny_llama)
     live.release(settings)
-
-
-def _disturb(folder: object, seed: int) -> None:
-    """Other weights, so that the models really differ."""
-    import torch
-    from transformers import AutoModelForCausalLM
-
-    model = AutoModelForCausalLM.from_pretrained(str(folder))
-    torch.manual_seed(seed)
-    with torch.no_grad():
-        for parameter in model.parameters():
-            if parameter.ndim > 1:
-                parameter.normal_(0.0, 0.3)
-    model.save_pretrained(str(folder))
 
 
 def press(app: AppTest, key: str) -> AppTest:
