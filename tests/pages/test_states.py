@@ -94,7 +94,7 @@ def test_runs_lists_and_opens_one(opens: Opens, settings: Settings) -> None:
     run_id = finished_study(settings, failed=2)
     failed_run(settings)
     app = opens("runs")
-    assert {b.label for b in app.button} >= {"Sample study", "Broken study"}
+    assert {b.label for b in app.button} >= {"**Sample study**", "**Broken study**"}
     app.button(key=f"open-{run_id}").click().run()
     assert app.title[0].value == "Sample study"
     assert app.query_params["run"] == run_id

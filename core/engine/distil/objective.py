@@ -169,37 +169,40 @@ class Objective:
         gradients: list[Tensor] = []
         for states, gold, counts, teacher in zip(picked.detach().split(size), targets, scored, rows, strict=True):
             logits = self.student.logits(states.requires_grad_(learn))  # (chunk, classes)
-            slope = torch.zeros_like(logits) if learn else None
+            chunk = _Chunk(logits, torch.zeros_like(logits) if learn else None, gold, counts, teacher)
             with _exact(logits.device):
-                for part in _pieces(len(logits), self.student.block):
-                    found = self._on_block(logits, slope, part, gold, counts, teacher, parts, totals)
+                for block in _pieces(len(logits), self.student.block):
+                    found = self._on_block(chunk, block, parts, totals)
                     for p in parts:
                         sums[p.name] += found[p.name].detach() / totals.count(p.loss)
-                if slope is not None:
-                    logits.backward(slope)
+                if chunk.slope is not None:
+                    logits.backward(chunk.slope)
             if learn:
                 gradients.append(states.grad if states.grad is not None else torch.zeros_like(states))
         return sums, torch.cat(gradients) if gradients else None
 
-    def _on_block(
-        self,
-        logits: Tensor,
-        slope: Tensor | None,
-        rows: slice,
-        gold: Tensor,
-        counts: Tensor,
-        teacher: Rows | None,
-        parts: Sequence[Part],
-        totals: Totals,
-    ) -> dict[str, Tensor]:
-        """Sum of each term over some rows of a chunk; their gradient goes into the same rows of `slope`."""
-        own = logits.detach()[rows].float().requires_grad_(slope is not None)
-        found = chunk_losses(parts, own, gold[rows], counts[rows], teacher[rows] if teacher is not None else None)
-        if slope is not None:
+    def _on_block(self, chunk: _Chunk, rows: slice, parts: Sequence[Part], totals: Totals) -> dict[str, Tensor]:
+        """Sum of each term over some rows of a chunk; their gradient goes into the same rows of its `slope`."""
+        own = chunk.logits.detach()[rows].float().requires_grad_(chunk.slope is not None)
+        teacher = chunk.teacher[rows] if chunk.teacher is not None else None
+        found = chunk_losses(parts, own, chunk.gold[rows], chunk.counts[rows], teacher)
+        if chunk.slope is not None:
             self._weighted(parts, found, totals).backward()
             if own.grad is not None:
-                slope[rows] = own.grad
+                chunk.slope[rows] = own.grad
         return found
+
+
+@dataclass(frozen=True)
+class _Chunk:
+    """Tokens whose logits are in memory at the same time, `(n, classes)`, and what they are compared with."""
+
+    logits: Tensor
+    slope: Tensor | None
+    """Where the gradient at the logits is put together; None where nothing is learned."""
+    gold: Tensor
+    counts: Tensor
+    teacher: Rows | None
 
 
 def _pieces(length: int, size: int) -> list[slice]:
