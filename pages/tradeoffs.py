@@ -138,7 +138,7 @@ def compare(shown: Field, placed: Placed, picked: Sequence[str], chosen: bool, y
     st.header("Promised and delivered", anchor=False)
     candidates = offered = placed.heads
     if len(placed.best) < len(candidates):
-        offered = {k: candidates[k] for k in dict.fromkeys((*picked, *placed.best))}
+        offered = {k: candidates[k] for k in dict.fromkeys((*placed.best, *picked))}
     picks.widget(offered)
     if not candidates:
         st.caption("Only the baseline is measured so far.")
