@@ -4,13 +4,9 @@ from __future__ import annotations
 
 import socket
 from contextlib import ExitStack
-from pathlib import Path
-
-import pytest
-from streamlit.testing.v1 import AppTest
 
 from pages.shared import network
-from scripts.dashboard import ROOT
+from tests.pages.conftest import Opens
 
 
 def listening(stack: ExitStack) -> socket.socket:
@@ -30,16 +26,12 @@ def at_once(one: socket.socket) -> bool:
     return one.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY) != 0
 
 
-def test_a_page_that_is_shown_lets_every_connection_send_at_once(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    monkeypatch.setenv("RETORT_HOME", str(tmp_path))
+def test_a_page_that_is_shown_lets_every_connection_send_at_once(opens: Opens) -> None:
     with ExitStack() as stack:
         server = listening(stack)
         early = accepted(server, stack)
         assert not at_once(early)
         network.send_at_once.cache_clear()
-        page = AppTest.from_file(str(ROOT / "app.py"), default_timeout=30).run()
-        assert not page.exception
+        opens()
         assert at_once(early) and at_once(accepted(server, stack))
         early.sendall(b"still open")
