@@ -96,9 +96,8 @@ class World:
 
     def start_server(self) -> None:
         self.port = dashboard.free_port()
-        roots = os.pathsep.join(str(r) for r in self.settings.roots)
         with (self.folder / "server.log").open("ab") as out:
-            self.server = dashboard.start(self.settings, self.port, out, RETORT_ROOTS=roots)
+            self.server = dashboard.start(self.settings, self.port, out)
         self.until(lambda: dashboard.answers(self.port), "the server did not start")
 
     def ask_host(self, model: str) -> threading.Thread:

@@ -44,9 +44,9 @@ def section(chosen: Chosen, prompt: str, busy: bool) -> None:
         def draw(event: dict[str, Any]) -> None:
             if "text" in event:
                 seen["texts"][event["text"]["model"]] = event["text"]
-                _columns(place, chosen, seen)
                 if event["text"]["done"]:  # kept, although something else is clicked before the others are done
                     st.session_state[_KEPT] = seen
+                _columns(place, chosen, seen)
 
         _columns(place, chosen, seen)
         answered("generate", request | {"seed": int(seed)}, say, draw)
@@ -71,12 +71,10 @@ def _columns(place: DeltaGenerator, chosen: Chosen, seen: dict[str, Any], going:
 
 
 def _speed(text: dict[str, Any] | None, going: bool) -> str:
-    stopped = "" if going or (text and text["done"]) else "Stopped when something else was asked for. "
+    stopped = "" if going or (text and text["done"]) else "Not finished. "
     if not text:
         return stopped or "Not written yet."
     if not text["tokens"]:
         return "This model ended the text at once." if text["done"] else stopped or "Writing."
-    found = (
-        f"{stopped}{text['tokens']} tokens in {text['dtype']}. First token after {1e3 * text['first_seconds']:.0f} ms"
-    )
-    return found + (f", then {text['per_second']:.1f} tokens/s." if text["per_second"] else ".")
+    found = f"{text['tokens']} tokens in {text['dtype']}. First token after {1e3 * text['first_seconds']:.0f} ms"
+    return stopped + found + (f", then {text['per_second']:.1f} tokens/s." if text["per_second"] else ".")

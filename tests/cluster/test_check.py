@@ -12,7 +12,8 @@ import pytest
 
 from core.cli import main
 from core.cluster.check import installed, problems
-from tests.cluster.conftest import TwoNodes, free_port
+from scripts.dashboard import free_port
+from tests.cluster.conftest import TwoNodes
 
 
 @pytest.mark.jobs

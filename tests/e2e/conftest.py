@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -30,8 +29,7 @@ def serves() -> Iterator[Serves]:
 
         def go(settings: Settings) -> str:
             port = free_port()
-            roots = os.pathsep.join(str(r) for r in settings.roots)
-            started.enter_context(serving(settings, port, RETORT_ROOTS=roots))
+            started.enter_context(serving(settings, port))
             return f"http://127.0.0.1:{port}"
 
         yield go

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -14,6 +13,7 @@ from safetensors.torch import load_file
 
 from core.engine.distil.batches import Windows
 from core.engine.models.load import Loaded
+from scripts.dashboard import free_port
 
 CHILD = """
 import sys
@@ -43,12 +43,9 @@ save_file({n: p.detach().contiguous() for n, p in student.model.named_parameters
 
 
 def start(folder: Path, run: str, ranks: int) -> list[subprocess.Popen[bytes]]:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
     common = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": os.getcwd()}
     if ranks > 1:
-        common |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "WORLD_SIZE": str(ranks)}
+        common |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port()), "WORLD_SIZE": str(ranks)}
     return [
         subprocess.Popen(
             [sys.executable, "-c", CHILD, str(folder), run, f"{run}-{rank}.safetensors"],
