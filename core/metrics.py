@@ -5,6 +5,7 @@ Pages, charts and reports take every label from here, so a new metric is one lin
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from typing import Any, Literal
 
@@ -100,6 +101,8 @@ METRICS: dict[str, Metric] = {
            "Energy to write one more token.", 3),
         _m("cost_per_mtok", "Cost per million tokens", "", "lower", "cost",
            "Price of a machine-hour divided by the tokens it writes.", 3),
+        _m("energy_kwh_per_mtok", "Energy per million tokens", "kWh", "lower", "cost",
+           "Power of the machine times the time it takes to write them.", 3),
         _m("reload_difference", "Largest logit difference after reload", "", "lower", "detail",
            "Saved, loaded by plain transformers in a fresh process, compared.", 2),
     )
@@ -130,19 +133,42 @@ def metric(metric_id: str) -> Metric:
     return known or _m(metric_id, metric_id, "", "lower", "detail", "Recorded by another version of Retort.")
 
 
-def show(metric_id: str, value: float | None) -> str:
-    """A number as a person reads it: '252.5 MB', '31.6', '41 ms', '50 %'. None is an en dash."""
-    if value is None or value != value:
-        return "\u2013"
+def show(metric_id: str, value: float | None, unit: str = "") -> str:
+    """A number as a person reads it, on every surface: '252.5 MB', '31.6', '41 ms', '50.0 %'. None is an en dash.
+
+    Args:
+        unit: of a metric whose unit is not fixed, such as money.
+    """
+    if value is None or math.isnan(value):
+        return DASH
+    if math.isinf(value):
+        return "infinite" if value > 0 else f"{MINUS}infinite"
     m = metric(metric_id)
     if m.unit == "B":
         return show_bytes(value)
-    if metric_id in ("parameters", "nonzero_parameters"):
+    if metric_id in COUNTS:
         return show_count(value)
     if m.unit == "%":
-        return f"{value:.1f} %"
-    text = significant(value, m.digits)
-    return f"{text} {m.unit}".strip()
+        return f"{_signed(f'{value:.1f}')} %"
+    return f"{significant(value, m.digits)} {m.unit or unit}".strip()
+
+
+def shown(m: Measurement) -> str:
+    """The value of a measurement as a person reads it: '252.5 MB'."""
+    return show(m.metric, m.value, m.unit)
+
+
+def interval(m: Measurement) -> str:
+    """'32.6 ms to 36.9 ms'; '' where no error is known."""
+    if m.low is None or m.high is None or not m.low < m.high:
+        return ""
+    return f"{show(m.metric, m.low, m.unit)} to {show(m.metric, m.high, m.unit)}"
+
+
+def in_full(m: Measurement) -> str:
+    """'33.8 ms (32.6 ms to 36.9 ms)': with what is known of its error, and a word where it is estimated."""
+    estimated = ", estimated" if m.obtained == "estimated" else ""
+    return shown(m) + (f" ({found})" if (found := interval(m)) else "") + estimated
 
 
 def significant(value: float, digits: int) -> str:
@@ -151,30 +177,44 @@ def significant(value: float, digits: int) -> str:
         return "0"
     size = abs(value)
     if size >= 1e7 or size < 1e-4:
-        return f"{value:.{digits - 1}e}"
+        return _signed(f"{value:.{digits - 1}e}")
     text = f"{value:.{digits}g}"
     if "e" in text:
         text = f"{float(text):.0f}"
-    if size >= 1000:
+    if abs(float(text)) >= 1000:
         text = f"{float(text):,.0f}"
-    return text
+    return _signed(text)
 
 
+def _signed(text: str) -> str:
+    """With the minus that stands in every change, not with a hyphen."""
+    return text.replace("-", MINUS, 1) if text.startswith("-") else text
+
+
+DASH = "\u2013"
+MINUS = "\u2212"
 BYTE_UNITS = (("TB", 1e12), ("GB", 1e9), ("MB", 1e6), ("kB", 1e3))
 COUNT_UNITS = (("B", 1e9), ("M", 1e6), ("k", 1e3))
 
 
+COUNTS = ("parameters", "nonzero_parameters")
+"""Metrics that count numbers of a model."""
+
+
 def show_bytes(value: float) -> str:
     """Bytes in decimal units, as file managers and model cards count them."""
-    for unit, size in BYTE_UNITS:
-        if abs(value) >= size:
-            return f"{value / size:.1f} {unit}" if value / size < 1000 else f"{value / size:,.0f} {unit}"
-    return f"{value:.0f} B"
+    return _scaled(value, BYTE_UNITS, " B")
 
 
 def show_count(value: float) -> str:
     """A count of parameters: '134.5 M'."""
-    for unit, size in COUNT_UNITS:
-        if abs(value) >= size:
-            return f"{value / size:.1f} {unit}"
-    return f"{value:.0f}"
+    return _scaled(value, COUNT_UNITS, "")
+
+
+def _scaled(value: float, units: tuple[tuple[str, float], ...], plain: str) -> str:
+    """In the largest unit that the shown number fills: 999,960 bytes are '1.0 MB', not '1000.0 kB'."""
+    for unit, size in units:
+        if abs(value) / size >= (0.99995 if size > 1e3 else 1.0):
+            share = value / size
+            return f"{_signed(f'{share:,.0f}' if abs(share) >= 1000 else f'{share:.1f}')} {unit}"
+    return f"{_signed(f'{value:.0f}')}{plain}"

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from core.figures.theme import MethodStyle, Theme, method_style, safe
-from core.metrics import Measurement, metric, show
+from core.metrics import Measurement, in_full, metric
 
 if TYPE_CHECKING:
     from core.figures.tradeoff import Point
@@ -127,11 +127,7 @@ def hover(p: Point) -> str:
     """Escaped lines: plotly renders a part of HTML, and labels come from recipes."""
     lines = [f"<b>{safe(p.label)}</b>"]
     for m in (p.y, p.x):
-        spread = ""
-        if m.low is not None and m.high is not None and m.high > m.low:
-            spread = f" ({show(m.metric, m.low)} to {show(m.metric, m.high)})"
-        obtained = " <i>estimated</i>" if m.obtained == "estimated" else ""
-        lines.append(f"{metric(m.metric).label}: {show(m.metric, m.value)}{spread}{obtained}")
+        lines.append(f"{metric(m.metric).label}: {safe(in_full(m))}")
     if p.front:
         lines.append("On the Pareto front")
     elif p.tied:

@@ -12,7 +12,7 @@ from core.analysis.headline import headline as proposed
 from core.analysis.honesty import find, verdict
 from core.errors import RetortError
 from core.methods import method
-from core.metrics import METRICS, Measurement, metric, show, significant
+from core.metrics import DASH, METRICS, Measurement, interval, metric, show, shown, significant
 from core.report.costs import ENERGY_FORMULA, MONEY_FORMULA, Prices, energy_per_million, money_per_million
 from core.results import Result
 from core.store import RunRow
@@ -156,19 +156,16 @@ class Figure:
 
     @property
     def label(self) -> str:
-        if self.measurement.metric == "energy_kwh_per_mtok":
-            return "Energy per million tokens"
         return metric(self.measurement.metric).label
 
     @property
     def shown(self) -> str:
-        return self._show(self.measurement.value)
+        return shown(self.measurement)
 
     @property
     def spread(self) -> str:
         """'32.6 ms to 36.9 ms', or an en dash where no error is known."""
-        m = self.measurement
-        return "\u2013" if m.low is None or m.high is None else f"{self._show(m.low)} to {self._show(m.high)}"
+        return interval(self.measurement) or DASH
 
     @property
     def obtained(self) -> str:
@@ -176,12 +173,6 @@ class Figure:
         m = self.measurement
         where = f" on {m.device}" + (f" in {m.dtype}" if m.dtype else "")
         return f"{m.obtained}{where}" + (f" ({_settings(m.settings)})" if m.settings else "")
-
-    def _show(self, value: float) -> str:
-        m = self.measurement
-        if m.metric in ("cost_per_mtok", "energy_kwh_per_mtok"):
-            return f"{significant(value, 3)} {m.unit}"
-        return show(m.metric, value)
 
 
 def _settings(settings: dict[str, Any] | None, limit: int = 8) -> str:

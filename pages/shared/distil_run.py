@@ -87,7 +87,8 @@ def _numbers(series: Curves, active: bool) -> None:
             change = held[-1].value - held[0].value
             st.metric(
                 "Held-out loss", significant(held[-1].value, 4), significant(change, 3) if len(held) > 1 else None,
-                delta_color="inverse", width="content", help="On text it does not learn from.",
+                delta_color="green" if change < 0 else "red", delta_arrow="down" if change < 0 else "up",
+                width="content", help="On text it does not learn from.",
             )  # fmt: skip
         if speed is not None:
             st.metric("Tokens a second", f"{speed:,.0f}", width="content")
