@@ -18,7 +18,7 @@ help:
 	@echo "make run    install what is missing, fetch the sample model, open the dashboard"
 	@echo "make test   install what is missing and run the tests, the browser's included"
 	@echo "make check  lint, types and the fast tests"
-	@echo "make soak   the long tests: the whole sample study, students on a cluster, 200 kills, thousands of hostile files, an hour of page visits"
+	@echo "make soak   the long tests: the whole sample study, students on a cluster, 200 kills, deliberate faults in the code, thousands of hostile files, an hour of page visits"
 
 run:
 	$(bootstrap)
@@ -43,5 +43,6 @@ soak:
 	-@$(PY) -m core fetch $(SAMPLES)
 	$(PY) -m pytest -m "long"
 	$(PY) -m scripts.soak --kills 200
+	$(PY) -m scripts.faults
 	RETORT_FUZZ_EXAMPLES=5000 $(PY) -m pytest tests/security/test_fuzz.py
 	$(PY) -m benchmarks.pages --minutes 60

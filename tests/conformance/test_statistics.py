@@ -13,6 +13,8 @@ from hypothesis import strategies as st
 
 from core.analysis.statistics import (
     bootstrap_mean,
+    expanded_percentiles,
+    expanded_tail,
     mcnemar,
     mcnemar_exact,
     paired_bootstrap,
@@ -47,6 +49,28 @@ def test_mcnemar_and_sign_test_count_only_what_differs() -> None:
 )
 def test_student_quantiles_match_the_printed_table(probability: float, degrees: int, table: float) -> None:
     assert student_quantile(probability, degrees) == pytest.approx(table, abs=2e-5)
+
+
+@pytest.mark.parametrize(
+    ("n", "tail"), [(4, 0.0001190307), (8, 0.0057375205), (16, 0.0138555704), (64, 0.0219975262), (100_000, 0.025)]
+)
+def test_small_samples_take_percentiles_further_out(n: int, tail: float) -> None:
+    """Hesterberg 2015, section 5.3: Phi(-sqrt(n / (n - 1)) t(0.975, n - 1)), from SciPy 1.16's norm and t."""
+    assert expanded_tail(n) == pytest.approx(tail, rel=2e-5 if n < 1000 else 1e-3)
+
+
+def test_the_bounds_are_those_percentiles_of_the_means() -> None:
+    low, high = expanded_percentiles(np.arange(10_001) / 10_000, 8)
+    assert (low, high) == (pytest.approx(0.0057375205, abs=1e-6), pytest.approx(0.9942624795, abs=1e-6))
+    low, high = expanded_percentiles(np.arange(10_001) / 10_000, 8, confidence=0.9)  # Phi(-sqrt(8 / 7) 1.894579)
+    assert (low, high) == (pytest.approx(0.0214127, abs=1e-5), pytest.approx(0.9785873, abs=1e-5))
+
+
+def test_the_interval_of_few_samples_is_about_as_wide_as_students() -> None:
+    """Mean 3 and standard deviation 0.61875: 3 -+ 2.364624 * 0.61875 / sqrt(8). Plain percentiles: 2.60 to 3.40."""
+    found = bootstrap_mean([2.1, 2.4, 2.6, 2.9, 3.1, 3.4, 3.6, 3.9])
+    assert found.value == pytest.approx(3.0)
+    assert found.low == pytest.approx(2.4827, abs=0.04) and found.high == pytest.approx(3.5173, abs=0.04)
 
 
 def test_intervals_cover_the_true_mean_as_often_as_they_say() -> None:

@@ -83,6 +83,8 @@ def test_every_command_named_is_one() -> None:
             assert words[1] in targets, line
         elif words[1:3] == ["-m", "core"]:
             parser().parse_args(words[3:])  # raises for what is no command
+        elif words[1] == "-m":
+            assert words[2] in modules(), line
         elif words[0].endswith("python"):
             assert (ROOT / words[1]).exists(), line
         else:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import statistics
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +44,24 @@ def test_the_figures_say_how_they_were_obtained(model: Any, windows: torch.Tenso
     assert loss.settings["corpus"] == "sample:wiki" and loss.settings["window"] == 32
     assert loss.low is not None and loss.high is not None and loss.low < loss.value < loss.high
     assert ppl.samples == loss.samples and len(loss.samples or []) == 6
+
+
+def test_the_bounds_of_perplexity_are_those_of_the_windows_losses_as_perplexities(model: Any) -> None:
+    """Window i repeats one token from place 4 i on, so windows differ. Student's interval, by plain transformers."""
+    ids = torch.randint(0, 384, (8, 33), generator=torch.Generator().manual_seed(3))
+    for at, row in enumerate(ids):
+        row[4 * at :] = row[0]
+    with torch.no_grad():
+        losses = [float(model(row[None], labels=row[None]).loss) for row in ids]
+    mean, deviation = statistics.mean(losses), statistics.stdev(losses)
+    half = 2.364624 * deviation / math.sqrt(8)  # Student's t at 97.5 % with 7 degrees of freedom
+    ppl, loss = perplexity(model, ids, 3, Quiet())
+    assert (loss.value, ppl.value) == (pytest.approx(mean, rel=1e-5), pytest.approx(math.exp(mean), rel=1e-5))
+    for found, bound in ((loss.low, mean - half), (loss.high, mean + half)):
+        assert found == pytest.approx(bound, abs=0.12 * half)
+    for found, bound in ((ppl.low, math.exp(mean - half)), (ppl.high, math.exp(mean + half))):
+        assert found == pytest.approx(bound, abs=0.12 * half * ppl.value)
+    assert (ppl.low, ppl.high) == (pytest.approx(math.exp(loss.low or 0)), pytest.approx(math.exp(loss.high or 0)))
 
 
 def test_one_window_has_no_interval(model: Any, windows: torch.Tensor) -> None:
