@@ -1,17 +1,15 @@
-"""What a trial is, what it yields, and the key that makes sure it is never computed twice."""
+"""What a trial is and what it yields. Its key is made in core/trial_keys.py."""
 
 from __future__ import annotations
 
-import hashlib
-import json
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from core.metrics import Measurement
-from core.recipes import Distil, Prune, Quantise, Recipe
+from core.recipes import Distil, Prune, Quantise
 
-ENGINE_REVISION = 1
+ENGINE_REVISION = 2
 """Raise when a change makes earlier results differ: their trials are then computed again."""
 FILE_BYTES = 128_000_000
 """The largest result file that is read: more than the samples of a thousand million tokens take."""
@@ -81,35 +79,7 @@ class Result(BaseModel):
     notes: list[str] = Field(default_factory=list)
     """Plain sentences on how it was obtained (columns left dense, damping raised, ...)."""
     recipe: dict[str, Any] = Field(default_factory=dict)
+    inputs: dict[str, str] = Field(default_factory=dict)
+    """What identifies the bytes behind each reference of the recipe, its model under `model`."""
     versions: dict[str, str] = Field(default_factory=dict)
     seconds: float = 0.0
-
-
-def trial_key(recipe: Recipe, fingerprint: str, prune: Prune | None) -> str:
-    """A hash of everything that determines a trial's figures (names and other trials do not).
-
-    `fingerprint` identifies the model's exact bytes (hub commit, pinned sample, folder hash).
-    """
-    calibrated = prune is not None
-    parts = {
-        "engine": ENGINE_REVISION,
-        "model": fingerprint,
-        "prune": prune.model_dump(mode="json") if prune else None,
-        "calibration": recipe.calibration.model_dump(mode="json") if calibrated else None,
-        "evaluation": recipe.evaluation.identity(),
-        "latency": recipe.latency.model_dump(mode="json") if recipe.latency else None,
-        "dtype": recipe.dtype,
-        "seed": recipe.seed,
-    }
-    text = json.dumps(parts, sort_keys=True, separators=(",", ":"))
-    return hashlib.sha256(text.encode()).hexdigest()[:24]
-
-
-def trials_of(recipe: Recipe, fingerprint: str) -> list[Trial]:
-    """The dense baseline first, then every trial of the sweep in order. Needs `recipe.sweep`."""
-    assert recipe.sweep is not None
-    prunes: list[Prune | None] = [None, *recipe.sweep.trials()]
-    return [
-        Trial(index=i, key=trial_key(recipe, fingerprint, p), label=p.label() if p else "Dense baseline", prune=p)
-        for i, p in enumerate(prunes)
-    ]

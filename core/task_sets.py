@@ -14,21 +14,23 @@ class TaskSet:
     normalised: bool
     """Whether the length-normalised accuracy is the usual one to report."""
     item_tokens: int
+    folder: str
+    """Where its records lie under the folder of evaluation sets."""
 
 
 TASK_SETS: dict[str, TaskSet] = {
     t.id: t
     for t in (
-        TaskSet("hellaswag", "HellaSwag", normalised=True, item_tokens=172),
-        TaskSet("arc_easy", "ARC-easy", normalised=True, item_tokens=113),
-        TaskSet("arc_challenge", "ARC-challenge", normalised=True, item_tokens=152),
-        TaskSet("piqa", "PIQA", normalised=True, item_tokens=72),
-        TaskSet("boolq", "BoolQ", normalised=False, item_tokens=146),
-        TaskSet("sciq", "SciQ", normalised=True, item_tokens=298),
-        TaskSet("winogrande", "WinoGrande", normalised=False, item_tokens=44),
-        TaskSet("openbookqa", "OpenBookQA", normalised=True, item_tokens=45),
-        TaskSet("copa", "COPA", normalised=False, item_tokens=29),
-        TaskSet("sst2", "SST-2", normalised=False, item_tokens=37),
+        TaskSet("hellaswag", "HellaSwag", normalised=True, item_tokens=172, folder="hellaswag/none"),
+        TaskSet("arc_easy", "ARC-easy", normalised=True, item_tokens=113, folder="ai2_arc/ARC-Easy"),
+        TaskSet("arc_challenge", "ARC-challenge", normalised=True, item_tokens=152, folder="ai2_arc/ARC-Challenge"),
+        TaskSet("piqa", "PIQA", normalised=True, item_tokens=72, folder="piqa/plain_text"),
+        TaskSet("boolq", "BoolQ", normalised=False, item_tokens=146, folder="boolq/none"),
+        TaskSet("sciq", "SciQ", normalised=True, item_tokens=298, folder="sciq/none"),
+        TaskSet("winogrande", "WinoGrande", normalised=False, item_tokens=44, folder="winogrande/winogrande_xl"),
+        TaskSet("openbookqa", "OpenBookQA", normalised=True, item_tokens=45, folder="openbookqa/main"),
+        TaskSet("copa", "COPA", normalised=False, item_tokens=29, folder="super_glue/copa"),
+        TaskSet("sst2", "SST-2", normalised=False, item_tokens=37, folder="glue/sst2"),
     )
 }
 

@@ -10,7 +10,7 @@ import streamlit as st
 
 from core.analysis import sensitivity as kept
 from core.analysis.doctor import size_of
-from core.analysis.sensitivity import Change, Sensitivity, SensitivitySpec
+from core.analysis.sensitivity import Change, Sensitivity
 from core.catalogue.anatomy import Anatomy
 from core.catalogue.references import ResolvedModel
 from core.errors import RetortError
@@ -125,9 +125,9 @@ def follow(run_id: str) -> None:
     if run.active or run.state != "done":
         run_panel.live(run_id, progress)
     else:
-        spec = SensitivitySpec.model_validate(run.recipe)
         resolved, found = models.look(run.model)
-        measured = kept.read(home.settings(), spec.key(resolved.fingerprint))
+        key = kept.key_of_run(home.settings(), run_id)
+        measured = kept.read(home.settings(), key) if key else None
         if measured is None:
             refused("The result of this measurement is no longer here.", "Measure it again.")
         else:
@@ -141,11 +141,8 @@ def progress(run: RunRow, trials: list[TrialRow]) -> None:
     run_panel.show_refusal()
     run_panel.progress(run, trials)
     run_panel.actions(run, "sensitivity")
-    try:
-        spec = SensitivitySpec.model_validate(run.recipe)
-        cells, _ = kept.unfinished(home.settings(), spec.key(models.look(run.model)[0].fingerprint))
-    except RetortError:
-        cells = []
+    key = kept.key_of_run(home.settings(), run.id)
+    cells = kept.unfinished(home.settings(), key)[0] if key else []
     if not cells:
         text = "Whole layers come first, then their parts." if run.active else "The reason stands above."
         empty("No place measured yet", text, icon=":material/grid_on:", height=320)

@@ -63,6 +63,9 @@ def _settings_apart(mine: Measurement, theirs: Measurement) -> list[str]:
         told["batch"] = "batch"
     pairs += [(words, mine.settings.get(key), theirs.settings.get(key)) for key, words in told.items()]
     label = metric(mine.metric).label.lower()
+    contents = mine.settings.get("content"), theirs.settings.get("content")
+    if None not in contents and contents[0] != contents[1] and not any(a != b for _, a, b in pairs):
+        return [f"the text behind {label} was another one, though it has the same name"]
     return [f"the {words} of {label} {_said(a, b)}" for words, a, b in pairs if a != b]
 
 

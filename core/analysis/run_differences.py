@@ -47,16 +47,18 @@ def leaves(value: Any, path: str = "") -> list[tuple[str, str]]:
 
 
 def versions(left: Sequence[Result], right: Sequence[Result]) -> list[Change]:
-    """Versions and devices that differ between the candidates of two runs; several are joined by commas."""
+    """What `environment` says that differs between the candidates of two runs."""
     return changes(environment(left), environment(right))
 
 
 def environment(results: Sequence[Result]) -> dict[str, str]:
-    """Versions, devices and number formats of candidates; several are joined by commas."""
+    """Versions, contents of inputs, devices and number formats of candidates; several are joined by commas."""
     found: dict[str, set[str]] = {}
     for result in results:
         for name, version in result.versions.items():
             found.setdefault(name, set()).add(version)
+        for name, content in result.inputs.items():
+            found.setdefault(f"content of {name}", set()).add(content)
         for m in result.measurements:
             found.setdefault("device", set()).add(m.device)
             found.setdefault("number format", set()).add(m.dtype)
@@ -83,13 +85,22 @@ def figures(left: Sequence[Result], right: Sequence[Result]) -> list[Figure]:
         if other is None:
             continue
         theirs = {m.metric: m for m in other.measurements}
-        comparable = mine.model == other.model and mine.recipe.get("evaluation") == other.recipe.get("evaluation")
+        comparable = (
+            mine.model == other.model
+            and mine.recipe.get("evaluation") == other.recipe.get("evaluation")
+            and _read_the_same(mine, other)
+        )
         for m in mine.measurements:
             if (n := theirs.get(m.metric)) is not None:
                 same = mine.key == other.key
                 verdict = "the same candidate" if same else _verdict(m, n) if comparable else ""
                 found.append(Figure(mine.label, m.metric, m.value, n.value, verdict))
     return found
+
+
+def _read_the_same(mine: Result, other: Result) -> bool:
+    """Whether what both read under one name was the same; of older results it is not known, and not doubted."""
+    return all(other.inputs.get(name, content) == content for name, content in mine.inputs.items())
 
 
 def _step(result: Result) -> str:

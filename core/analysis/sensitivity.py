@@ -6,9 +6,9 @@ the figures. While it is being made, its cells lie in `KEY.cells.json` and `KEY.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
+import re
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
@@ -17,11 +17,13 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from core import plain_json
 from core.analysis.estimate import ModelSize, read_probe
+from core.catalogue.contents import content_of
 from core.methods import METHODS
 from core.recipe_parts import Calibration, Evaluation, Fraction, Strict
 from core.recipes import Grid, Recipe, Sweep
 from core.results import ENGINE_REVISION
 from core.settings import Settings
+from core.trial_keys import hashed, library_versions
 
 MEASURED_ON = Evaluation(split="training", tokens=4_096, window=256)
 """By default a text that neither calibrates nor evaluates: an allocation fitted to the figures on the text it is
@@ -30,6 +32,7 @@ judged by would flatter itself."""
 
 Working = Literal["cells", "removed"]
 _WORKING: tuple[Working, ...] = ("cells", "removed")
+KEY_NOTE = "sensitivity.json"
 _START_SECONDS = 15.0  # a worker's imports, loading the model, the break-even
 _SKIPPED = 0.55  # the layers before the changed one are not computed again
 
@@ -63,12 +66,21 @@ class SensitivitySpec(Strict):
             sweep=Sweep(grid=(Grid(method=(self.method,), sparsity=self.sparsities, seeds=(self.seed,)),)),
         )  # fmt: skip
 
-    def key(self, fingerprint: str) -> str:
-        """`fingerprint` identifies the model's exact bytes; how the model was called does not count."""
+    def key(self, fingerprint: str, settings: Settings) -> str:
+        """Where a measurement of this lies: a hash of all that determines it, texts and model by their bytes.
+
+        `fingerprint` identifies the model's exact bytes; how model and texts were called does not count.
+
+        Raises:
+            RetortError: a text lies outside the roots, or is not there.
+        """
         calibrated = METHODS[self.method].calibrated
         left_out = {"model"} if calibrated else {"model", "calibration"}
-        parts = [ENGINE_REVISION, fingerprint, self.model_dump(mode="json", exclude=left_out)]
-        return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:24]
+        parts = self.model_dump(mode="json", exclude=left_out)
+        for name in ("calibration", "evaluation"):
+            if name in parts:
+                parts[name]["data"] = content_of(parts[name]["data"], settings)
+        return hashed([ENGINE_REVISION, library_versions(), fingerprint, parts])
 
 
 class Change(BaseModel):
@@ -155,6 +167,20 @@ def write(settings: Settings, found: Sensitivity) -> None:
         working_path(settings, found.key, name).unlink(missing_ok=True)
 
 
+def note_key(run_folder: Path, key: str) -> None:
+    """Says in a run's folder which measurement it makes: texts may be overwritten afterwards."""
+    (run_folder / KEY_NOTE).write_text(json.dumps({"key": key}), "utf-8")
+
+
+def key_of_run(settings: Settings, run_id: str) -> str | None:
+    """Which measurement a run makes or made; None where it has not begun."""
+    try:
+        key = plain_json.load((settings.run_folder(run_id) / KEY_NOTE).read_bytes())["key"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return key if isinstance(key, str) and re.fullmatch(r"[0-9a-f]{24}", key) else None
+
+
 def working_path(settings: Settings, key: str, name: Working) -> Path:
     """Where the parts of a measurement lie that is not finished."""
     return folder_of(settings) / f"{key}.{name}.json"
@@ -172,11 +198,11 @@ def unfinished(settings: Settings, key: str) -> tuple[list[Change], list[Change]
     return found[0], found[1]
 
 
-def find(settings: Settings, fingerprint: str, method: str | None = None) -> list[Sensitivity]:
-    """Finished measurements of a model, newest first."""
+def find(settings: Settings, fingerprint: str | None, method: str | None = None) -> list[Sensitivity]:
+    """Finished measurements of a model (None: of any), newest first."""
     paths = sorted(folder_of(settings).glob("*.json")) if folder_of(settings).is_dir() else []
     kept = [k for p in paths if p.name.count(".") == 1 and (k := _read(p)) is not None]
-    wanted = [k for k in kept if k.fingerprint == fingerprint and method in (None, k.spec.method)]
+    wanted = [k for k in kept if fingerprint in (None, k.fingerprint) and method in (None, k.spec.method)]
     return sorted(wanted, key=lambda k: (-k.made, k.key))
 
 

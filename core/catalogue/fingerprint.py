@@ -11,7 +11,7 @@ from core import plain_json
 from core.catalogue.download import sha256
 from core.settings import Settings
 
-_SUFFIXES = (".safetensors", ".json", ".model", ".txt", ".jinja")
+_SUFFIXES = (".safetensors", ".json", ".model", ".txt", ".jinja", ".spm", ".bpe", ".tiktoken")
 """Weights, configuration, tokenizer and chat template: what can change a figure."""
 
 
@@ -23,12 +23,18 @@ def folder_fingerprint(folder: Path, settings: Settings) -> str:
     rewrites bytes in place and sets all of these back would go unnoticed.
     """
     parts = []
-    for path in sorted(p for p in folder.iterdir() if p.suffix in _SUFFIXES and p.is_file()):
-        parts.append(os.fsencode(path.name) + f" {_remembered_hash(path, settings)}".encode())
+    for path in sorted(p for p in folder.iterdir() if _counts(p)):
+        parts.append(os.fsencode(path.name) + f" {remembered_hash(path, settings)}".encode())
     return "folder:" + hashlib.sha256(b"\n".join(parts)).hexdigest()[:32]
 
 
-def _remembered_hash(path: Path, settings: Settings) -> str:
+def _counts(path: Path) -> bool:
+    """Retort's own notes on a folder say nothing about the model."""
+    return path.suffix in _SUFFIXES and not path.name.startswith("retort-") and path.is_file()
+
+
+def remembered_hash(path: Path, settings: Settings) -> str:
+    """SHA-256 of a file, computed once for as long as it stays untouched (see `folder_fingerprint`)."""
     real = path.resolve()
     facts = real.stat()
     state = [facts.st_size, facts.st_mtime_ns, facts.st_ino]

@@ -61,7 +61,7 @@ class Reference:
 
 @dataclass(frozen=True)
 class ResolvedModel:
-    """A reference that was found: a checked local folder and what identifies its bytes."""
+    """A reference that was found: a checked local folder and a hash of its files, whatever it is called."""
 
     reference: Reference
     folder: Path
@@ -89,7 +89,7 @@ def _resolve(reference: Reference, settings: Settings, download: bool) -> Resolv
     if reference.kind == "path":
         return _path(reference, settings)
     if reference.kind == "hub":
-        return _hub(reference, download)
+        return _hub(reference, settings, download)
     return _run(reference, settings)
 
 
@@ -109,7 +109,7 @@ def _sample(reference: Reference, settings: Settings) -> ResolvedModel:
         "licence_url": wanted.licence_url,
         "note": wanted.note,
     }
-    return ResolvedModel(reference, folder, f"sample:{wanted.id}:{wanted.pin}", provenance)
+    return ResolvedModel(reference, folder, folder_fingerprint(folder, settings), provenance)
 
 
 def _path(reference: Reference, settings: Settings) -> ResolvedModel:
@@ -121,7 +121,7 @@ def _path(reference: Reference, settings: Settings) -> ResolvedModel:
     return ResolvedModel(reference, folder, folder_fingerprint(folder, settings), provenance)
 
 
-def _hub(reference: Reference, download: bool) -> ResolvedModel:
+def _hub(reference: Reference, settings: Settings, download: bool) -> ResolvedModel:
     snapshot = fetch_snapshot(reference.name, reference.revision, download)
     check_model_folder(snapshot.folder)
     pinned = Reference("hub", reference.name, snapshot.commit)
@@ -131,7 +131,7 @@ def _hub(reference: Reference, download: bool) -> ResolvedModel:
         "licence": snapshot.licence,
         "note": snapshot.note,
     }
-    return ResolvedModel(pinned, snapshot.folder, f"hub:{reference.name}@{snapshot.commit}", provenance)
+    return ResolvedModel(pinned, snapshot.folder, folder_fingerprint(snapshot.folder, settings), provenance)
 
 
 def _run(reference: Reference, settings: Settings) -> ResolvedModel:
@@ -151,4 +151,5 @@ def _run(reference: Reference, settings: Settings) -> ResolvedModel:
     check_model_folder(candidate / "model")
     made_from = one_line(str(read_json(candidate / "result.json", FILE_BYTES).get("model", "an unknown model")), 300)
     provenance = {"source": f"candidate {key}, made from {made_from}", "made_from": made_from}
-    return ResolvedModel(reference, candidate / "model", f"candidate:{key}", provenance)
+    folder = candidate / "model"
+    return ResolvedModel(reference, folder, folder_fingerprint(folder, settings), provenance)

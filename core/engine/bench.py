@@ -49,6 +49,7 @@ class Bench:
     `dense` is the baseline model, for latencies interleaved with it; None where memory is too short
     for two models at once, and the figures then say so. `baseline` is its result once measured. `first` has, by
     metric, the first candidate that has it: what later ones are paired with where the baseline lacks the metric.
+    `read` says what identifies the bytes of the model (under `model`) and of each text.
     """
 
     recipe: Recipe
@@ -59,6 +60,7 @@ class Bench:
     dense: Loaded | None = None
     baseline: Result | None = None
     first: dict[str, tuple[str, Measurement]] = field(default_factory=dict)
+    read: dict[str, str] = field(default_factory=dict)
 
     def remember(self, result: Result) -> None:
         """Keeps what later candidates are compared with."""
@@ -128,6 +130,7 @@ class Bench:
             notes=list(report.notes),
             recipe=self.recipe.model_dump(mode="json"),
             versions=versions(),
+            inputs=self.read,
         )
 
     def _card(self, trial: Trial, report: PruneReport) -> dict[str, Any]:

@@ -30,6 +30,7 @@ from core.metrics import Measurement
 from core.progress import Level
 from core.recipes import Grid, Latency, Prune, Recipe, Sizes, Sweep, Target
 from core.results import Result
+from core.trial_keys import chain_key
 
 _SHARES = (0.25, 0.5, 0.75, 1.0)  # of the MLP width: where time and loss are measured
 _WINDOWS = 4  # calibration windows a loss is measured on while shapes are compared
@@ -44,15 +45,23 @@ def expanded(session: Session) -> Recipe:
     """
     recipe = session.recipe
     assert recipe.sweep is not None and recipe.sweep.budget is not None
-    path = session.hooks.run_folder / PLAN
+    path, asked = session.hooks.run_folder / PLAN, _asked(session, recipe.sweep.budget)
     try:
-        grid = tuple(Grid.model_validate(g) for g in plain_json.load(path.read_bytes()))
-    except (OSError, ValueError):
+        known = plain_json.load(path.read_bytes())
+        if known["asked"] != asked:
+            raise ValueError("it was made for another model, text or budget")
+        grid = tuple(Grid.model_validate(g) for g in known["grid"])
+    except (OSError, ValueError, KeyError, TypeError):
         grid = tuple(_grid(session, o) for o in plan(session, recipe.sweep.budget))
         partial = path.with_suffix(".partial")
-        partial.write_text(json.dumps([g.model_dump(mode="json") for g in grid]))
+        partial.write_text(json.dumps({"asked": asked, "grid": [g.model_dump(mode="json") for g in grid]}))
         partial.replace(path)
     return recipe.model_copy(update={"sweep": Sweep(grid=(*recipe.sweep.grid, *grid), keep=recipe.sweep.keep)})
+
+
+def _asked(session: Session, budget: Budget) -> str:
+    """Identifies what shapes are chosen by: the model, the calibration text, the budget and how times are taken."""
+    return chain_key(session.recipe, session.identity, [budget], {"chosen": "shapes"})
 
 
 def plan(session: Session, budget: Budget) -> list[Option]:
@@ -159,7 +168,7 @@ def _losses(
     needs: set[Statistic] = {"block_influence"}
     if len(widths) > 1:
         needs.add("unit_activations")
-    statistics = statistics_for(source, frozenset(needs), recipe.calibration, session.hooks.settings, reporter)
+    statistics = statistics_for(source, frozenset(needs), session.hooks.settings, reporter)
     assert statistics is not None and inputs.calibration is not None
     windows = inputs.calibration[:_WINDOWS]
     return _depth(session, architecture, statistics, windows), _width(session, statistics, windows, widths)

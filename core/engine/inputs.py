@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from core.engine.data.corpora import load_texts
-from core.engine.data.windows import calibration_windows, evaluation_windows, overlap
+from core.engine.data.windows import calibration_windows, digest_of, evaluation_windows, overlap
 from core.errors import RetortError
 from core.progress import Reporter
 from core.recipes import Recipe
@@ -50,6 +50,7 @@ def prepare(
         "split": evaluation.split,
         "window": evaluation.window,
         "tokens": int(eval_windows.numel()),
+        "content": digest_of(eval_windows)[:16],
     }
     return Inputs(cal_windows, eval_windows, said)
 

@@ -108,11 +108,10 @@ def _classes(
 ) -> tuple[list[Measurement], list[str]]:
     if wanted.labelled is None:
         return [], ["Its accuracy was not measured: the recipe names no 'evaluation.labelled' set."]
-    data = load_labelled(wanted.labelled.data, settings, class_names(loaded.model))
-    count = wanted.labelled.items
-    said = {"corpus": wanted.labelled.data}
+    data = load_labelled(wanted.labelled.data, settings, class_names(loaded.model)).first(wanted.labelled.items)
+    said = {"corpus": wanted.labelled.data, "content": data.digest}
     return classification_measurements(
-        loaded.model, loaded.tokenizer, data.texts[:count], data.labels[:count], 4 * wanted.batch, reporter,
+        loaded.model, loaded.tokenizer, data.texts, data.labels, 4 * wanted.batch, reporter,
         settings=said,
     ), []  # fmt: skip
 

@@ -14,6 +14,7 @@ from core.analysis.sensitivity import (
     Change,
     Sensitivity,
     SensitivitySpec,
+    note_key,
     read,
     working_path,
     write,
@@ -49,7 +50,8 @@ def measure_sensitivity(spec: SensitivitySpec, hooks: Hooks) -> Sensitivity:
     """
     session = Session(spec.recipe(), hooks)
     fingerprint, settings = session.resolved.fingerprint, hooks.settings
-    key = spec.key(fingerprint)
+    key = spec.key(fingerprint, settings)
+    note_key(hooks.run_folder, key)
     known = read(settings, key)
     if known is not None:
         hooks.reporter.progress(1, 1, "Measured before.")
@@ -60,7 +62,7 @@ def measure_sensitivity(spec: SensitivitySpec, hooks: Hooks) -> Sensitivity:
     inputs = prepare(session.recipe, loaded.tokenizer, context, settings, reporter, calibrated)
     prune = Prune(method=spec.method, sparsity=spec.sparsities[0], seed=spec.seed)
     source = Source(loaded, fingerprint, inputs.calibration)
-    statistics = statistics_for(source, needed([prune]), spec.calibration, settings, reporter)
+    statistics = statistics_for(source, needed([prune]), settings, reporter)
     evaluate = evaluation_of(loaded, inputs.evaluation, spec.evaluation.batch, reporter)
     sparsities, identity = sorted(set(spec.sparsities)), {"key": key}
     cells: list[Cell] = []

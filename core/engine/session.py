@@ -9,18 +9,23 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
+from core import plain_json
+from core.catalogue.contents import changed, contents_of, pinned
 from core.catalogue.references import ResolvedModel, resolve
 from core.engine.bench import Bench
 from core.engine.inputs import prepare
-from core.engine.models.load import Loaded, load_model
+from core.engine.models.load import Loaded, compute_dtype, load_model
 from core.engine.models.roundtrip import FreshProcess
 from core.hooks import Hooks
 from core.methods import METHODS
 from core.progress import Level, Reporter
 from core.recipes import Prune, Recipe
 from core.results import Trial
+from core.trial_keys import Identity
 
 logger = logging.getLogger("retort")
+INPUTS = "inputs.json"
+"""In a run's folder: what identified the bytes of its inputs when it last began."""
 
 
 @dataclass
@@ -60,6 +65,35 @@ class Session:
         self.reporter = Focus(self.hooks.reporter)
 
     @cached_property
+    def identity(self) -> Identity:
+        """What the recipe stands for now. Asking for it pins the recipe's further hub references to commits.
+
+        Raises:
+            RetortError: a model or text it names is not there.
+        """
+        settings = self.hooks.settings
+        self.recipe = pinned(self.recipe, settings)
+        contents = contents_of(self.recipe, settings)
+        model = self.resolved.fingerprint
+        found = Identity(model, contents, str(compute_dtype(self.recipe.dtype)).removeprefix("torch."))
+        self._say_what_changed(found.read)
+        return found
+
+    def _say_what_changed(self, now: dict[str, str]) -> None:
+        """A run that goes on after one of its inputs was overwritten computes anew what depends on it, and says so."""
+        note = self.hooks.run_folder / INPUTS
+        try:
+            before = {str(k): str(v) for k, v in plain_json.load(note.read_bytes()).items()}
+        except (OSError, ValueError, AttributeError):
+            before = {}
+        for reference in changed(before, now):
+            name = self.recipe.model if reference == "model" else reference
+            self.reporter.event(
+                "warning", f"{name} is not what it was when this run began: what depends on it is measured anew."
+            )
+        note.write_text(plain_json.dump(now), "utf-8")
+
+    @cached_property
     def resolved(self) -> ResolvedModel:
         return resolve(self.recipe.model, self.hooks.settings)
 
@@ -80,7 +114,7 @@ class Session:
         context = getattr(config, "max_position_embeddings", None)
         inputs = prepare(self.recipe, self.loaded.tokenizer, context, self.hooks.settings, self.reporter, calibrated)
         with FreshProcess() as fresh:
-            yield Bench(self.recipe, inputs, self.hooks, self.reporter, fresh)
+            yield Bench(self.recipe, inputs, self.hooks, self.reporter, fresh, read=self.identity.read)
 
     @contextmanager
     def part(self, trial: Trial, counts: bool = True) -> Iterator[None]:

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
 from typing import Literal
 
 from core.engine.bench import Wanted
 from core.errors import RetortError
 from core.recipes import Distil, Evaluate, Export, Measure, Prune, Quantise, Recipe, Select, Step
-from core.results import Trial, trial_key
+from core.results import Trial
+from core.trial_keys import Identity, chain_key
 
 Changing = Prune | Distil | Quantise | Select
+SpreadBy = Callable[[Sequence[Changing]], Sequence[str]]
 Role = Literal["step", "aside", "option", "recovery"]
 
 
@@ -36,10 +36,13 @@ class Stage:
     last: bool = False
 
 
-def stages_of(recipe: Recipe, fingerprint: str) -> list[Stage]:
+def stages_of(recipe: Recipe, identity: Identity, spread_by: SpreadBy = lambda steps: ()) -> list[Stage]:
     """The stages of a recipe. What one stage measures the baseline measures too, or nothing could be compared.
 
     A stage's key covers all steps before it.
+
+    Args:
+        spread_by: the measured sensitivities that these steps, one after the other, may be spread by.
     """
     groups: list[list[Step]] = [[]]
     for step in recipe.steps:
@@ -48,7 +51,7 @@ def stages_of(recipe: Recipe, fingerprint: str) -> list[Stage]:
         groups[-1].append(step)
     quality = any(isinstance(s, Evaluate | Select) for s in recipe.steps)
     cost = any(isinstance(s, Measure) for s in recipe.steps)
-    plan = _Plan(recipe, fingerprint, [], [])
+    plan = _Plan(recipe, identity, spread_by, [], [])
     plan.add([], Wanted(quality, cost), _exports(groups[0]))
     for group in groups[1:]:
         first = group[0]
@@ -80,7 +83,8 @@ class _Plan:
     """The stages so far, and the chain of steps that leads to the model the next one starts from."""
 
     recipe: Recipe
-    fingerprint: str
+    identity: Identity
+    spread_by: SpreadBy
     chain: list[Changing]
     stages: list[Stage]
 
@@ -116,10 +120,8 @@ class _Plan:
         self.stages.append(Stage(trial, wanted, exports, role, rank, last))
 
     def _key(self, steps: Sequence[Changing], wanted: Wanted, rank: int | None = None) -> str:
-        chain = json.dumps([s.model_dump(mode="json") for s in steps], sort_keys=True)
-        base = trial_key(self.recipe, self.fingerprint, None)
-        whole = f"{base} {self.recipe.calibration.model_dump_json()} {chain} {wanted} {rank}"
-        return hashlib.sha256(whole.encode()).hexdigest()[:24]
+        how = {**asdict(wanted), "rank": rank, "sensitivities": list(self.spread_by(steps))}
+        return chain_key(self.recipe, self.identity, steps, how)
 
 
 _ORDINALS = {0: "Best", 1: "2nd", 2: "3rd"}

@@ -7,10 +7,13 @@ the first stage without a result, and each intermediate model can be compared an
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+from core.catalogue.fingerprint import folder_fingerprint
 from core.catalogue.references import RUN_RESULT
 from core.engine.bench import Bench
 from core.engine.cluster.teach import ClusterTraining
@@ -20,14 +23,14 @@ from core.engine.models.load import Loaded, load_model
 from core.engine.prune.report import PruneReport
 from core.engine.quantise import quantise
 from core.engine.session import Session
-from core.engine.stages import Stage, stages_of
+from core.engine.stages import Changing, Stage, stages_of
 from core.engine.teach import Lesson, Saved, teach
-from core.engine.transform import Source, apply, calibrated, identity_of, needed, statistics_for
+from core.engine.transform import Source, apply, calibrated, needed, spread_by, statistics_for
 from core.errors import RetortError
 from core.export_check import refuse_impossible, refuse_quantise
 from core.exports import EXPORTS
 from core.metrics import find_metric
-from core.recipes import Export, Prune
+from core.recipes import Export, Prune, Select
 from core.results import Result, Trial
 
 
@@ -75,14 +78,13 @@ def run_steps(session: Session) -> None:
         RetortError: a step cannot be done; the stages before it keep their results.
         Cancelled: the user asked to stop.
     """
-    hooks = session.hooks
+    hooks, identity = session.hooks, session.identity
     refuse_impossible(session.recipe, session.resolved.folder, hooks.settings)
-    prunes = [s for s in session.recipe.steps if isinstance(s, Prune)]
-    stages = stages_of(session.recipe, identity_of(prunes, session.resolved.fingerprint, hooks.settings))
+    stages = stages_of(session.recipe, identity, partial(_spread_by, session))
     hooks.register_trials([s.trial for s in stages])
     session.reporter.total = len(stages)
     with session.bench(any(_calibrated(s.trial) for s in stages)) as bench:
-        line = _Line(session, bench, Made(Saved(session.resolved.folder, session.resolved.fingerprint)))
+        line = _Line(session, bench, Made(Saved(session.resolved.folder)))
         for stage in stages:
             session.reporter.checkpoint()
             with session.part(stage.trial):
@@ -91,7 +93,7 @@ def run_steps(session: Session) -> None:
                 with session.part(stage.trial, counts=False):
                     _export(session, step, made.saved, stage.trial)
     if line.current is not line.start:
-        _write_result(hooks.run_folder, line.current.saved.fingerprint)
+        _write_result(hooks.run_folder, line.current.saved.key)
 
 
 class _Line:
@@ -156,8 +158,9 @@ class _Line:
             return self.bench.dense_candidate(trial, load_model(self.start.saved.folder, dtype), stage.wanted)
         candidate, report = self._changed(trial, before)
         self.bench.dense = load_model(self.start.saved.folder, dtype) if stage.wanted.cost else None
-        parent = None if before is self.start else before.saved.fingerprint
-        return self.bench.candidate(trial, candidate, report, keep=True, wanted=stage.wanted, parent=parent)
+        return self.bench.candidate(
+            trial, candidate, report, keep=True, wanted=stage.wanted, parent=before.saved.key or None
+        )
 
     def _changed(self, trial: Trial, before: Made) -> tuple[Loaded, PruneReport]:
         session = self.session
@@ -190,6 +193,17 @@ class _Line:
         return made.saved, len(made.facts)
 
 
+def _spread_by(session: Session, steps: Sequence[Changing]) -> list[str]:
+    first, later = _prunes(steps[:1]), _prunes(steps[1:])
+    return spread_by(first, later, session.resolved.fingerprint, session.hooks.settings)
+
+
+def _prunes(steps: Sequence[Changing]) -> list[Prune]:
+    """The prunings among steps, options of a `select` included."""
+    options = [o for s in steps if isinstance(s, Select) for o in s.options]
+    return [*(s for s in steps if isinstance(s, Prune)), *options]
+
+
 def _calibrated(trial: Trial) -> bool:
     if trial.distil is not None:
         return trial.distil.design is not None
@@ -199,10 +213,8 @@ def _calibrated(trial: Trial) -> bool:
 def _prune(session: Session, bench: Bench, trial: Trial, current: Saved) -> tuple[Loaded, PruneReport]:
     assert trial.prune is not None
     loaded = load_model(current.folder, session.recipe.dtype)
-    source = Source(loaded, current.fingerprint, bench.inputs.calibration)
-    statistics = statistics_for(
-        source, needed([trial.prune]), session.recipe.calibration, session.hooks.settings, session.reporter
-    )
+    source = Source(loaded, folder_fingerprint(current.folder, session.hooks.settings), bench.inputs.calibration)
+    statistics = statistics_for(source, needed([trial.prune]), session.hooks.settings, session.reporter)
     return apply(source, trial.prune, statistics, session.reporter, session.hooks.settings)
 
 
@@ -217,7 +229,8 @@ def _export(session: Session, step: Export, made: Saved, trial: Trial) -> None:
     """Puts the model where the user finds it: `exports/` in the run's folder."""
     chosen = EXPORTS[step.format]
     target = session.hooks.run_folder / "exports" / f"{trial.index}-{step.format}"
-    facts = export(chosen, made.folder, target, made.fingerprint, session.reporter)
+    source = folder_fingerprint(made.folder, session.hooks.settings)
+    facts = export(chosen, made.folder, target, source, session.reporter)
     found = facts.get("max_logit_difference")
     checked = "" if found is None else f" Largest logit difference: {found:.2g}."
     session.reporter.event("info", f"Exported as {chosen.label}.{checked}", folder=str(target), **facts)

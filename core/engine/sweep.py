@@ -16,7 +16,8 @@ from core.engine.session import Session
 from core.engine.transform import Source, apply, calibrated, measured_key, needed, salted, statistics_for
 from core.errors import RetortError
 from core.methods import METHODS
-from core.results import Result, Trial, trials_of
+from core.results import Result, Trial
+from core.trial_keys import trials_of
 
 logger = logging.getLogger("retort")
 _SPARE = 2.0  # free memory, per byte of weights, at which a second model is held for interleaved timing
@@ -35,11 +36,12 @@ def run_sweep(session: Session, measure: Measure | None = None) -> None:
         RetortError: the model, the texts or the baseline cannot be used, or every trial failed.
         Cancelled: the user asked to stop; finished trials are kept.
     """
-    hooks, budget = session.hooks, session.recipe.sweep.budget if session.recipe.sweep else None
+    hooks, identity = session.hooks, session.identity
+    budget = session.recipe.sweep.budget if session.recipe.sweep else None
     if budget is not None:
         session.recipe = expanded(session)
     recipe = session.recipe
-    trials = [_keyed(session, t) for t in trials_of(recipe, session.resolved.fingerprint)]
+    trials = [_keyed(session, t) for t in trials_of(recipe, identity)]
     hooks.register_trials(trials)
     open_trials = [t for t in trials if not _reuse(session, t)]
     session.reporter.total, session.reporter.done = len(trials), len(trials) - len(open_trials)
@@ -68,7 +70,7 @@ def _measure(session: Session, trials: list[Trial], open_trials: list[Trial]) ->
 def _sweep(session: Session, bench: Bench, source: Source, trials: list[Trial]) -> None:
     hooks = session.hooks
     pending = [t.prune for t in trials if t.prune is not None]
-    statistics = statistics_for(source, needed(pending), session.recipe.calibration, hooks.settings, session.reporter)
+    statistics = statistics_for(source, needed(pending), hooks.settings, session.reporter)
     bench.dense = beside(session)
     failed = []
     for trial in trials:

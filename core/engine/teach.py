@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 
+from core.catalogue.fingerprint import folder_fingerprint
 from core.catalogue.references import resolve
 from core.engine.data.classification import load_labelled
 from core.engine.distil.batches import Examples
@@ -23,16 +24,17 @@ from core.hooks import STOP_AND_KEEP
 from core.progress import Reporter
 from core.recipes import Distil
 from core.settings import Settings
+from core.trial_keys import hashed, library_versions
 
 _PROMPT_TOKENS, _WRITTEN_TOKENS = 24, 40
 
 
 @dataclass(frozen=True)
 class Saved:
-    """A saved model, and what identifies its bytes (the key of a candidate, where it is one)."""
+    """A saved model, and its key where it is a candidate of this home."""
 
     folder: Path
-    fingerprint: str
+    key: str = ""
 
 
 @dataclass(frozen=True)
@@ -150,9 +152,9 @@ def _teacher(lesson: Lesson, settings: Settings) -> tuple[Loaded | None, str]:
     if lesson.teacher is not None:
         chosen = lesson.teacher[0]
     elif spec.teacher != "baseline":
-        resolved = resolve(spec.teacher, settings)
-        chosen = Saved(resolved.folder, resolved.fingerprint)
-    return load_model(chosen.folder, lesson.dtype), chosen.fingerprint
+        chosen = Saved(resolve(spec.teacher, settings).folder)
+    loaded = load_model(chosen.folder, lesson.dtype)
+    return loaded, _identity(chosen.folder, loaded, settings)
 
 
 def _student(
@@ -167,8 +169,13 @@ def _student(
     if spec.student != "current":
         resolved = resolve(spec.student, settings)
         loaded = _with_head(load_model(resolved.folder, lesson.dtype), spec, settings)
-        return loaded, resolved.fingerprint, None, PruneReport()
+        return loaded, _identity(resolved.folder, loaded, settings), None, PruneReport()
     known = spec.teacher == "baseline" or lesson.teacher is not None
     kept = kept_layers(lesson.facts[lesson.teacher[1] if lesson.teacher else 0 :]) if known else None
     loaded = _with_head(load_model(lesson.current.folder, lesson.dtype), spec, settings)
-    return loaded, lesson.current.fingerprint, kept, PruneReport()
+    return loaded, _identity(lesson.current.folder, loaded, settings), kept, PruneReport()
+
+
+def _identity(folder: Path, loaded: Loaded, settings: Settings) -> str:
+    """What decides the numbers a model computes: its bytes, its dtype, and the libraries."""
+    return hashed([folder_fingerprint(folder, settings), str(loaded.dtype), library_versions()])

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 import torch
 
 from core.analysis.sensitivity import find
+from core.engine.data.windows import digest_of
 from core.engine.models.load import Loaded
 from core.engine.prune.allocation import Curves
 from core.engine.prune.apply import prune_weights
@@ -20,9 +19,10 @@ from core.engine.prune.structured import prune_structure, structure_observers
 from core.errors import RetortError
 from core.methods import METHODS, Statistic
 from core.progress import Reporter
-from core.recipes import Calibration, Prune
+from core.recipes import Prune
 from core.results import ENGINE_REVISION
 from core.settings import Settings
+from core.trial_keys import hashed, library_versions
 
 
 @dataclass(frozen=True)
@@ -57,13 +57,17 @@ def needed(prunes: Iterable[Prune]) -> frozenset[Statistic]:
 
 
 def statistics_for(
-    source: Source, needs: frozenset[Statistic], calibration: Calibration, settings: Settings, reporter: Reporter
+    source: Source, needs: frozenset[Statistic], settings: Settings, reporter: Reporter
 ) -> Statistics | None:
-    """The statistics of one calibration pass, from the cache where the same pass was made before."""
+    """The statistics of one calibration pass, from the cache where the same pass was made before.
+
+    The same pass: the same model bytes read the same tokens, whatever text they came from, in the same dtype.
+    """
     if not needs or source.windows is None:
         return None
-    identity = [ENGINE_REVISION, source.fingerprint, str(source.loaded.dtype), calibration.model_dump(mode="json")]
-    name = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:24]
+    name = hashed(
+        [ENGINE_REVISION, library_versions(), source.fingerprint, str(source.loaded.dtype), digest_of(source.windows)]
+    )
     model = source.loaded.model
     observers = [*weight_observers(model, needs, reporter), *structure_observers(model, needs)]
     folder = settings.cache / "statistics" / name
@@ -129,10 +133,16 @@ def measured_key(prune: Prune, fingerprint: str, settings: Settings) -> str | No
 
 def salted(key: str, salt: str) -> str:
     """A trial's key that also depends on `salt`."""
-    return hashlib.sha256(f"{key} {salt}".encode()).hexdigest()[: len(key)]
+    return hashed([key, salt])
 
 
-def identity_of(prunes: Iterable[Prune], fingerprint: str, settings: Settings) -> str:
-    """The model's fingerprint; where steps are spread by measured sensitivities, with the measurements' keys."""
-    keys = [key for p in prunes if (key := measured_key(p, fingerprint, settings)) is not None]
-    return ":".join([fingerprint, *keys])
+def spread_by(first: Iterable[Prune], later: Iterable[Prune], fingerprint: str, settings: Settings) -> list[str]:
+    """The measured sensitivities that prunings may be spread by.
+
+    Those of `first` start from the model `fingerprint`. Of the model that `later` ones start from nothing is known
+    before it is made, so every measurement with their method counts.
+    """
+    found = {measured_key(p, fingerprint, settings) for p in first}
+    for prune in later:
+        found |= {k.key for k in find(settings, None, prune.method)} if prune.allocation == "sensitivity" else set()
+    return sorted(key for key in found if key)

@@ -17,7 +17,7 @@ from core.engine.transform import Source, apply, needed, statistics_for
 from core.errors import RetortError
 from core.methods import METHODS
 from core.progress import Quiet
-from core.recipes import Calibration, Prune, Target
+from core.recipes import Prune, Target
 from core.settings import Settings
 from tests.engine.prune.tiny import tiny, windows
 
@@ -53,7 +53,7 @@ def works(loaded: Loaded, prune: Prune, settings: Settings) -> bool:
     source = Source(loaded, f"tiny-{prune.method}", windows())
     before = sum(p.numel() for p in loaded.model.parameters())
     try:
-        statistics = statistics_for(source, needed([prune]), Calibration(), settings, Quiet())
+        statistics = statistics_for(source, needed([prune]), settings, Quiet())
         pruned, _ = apply(source, prune, statistics, Quiet())
     except RetortError:
         return False

@@ -22,7 +22,7 @@ from core.analysis.sensitivity import (
     working_path,
     write,
 )
-from core.recipes import Calibration
+from core.recipes import Calibration, Evaluation
 from core.settings import Settings
 
 SPEC = SensitivitySpec(model="path:/somewhere", sparsities=(0.3, 0.5))
@@ -36,19 +36,43 @@ def found(fingerprint: str, made: float, method: str = "magnitude") -> Sensitivi
     spec = SPEC.model_copy(update={"method": method})
     cells = [cell(0, None, 0.3, 0.1), cell(0, None, 0.5, 0.4), cell(0, "mlp", 0.5, 9.0), cell(1, None, 0.5, 0.2)]
     return Sensitivity(
-        key=spec.key(f"{fingerprint}{made}"), fingerprint=fingerprint, spec=spec, loss=3.0, cells=cells, removed=[],
-        break_even=[], made=made,
-    )  # fmt: skip
+        key=f"{fingerprint}-{made}".replace(".", "-"),
+        fingerprint=fingerprint,
+        spec=spec,
+        loss=3.0,
+        cells=cells,
+        removed=[],
+        break_even=[],
+        made=made,
+    )
 
 
-def test_a_key_covers_what_determines_the_figures() -> None:
-    key = SPEC.key("a")
-    assert SPEC.model_copy(update={"model": "path:/elsewhere"}).key("a") == key, "only its bytes count"
-    assert SPEC.key("b") != key and SPEC.model_copy(update={"sparsities": (0.3,)}).key("a") != key
+def test_a_key_covers_what_determines_the_figures(home: Settings) -> None:
+    key = SPEC.key("a", home)
+    assert SPEC.model_copy(update={"model": "path:/elsewhere"}).key("a", home) == key, "only its bytes count"
+    assert SPEC.key("b", home) != key and SPEC.model_copy(update={"sparsities": (0.3,)}).key("a", home) != key
     other = {"calibration": Calibration(sequences=7)}
-    assert SPEC.model_copy(update=other).key("a") == key, "magnitude looks at no calibration text"
+    assert SPEC.model_copy(update=other).key("a", home) == key, "magnitude looks at no calibration text"
     wanda = SPEC.model_copy(update={"method": "wanda"})
-    assert wanda.model_copy(update=other).key("a") != wanda.key("a")
+    assert wanda.model_copy(update=other).key("a", home) != wanda.key("a", home)
+    assert SPEC.model_copy(update={"dtype": "float32"}).key("a", home) != key
+    assert SPEC.model_copy(update={"seed": 1}).key("a", home) != key
+    assert SPEC.model_copy(update={"removed": "nothing"}).key("a", home) != key
+    assert SPEC.model_copy(update={"parts": False}).key("a", home) != key
+    assert SPEC.model_copy(update={"evaluation": Evaluation(split="training", tokens=512)}).key("a", home) != key
+
+
+def test_a_key_follows_the_text_and_not_its_place(home: Settings) -> None:
+    folder = home.home / "models"
+    folder.mkdir(parents=True, exist_ok=True)
+    first, twin = folder / "a.txt", folder / "b.txt"
+    for path in (first, twin):
+        path.write_text("One text.")
+    spec = SPEC.model_copy(update={"evaluation": Evaluation(data=f"path:{first}")})
+    key = spec.key("a", home)
+    assert SPEC.model_copy(update={"evaluation": Evaluation(data=f"path:{twin}")}).key("a", home) == key
+    first.write_text("Two text.")
+    assert spec.key("a", home) != key
 
 
 @pytest.mark.parametrize("wrong", [{"method": "block_influence"}, {"method": "no"}, {"sparsities": (1.0,)},

@@ -8,9 +8,10 @@ from typing import Any
 
 from core.metrics import METRICS, Measurement
 from core.recipes import Recipe
-from core.results import Result, Trial, trials_of
+from core.results import Result, Trial
 from core.settings import Settings
 from core.store import Store
+from core.trial_keys import Identity, trials_of
 
 LOSS = {"magnitude": (0.08, 0.44, 3.05, 5.2), "wanda": (0.03, 0.12, 0.42, 1.9), "block_influence": (0.33, 0.69, 1.12)}
 DENSE_LOSS = 3.375
@@ -65,7 +66,7 @@ def result(trial: Trial, of: Recipe, loss: float, left: float, baseline_key: str
 
 def results(of: Recipe) -> list[tuple[Trial, Result]]:
     """Every trial of the recipe with its result."""
-    trials = trials_of(of, "fingerprint-of-the-tests")
+    trials = trials_of(of, Identity("fingerprint-of-the-tests"))
     done: list[tuple[Trial, Result]] = []
     seen = dict.fromkeys(LOSS, 0)
     for trial in trials:

@@ -14,6 +14,7 @@ from core.analysis.sensitivity import (
     Change,
     Sensitivity,
     SensitivitySpec,
+    note_key,
     read,
     working_path,
     write,
@@ -53,7 +54,7 @@ def measured(settings: Settings, folder: str, **more: object) -> Sensitivity:
     shape = BreakEvenFact(rows=64, columns=32, matrices=8, dense_ms=0.004, sparse_ms=[(0.5, 0.01), (0.9, 0.002)],
                           sparsity=0.8, settings=settled)  # fmt: skip
     found = Sensitivity(
-        key=spec.key(fingerprint), fingerprint=fingerprint, spec=spec, loss=3.4, made=1.8e9,
+        key=spec.key(fingerprint, settings), fingerprint=fingerprint, spec=spec, loss=3.4, made=1.8e9,
         cells=changes((0.3, 0.7), (None, *PARTS)), removed=changes((1.0,), (None,)),
         break_even=[shape, shape.model_copy(update={"sparsity": None})],
     )  # fmt: skip
@@ -126,7 +127,10 @@ def test_a_running_measurement_shows_the_map_so_far(
 ) -> None:
     spec = SensitivitySpec(model=folder)
     run_id = errands.submit_sensitivity(spec, settings)
-    path = working_path(settings, spec.key(resolve(folder, settings).fingerprint), "cells")
+    key = spec.key(resolve(folder, settings).fingerprint, settings)
+    settings.run_folder(run_id).mkdir(parents=True)
+    note_key(settings.run_folder(run_id), key)
+    path = working_path(settings, key, "cells")
     path.parent.mkdir(parents=True)
     path.write_text(json.dumps({"identity": {}, "cells": [c.model_dump() for c in changes((0.5,), (None,))][:3]}))
     app = opens("sensitivity", run=run_id)

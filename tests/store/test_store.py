@@ -13,9 +13,10 @@ import pytest
 from core.errors import RetortError
 from core.metrics import Measurement
 from core.recipes import Grid, Recipe, Sweep
-from core.results import Result, Trial, trials_of
+from core.results import Result, Trial
 from core.settings import Settings
 from core.store import Store
+from core.trial_keys import Identity, trials_of
 
 RECIPE = Recipe(name="Study", model="path:/none", sweep=Sweep(grid=(Grid(method=("magnitude",), sparsity=(0.5, 0.6)),)))
 
@@ -70,7 +71,7 @@ def test_states_only_change_from_where_they_may(store: Store) -> None:
 
 def test_a_lost_run_keeps_its_attempts_until_a_trial_is_finished(store: Store) -> None:
     run_id = add(store)
-    store.trials.add(run_id, trials_of(RECIPE, "f"))
+    store.trials.add(run_id, trials_of(RECIPE, Identity("f")))
     for attempt in (1, 2):
         assert store.runs.claim(run_id)
         assert store.runs.get(run_id).attempts == attempt
@@ -97,7 +98,7 @@ def test_cancel_of_a_queued_and_of_a_running_run(store: Store) -> None:
 
 
 def test_trials_keep_their_state_when_announced_again(store: Store) -> None:
-    run_id, trials = add(store), trials_of(RECIPE, "f")
+    run_id, trials = add(store), trials_of(RECIPE, Identity("f"))
     store.trials.add(run_id, trials)
     store.trials.start(run_id, 0)
     store.trials.finish(run_id, 0)
@@ -119,7 +120,7 @@ def test_trials_keep_their_state_when_announced_again(store: Store) -> None:
 
 
 def test_other_trials_replace_those_that_are_no_longer_part(store: Store) -> None:
-    run_id, trials = add(store), trials_of(RECIPE, "f")
+    run_id, trials = add(store), trials_of(RECIPE, Identity("f"))
     store.trials.add(run_id, trials)
     store.trials.finish(run_id, 0)
     store.trials.finish(run_id, 1)

@@ -77,9 +77,7 @@ class _Sweep:
             if dense.key in self._failed:
                 raise self._failed[dense.key]
         source = Source(session.loaded, session.resolved.fingerprint, inputs.calibration)
-        statistics = statistics_for(
-            source, needed(prunes), session.recipe.calibration, hooks.settings, session.reporter
-        )  # fmt: skip
+        statistics = statistics_for(source, needed(prunes), hooks.settings, session.reporter)
         study = replace(study, baseline=hooks.finished(dense.key), statistics=self._statistics(statistics))
         study = replace(study, id=uuid.uuid4().hex)
         self._fleet.run(study, [t for t in open_trials if t.prune is not None])
@@ -134,6 +132,7 @@ class _Sweep:
             hooks.trial_failed(trial.index, error)
         elif isinstance(answer, Answer) and answer.result is not None:
             answer.result.recipe = session.recipe.model_dump(mode="json")
+            answer.result.inputs = session.identity.read
             if answer.model is not None:
                 self._bring_home(answer.model, trial.key)
             hooks.trial_done(trial.index, answer.result)

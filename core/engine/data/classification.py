@@ -15,6 +15,7 @@ from core.errors import RetortError
 from core.outside_files import reason
 from core.plain_text import one_line, whole
 from core.settings import Settings
+from core.trial_keys import hashed
 
 LABEL_COLUMNS = ("label", "category", "class", "intent")
 TEXT_COLUMNS = ("text", "sentence", "content", "question")
@@ -28,6 +29,15 @@ class Labelled:
     texts: list[str]
     labels: list[int]
     names: list[str]
+
+    def first(self, count: int | None) -> Labelled:
+        """Only the first so many; None: all."""
+        return Labelled(self.texts[:count], self.labels[:count], self.names)
+
+    @property
+    def digest(self) -> str:
+        """Identifies texts and classes, whatever order a model counts the classes in: 16 hexadecimal digits."""
+        return hashed([self.texts, [self.names[label] for label in self.labels]])[:16]
 
 
 def load_labelled(data: str, settings: Settings, names: list[str] | None = None) -> Labelled:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import TYPE_CHECKING
 
 import torch
@@ -18,6 +19,12 @@ _SHINGLE_WORDS = 13
 """Length of a shared run that counts as overlap (Brown et al. 2020, appendix C)."""
 _CHARACTERS_PER_TOKEN = 12
 """More than any usual tokenizer packs into a token, so one tokenisation is enough as a rule."""
+
+
+def digest_of(tokens: torch.Tensor) -> str:
+    """Identifies token ids of any shape: 32 hexadecimal digits."""
+    shape = ",".join(str(n) for n in tokens.shape)
+    return hashlib.sha256(f"{shape} {tokens.dtype} ".encode() + tokens.contiguous().numpy().tobytes()).hexdigest()[:32]
 
 
 def evaluation_windows(texts: list[str], tokenizer: PreTrainedTokenizerBase, tokens: int, window: int) -> torch.Tensor:

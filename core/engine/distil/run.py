@@ -41,7 +41,7 @@ class Surroundings:
     Attributes:
         folder: checkpoints of this step; a folder of an interrupted one is resumed.
         cache: where stored teachers live, shared between runs.
-        student, teacher: fingerprints of the two models' bytes.
+        student, teacher: what identifies the two models: bytes, dtype, libraries.
         half: compute in bfloat16.
         layers_kept: the teacher's index of each student layer, where the student was made from it.
         stop_and_keep: asked before each step; True ends the run with the best weights so far.
@@ -175,8 +175,9 @@ def _teacher(
     if spec.cache is None:
         return live
     temperatures = [p.temperature for p in parts if p.loss.kind == "distribution"]
+    asked = around.teacher if order is None else f"{around.teacher} {order.tolist()}"  # answers in the student's order
     folder = build_cache(
-        live, examples, spec.cache, temperatures, around.teacher, around.cache / "teachers", spec.batch,
+        live, examples, spec.cache, temperatures, asked, around.cache / "teachers", spec.batch,
         around.reporter,
     )  # fmt: skip
     return CachedTeacher(folder, spec.cache, student.model.device)

@@ -105,7 +105,7 @@ def teacher_texts(
             "Ask for fewer sequences, or use more text.",
         )
     prompts = examples.take(range(spec.sequences), 0).ids[:, : spec.prompt]
-    identity = [fingerprint, spec.model_dump(), length, seed]
+    identity = [fingerprint, spec.model_dump(), length, seed, batch]  # a batch shares its random numbers
     digest = hashlib.sha256(json.dumps(identity, sort_keys=True).encode() + prompts.numpy().tobytes())
     path = parent / f"{digest.hexdigest()[:24]}.jsonl"
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -21,6 +21,7 @@ from core.errors import RetortError
 from core.metrics import Measurement
 from core.progress import Reporter
 from core.task_sets import accuracy_id
+from core.trial_keys import hashed
 
 
 @dataclass(frozen=True)
@@ -58,6 +59,7 @@ def choice_measurements(
     record: dict[str, Any] = {
         "task": task.id,
         "split": split or task.split,
+        "content": hashed([[*i.contexts, *i.continuations, i.gold] for i in items])[:16],
         "items": len(items),
         "shots": 0,
         "usual": "accuracy_norm" if task.normalised else "accuracy",

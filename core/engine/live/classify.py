@@ -93,8 +93,7 @@ def _classifier(host: Host, reference: str) -> Loaded:
 def _texts(host: Host, request: dict[str, Any], names: list[str]) -> Labelled:
     found = load_labelled(str(request.get("data", "")), host.settings, names)
     items = request.get("items")
-    count = len(found.texts) if items is None else max(2, int(items))
-    return Labelled(found.texts[:count], found.labels[:count], found.names)
+    return found.first(None if items is None else max(2, int(items)))
 
 
 def _answers(host: Host, reference: str, loaded: Loaded, texts: Labelled) -> Iterator[list[int]]:

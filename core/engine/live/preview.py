@@ -17,6 +17,7 @@ from pydantic import ValidationError
 from transformers import PreTrainedModel
 
 from core.analysis.statistics import paired_bootstrap
+from core.catalogue.contents import content_of
 from core.engine.evaluate.logits import Logits
 from core.engine.live.generation import encoded, next_tokens, text_of
 from core.engine.live.host import Host
@@ -26,7 +27,7 @@ from core.engine.prune.structured import prune_structure
 from core.errors import RetortError
 from core.methods import METHODS
 from core.progress import Quiet
-from core.recipes import Prune
+from core.recipes import Corpus, Prune
 
 MOST_TOKENS = 64
 
@@ -37,6 +38,12 @@ class Watched(Quiet):
     def __init__(self, host: Host) -> None:
         super().__init__()
         self.checkpoint = host.checkpoint  # type: ignore[method-assign]
+
+
+def _warm_key(texts: dict[str, Any], host: Host) -> str:
+    """Which texts a model is ready for: as they are now, not as they were when somebody asked first."""
+    read = {k: content_of(str(Corpus.model_validate(v).data), host.settings) for k, v in texts.items()}
+    return f"preview {json.dumps([texts, read], sort_keys=True)}"
 
 
 def preview(host: Host, request: dict[str, Any]) -> Iterator[dict[str, Any]]:
@@ -57,7 +64,7 @@ def preview(host: Host, request: dict[str, Any]) -> Iterator[dict[str, Any]]:
     reporter = Watched(host)
     reference = str(request["model"])
     texts: dict[str, Any] = {k: request[k] for k in ("calibration", "evaluation") if k in request}
-    kept, key = host.beside(reference), f"preview {json.dumps(texts, sort_keys=True)}"
+    kept, key = host.beside(reference), _warm_key(texts, host)
     if key not in kept:
         yield {"stage": "Loading the model and measuring it as it is."}
         kept[key] = warm(host.model(reference), host.resolved(reference), texts, host.settings)

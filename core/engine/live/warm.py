@@ -61,7 +61,7 @@ class Warm:
         needs = needed([prune])
         if needs not in self.statistics:
             source = Source(self.loaded, self.fingerprint, self.calibration)
-            self.statistics[needs] = statistics_for(source, needs, self.recipe.calibration, settings, reporter)
+            self.statistics[needs] = statistics_for(source, needs, settings, reporter)
         return self.statistics[needs]
 
     def is_calibrated(self, prune: Prune) -> bool:

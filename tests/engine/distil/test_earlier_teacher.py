@@ -13,6 +13,7 @@ from core.engine.stages import stages_of
 from core.errors import RetortError
 from core.recipes import Recipe
 from core.settings import Settings
+from core.trial_keys import Identity
 from tests.engine.conftest import Memory
 
 TEXT = "\n".join(f"{'good' if i % 2 else 'bad'} and {'kind' if i % 2 else 'cruel'} words,{i % 2}" for i in range(60))
@@ -47,4 +48,4 @@ def test_a_classifier_made_on_the_way_teaches_what_is_left_of_it(
 def test_a_teacher_that_comes_later_is_refused_before_any_work() -> None:
     recipe = Recipe(name="x", model="sample:x", steps=[{"step": "distil", "teacher": "step:1"}])
     with pytest.raises(RetortError, match="no step before this one: 0 changed the model"):
-        stages_of(recipe, "print")
+        stages_of(recipe, Identity("print"))

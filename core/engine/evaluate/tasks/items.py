@@ -27,16 +27,19 @@ class Item:
 
 @dataclass(frozen=True)
 class Task:
-    """A task: where its records lie under the folder of evaluation sets, and how one becomes an `Item`."""
+    """A task, and how one of its records becomes an `Item`."""
 
     id: str
-    folder: str
     item: Callable[[Mapping[str, Any]], Item]
     split: str = "validation"
 
     @property
     def label(self) -> str:
         return TASK_SETS[self.id].label
+
+    @property
+    def folder(self) -> str:
+        return TASK_SETS[self.id].folder
 
     @property
     def normalised(self) -> bool:

@@ -76,15 +76,15 @@ def sst2(r: Record) -> Item:
 TASKS: dict[str, Task] = {
     t.id: t
     for t in (
-        Task("hellaswag", "hellaswag/none", hellaswag),
-        Task("arc_easy", "ai2_arc/ARC-Easy", arc),
-        Task("arc_challenge", "ai2_arc/ARC-Challenge", arc),
-        Task("piqa", "piqa/plain_text", piqa),
-        Task("boolq", "boolq/none", boolq),
-        Task("sciq", "sciq/none", sciq),
-        Task("winogrande", "winogrande/winogrande_xl", winogrande),
-        Task("openbookqa", "openbookqa/main", openbookqa),
-        Task("copa", "super_glue/copa", copa),
-        Task("sst2", "glue/sst2", sst2),
+        Task("hellaswag", hellaswag),
+        Task("arc_easy", arc),
+        Task("arc_challenge", arc),
+        Task("piqa", piqa),
+        Task("boolq", boolq),
+        Task("sciq", sciq),
+        Task("winogrande", winogrande),
+        Task("openbookqa", openbookqa),
+        Task("copa", copa),
+        Task("sst2", sst2),
     )
 }
