@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from core.catalogue.checks import check_weights
+from core.catalogue.fingerprint import folder_fingerprint
 from core.catalogue.hub import fetch_snapshot
 from core.catalogue.references import Reference, resolve
 from core.errors import RetortError
@@ -46,7 +47,7 @@ def test_a_branch_is_pinned_to_its_commit(cached: Path, home: Settings) -> None:
     for text in ("hub:org/tiny", "hub:org/tiny@main", f"hub:org/tiny@{COMMIT}"):
         found = resolve(text, home)
         assert found.reference == Reference("hub", "org/tiny", COMMIT)
-        assert found.fingerprint == f"hub:org/tiny@{COMMIT}" and found.folder.name == COMMIT
+        assert found.fingerprint == folder_fingerprint(cached, home) and found.folder.name == COMMIT
     assert "not asked for a newer version" in found.provenance["note"]
 
 

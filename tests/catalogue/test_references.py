@@ -210,7 +210,7 @@ def test_runs_lead_to_kept_candidates(tiny_llama: Path, home: Settings) -> None:
     shutil.copytree(tiny_llama, candidate / "model")
     for text in ("run:k1", "run:some-run/k1"):
         found = resolve(text, home)
-        assert found.folder == candidate / "model" and found.fingerprint == "candidate:k1"
+        assert found.folder == candidate / "model" and found.fingerprint == folder_fingerprint(tiny_llama, home)
         assert found.provenance["source"] == "candidate k1, made from sample:smollm2-135m"
 
 
@@ -218,4 +218,4 @@ def test_runs_lead_to_kept_candidates(tiny_llama: Path, home: Settings) -> None:
 def test_the_sample_resolves_with_its_provenance(sample_home: Settings) -> None:
     found = resolve("sample:smollm2-135m", sample_home)
     assert found.provenance["licence"] == "Apache-2.0" and "Q4_1" in found.provenance["note"]
-    assert found.fingerprint.startswith("sample:smollm2-135m:")
+    assert found.fingerprint.startswith("folder:")
