@@ -14,7 +14,8 @@ from pprint import pformat
 from typing import Any
 
 from core import __version__
-from core.metrics import METRICS
+from core.analysis.paired_times import TIMES, ratio_of
+from core.metrics import METRICS, Measurement
 from core.plain_json import dump
 from core.recipe_files import dump_recipe
 from core.recipes import Recipe
@@ -97,7 +98,8 @@ print(f"Run {{run['id']}}: {{run['trials']['done']}} of {{run['trials']['total']
 _COMPARE_TEXT = """\
 ## The same figures?
 
-Quality should come out the same with the same versions; times depend on the machine.
+Quality should come out the same with the same versions. Times are shares of the dense model's, timed in turns:
+milliseconds depend on the machine and the moment.
 """
 
 _COMPARE = """\
@@ -109,7 +111,7 @@ by_label = {{c["label"]: c for c in run["candidates"]}}
 print(f"{{'':44}}{{'metric':20}}{{'earlier':>14}}{{'now':>14}}")
 for key, (label, figures) in EARLIER.items():
     again = now.get(key) or by_label.get(label)
-    values = {{m["metric"]: m["value"] for m in again["measurements"]}} if again else {{}}
+    values = {{m["metric"]: m["settings"].get("ratio", m["value"]) for m in again["measurements"]}} if again else {{}}
     for metric, (value, low, high) in figures.items():
         shown = ["-" if v is None else f"{{v:.6g}}" for v in (value, values.get(metric))]
         print(f"{{label[:42]:44}}{{metric:20}}{{shown[0]:>14}}{{shown[1]:>14}}")
@@ -226,9 +228,15 @@ def _literal(text: str) -> str:
 
 def _figures(results: Sequence[Result]) -> dict[str, tuple[str, dict[str, tuple[float | None, ...]]]]:
     return {
-        r.key: (r.label, {m.metric: tuple(_finite(v) for v in (m.value, m.low, m.high)) for m in r.measurements})
+        r.key: (r.label, dict(_told(m) for m in r.measurements if m.metric not in TIMES or ratio_of(m)))
         for r in results
     }
+
+
+def _told(m: Measurement) -> tuple[str, tuple[float | None, ...]]:
+    """A figure and the ends of its interval; of a time, the ratio to the dense model's."""
+    values = ratio_of(m) or (m.value, m.low, m.high)
+    return m.metric, tuple(map(_finite, values))
 
 
 def _finite(value: float | None) -> float | None:

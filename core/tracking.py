@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import core
+from core.analysis.paired_times import aligned, ratio_of, stray
 from core.analysis.run_differences import environment, leaves
 from core.errors import RetortError
 from core.plain_json import dump
@@ -99,19 +100,20 @@ def document(run: RunRow, results: Sequence[Result]) -> dict[str, Any]:
         "tags": {k: v[:_LONGEST] for k, v in tags.items() if v},
         "files": {"recipe.yaml": dump_recipe(recipe), "environment.json": dump(environment(results))},
         "start": _milliseconds(run.started), "end": _milliseconds(run.finished), "status": _ENDS[run.state],
-        "candidates": [_candidate(r) for r in results],
+        "candidates": [_candidate(r, a) for r, a in zip(results, aligned(results), strict=True)],
     }  # fmt: skip
     digest = hashlib.sha256(json.dumps(found, sort_keys=True).encode()).hexdigest()[:32]
     found["tags"]["retort.digest"] = digest
     return found
 
 
-def _candidate(result: Result) -> dict[str, Any]:
+def _candidate(result: Result, comparable: Result) -> dict[str, Any]:
+    """`comparable`: the result with times that can be compared, which a tracker will do."""
     step = result.prune or result.distil or result.quantise or {}
     return {
         "name": one_line(result.label, 200),
         "params": _params({"method": result.method, "baseline": result.baseline, "seconds": result.seconds, **step}),
-        "metrics": metrics(result),
+        "metrics": metrics(comparable),
         "tags": {
             "retort.key": result.key, "retort.model": result.model[:_LONGEST],
             **({"retort.not_finite": ", ".join(gone)} if (gone := _not_finite(result)) else {}),
@@ -121,9 +123,16 @@ def _candidate(result: Result) -> dict[str, Any]:
 
 
 def metrics(result: Result) -> dict[str, float]:
-    """Every finite figure by its metric's id, and the ends of its interval as `ID.low` and `ID.high`."""
+    """Every finite figure by its metric's id, and the ends of its interval as `ID.low` and `ID.high`.
+
+    A time has its ratio to the dense model's as `ID.ratio`; one that cannot be compared stands in the files only.
+    """
     found: dict[str, float] = {}
     for m in result.measurements:
+        if stray(m):
+            continue
+        if (ratio := ratio_of(m)) is not None:
+            found[f"{_name(m.metric)}.ratio"] = ratio.value
         for end, value in (("", m.value), (".low", m.low), (".high", m.high)):
             if value is not None and math.isfinite(value):
                 found.setdefault(_name(m.metric) + end, value)

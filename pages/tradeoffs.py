@@ -5,10 +5,12 @@ from pages.shared.shell import guard
 guard()
 
 from collections.abc import Sequence
+from typing import Any
 
 import streamlit as st
 
 from core.analysis.candidates import column
+from core.analysis.paired_times import TIMES
 from core.figures.recovery import MOST as MOST_ARROWS
 from core.metrics import show
 from core.store import RunRow
@@ -100,7 +102,17 @@ def comparable(runs: Sequence[RunRow], metrics: Sequence[str]) -> list[RunRow]:
 
 
 def notes(drawn: Drawn) -> None:
-    """What the limits leave, what the chart leaves out, and what it does not show by itself."""
+    """How times came about, what the limits leave, what the chart leaves out, and what it does not show by itself."""
+    if drawn.timing.reference:
+        st.caption(f":material/timer: {md(drawn.timing.reference, 400)} Bars are 95 % intervals of the ratio.")
+    if drawn.timing.busy:
+        many = plural(len(drawn.timing.busy), "model")
+        st.caption(f":material/crop_square: {many} in a square: timed while other work kept the machine busy.")
+    if drawn.timing.alone:
+        st.caption(
+            f":material/timer_off: {plural(len(drawn.timing.alone), 'model')} not drawn: timed without the dense model "
+            "in turns, so the time cannot be compared. Size and quality can."
+        )
     if drawn.outcome.sentence:
         st.markdown(f":material/rule: {md(drawn.outcome.sentence, 900)}")
     if drawn.hidden:
@@ -178,8 +190,12 @@ def table(shown: Field, y: str, methods: tuple[str, ...], found: set[str]) -> No
     metrics = [m for m in dict.fromkeys(wanted) if m in found]
     numbers = shown.table(metrics, methods)
     columns = {m: column(m, float(numbers[m].abs().max())) for m in metrics}
-    rows = {"Candidate": [flat(label) for label in numbers["label"]]}
-    rows |= {c.label: numbers[m] / c.scale for m, c in columns.items()}
+    rows: dict[str, Any] = {"Candidate": [flat(label) for label in numbers["label"]]}
+    for m, c in columns.items():
+        rows[c.label] = numbers[m] / c.scale
+        if m in TIMES:
+            ratios = shown.ratios(m)
+            rows[f"{c.label}, of the dense model's"] = [ratios.get(key, "\u2013") for key in numbers["key"]]
     st.dataframe(
         rows, hide_index=True, alt="Every candidate with its figures",
         column_config={c.label: st.column_config.NumberColumn(format=c.format) for c in columns.values()},

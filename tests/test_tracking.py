@@ -46,11 +46,14 @@ def test_every_figure_is_told_with_the_ends_of_its_interval(study: tuple[Setting
     told = tracking.document(Store(settings).runs.get(run), results)
     assert len(told["candidates"]) == len(results) == 12
     for candidate, result in zip(told["candidates"], results, strict=True):
-        for m in result.measurements:
+        for m in (m for m in result.measurements if not m.metric.endswith("_ms")):
             assert candidate["metrics"][m.metric] == m.value
             assert candidate["metrics"].get(f"{m.metric}.low") == m.low
             assert candidate["metrics"].get(f"{m.metric}.high") == m.high
         assert Result.model_validate_json(candidate["files"]["result.json"]) == result
+    times = told["candidates"][2]["metrics"]  # Magnitude 30 %: 1.000 of the dense model's 33.8 ms, 3 % to both sides
+    assert times["decode_ms.ratio"] == 1.0 and times["decode_ms"] == pytest.approx(33.8)
+    assert (times["decode_ms.low"], times["decode_ms.high"]) == pytest.approx((32.786, 34.814))
     assert load_recipe(told["files"]["recipe.yaml"]) == Store(settings).runs.get(run).parsed()
     assert told["params"]["sweep.grid.0.method.1"] == "wanda" and told["params"]["sweep.grid.0.sparsity.2"] == "0.5"
     assert told["tags"]["tag.keep"] == told["tags"]["tag.a b"] == "yes" and told["tags"]["retort.run"] == run

@@ -61,6 +61,9 @@ def _settings_apart(mine: Measurement, theirs: Measurement) -> list[str]:
     told = dict(_TOLD)
     if metric(mine.metric).role == "cost":
         told["batch"] = "batch"
+    machines = mine.settings.get("machine"), theirs.settings.get("machine")
+    if all(machines):  # earlier versions recorded none
+        pairs.append(("machine", *machines))
     pairs += [(words, mine.settings.get(key), theirs.settings.get(key)) for key, words in told.items()]
     label = metric(mine.metric).label.lower()
     contents = mine.settings.get("content"), theirs.settings.get("content")

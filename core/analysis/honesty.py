@@ -6,10 +6,12 @@ is all of it. These functions put the two side by side, in numbers and in one se
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Protocol
 
+from core.analysis.paired_times import TIMES, Ratio, ratio_of, timed
 from core.methods import method
 from core.metrics import Measurement, Obtained, find_metric, metric, show
 
@@ -40,14 +42,14 @@ class Share:
     label: str
     value: float
     low: float | None
-    """Bounds of the share where the measurement has a spread: its own bounds over the baseline's value."""
+    """Bounds of the share where the measurement has an error: of a time, the 95 % interval of the ratio."""
     high: float | None
     shown: str
     """The candidate's value in its own unit."""
     baseline_shown: str
     obtained: Obtained
     same: bool
-    """True where one value lies inside the spread of the other: no difference can be claimed."""
+    """True where the error covers the difference, so that none can be claimed."""
 
 
 def find(candidate: Measured, metric_id: str) -> Measurement | None:
@@ -65,8 +67,8 @@ def shares(candidate: Measured, baseline: Measured) -> list[Share]:
 def verdict(candidate: Measured, baseline: Measured) -> str:
     """One plain sentence: what was asked for, and what became of file and latency.
 
-    '50 % sparse, yet the file is 100 % of the dense size and the latency 99 % (no difference beyond the
-    spread).'
+    '50 % sparse, yet the file is 100 % of the dense size and a token takes 99 % of the dense time (no difference
+    beyond the error).' A time that was not taken in turns with the dense model's is not compared.
     """
     by_metric = {s.metric: s for s in shares(candidate, baseline)}
     parts = [
@@ -74,15 +76,17 @@ def verdict(candidate: Measured, baseline: Measured) -> str:
         for m, name, what in (("disk_bytes", "the file is", "size"), ("decode_ms", "a token takes", "time"))
         if m in by_metric
     ]
+    alone = find(candidate, "decode_ms") is not None and "decode_ms" not in by_metric
+    apart = " Its time cannot be compared: it was not taken in turns with the dense model's." if alone else ""
     if not parts:
-        return "Neither size nor latency was measured for this candidate."
+        return apart.strip() or "Neither size nor latency was measured for this candidate."
     outcome = " and ".join(parts)
     nominal = by_metric.get(NOMINAL)
     if nominal is None:
-        return f"{outcome[0].upper()}{outcome[1:]}."
+        return f"{outcome[0].upper()}{outcome[1:]}.{apart}"
     kept = by_metric.get("disk_bytes") or by_metric.get("decode_ms")
     link = ", yet " if kept is not None and kept.value > nominal.value + 0.05 else ": "
-    return f"{percent(1 - nominal.value)} sparse{link}{outcome}."
+    return f"{percent(1 - nominal.value)} sparse{link}{outcome}.{apart}"
 
 
 def _nominal(candidate: Measured) -> Share | None:
@@ -102,34 +106,57 @@ def _nominal(candidate: Measured) -> Share | None:
     )  # fmt: skip
 
 
-def beside(mine: Measurement, dense: Measurement) -> Measurement:
-    """The baseline's figure that a candidate's is to be compared with.
+def beside(mine: Measurement, dense: Measurement) -> Measurement | None:
+    """The baseline's figure that a candidate's is to be compared with; None where there is none.
 
-    Times are taken in turns with the baseline, whose figures of those turns stand in the candidate's settings:
-    what the baseline took alone, perhaps on a busier machine, says nothing about the two.
+    A time is compared with what the baseline took in turns with it, which stands in the candidate's settings: what the
+    baseline took alone, perhaps on a busier machine, says nothing about the two.
     """
+    if timed(mine):
+        ratio = ratio_of(mine)
+        if ratio is None:
+            return None
+        told = mine.settings.get("reference_ms", mine.settings.get("baseline_value"))
+        value = mine.value / ratio.value if told is None or mine.metric not in TIMES else told
+        return dense.model_copy(update={"value": value, "low": None, "high": None, "samples": None})
     if "baseline_value" not in mine.settings:
         return dense
-    told = {k: mine.settings.get(f"baseline_{k}") for k in ("value", "low", "high")}
-    return dense.model_copy(update={**told, "samples": None})
+    found = {k: mine.settings.get(f"baseline_{k}") for k in ("value", "low", "high")}
+    return dense.model_copy(update={**found, "samples": None})
+
+
+def share_of(mine: Measurement, dense: Measurement) -> Ratio:
+    """A figure over the baseline's (which `beside` gave), with bounds where its error is known."""
+    if (ratio := ratio_of(mine)) is not None:
+        return ratio
+    low, high = (None if b is None else b / dense.value for b in (mine.low, mine.high))
+    return Ratio(mine.value / dense.value, -math.inf if low is None else low, math.inf if high is None else high)
+
+
+def same(mine: Measurement, dense: Measurement) -> bool:
+    """Whether the error covers the difference: of times by their ratio, else where one value lies inside the other's
+    spread."""
+    ratio = ratio_of(mine)
+    return within(mine, dense) if ratio is None else ratio.same
 
 
 def _share(mine: Measurement | None, dense: Measurement | None) -> Share | None:
     if mine is None or dense is None:
         return None
     dense = beside(mine, dense)
-    if not dense.value > 0:
+    if dense is None or not dense.value > 0:
         return None
+    share = share_of(mine, dense)
     return Share(
         metric=mine.metric,
         label=metric(mine.metric).label,
-        value=mine.value / dense.value,
-        low=None if mine.low is None else mine.low / dense.value,
-        high=None if mine.high is None else mine.high / dense.value,
+        value=share.value,
+        low=share.low if math.isfinite(share.low) else None,
+        high=share.high if math.isfinite(share.high) else None,
         shown=show(mine.metric, mine.value),
         baseline_shown=show(mine.metric, dense.value),
         obtained="estimated" if "estimated" in (mine.obtained, dense.obtained) else "measured",
-        same=within(mine, dense),
+        same=same(mine, dense),
     )
 
 
@@ -149,4 +176,5 @@ def percent(share: float) -> str:
 
 
 def _doubt(share: Share) -> str:
-    return " (no difference beyond the spread)" if share.same and share.low is not None else ""
+    known = share.metric in TIMES or share.low is not None
+    return " (no difference beyond the error)" if share.same and known else ""

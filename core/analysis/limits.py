@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from core.analysis.paired_times import deciding
 from core.analysis.pareto import Mask, best_feasible, feasible, tied_with
 from core.metrics import Measurement, metric, show
 
@@ -29,7 +30,10 @@ class Placed(Protocol):
 
 @dataclass(frozen=True)
 class Aside:
-    """A limit on a figure that is no axis of the chart, and that figure of every model that has it, by key."""
+    """A limit on a figure that is no axis of the chart, and that figure of every model that has it, by key.
+
+    Of times: as `core.analysis.paired_times.deciding` gives them.
+    """
 
     metric: str
     limit: float
@@ -44,7 +48,8 @@ class Outcome:
     best: tuple[str, ...]
     sentence: str
     aside: tuple[str, ...] = ()
-    """Keys of the models that keep the limits on the axes and break one that is not drawn."""
+    """Keys of the models that keep the limits on the axes and break one that is not drawn, or keep one on the axes
+    only by less than the error of their time."""
 
 
 def within_limits(
@@ -54,13 +59,14 @@ def within_limits(
 
     The best is the one of best quality (y); ties are those the error does not tell apart from it, compared in pairs
     where both were measured on the same windows or items. A model that lacks a limited figure cannot be shown to keep
-    the limit, and is ruled out.
+    the limit, and is ruled out. A time that is no different from the dense model's beyond the error counts as equal to
+    it: such a model keeps a limit where the dense one does.
     """
     if not points:
         return Outcome((), (), "")
     x, y = metric(points[0].x.metric), metric(points[0].y.metric)
     drawn: dict[str, Limited] = {
-        "x": (x.id, x_limit, [p.x.value for p in points]),
+        "x": (x.id, x_limit, [deciding(p.x) for p in points]),
         "y": (y.id, y_limit, [p.y.value for p in points]),
     }
     others: dict[str, Limited] = {
@@ -68,8 +74,10 @@ def within_limits(
     }
     on_axes = _keep(drawn)
     mask = on_axes & _keep(others) if others else on_axes
-    apart = " ".join(_ruled_out(points, a) for a in asides)
-    ruled_out = tuple(p.key for p, axes, keeps in zip(points, on_axes, mask, strict=True) if axes and not keeps)
+    seems = _keep({**drawn, "x": (x.id, x_limit, [p.x.value for p in points])})
+    told = [_by_error(seems, on_axes), *(_ruled_out(points, a) for a in asides)]
+    apart = " ".join(t for t in told if t)
+    ruled_out = tuple(p.key for p, seen, keeps in zip(points, seems, mask, strict=True) if seen and not keeps)
     inside = [p for p, keeps in zip(points, mask, strict=True) if keeps]
     at = best_feasible([p.y.value for p in points], y.better, mask)
     if at is None:
@@ -104,6 +112,15 @@ def bound_words(metric_id: str, limit: float) -> str:
     """'Latency per token at most 30 ms'."""
     described = metric(metric_id)
     return f"{described.label} {'at most' if described.better == 'lower' else 'at least'} {show(metric_id, limit)}"
+
+
+def _by_error(seems: Mask, keeps: Mask) -> str:
+    """What is said of points that lie on the other side of a limit of time than their model counts."""
+    found = [(int((seems & ~keeps).sum()), "within"), (int((keeps & ~seems).sum()), "beyond")]
+    said = [
+        f"{n} {'model lies' if n == 1 else 'models lie'} {side} it by less than the error" for n, side in found if n
+    ]
+    return f"Of the limit of time: {' and '.join(said)}, so the dense model's time decides." if said else ""
 
 
 def _ruled_out(points: Sequence[Placed], aside: Aside) -> str:

@@ -13,6 +13,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from core.analysis.paired_times import bounds
 from core.analysis.statistics import expanded_tail, resampled_means
 from core.metrics import Better, Measurement, metric
 
@@ -97,7 +98,8 @@ def statuses(quality: Sequence[Measurement], costs: Sequence[Sequence[Measuremen
 
     Qualities measured on the same windows or items are compared in pairs (95 % bootstrap interval of
     the difference); others by their own intervals; without any, by their values. Costs are inside the
-    error where their intervals overlap, and exact where they have none.
+    error where their intervals overlap, and exact where they have none. Times must have been made comparable
+    (core/analysis/paired_times.py).
     """
     n = len(quality)
     if n == 0:
@@ -107,17 +109,17 @@ def statuses(quality: Sequence[Measurement], costs: Sequence[Sequence[Measuremen
     points = oriented(np.array([[m.value for m in axis] for axis in axes]).T, better)
     nominal = front(points, ["lower"] * len(axes))
     members = np.flatnonzero(nominal)
-    bounds = [_bounds(axis, direction) for axis, direction in zip(costs, better[1:], strict=True)]
+    ends = [_bounds(axis, direction) for axis, direction in zip(costs, better[1:], strict=True)]
     # (n, members): who could beat whom. A member on the front only by a cost inside the error has rivals too.
     rivals: Mask = np.asarray((points[members][None] <= points[:, None]).all(axis=2))
     not_dearer = np.ones((len(members), len(members)), dtype=bool)
-    for low, high in bounds:
+    for low, high in ends:
         not_dearer &= low[members][None] <= high[members][:, None]
     rivals[members] = (points[members, 0][None] < points[members, 0][:, None]) & not_dearer
     compare = _Comparison(quality, better[0])
     beaten = compare.beaten(np.arange(n), members, rivals)
     for i in np.flatnonzero(~nominal & ~beaten):
-        same = [int(g) for g in members[rivals[i]] if any(high[g] < low[i] for low, high in bounds)]
+        same = [int(g) for g in members[rivals[i]] if any(high[g] < low[i] for low, high in ends)]
         beaten[i] = any(compare.identical(int(i), g) for g in same)
     unknown: Mask = np.asarray(np.isnan(points).any(axis=1))
     return [
@@ -210,8 +212,7 @@ def _group(m: Measurement) -> tuple[object, ...] | None:
 
 def _bounds(axis: Sequence[Measurement], better: Better) -> tuple[Floats, Floats]:
     """Lower and upper bounds, oriented so that lower is better; the value itself where there is no interval."""
-    low = np.array([m.value if m.low is None else m.low for m in axis], dtype=np.float64)
-    high = np.array([m.value if m.high is None else m.high for m in axis], dtype=np.float64)
+    low, high = np.array([bounds(m) for m in axis], dtype=np.float64).reshape(-1, 2).T
     return (low, high) if better == "lower" else (-high, -low)
 
 

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from core.analysis.differences import SIGNIFICANT
+from core.analysis.paired_times import Ratio, asked, ratio_of, timed, words
 from core.analysis.statistics import mcnemar, paired_bootstrap
-from core.metrics import Measurement
+from core.metrics import Measurement, show
 from core.results import Result
 
 ABSENT = "not given"
@@ -74,6 +76,8 @@ class Figure:
     left: float
     right: float
     verdict: str
+    shown: tuple[str, str]
+    """Both as a person reads them; of a time its share of the dense model's, timed in turns."""
 
 
 def figures(left: Sequence[Result], right: Sequence[Result]) -> list[Figure]:
@@ -91,16 +95,38 @@ def figures(left: Sequence[Result], right: Sequence[Result]) -> list[Figure]:
             and _read_the_same(mine, other)
         )
         for m in mine.measurements:
-            if (n := theirs.get(m.metric)) is not None:
-                same = mine.key == other.key
+            n, same = theirs.get(m.metric), mine.key == other.key
+            if n is not None and timed(m):
+                found += _times(mine.label, m, n, same)
+            elif n is not None:
                 verdict = "the same candidate" if same else _verdict(m, n) if comparable else ""
-                found.append(Figure(mine.label, m.metric, m.value, n.value, verdict))
+                shown = show(m.metric, m.value), show(n.metric, n.value)
+                found.append(Figure(mine.label, m.metric, m.value, n.value, verdict, shown))
     return found
 
 
 def _read_the_same(mine: Result, other: Result) -> bool:
     """Whether what both read under one name was the same; of older results it is not known, and not doubted."""
     return all(other.inputs.get(name, content) == content for name, content in mine.inputs.items())
+
+
+def _times(label: str, m: Measurement, n: Measurement, same: bool) -> list[Figure]:
+    """A time as the ratio to the dense model of its own run: milliseconds of different moments say nothing."""
+    a, b = ratio_of(m), ratio_of(n)
+    if a is None or b is None:
+        return []
+    verdict = "the same candidate" if same else _apart(a, b) if asked(m) == asked(n) else ""
+    return [Figure(label, f"{m.metric}_ratio", a.value, b.value, verdict, (words(a), words(b)))]
+
+
+def _apart(a: Ratio, b: Ratio) -> str:
+    """What two ratios with independent errors show."""
+    gap = math.log(b.value / a.value)
+    ends = ((b.value, b.low), (a.high, a.value)) if gap > 0 else ((b.high, b.value), (a.value, a.low))
+    known = a.bounded and b.bounded
+    if not known or abs(gap) <= math.hypot(*(math.log(upper / lower) for upper, lower in ends)):
+        return "no difference beyond the error"
+    return f"{'lower' if gap < 0 else 'higher'} in the second"
 
 
 def _step(result: Result) -> str:

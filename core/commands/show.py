@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
+from core.analysis.differences import difference
+from core.analysis.paired_times import aligned, busy, references, sentences, stray, timed
 from core.metrics import find_metric, metric, show
 from core.results import Result
 from core.store import RunRow, TrialRow
@@ -50,11 +52,20 @@ def show_runs(runs: Sequence[RunRow]) -> None:
 
 
 def show_results(results: Sequence[Result]) -> None:
-    """A table of candidates with their main figures; every figure stands with its unit."""
+    """A table of candidates with their main figures: each with its unit, its error, and whether that makes it a tie.
+
+    Times are comparable ones (core/analysis/paired_times.py); how they came about is said below the table.
+    """
+    results = aligned(results)
+    dense = {r.key: r for r in results if r.baseline}
     found = {m.metric for r in results for m in r.measurements}
     columns = [m for m in (*_usual(found), *_COLUMNS) if m in found]
     head = ["candidate", *(metric(m).label for m in columns)]
-    put_table(head, [[r.label, *(show(m, _value(r, m)) for m in columns)] for r in results])
+    rows = [[r.label, *(_cell(r, dense.get(r.baseline_key or ""), m) for m in columns)] for r in results]
+    put_table(head, rows)
+    if any(", tie" in cell for row in rows for cell in row[1:]):
+        put("tie: no difference from the dense baseline beyond the error.")
+    _say_times(results, columns)
     devices = {m.device for r in results for m in r.measurements if m.metric in ("prefill_ms", "decode_ms")}
     if devices:
         put(f"Latency on: {', '.join(sorted(devices))}.")
@@ -67,9 +78,40 @@ def _usual(found: set[str]) -> list[str]:
     return ["accuracy", "f1", *(first if first in found else other for first, other in both)]
 
 
-def _value(result: Result, metric_id: str) -> float | None:
+def _cell(result: Result, dense: Result | None, metric_id: str) -> str:
+    """'31.6 (29.2 to 34.2), tie'; a mark where the machine was busy, or where a time cannot be compared."""
     found = find_metric(result.measurements, metric_id)
-    return found.value if found else None
+    if found is None:
+        return show(metric_id, None)
+    known = found.low is not None and found.high is not None and found.low < found.high
+    said = show(metric_id, found.value) + (
+        f" ({_bare(metric_id, found.low)} to {_bare(metric_id, found.high)})" if known else ""
+    )
+    change = difference(result, dense, metric_id) if dense is not None and not result.baseline else None
+    marks = (
+        ["tie"] if change is not None and change.better is None and (known or timed(found)) and not stray(found) else []
+    )
+    marks += ["not comparable"] if stray(found) else []
+    marks += ["busy"] if timed(found) and busy(found) else []
+    return ", ".join([said, *marks])
+
+
+def _bare(metric_id: str, value: float | None) -> str:
+    """Without the unit, which stands before it."""
+    return show(metric_id, value).removesuffix(f" {metric(metric_id).unit}")
+
+
+def _say_times(results: Sequence[Result], columns: Sequence[str]) -> None:
+    """What the times in the table are, and what its marks on them mean."""
+    refs = references(results)
+    for name in columns:
+        if said := sentences(refs, name):
+            put(said)
+    shown = [m for r in results for m in r.measurements if m.metric in columns and timed(m)]
+    if any(map(busy, shown)):
+        put("busy: timed while other work kept the machine busy.")
+    if any(map(stray, shown)):
+        put("not comparable: timed without the dense model in turns with it.")
 
 
 def _time(moment: float | None) -> str | None:

@@ -15,6 +15,7 @@ import transformers
 from transformers import PreTrainedModel
 
 import core
+from core.analysis.paired_times import paired_ratio
 from core.engine.inputs import Inputs
 from core.engine.measure.latency import latency
 from core.engine.measure.memory import peak_memory
@@ -179,10 +180,16 @@ class Bench:
 
 
 def set_beside(found: Measurement, baseline: Measurement) -> None:
-    """A time says what the baseline took on the same machine."""
+    """A time says what the baseline took on the same machine, and the ratio of the two where they took turns."""
     found.settings |= {
         "baseline_value": baseline.value, "baseline_low": baseline.low, "baseline_high": baseline.high,
     }  # fmt: skip
+    rounds = found.settings.get("rounds")
+    if rounds and found.samples and baseline.samples:
+        ratio = paired_ratio(found.samples, baseline.samples, rounds)
+        found.settings["ratio"] = ratio.value
+        if ratio.bounded:
+            found.settings |= {"ratio_low": ratio.low, "ratio_high": ratio.high}
 
 
 def _from_round_trip(trip: RoundTrip, loaded: Loaded) -> list[Measurement]:

@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+from core.analysis.paired_times import relative_to
 from core.metrics import Measurement, metric
 
 _LEAST_SPAN = 0.1  # of the largest value: a linear axis is never so narrow that noise fills the chart
@@ -17,7 +18,8 @@ def axis(values: Sequence[Measurement], logarithmic: bool) -> dict[str, Any]:
     described = metric(values[0].metric)
     better = "lower is better" if described.better == "lower" else "higher is better"
     unit = f", {described.unit}" if described.unit and described.unit != "B" else ""
-    layout: dict[str, Any] = {"title": {"text": f"{described.label}{unit} ({better})"}, "showspikes": False}
+    below = f"<br><sub>{told}</sub>" if (told := relative_to(values)) else ""
+    layout: dict[str, Any] = {"title": {"text": f"{described.label}{unit} ({better}){below}"}, "showspikes": False}
     if described.unit == "B":
         layout |= {"tickformat": "~s", "ticksuffix": "B"}
     elif described.id in ("parameters", "nonzero_parameters"):

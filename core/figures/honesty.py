@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import plotly.graph_objects as go
 
 from core.analysis.honesty import NOMINAL, Share, percent
+from core.analysis.paired_times import TIMES
 from core.figures.theme import Theme, figure, safe
 
 _ROW = 34  # pixels a bar
@@ -37,7 +38,10 @@ def honesty(shares: Sequence[Share], ground: Theme, color: str) -> go.Figure:
                     "solidity": 0.35,
                 },
             },
-            hovertext=[f"{safe(s.label)}<br>{safe(s.shown)}; dense {safe(s.baseline_shown)}" for s in shares],
+            hovertext=[
+                f"{safe(s.label)}<br>{safe(s.shown)}; dense {safe(s.baseline_shown)}{_interval(s, '<br>interval ')}"
+                for s in shares
+            ],
             hoverinfo="text",
             showlegend=False,
         )
@@ -46,18 +50,32 @@ def honesty(shares: Sequence[Share], ground: Theme, color: str) -> go.Figure:
     fig.add_trace(
         go.Scatter(
             x=[most * 1.03] * len(names), y=names, mode="text", textposition="middle right", hoverinfo="skip",
-            text=[percent(s.value) + (", estimated" if s.obtained == "estimated" else "") for s in shares],
+            text=[
+                percent(s.value) + (", estimated" if s.obtained == "estimated" else _interval(s, " (", ")"))
+                for s in shares
+            ],
             textfont={"color": ground.ink, "size": 14}, cliponaxis=False, showlegend=False,
         )
     )  # fmt: skip
     fig.add_vline(x=100, line={"color": ground.ink, "width": 1.5, "dash": "dot"})
-    fig.update_xaxes(range=[0, most * (1.42 if estimated else 1.2)], ticksuffix=" %", tickvals=[0, 50, 100])
+    timed = any(_interval(s, "") for s in shares)
+    room = 1.75 if timed else 1.42 if estimated else 1.2
+    fig.update_xaxes(range=[0, most * room], ticksuffix=" %", tickvals=[0, 50, 100])
     fig.update_yaxes(autorange="reversed", showgrid=False, ticksuffix="  ", tickfont={"color": ground.ink})
     fig.update_layout(bargap=0.35, dragmode=False, margin={"l": 8, "r": 24, "t": 8, "b": 8})
     return fig
 
 
+def _interval(share: Share, before: str, after: str = "") -> str:
+    """The interval of a time's ratio; '' for what is known exactly."""
+    if share.metric not in TIMES or share.low is None or share.high is None:
+        return ""
+    return f"{before}{100 * share.low:.0f} to {100 * share.high:.0f} %{after}"
+
+
 def alt(name: str, shares: Sequence[Share]) -> str:
     """The bars in words."""
-    said = ", ".join(f"{_NAMES.get(s.metric, s.label).lower()} {percent(s.value)}" for s in shares)
+    said = ", ".join(
+        f"{_NAMES.get(s.metric, s.label).lower()} {percent(s.value)}{_interval(s, ' (', ')')}" for s in shares
+    )
     return f"Bars for {name}, as a share of the dense baseline: {said}."

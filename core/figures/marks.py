@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from core.analysis.paired_times import busy, hints
 from core.figures.theme import MethodStyle, Theme, method_style, safe
 from core.metrics import Measurement, in_full, metric
 
@@ -107,7 +108,8 @@ def _pixels(points: Sequence[Point], shape: str, style: MethodStyle, ground: The
         },
         "customdata": [p.key for p in points],
         "text": [safe(p.label) for p in points],
-        "hovertemplate": "<br>".join(["<b>%{text}</b>", *lines, *standing]) + "<extra></extra>",
+        "hovertext": ["".join(f"<br>{safe(hint)}" for hint in hints(p.x)) for p in points],
+        "hovertemplate": "<br>".join(["<b>%{text}</b>", *lines, *standing]) + "%{hovertext}<extra></extra>",
         **STILL,
     }
 
@@ -128,6 +130,7 @@ def hover(p: Point) -> str:
     lines = [f"<b>{safe(p.label)}</b>"]
     for m in (p.y, p.x):
         lines.append(f"{metric(m.metric).label}: {safe(in_full(m))}")
+    lines += [safe(hint) for m in (p.y, p.x) for hint in hints(m)]
     if p.front:
         lines.append("On the Pareto front")
     elif p.tied:
@@ -204,6 +207,24 @@ def staircase(points: Sequence[Point], ground: Theme) -> list[Trace]:
             "type": "scatter", "x": [p.x.value for p in front], "y": [p.y.value for p in front],
             "mode": "lines", "name": "Pareto front", "hoverinfo": "skip", "zorder": -1,
             "line": {"color": ground.muted, "width": 2, "shape": "hv" if better == "lower" else "vh"},
+        }
+    ]  # fmt: skip
+
+
+def frames(points: Sequence[Point], ground: Theme) -> list[Trace]:
+    """Squares around what was timed on a busy machine; clicks go to the point inside, so they carry the same key."""
+    found = [p for p in points if busy(p.x)]
+    if not found:
+        return []
+    many = len(found) > MANY
+    return [
+        {
+            "type": "scattergl" if many else "scatter", "mode": "markers", "hoverinfo": "skip",
+            "x": np.array([p.x.value for p in found]) if many else [p.x.value for p in found],
+            "y": np.array([p.y.value for p in found]) if many else [p.y.value for p in found],
+            "name": "In a square: timed on a busy machine",
+            "marker": {"symbol": "square-open", "size": SIZE + 9, "color": ground.ink, "line": {"width": 1.5}},
+            "customdata": [p.key for p in found], **STILL,
         }
     ]  # fmt: skip
 

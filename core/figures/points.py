@@ -7,6 +7,7 @@ from typing import Protocol
 
 from core.analysis.candidates import Named
 from core.analysis.honesty import find
+from core.analysis.paired_times import stray
 from core.analysis.pareto import statuses
 from core.figures.tradeoff import Point
 from core.metrics import Measurement
@@ -21,7 +22,10 @@ class Placeable(Named, Protocol):
 
 
 def points_of(results: Sequence[Result], x: str, y: str) -> list[Point]:
-    """A point for each result that has both metrics, with its standing among the others."""
+    """A point for each result that has both metrics, with its standing among the others.
+
+    Times must have been made comparable: `core.analysis.paired_times.aligned`.
+    """
     costs = {r.key: m for r in results if (m := find(r, x)) is not None}
     qualities = {r.key: m for r in results if (m := find(r, y)) is not None}
     return placed(results, costs, qualities, {r.key: r.parent for r in results if r.parent})
@@ -33,8 +37,11 @@ def placed(
     qualities: Mapping[str, Measurement],
     parents: Mapping[str, str],
 ) -> list[Point]:
-    """A point for each candidate that has both figures; `qualities` with their samples, if they have any."""
-    found = [c for c in candidates if c.key in costs and c.key in qualities]
+    """A point for each candidate that has both figures; `qualities` with their samples, if they have any.
+
+    A time that cannot be compared is no figure.
+    """
+    found = [c for c in candidates if c.key in qualities and (m := costs.get(c.key)) is not None and not stray(m)]
     standing = statuses([qualities[c.key] for c in found], [[costs[c.key] for c in found]])
     return [
         Point(c.key, c.label, c.method, c.baseline, costs[c.key], qualities[c.key], s == "front", s == "tie",

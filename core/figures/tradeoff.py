@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import plotly.graph_objects as go
 
+from core.analysis.paired_times import busy, relative_to
 from core.figures import marks
 from core.figures.axes import axis
 from core.figures.recovery import arrows
@@ -84,6 +85,7 @@ def tradeoff(
             *([marks.stars(baselines, ground)] if baselines else []),
             *marks.staircase(shown, ground),
             *arrow_legend,
+            *marks.frames(shown, ground),
             *marks.rings(shown, picked or {}, ground),
             *marks.legend_notes(shown, ground),
         ],
@@ -107,6 +109,8 @@ def alt(points: Sequence[Point], y_limit: float | None = None) -> str:
     x, y = metric(points[0].x.metric), metric(points[0].y.metric)
     hidden = clipped(points, y_limit)
     said = [f"Scatter chart of {y.label.lower()} against {x.label.lower()} for {len(points)} models."]
+    if told := relative_to([p.x for p in points]):
+        said.append(f"{x.label} is the {told}.")
     dense = next((p for p in points if p.baseline), None)
     if dense is not None:
         said.append(f"Dense baseline: {_pair(dense)}.")
@@ -114,6 +118,8 @@ def alt(points: Sequence[Point], y_limit: float | None = None) -> str:
     if front:
         more = f", and {len(front) - 8} more" if len(front) > 8 else ""
         said.append("On the Pareto front: " + "; ".join(f"{p.label}, {_pair(p)}" for p in front[:8]) + f"{more}.")
+    if disturbed := [p for p in points if busy(p.x)]:
+        said.append(f"{len(disturbed)} timed on a busy machine.")
     if hidden:
         said.append(f"{len(hidden)} not drawn.")
     return " ".join(said)

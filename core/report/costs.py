@@ -6,6 +6,7 @@ import math
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from core.analysis.paired_times import compared_as
 from core.metrics import Measurement
 
 MONEY_FORMULA = "price per hour x milliseconds per token / 3.6"
@@ -53,5 +54,5 @@ def _scaled(
     ends = [None if b is None else b * factor for b in (decode.low, decode.high)]
     return Measurement(
         metric=metric_id, value=decode.value * factor, unit=unit, low=ends[0], high=ends[1], obtained="estimated",
-        device=decode.device, dtype=decode.dtype, settings={**settings, "from": "decode_ms"},
+        device=decode.device, dtype=decode.dtype, settings={**settings, "from": "decode_ms", **compared_as(decode)},
     )  # fmt: skip

@@ -12,7 +12,7 @@ from core.report.model import Report
 
 HEAD = (
     "run", "candidate_key", "candidate", "metric", "label", "value", "low", "high", "unit", "change", "obtained",
-    "device", "dtype", "settings",
+    "device", "dtype", "settings", "original",
 )  # fmt: skip
 _FORMULA = r"[=+\-@\uff1d\uff0b\uff0d\uff20]"
 _STARTS = re.compile(rf"(^|[;|])(?=[ \u00a0\ufeff]*{_FORMULA})")
@@ -32,6 +32,7 @@ def to_csv(report: Report) -> str:
                 report.run.id, candidate.key, candidate.label, m.metric, f.label, m.value, m.low, m.high, m.unit,
                 f.difference.change if f.difference else "", m.obtained, m.device, m.dtype,
                 json.dumps({k: v for k, v in m.settings.items() if k != "answers"}, sort_keys=True, default=str),
+                f.difference.original if f.difference else None,
             )  # fmt: skip
             writer.writerow([_safe(cell) if isinstance(cell, str) else cell for cell in row])
     return out.getvalue()

@@ -105,7 +105,7 @@ def _chart_section(report: Report, points: list[Point]) -> str:
     return (
         '<h2>Quality against cost</h2><figure><div id="tradeoff" class="chart" role="img" '
         f'aria-label="{escaped(alt(points), 2000)}"></div>'
-        f"<figcaption>The candidates of {escaped(run)}.</figcaption></figure>"
+        f"<figcaption>The candidates of {escaped(run)}. {escaped(report.caption, 400)}</figcaption></figure>"
         f"<details><summary>The chart as a table</summary>{table}</details>"
     )
 
@@ -113,7 +113,8 @@ def _chart_section(report: Report, points: list[Point]) -> str:
 def _card(report: Report, candidate: Result, index: int, chart: str) -> str:
     rows = "".join(
         f'<tr><th scope="row">{escaped(f.label)}</th><td class="n">{escaped(f.shown)}</td>'
-        f'<td class="n">{escaped(f.spread)}</td><td>{escaped(f.difference.change if f.difference else "")}</td>'
+        f'<td class="n">{escaped(f.spread)}</td><td class="n">{escaped(f.original)}</td>'
+        f"<td>{escaped(f.difference.change if f.difference else '')}</td>"
         f"<td>{escaped(f.obtained, 300)}; run {escaped(report.run.id)}</td></tr>"
         for f in report.figures(candidate)
     )
@@ -124,7 +125,7 @@ def _card(report: Report, candidate: Result, index: int, chart: str) -> str:
         if chart
         else ""
     )
-    head = ("Figure", "Value", "Range", "Against the baseline", "How it was obtained")
+    head = ("Figure", "Value", "Range", "Original", "Against the baseline", "How it was obtained")
     return (
         f'<section class="card"><h3>{letter}. {escaped(candidate.label)}</h3>'
         f"<p>{escaped(report.quality_sentence(candidate), 300)} {escaped(report.verdict(candidate), 400)}</p>"

@@ -32,7 +32,8 @@ def _candidate(report: Report, candidate: Result) -> dict[str, Any]:
         "verdict": None if candidate.baseline else report.verdict(candidate),
         "figures": [
             f.measurement.model_dump(exclude={"samples"}) | {
-                "run": report.run.id, "label": f.label, "change": f.difference.change if f.difference else None
+                "run": report.run.id, "label": f.label, "change": f.difference.change if f.difference else None,
+                "original": f.difference.original if f.difference else None,
             }
             for f in report.figures(candidate)
         ],

@@ -7,9 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from core.analysis.differences import Difference, difference, examples
+from core.analysis.differences import Difference, between, difference, examples
 from core.analysis.headline import headline as proposed
 from core.analysis.honesty import find, verdict
+from core.analysis.paired_times import TIMES, aligned, busy, references, sentences, stray
 from core.errors import RetortError
 from core.methods import method
 from core.metrics import DASH, METRICS, Measurement, interval, metric, show, shown, significant
@@ -34,7 +35,8 @@ class Report:
 
     run: RunRow
     results: tuple[Result, ...]
-    """All candidates of the study, the baseline among them: the ground the chosen ones are seen on."""
+    """All candidates of the study, the baseline among them: the ground the chosen ones are seen on. Their times are
+    comparable ones (core/analysis/paired_times.py), with what was measured in their settings."""
     chosen: tuple[Result, ...]
     headline: str
     audience: Audience
@@ -61,7 +63,12 @@ class Report:
         return (x, y) if x and y else None
 
     def _common(self, ids: Sequence[str], others: Sequence[Result]) -> str | None:
-        return next((m for m in ids if all(find(r, m) for r in (*self.chosen, *others))), None)
+        return next((m for m in ids if all(_drawn(r, m) for r in (*self.chosen, *others))), None)
+
+    @property
+    def caption(self) -> str:
+        """How the times on the trade-off chart came about; empty where it shows none."""
+        return sentences(references(self.results), self.axes[0]) if self.axes else ""
 
     def verdict(self, candidate: Result) -> str:
         """What was asked for and what was really gained."""
@@ -91,11 +98,16 @@ class Report:
 
     def every_figure(self, candidate: Result) -> list[Figure]:
         """The same for whoever asks: nothing is left out."""
-        found = list(candidate.measurements)
+        return [
+            Figure(m, candidate, self._change(candidate, m)) for m in (*candidate.measurements, *self._costs(candidate))
+        ]
+
+    def _costs(self, candidate: Result) -> list[Measurement]:
+        """What a million tokens cost, from the comparable time of one."""
         decode = find(candidate, "decode_ms")
-        if decode is not None:
-            found += [m for m in (money_per_million(decode, self.prices), energy_per_million(decode, self.prices)) if m]
-        return [Figure(m, candidate, self._change(candidate, m)) for m in found]
+        if decode is None:
+            return []
+        return [m for m in (money_per_million(decode, self.prices), energy_per_million(decode, self.prices)) if m]
 
     def notes(self) -> list[str]:
         """How the figures came about, and what was not measured."""
@@ -106,7 +118,8 @@ class Report:
         said.append(f"Evaluation: {_settings(recipe.get('evaluation'))}.")
         if recipe.get("latency"):
             said.append(f"Latency: {_settings(recipe['latency'])}. Other machines give other times.")
-        said.append("Ranges of quality are 95 % intervals; ranges of time are the 10th and 90th percentile.")
+        said += self._times()
+        said.append("Ranges of quality are 95 % intervals.")
         said.append("A change is claimed only where it is larger than the error of the measurements.")
         if self.prices.per_hour is not None:
             price = f"{significant(self.prices.per_hour, 4)} {self.prices.currency} an hour"
@@ -120,9 +133,14 @@ class Report:
         if missing:
             said.append(f"Not measured for all chosen candidates: {', '.join(missing)}.")
         for candidate in self.chosen:
-            busy = [metric(m.metric).label.lower() for m in candidate.measurements if m.settings.get("contended")]
-            if busy:
-                said.append(f"{candidate.label}: other work ran on the machine while it was timed ({', '.join(busy)}).")
+            disturbed = [metric(m.metric).label.lower() for m in candidate.measurements if busy(m)]
+            if disturbed:
+                said.append(
+                    f"{candidate.label}: other work ran on the machine while it was timed ({', '.join(disturbed)})."
+                )
+            alone = [m for m in candidate.measurements if m.metric in TIMES and stray(m)]
+            if alone:
+                said.append(f"{candidate.label}: its times cannot be compared, as it was timed without the original.")
             said += [f"{candidate.label}: {note}" for note in candidate.notes]
         return said
 
@@ -141,9 +159,26 @@ class Report:
             digest.update(repr(one).encode(errors="replace"))
         return digest.hexdigest()
 
+    def _times(self) -> list[str]:
+        """How a time came about, where the chosen ones have any."""
+        timed = {m.metric for r in self.chosen for m in r.measurements}
+        said = [ref.sentence for ref in references(self.results).values() if ref.metric in timed]
+        return [*said, "Ranges of time are 95 % intervals of that ratio."] if said else []
+
     def _change(self, candidate: Result, m: Measurement) -> Difference | None:
         dense = None if candidate.baseline else self.baseline
-        return difference(candidate, dense, m.metric) if dense else None
+        if dense is None:
+            return None
+        costs = self._costs(dense)
+        if m.metric in {c.metric for c in costs}:
+            return between(candidate, m, next(c for c in costs if c.metric == m.metric))
+        return difference(candidate, dense, m.metric)
+
+
+def _drawn(result: Result, metric_id: str) -> bool:
+    """Whether a chart can show this figure of a candidate."""
+    found = find(result, metric_id)
+    return found is not None and not stray(found)
 
 
 @dataclass(frozen=True)
@@ -166,6 +201,13 @@ class Figure:
     def spread(self) -> str:
         """'32.6 ms to 36.9 ms', or an en dash where no error is known."""
         return interval(self.measurement) or DASH
+
+    @property
+    def original(self) -> str:
+        """The baseline's figure beside it; an en dash where there is none to compare with."""
+        d = self.difference
+        m = self.measurement
+        return DASH if d is None or d.original is None else show(m.metric, d.original, m.unit)
 
     @property
     def obtained(self) -> str:
@@ -199,6 +241,7 @@ def build(
     Raises:
         RetortError: nothing is finished, a pick is unknown or means two candidates, too many, a headline too long.
     """
+    results = aligned(results)
     candidates = [r for r in results if not r.baseline]
     if not candidates:
         raise RetortError("This study has no finished candidate yet.", "Wait for its first one, or choose another run.")

@@ -15,6 +15,7 @@ from pptx.enum.text import MSO_ANCHOR
 from pptx.util import Inches, Pt
 
 from core.analysis.honesty import shares
+from core.analysis.paired_times import relative_to
 from core.figures.points import points_of
 from core.figures.theme import OKABE_ITO, method_style
 from core.metrics import metric
@@ -87,6 +88,8 @@ def _tradeoff(deck: Any, report: Report, x: str, y: str) -> None:
     slide = _slide(deck, report, f"{metric(y).label} against {metric(x).label.lower()}")
     unit, size = _MILLION.get(metric(x).unit, (metric(x).unit, 1.0))
     points = [p for p in points_of(report.results, x, y) if p.drawable]
+    if report.caption:
+        slide.notes_slide.notes_text_frame.text += f"\n{plain(report.caption, 400)}"
     letters = report.letters
     data = XyChartData()
     groups: list[tuple[str, int, list[tuple[float, float]]]] = []
@@ -111,7 +114,7 @@ def _tradeoff(deck: Any, report: Report, x: str, y: str) -> None:
     chart.legend.position, chart.legend.include_in_layout = XL_LEGEND_POSITION.BOTTOM, False
     chart.font.size = Pt(13)
     for axis, label in (
-        (chart.category_axis, f"{metric(x).label} {f'({unit})' if unit else ''}"),
+        (chart.category_axis, f"{metric(x).label} {f'({unit})' if unit else ''}{_relative(points)}"),
         (chart.value_axis, metric(y).label),
     ):
         axis.has_title = True
@@ -122,6 +125,12 @@ def _tradeoff(deck: Any, report: Report, x: str, y: str) -> None:
         series.marker.size = 13 if name[1:2] == "." else 8
         series.marker.format.fill.solid()
         series.marker.format.fill.fore_color.rgb = _rgb(color)
+
+
+def _relative(points: list[Any]) -> str:
+    """What the axis of a time adds to its name."""
+    told = relative_to([p.x for p in points])
+    return f", {told}" if told else ""
 
 
 def _xy(p: Any, size: float) -> tuple[float, float]:
@@ -170,12 +179,13 @@ def _bars(chart: Any, color: int) -> None:
 
 
 def _figures(slide: Any, figures: list[Any]) -> None:
-    rows = [("Figure", "Value", "Against the baseline"), *(
-        (plain(f.label, 40), plain(f.shown, 30) + (" (est.)" if f.measurement.obtained == "estimated" else ""),
+    rows = [("Figure", "Original", "Value", "Against the original"), *(
+        (plain(f.label, 40), plain(f.original, 30),
+         plain(f.shown, 30) + (" (est.)" if f.measurement.obtained == "estimated" else ""),
          plain(f.difference.change if f.difference else "\u2013", 40)) for f in figures
     )]  # fmt: skip
-    shape = slide.shapes.add_table(len(rows), 3, Inches(6.6), Inches(2.75), Inches(6.03), Inches(0.42 * len(rows)))
-    for i, width in enumerate((2.5, 1.5, 2.03)):
+    shape = slide.shapes.add_table(len(rows), 4, Inches(6.6), Inches(2.75), Inches(6.03), Inches(0.42 * len(rows)))
+    for i, width in enumerate((2.0, 1.1, 1.25, 1.68)):
         shape.table.columns[i].width = Inches(width)
     for i, row in enumerate(rows):
         for j, words in enumerate(row):

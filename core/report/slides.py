@@ -13,7 +13,7 @@ from core.report.text import plain
 from core.results import Result
 
 T = TypeVar("T")
-_TURNS = "A change of time is against the original timed in turns with that candidate, not against its first timing."
+_TURNS = "Times, money and energy follow from each model's ratio to the original timed in turns with it."
 _NOTES = 6  # notes on a slide
 _SIDE = 3  # candidates beside the original on a slide of costs
 _COSTS = ("disk_bytes", "memory_bytes", "prefill_ms", "decode_ms", "cost_per_mtok", "energy_kwh_per_mtok")
@@ -41,7 +41,7 @@ def _opening(report: Report) -> Iterator[Slide]:
     yield Slide("headline", plain(report.headline, 400), (plain(f"{report.run.name} \u00b7 {report.run.model}", 200),))
     if report.axes is not None:
         x, y = report.axes
-        said = "Every point is a candidate of this study; letters mark the chosen ones."
+        said = f"Every point is a candidate of this study; letters mark the chosen ones. {report.caption}".strip()
         yield Slide("chart", f"{metric(y).label} against {metric(x).label.lower()}", (said,))
 
 

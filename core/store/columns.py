@@ -66,6 +66,22 @@ class Columns:
             for key, value, low, high, obtained in rows
         }
 
+    def timed(self, run_id: str, metric_id: str) -> dict[str, Measurement]:
+        """The same with device and settings, where a time says what was timed beside it; without samples."""
+        rows = self._db.read(
+            "SELECT m.candidate, m.value, m.low, m.high, m.unit, m.obtained, m.device, m.dtype, m.settings FROM trials"
+            " JOIN measurements AS m INDEXED BY measurements_light ON m.candidate = trials.key AND m.metric = ?"
+            " WHERE trials.run = ?",
+            (metric_id, run_id),
+        )
+        return {
+            key: Measurement.model_construct(
+                metric=metric_id, value=_number(value), low=low, high=high, unit=unit, obtained=obtained,
+                device=device, dtype=dtype, settings=_parsed(settings), samples=None,
+            )
+            for key, value, low, high, unit, obtained, device, dtype, settings in rows
+        }  # fmt: skip
+
     def judged(self, run_id: str, metric_id: str) -> dict[str, Measurement]:
         """The same with device, settings and samples, so that candidates can be compared in pairs."""
         rows = self._db.read(

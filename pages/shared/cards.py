@@ -9,6 +9,7 @@ import streamlit as st
 
 from core.analysis.differences import difference
 from core.analysis.honesty import Share, shares, verdict
+from core.analysis.paired_times import busy, disturbed, timed
 from core.figures import honesty
 from core.figures.theme import Theme, method_style
 from core.results import Result
@@ -47,6 +48,8 @@ def card(letter: str, candidate: Result, baseline: Result | None, figures: tuple
                 )  # fmt: skip
     for sentence in evidence:
         st.caption(md(sentence))
+    if disturbed_ := [m for m in candidate.measurements if timed(m) and busy(m)]:
+        st.caption(f":material/crop_square: {md(disturbed(disturbed_[0]))}. Its times may be off.")
     st.markdown(md(verdict(candidate, baseline)))
     found_shares = shares(candidate, baseline)
     ground = shell.ground()

@@ -13,17 +13,19 @@ from core.analysis.comparable import why_apart
 from core.analysis.differences import examples
 from core.analysis.headline import headline
 from core.analysis.limits import Aside, Outcome, within_limits
+from core.analysis.paired_times import TIMES, aligned, deciding, ratio_of, words
 from core.figures.limits import draw_limits
 from core.figures.points import placed
 from core.figures.recovery import TRAINED, rank_flips, recoveries
 from core.figures.theme import theme
 from core.figures.tradeoff import Point, alt, clipped, crowded, tradeoff
-from core.metrics import Measurement, metric
+from core.metrics import metric
 from core.results import Result
 from core.store import RunRow, Store
 from core.store.rows import Head
 from pages.shared import home, shell
 from pages.shared.charts import Settled
+from pages.shared.field_figures import Figures, Timing, Versions, comparable_only, heads, times, timing, values, wanted
 from pages.shared.kept import kept
 
 NEAR = 4.0
@@ -31,10 +33,6 @@ NEAR = 4.0
 
 OFFERED = 200
 """Candidates in a list of those to compare."""
-
-Versions = tuple[tuple[str, str], ...]
-"""Runs, each with the version of its candidates."""
-Figures = dict[str, Measurement]
 
 
 @dataclass(frozen=True)
@@ -66,6 +64,7 @@ class Drawn:
     """Models trained after pruning; arrows are drawn for up to `core.figures.recovery.MOST`."""
     crowded: bool
     outcome: Outcome
+    timing: Timing
 
 
 @dataclass(frozen=True)
@@ -90,7 +89,7 @@ class Field:
     @property
     def heads(self) -> tuple[Head, ...]:
         """Every candidate; one that the studies share comes once."""
-        return _heads(self.store, self.runs)
+        return heads(self.store, self.runs)
 
     @property
     def methods(self) -> tuple[str, ...]:
@@ -111,12 +110,18 @@ class Field:
 
     def table(self, metrics: Sequence[str], methods: tuple[str, ...]) -> pd.DataFrame:
         """The candidates as a table of numbers."""
-        figures = {m: _values(self.store, self.runs, m) for m in metrics}
-        return frame([h for h in self.heads if _wanted(h, methods)], figures)
+        figures = {m: comparable_only(values(self.store, self.runs, m)) for m in metrics}
+        return frame([h for h in self.heads if wanted(h, methods)], figures)
 
     def results(self, keys: Sequence[str]) -> dict[str, Result]:
-        """Whole results of a few, by key."""
-        return {r.key: r for r in _results(self.store, self.runs, tuple(keys))}
+        """Whole results of a few, by key; their times are relative to the reference of all candidates here."""
+        refs = {what: ref for m in TIMES for what, ref in times(self.store, self.runs, m)[1].items()}
+        return {r.key: r for r in aligned(_results(self.store, self.runs, tuple(keys)), refs)}
+
+    def ratios(self, metric_id: str) -> dict[str, str]:
+        """A time of every candidate as a share of the dense model's, with its interval, in words."""
+        found = {k: ratio_of(m) for k, m in values(self.store, self.runs, metric_id).items()}
+        return {k: words(ratio) for k, ratio in found.items() if ratio is not None}
 
 
 def field(runs: Sequence[RunRow]) -> Field:
@@ -147,21 +152,9 @@ def apart(runs: Sequence[RunRow], metrics: Sequence[str]) -> dict[str, list[str]
     return {r.id: why_apart(dense[0], mine, metrics) for r, mine in zip(runs[1:], dense[1:], strict=True)}
 
 
-def _wanted(head: Head, methods: tuple[str, ...]) -> bool:
-    return head.baseline or not methods or head.method in methods
-
-
-@kept(32)
-def _heads(store: Store, runs: Versions) -> tuple[Head, ...]:
-    found: dict[str, Head] = {}
-    for run, _ in runs:
-        found |= {h.key: h for h in store.columns.heads(run) if h.key not in found}
-    return tuple(found.values())
-
-
 @kept(32)
 def _methods(store: Store, runs: Versions) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(h.method for h in _heads(store, runs) if not h.baseline))
+    return tuple(dict.fromkeys(h.method for h in heads(store, runs) if not h.baseline))
 
 
 @kept(512)
@@ -180,14 +173,6 @@ def _results(store: Store, runs: Versions, keys: tuple[str, ...]) -> list[Result
     return store.candidates.results(keys=keys)
 
 
-@kept(32)
-def _values(store: Store, runs: Versions, metric_id: str) -> Figures:
-    found: Figures = {}
-    for run, _ in reversed(runs):  # the first study that has a candidate tells its figures
-        found |= store.columns.values(run, metric_id)
-    return found
-
-
 @kept(8)
 def _judged(store: Store, runs: Versions, y: str) -> Figures:
     found: Figures = {}
@@ -198,14 +183,14 @@ def _judged(store: Store, runs: Versions, y: str) -> Figures:
 
 @kept(64)
 def _placed(store: Store, runs: Versions, x: str, y: str, methods: tuple[str, ...]) -> Placed:
-    heads = [h for h in _heads(store, runs) if _wanted(h, methods)]
+    here = [h for h in heads(store, runs) if wanted(h, methods)]
     qualities = _judged(store, runs, y)
-    parents = store.columns.parents([h.key for h in heads if h.method in TRAINED])
-    points = placed(heads, _values(store, runs, x), qualities, parents)
+    parents = store.columns.parents([h.key for h in here if h.method in TRAINED])
+    points = placed(here, values(store, runs, x), qualities, parents)
     candidates = [p for p in points if not p.baseline]
-    by_key = {h.key: h for h in heads}
+    by_key = {h.key: h for h in here}
     shown = {p.key: by_key[p.key] for p in candidates}
-    figures = {y: qualities, "sparsity_pruned": _values(store, runs, "sparsity_pruned")}
+    figures = {y: qualities, "sparsity_pruned": values(store, runs, "sparsity_pruned")}
     worth = examples(briefs(list(shown.values()), figures), y)
     best = sorted(candidates, key=lambda p: (not p.front, not p.tied))[:OFFERED]
     return Placed(tuple(points), tuple(c.key for c in worth), shown, tuple(p.key for p in best))
@@ -218,7 +203,7 @@ def _drawn(store: Store, runs: Versions, view: View) -> Drawn:
     worst = _worst(points) if view.near else None
     figure = tradeoff(points, ground, picked=dict(view.picked), log_y=view.log_y, y_limit=worst, height=view.height)
     asides = [
-        Aside(m, limit, {k: v.value for k, v in _values(store, runs, m).items()})
+        Aside(m, limit, {k: deciding(v) for k, v in comparable_only(values(store, runs, m)).items()})
         for m, limit in view.limits
         if m not in (view.x, view.y)
     ]
@@ -232,6 +217,7 @@ def _drawn(store: Store, runs: Versions, view: View) -> Drawn:
     return Drawn(
         Settled(figure), f"{alt(points, worst)} {outcome.sentence}".strip(), len(points), hidden,
         tuple(rank_flips(points)), len(recoveries(points)), crowded(points), outcome,
+        timing(store, runs, view.x, view.methods),
     )  # fmt: skip
 
 

@@ -7,7 +7,6 @@ import streamlit as st
 from core.analysis.run_differences import Change, changes, figures, versions
 from core.errors import RetortError
 from core.jobs import marks
-from core.metrics import show
 from core.store import RunRow
 from core.store.labels import NOTES_LENGTH
 from pages.shared import home, login, studies, urls
@@ -64,8 +63,8 @@ def differences(run: RunRow) -> None:
             {
                 "Candidate": [flat(f.label) for f in shared],
                 "Figure": [flat(f.metric.replace("_", " ")) for f in shared],
-                "This run": [show(f.metric, f.left) for f in shared],
-                "Second run": [show(f.metric, f.right) for f in shared],
+                "This run": [f.shown[0] for f in shared],
+                "Second run": [f.shown[1] for f in shared],
                 "Verdict": [f.verdict or "\u2013" for f in shared],
             },
             hide_index=True,

@@ -71,6 +71,25 @@ def test_figures_are_compared_in_pairs_where_the_windows_are_the_same() -> None:
     assert figures(left, [other]) == []
 
 
+def _timed(key: str, value: float, dense: float, half: float) -> Result:
+    ratio = value / dense
+    turns = {"baseline_value": dense, "ratio": ratio, "ratio_low": ratio - half, "ratio_high": ratio + half}
+    time = Measurement(metric="decode_ms", value=value, unit="ms", settings=turns)
+    return _result(key, [1.0]).model_copy(update={"measurements": [time]})
+
+
+def test_times_of_two_runs_are_compared_by_their_ratios_to_the_dense_model_of_each() -> None:
+    quiet, busy = _timed("a", 40.0, 50.0, 0.02), _timed("b", 98.4, 120.0, 0.02)  # 0.80 and 0.82
+    (found,) = figures([quiet], [busy])
+    assert (found.metric, found.verdict) == ("decode_ms_ratio", "no difference beyond the error")
+    assert found.shown == ("80.0 % (78.0 to 82.0 %)", "82.0 % (80.0 to 84.0 %)")
+    (apart,) = figures([quiet], [_timed("c", 96.0, 100.0, 0.02)])
+    assert apart.verdict == "higher in the second" and apart.right == 0.96
+    assert figures([_timed("c", 96.0, 100.0, 0.02)], [quiet])[0].verdict == "lower in the second"
+    alone = quiet.model_copy(update={"measurements": [Measurement(metric="decode_ms", value=9.0, unit="ms")]})
+    assert figures([quiet], [alone]) == [], "what was not timed in turns is not compared"
+
+
 def test_versions_and_formats_that_differ_are_named() -> None:
     left, right = _result("a", [1.0]), _result("b", [1.0]).model_copy(update={"versions": {"torch": "2.9"}})
     assert versions([left], [right]) == [Change("torch", '"2.13"', '"2.9"')]

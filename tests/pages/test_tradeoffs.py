@@ -41,8 +41,14 @@ def candidate(key: str, method: str, perplexity: float, megabytes: float, of: st
     measured = [
         Measurement(metric="perplexity", value=perplexity, unit="", settings={"corpus": "wiki", "window": window}),
         Measurement(metric="disk_bytes", value=megabytes * 1e6, unit="B"),
-        Measurement(metric="decode_ms", value=megabytes / 10, unit="ms"),
-    ]
+        Measurement(
+            metric="decode_ms", value=megabytes / 10, unit="ms",
+            settings={} if method == "dense" else {
+                "baseline_value": 27.0, "ratio": megabytes / 270, "ratio_low": megabytes / 270 - 0.01,
+                "ratio_high": megabytes / 270 + 0.01,
+            },
+        ),
+    ]  # fmt: skip
     return Result(
         key=key, label=f"{method} {key}", model="sample:x", method=method, baseline=method == "dense", baseline_key=of,
         measurements=measured,
@@ -134,6 +140,39 @@ def test_links_onward_name_the_study_that_has_the_chosen_candidate(opens: Opens,
     first, second = study(store, "One", sweep("a")), study(store, "Two", sweep("b"))
     page = opens("tradeoffs", run=[first, second], pick="layers-of-b"[:10])
     assert links(page)["Make a report"].startswith(f"run={second}&pick=")
+
+
+def timed(found: Result, value: float, ratio: float | None = None, dense: float = 0.0, **more: Any) -> Result:
+    """The candidate with another latency: the dense model took `dense` beside it, and the error is 1 %."""
+    turns = {"baseline_value": dense, "ratio": ratio, "ratio_low": ratio - 0.01, "ratio_high": ratio + 0.01} if ratio \
+        else {}  # fmt: skip
+    decode = Measurement(metric="decode_ms", value=value, unit="ms", settings={**turns, **more})
+    kept = [m for m in found.measurements if m.metric != "decode_ms"]
+    return found.model_copy(update={"measurements": [*kept, decode]})
+
+
+def test_a_slow_moment_of_the_dense_model_makes_no_candidate_fast(opens: Opens, store: Store) -> None:
+    dense, wanda, layers = sweep("a")
+    slow = [timed(dense, 120.0), timed(wanda, 50.15, 1.003, 50.0),
+            timed(layers, 80.0, 0.8, 100.0, contended=True, other_cpu_cores=1.3)]  # fmt: skip
+    alone = timed(candidate("alone-of-a", "magnitude", 22.0, 270, dense.key), 5.0)
+    run = study(store, "Sweep", [*slow, alone])
+    page = opens("tradeoffs", run=run, x="decode_ms", **{"limit-decode_ms": "50"})
+    chart = spec(page)
+    assert "ratio to the dense model timed in turns, \u00d7 50 ms" in chart["layout"]["xaxis"]["title"]["text"]
+    at = {k: x for t in chart["data"] for k, x in zip(t.get("customdata") or (), t["x"], strict=False)}
+    assert at == pytest.approx({dense.key: 50.0, wanda.key: 50.15, layers.key: 40.0}), "and the fourth is not drawn"
+    hovers = {k: h for t in chart["data"] if isinstance(t.get("hovertext"), list)
+              for k, h in zip(t["customdata"], t["hovertext"], strict=True)}  # fmt: skip
+    assert "100.3 % (99.3 to 101.3 %) of the dense model" in hovers[wanda.key]
+    assert "No difference from the dense model beyond the error" in hovers[wanda.key]
+    assert "Timed on a busy machine: other work took 1.3 cores" in hovers[layers.key]
+    square = next(t for t in chart["data"] if t["name"].startswith("In a square"))
+    assert square["customdata"] == [layers.key]
+    said = words(page).replace("\\", "")
+    assert "times 50 ms, the time of the dense model (the median of its 2 timings)" in said
+    assert "1 model not drawn: timed without the dense model in turns" in said
+    assert "Best by perplexity: dense dense-of-a (20 at 50 ms)" in said
 
 
 def test_the_table_is_made_when_it_is_opened(opens: Opens, store: Store) -> None:

@@ -8,6 +8,7 @@ import hashlib
 import io
 import json
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -23,6 +24,8 @@ from core.report.html import to_html
 from core.report.json import to_json
 from core.report.model import Report, build
 from core.report.pptx import to_pptx
+from core.report.slides import slides
+from core.results import Result
 from core.settings import Settings
 from core.store import Store
 from tests.pages.study import finished_study
@@ -177,3 +180,74 @@ def test_a_price_that_cannot_be_is_refused_in_a_sentence(
     assert main(["report", "r", "--out", "x", "--home", str(home.home), *wrong]) != 0
     said = capsys.readouterr().err
     assert "Traceback" not in said and wrong[1] in said and "_amount" not in said
+
+
+def seen(home: Settings) -> Report:
+    """The dense model took 120 ms alone; beside the candidates 49.45 ms and 50 ms, with ratios 1.004 and 0.8."""
+    store = Store(home)
+    run = store.runs.get(finished_study(home))
+    results = store.candidates.results(run_id=run.id)
+    dense, (_, wanda, short) = (
+        results[0],
+        (
+            r
+            for r in results
+            if r.label in ("Wanda 20 %", "Magnitude 20 %", "Layer removal (block influence), 2 layers removed")
+        ),
+    )
+
+    def timed(r: Result, value: float, **turns: float) -> Result:
+        kept = [m for m in r.measurements if not m.metric.endswith("_ms")]
+        decode = Measurement(metric="decode_ms", value=value, unit="ms", low=value * 0.9, high=value * 1.1,
+                             settings={"prompt": 64, **turns})  # fmt: skip
+        return r.model_copy(update={"measurements": [*kept, decode]})
+
+    return build(
+        run,
+        [timed(dense, 120.0),
+         timed(wanda, 49.6, baseline_value=49.45, ratio=1.004, ratio_low=0.99, ratio_high=1.02),
+         timed(short, 40.0, baseline_value=50.0, ratio=0.8, ratio_low=0.79, ratio_high=0.81)],
+        [wanda.key, short.key], audience="engineers", prices=Prices(per_hour=2.0, watts=100.0),
+    )  # fmt: skip
+
+
+def test_money_and_energy_follow_the_ratio_and_stand_beside_the_originals(home: Settings) -> None:
+    report = seen(home)
+    found = [{f.measurement.metric: f for f in report.every_figure(c)} for c in (report.baseline, *report.chosen) if c]
+    # The reference is 50 ms, the median of 120, 49.45 and 50: 2 USD x 50 / 3.6 and 100 W x 50 / 3600.
+    assert [f["cost_per_mtok"].shown for f in found] == ["27.8 USD", "27.9 USD", "22.2 USD"]
+    assert [f["energy_kwh_per_mtok"].shown for f in found] == ["1.39 kWh", "1.39 kWh", "1.11 kWh"]
+    assert [f["cost_per_mtok"].original for f in found] == ["\u2013", "27.8 USD", "27.8 USD"]
+    assert [f["cost_per_mtok"].difference and f["cost_per_mtok"].difference.change for f in found] == [
+        None, "no difference beyond the error", "\u221220 %",
+    ]  # fmt: skip
+    assert found[1]["cost_per_mtok"].spread == "27.5 USD to 28.3 USD"
+
+
+def test_every_form_says_what_a_time_is_and_none_shows_another_moments_milliseconds(home: Settings) -> None:
+    report = seen(home)
+    told = "ratio to the dense model timed in turns with it, times 50 ms, the time of the dense model (the median"
+    assert any(told in note for note in report.notes())
+    document = to_html(report)
+    assert told in document and "120 ms" not in document and "49.6 ms" not in document
+    assert re.search(r"Latency per token</th><td[^>]*>50.2 ms</td><td[^>]*>49.5 ms to 51 ms</td><td[^>]*>50 ms</td>"
+                     r"<td>no difference beyond the error</td>", document)  # fmt: skip
+
+
+def test_slides_and_tables_take_the_tie(home: Settings) -> None:
+    report = seen(home)
+    costs = next(s for s in slides(report) if s.kind == "costs")
+    rows = {row[0]: row[1:] for row in costs.table}
+    assert rows["Latency per token"] == ("50 ms", "50.2 ms (no difference beyond the error)", "40 ms (\u221220 %)")
+    assert rows["Cost per million tokens"][1].endswith("(no difference beyond the error)")
+    assert "timed in turns" in costs.lines[0] and not any("120" in cell for row in costs.table for cell in row)
+    text = to_csv(report)
+    rows_ = [r for r in csv.DictReader(io.StringIO(text)) if r["metric"] == "decode_ms"]
+    assert [float(r["value"]) for r in rows_] == pytest.approx([50.0, 50.2, 40.0])
+    assert [r["original"] for r in rows_] == ["", "50.0", "50.0"]
+    figures = [f for c in json.loads(to_json(report))["candidates"] for f in c["figures"] if f["metric"] == "decode_ms"]
+    assert [(f["original"], round(f["settings"]["measured_ms"], 1)) for f in figures] == [(50.0, 49.6), (50.0, 40.0)]
+    deck = Presentation(io.BytesIO(to_pptx(replace(report, audience="executives"))))
+    cells = [[c.text for c in row.cells] for s in deck.slides for shape in s.shapes if shape.has_table
+             for row in shape.table.rows]  # fmt: skip
+    assert ["Latency per token", "50 ms", "50.2 ms", "no difference beyond the error"] in cells

@@ -63,7 +63,7 @@ def test_a_classifier_is_judged_by_its_accuracy_and_where_the_original_has_none_
         r.model_copy(update={"measurements": costs if r.baseline else [judged, *costs]}) for r in whole.results[:4]
     ]
     report = build(whole.run, results)
-    assert report.chosen == tuple(results[-2:]) and report.axes == ("disk_bytes", "accuracy")
+    assert [c.key for c in report.chosen] == [r.key for r in results[-2:]] and report.axes == ("disk_bytes", "accuracy")
     assert report.headline.startswith(f"{results[-1].label}: accuracy 0.969. The file is 100 %")
     said = report.quality_sentence(report.chosen[0])
     assert said == "Accuracy: 0.969 (0.962 to 0.976); the original gives none to compare with."

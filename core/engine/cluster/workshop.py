@@ -12,7 +12,7 @@ import torch
 from core.catalogue.references import Reference, ResolvedModel
 from core.cluster.connection import library
 from core.cluster.parcels import Parcel, node_cache, pack, parcel_name, received
-from core.engine.bench import Bench, set_beside, versions
+from core.engine.bench import Bench, versions
 from core.engine.cluster.messages import Answer, Study
 from core.engine.measure.devices import cpu_name, gpus, usable_cores
 from core.engine.measure.latency import latency
@@ -143,7 +143,7 @@ class Workshop:
                 known = None if result.baseline else find_metric(self._alone or (), found.metric)
                 if known is not None:
                     # A baseline timed on another machine would say nothing about this one.
-                    set_beside(found, known)
+                    found.settings |= {"baseline_value": known.value}
                     found.settings["baseline_timed"] = "on the same machine, but not in turns"
 
     def close(self) -> None:

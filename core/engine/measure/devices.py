@@ -48,6 +48,11 @@ def cpu_name() -> str:
     return platform.processor() or platform.machine() or "unknown processor"
 
 
+def machine_name(device: torch.device) -> str:
+    """What computes on `device`: the graphics card's name, or the processor's."""
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else cpu_name()
+
+
 def usable_cores() -> int:
     """Cores this process may run on."""
     if hasattr(os, "sched_getaffinity"):

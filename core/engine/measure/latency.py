@@ -16,6 +16,7 @@ from torch import Tensor
 from transformers import Cache, PreTrainedModel
 
 from core.engine.measure.clock import OtherLoad, elapsed_ms, spread
+from core.engine.measure.devices import machine_name
 from core.errors import RetortError
 from core.metrics import Measurement
 from core.progress import Reporter
@@ -145,8 +146,10 @@ def _measurements(
         "prompt": spec.prompt,
         "batch": batch,
         "repeats": spec.repeats,
+        "rounds": len(times.prefill),
         "warmup": spec.warmup,
         "threads": torch.get_num_threads(),
+        "machine": machine_name(model.device),
         "interleaved_models": interleaved,
         "interval": "10th to 90th percentile",
         **load.settings(),

@@ -1,0 +1,38 @@
+"""The table of results on a terminal: intervals and ties stand in it, and times are comparable ones."""
+
+from __future__ import annotations
+
+import pytest
+
+from core.commands.show import show_results
+from core.metrics import Measurement
+from core.results import Result
+from tests.analysis.test_paired_times import model, paired, time
+
+
+def test_errors_ties_and_what_times_are_stand_in_the_table(capsys: pytest.CaptureFixture[str]) -> None:
+    loss = Measurement(metric="loss_change", value=0.002, unit="nats", low=-0.001, high=0.005)
+    wanda = model("wanda", 25.05, paired(1.003, 49.45))
+    wanda.measurements.append(loss)
+    found = [
+        model("dense", 25.0, time(120.0)), wanda, model("short", 40.0, paired(0.8, 50.0), 230.0),
+        model("busy", 26.0, paired(0.9, 70.0, contended=True)),
+        model("alone", 26.0, time(10.0)),
+    ]  # fmt: skip
+    show_results(found)
+    out = capsys.readouterr().out
+    rows = {line.split()[0]: line for line in out.splitlines() if line}
+    assert "25.05 (24.95 to 25.15), tie" in rows["wanda"] and "50.1 ms (49.4 to 50.9), tie" in rows["wanda"]
+    assert "40 (39.9 to 40.1)  " in rows["short"] and "40 ms (39.2 to 40.8)" in rows["short"]
+    assert "45 ms (44.2 to 45.8), busy" in rows["busy"]
+    assert "10 ms (9.7 to 10.4), not comparable" in rows["alone"]
+    assert "50 ms" in rows["dense"] and "120" not in out and "tie" not in rows["dense"] + rows["short"]
+    assert "ratio to the dense model timed in turns with it, times 50 ms" in out
+    assert "tie: no difference" in out and "busy: timed" in out and "not comparable: timed without" in out
+
+
+def test_marks_that_are_not_used_are_not_explained(capsys: pytest.CaptureFixture[str]) -> None:
+    size = Measurement(metric="disk_bytes", value=1e6, unit="B")
+    show_results([Result(key="k", label="Dense", model="m", method="dense", baseline=True, measurements=[size])])
+    out = capsys.readouterr().out
+    assert "1.0 MB" in out and "tie" not in out and "busy" not in out
