@@ -16,7 +16,9 @@ from core.settings import Settings
 PICKLES = ("pytorch_model*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
 _CONFIG_BYTES = 4_000_000
 _INDEX_BYTES = 24_000_000
-_INDEX = "model.safetensors.index.json"
+SINGLE = "model.safetensors"
+INDEX = "model.safetensors.index.json"
+"""The weights transformers loads: one file, or the parts that an index names."""
 _ENTRIES = 20_000
 """Files and folders a model folder may hold."""
 _DEPTH = 20
@@ -91,8 +93,7 @@ def _check(folder: Path) -> dict[str, Any]:
     names = [p.name for p in folder.iterdir() if p.is_file()]
     check_weights(str(folder), names)
     _refuse_other_weights(folder, config, names)
-    if "quantization_config" in config:
-        kind = config["quantization_config"]
+    if kind := packed(config):
         name = one_line(str(kind.get("quant_method", "quantised")), 40) if isinstance(kind, dict) else "quantised"
         raise RetortError(
             f"The weights in '{folder}' are packed ({name}), so they can be neither pruned nor trained.",
@@ -101,10 +102,22 @@ def _check(folder: Path) -> dict[str, Any]:
     return config
 
 
+def packed(config: dict[str, Any]) -> Any:
+    """What a config says about weights packed in fewer bits; None where it says nothing: null and {} are absence."""
+    text = config.get("text_config")
+    inner = text.get("quantization_config") if isinstance(text, dict) else None
+    return config.get("quantization_config") or inner or None
+
+
 def check_weights(where: str, names: list[str]) -> None:
-    """Refuses a list of files without safetensors. Raises RetortError."""
-    if any(name.endswith(".safetensors") for name in names):
+    """Refuses a list of files without safetensors that transformers would load. Raises RetortError."""
+    if SINGLE in names or INDEX in names:
         return
+    if any(name.endswith(".safetensors") for name in names):
+        raise RetortError(
+            f"'{where}' has .safetensors files, but neither {SINGLE} nor {INDEX}, which says what the parts are.",
+            "Download the missing file, or save the model again with save_pretrained.",
+        )
     if any(Path(name).match(pattern) for name in names for pattern in PICKLES):
         raise RetortError(
             f"'{where}' has its weights only as a pickle, which can run code when it is opened.",
@@ -137,13 +150,13 @@ def _refuse_code(folder: Path, config: dict[str, Any]) -> None:
 
 def _refuse_other_weights(folder: Path, config: dict[str, Any], names: list[str]) -> None:
     """Refuses what makes transformers read weights that are not this folder's own safetensors files."""
-    if "transformers_weights" in config or "adapter_config.json" in names:
+    if config.get("transformers_weights") or "adapter_config.json" in names:
         raise RetortError(
             f"'{folder}' takes weights from elsewhere than model.safetensors: it holds an adapter, or its config names "
             "another file.",
             "Merge the adapter into its model with peft and save the result, then use that folder.",
         )
-    if _INDEX in names:
+    if INDEX in names:
         shards(folder)
 
 
@@ -153,11 +166,11 @@ def shards(folder: Path) -> list[str]:
     Raises:
         RetortError: the index cannot be read, or names what is no safetensors file of this folder.
     """
-    placed = read_json(folder / _INDEX, _INDEX_BYTES).get("weight_map")
+    placed = read_json(folder / INDEX, _INDEX_BYTES).get("weight_map")
     found = set(placed.values()) if isinstance(placed, dict) and all(map(_is_shard, placed.values())) else set()
     if not found:
         raise RetortError(
-            f"{_INDEX} in {one_line(str(folder), 200)} names no safetensors files of this folder.",
+            f"{INDEX} in {one_line(str(folder), 200)} names no safetensors files of this folder.",
             "Save or download the model again.",
         )
     return sorted(found)

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import errno
-import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from core.catalogue.checks import check_code, check_weights, read_json
+from core.catalogue.weight_files import weight_files
 from core.errors import RetortError
 
 FILES = ["*.safetensors", "*.safetensors.index.json", "*.json", "*.model", "*.txt", "*.jinja", "README.md"]
-_SKIPPED = ["onnx/*", "openvino/*", "original/*", "coreml/*"]
+_SKIPPED = ["onnx/*", "openvino/*", "original/*", "coreml/*", "consolidated*"]
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 _TIMEOUT = 10.0
 
@@ -119,9 +119,10 @@ def _cached(name: str, revision: str | None) -> Snapshot:
             f"The hub could not be reached and hub:{name}{f'@{revision}' if revision else ''} is not on this disk.",
             "Check the network and try again, or use a sample or a model from a local folder.",
         ) from error
-    weights = [os.fspath(p) for p in folder.glob("*.safetensors")]
-    if not weights:
+    try:
+        weight_files(folder)
+    except RetortError as error:
         raise RetortError(
             f"Only a part of hub:{name} is on this disk, and the hub could not be reached.", "Try again with a network."
-        )
+        ) from error
     return Snapshot(folder, folder.name, "", "From the local cache; the hub was not asked for a newer version.")

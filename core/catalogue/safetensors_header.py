@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import math
 import struct
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from core.catalogue.checks import shards
+from core.catalogue.weight_files import weight_files
 from core.errors import RetortError
 from core.outside_files import reason
 from core.plain_json import load
@@ -32,11 +32,13 @@ FLOATS = {"F64", "F32", "F16", "BF16"}
 
 @dataclass(frozen=True)
 class TensorFacts:
-    """Shape and stored type of one tensor."""
+    """Shape and stored type of one tensor, and where its bytes lie."""
 
     name: str
     dtype: str
     shape: tuple[int, ...]
+    file: Path | None = None
+    begin: int = 0
 
     @property
     def count(self) -> int:
@@ -58,18 +60,14 @@ def read_header(path: Path) -> dict[str, TensorFacts]:
 
 
 def read_headers(folder: Path) -> dict[str, TensorFacts]:
-    """Every tensor of a model folder: `model.safetensors`, or the shards its index names, or all files.
+    """Every tensor of a model folder: of `model.safetensors`, or of the parts its index names.
 
     Raises:
         RetortError: as `read_header`, a file of the index is missing, or the headers together are too large.
     """
     found: dict[str, TensorFacts] = {}
     read = 0
-    for path in _files(folder):
-        if not path.is_file():
-            raise RetortError(
-                f"The weights file {one_line(path.name, 80)} is missing.", "Download or save the model again."
-            )
+    for path in weight_files(folder):
         tensors, length = _read(path)
         read += length
         if read > _ALL_HEADERS_BYTES:
@@ -79,14 +77,6 @@ def read_headers(folder: Path) -> dict[str, TensorFacts]:
             )
         found |= tensors
     return found
-
-
-def _files(folder: Path) -> list[Path]:
-    if (folder / "model.safetensors").is_file():  # transformers, too, looks for it first
-        return [folder / "model.safetensors"]
-    if (folder / "model.safetensors.index.json").is_file():
-        return [folder / name for name in shards(folder)]
-    return sorted(folder.glob("*.safetensors"))
 
 
 def _read(path: Path) -> tuple[dict[str, TensorFacts], int]:
@@ -111,7 +101,8 @@ def _read(path: Path) -> tuple[dict[str, TensorFacts], int]:
             f"The weights file {one_line(path.name, 80)} is damaged ({reason(error)}).",
             "Download or save the model again.",
         ) from error
-    return {facts.name: facts for facts, _ in spans}, length
+    start = 8 + length
+    return {f.name: replace(f, file=path, begin=start + span[0]) for f, span in spans}, length
 
 
 def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -12,7 +12,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from safetensors.torch import save_file
 
+from core.catalogue.anatomy import anatomy
 from core.catalogue.safetensors_header import read_header, read_headers
+from core.catalogue.weight_files import weight_files
+from core.engine.prune.apply import tensor_files
 from core.errors import RetortError
 
 
@@ -106,3 +109,23 @@ def test_shards_are_those_the_index_names(tmp_path: Path) -> None:
     (tmp_path / "model-00002-of-00002.safetensors").unlink()
     with pytest.raises(RetortError, match="00002.safetensors is missing"):
         read_headers(tmp_path)
+
+
+def test_a_second_copy_beside_the_weights_counts_for_nothing(tiny_llama: Path, tmp_path: Path) -> None:
+    """consolidated.safetensors, an adapter's file, an old part: transformers opens none of them."""
+    for name in ("config.json", "model.safetensors"):
+        (tmp_path / name).write_bytes((tiny_llama / name).read_bytes())
+    before = anatomy(tmp_path)
+    for name in ("consolidated.safetensors", "adapter_model.safetensors", "model-00001-of-00002.safetensors"):
+        save_file({"model.norm.weight": torch.zeros(7), "extra": torch.zeros(9, 9)}, tmp_path / name)
+    (tmp_path / "pytorch_model.bin").write_bytes(b"no weights")
+    assert anatomy(tmp_path) == before
+    assert before.disk_bytes == (tmp_path / "model.safetensors").stat().st_size
+    assert weight_files(tmp_path) == [tmp_path / "model.safetensors"]
+    assert set(tensor_files(tmp_path).values()) == {tmp_path / "model.safetensors"}
+
+
+def test_parts_without_an_index_are_no_model(tmp_path: Path) -> None:
+    save_file({"a": torch.zeros(2)}, tmp_path / "model-00001-of-00002.safetensors")
+    with pytest.raises(RetortError, match=r"neither model\.safetensors nor model\.safetensors\.index\.json"):
+        weight_files(tmp_path)

@@ -58,6 +58,7 @@ def test_half_a_download_is_not_a_model(cached: Path) -> None:
 
 
 def test_pickles_are_refused_from_the_file_list_alone() -> None:
-    check_weights("hub:a/b", ["config.json", "model-00001-of-00002.safetensors", "pytorch_model.bin"])
+    parts = ["model-00001-of-00002.safetensors", "model.safetensors.index.json"]
+    check_weights("hub:a/b", ["config.json", *parts, "pytorch_model.bin"])
     with pytest.raises(RetortError, match="only as a pickle"):
         check_weights("hub:a/b", ["config.json", "pytorch_model-00001-of-00002.bin"])

@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import hashlib
 import importlib
-import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ import torch
 from safetensors import safe_open
 from torch import Tensor, nn
 
+from core.catalogue.weight_files import weight_files
 from core.engine.models.matrices import Matrix, family, prunable, unknown_parts
 from core.engine.models.packed import count_nonzero
 from core.engine.prune.allocation import Curves, allocate
@@ -227,12 +227,8 @@ def _copy(target: Tensor, source: Tensor, name: str) -> None:
 
 def tensor_files(folder: Path) -> dict[str, Path]:
     """Which safetensors file of the folder holds each tensor."""
-    index = folder / "model.safetensors.index.json"
-    if index.is_file():
-        weights: Mapping[str, str] = json.loads(index.read_text("utf-8"))["weight_map"]
-        return {name: folder / file for name, file in weights.items()}
     found: dict[str, Path] = {}
-    for path in sorted(folder.glob("*.safetensors")):
+    for path in weight_files(folder):
         with safe_open(path, framework="pt") as file:
             found |= dict.fromkeys(file.keys(), path)
     return found
