@@ -11,7 +11,7 @@ from pathlib import Path
 from core.catalogue.checks import read_json
 from core.catalogue.references import resolve
 from core.errors import RetortError
-from core.exports import EXPORTS, describe, quantisable
+from core.exports import EXPORTS, describe, quantisable, reason_against
 from core.recipes import Distil, Evaluate, Export, Measure, Quantise, Recipe
 from core.settings import Settings
 
@@ -39,7 +39,7 @@ def refuse_impossible(recipe: Recipe, folder: Path, settings: Settings) -> None:
 
 def refuse_export(format_id: str, folder: Path, packed: bool = False) -> None:
     """Raises RetortError where the model in `folder` cannot be written in a format, with the reason."""
-    reason = EXPORTS[format_id].possible(describe(folder, packed))
+    reason = reason_against(EXPORTS[format_id], describe(folder, packed))
     if reason:
         raise RetortError(
             f"This model cannot be exported as {EXPORTS[format_id].label}: {reason}.",

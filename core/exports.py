@@ -12,9 +12,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from core.catalogue.checks import packed as packed_weights
 from core.catalogue.checks import read_json
+from core.catalogue.fitness import obstacle
+from core.catalogue.safetensors_header import read_headers
 from core.catalogue.shape import Shape, read_shape
 from core.catalogue.vocabulary import vocabulary_kind
+from core.errors import RetortError
 from core.plain_text import one_line
 
 GGUF_FAMILIES = {"gpt2": "gpt2", "llama": "llama", "mistral": "llama", "qwen2": "qwen2", "qwen3": "qwen3"}
@@ -34,6 +38,8 @@ class Described:
     config: dict[str, Any]
     vocabulary: str = ""
     packed: bool = False
+    obstacle: str = ""
+    """Why Retort cannot open the model at all."""
     shape: Shape = field(init=False)
 
     def __post_init__(self) -> None:
@@ -47,7 +53,16 @@ def describe(folder: Path, packed: bool = False) -> Described:
         RetortError: its config cannot be read.
     """
     config = read_json(folder / "config.json")
-    return Described(config, vocabulary_kind(folder), packed or "quantization_config" in config)
+    try:
+        cause, _ = obstacle(folder, config, read_headers(folder))
+    except RetortError as error:  # no weights, or damaged ones
+        cause = error.cause
+    return Described(config, vocabulary_kind(folder), packed or bool(packed_weights(config)), cause.rstrip("."))
+
+
+def reason_against(chosen: Format, model: Described) -> str | None:
+    """Why a model cannot be written in a format, or None."""
+    return model.obstacle or chosen.possible(model)
 
 
 @dataclass(frozen=True)
@@ -162,7 +177,7 @@ EXPORTS: dict[str, Format] = {
 def quantisable(config: dict[str, Any]) -> str | None:
     """Why a model's weights cannot be made int8, or None."""
     shape = read_shape(config)
-    if "quantization_config" in config:
+    if packed_weights(config):
         return "its weights are packed already"
     if shape.family in ("gpt2", "gptj"):
         return "GPT-2 keeps its weights in a layer of its own kind (Conv1D), which torchao leaves as it is"

@@ -154,6 +154,8 @@ def show(reference: str) -> None:
 
 
 def draw(resolved: ResolvedModel, found: Anatomy) -> None:
+    if found.obstacle:
+        refused(found.obstacle, found.way_on)
     facts(found)
     if st.button("Prune this model", type="primary", icon=":material/tune:"):
         st.switch_page(shell.path("sweep"), query_params={"model": str(resolved.reference)})

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict
 
 from core.analysis.estimate import Estimate, ModelSize, estimate, read_probe
 from core.catalogue.anatomy import Anatomy
-from core.exports import EXPORTS, Described, quantisable
+from core.exports import EXPORTS, Described, quantisable, reason_against
 from core.methods import METHODS, Method
 from core.metrics import show_bytes
 from core.recipes import Grid, Recipe, Sweep, Target
@@ -63,10 +63,10 @@ def outlets(model: Described) -> list[Outlet]:
 
     Pruning keeps the family, the tokenizer and heads that divide, so the answer holds for its results too.
     """
-    reason = quantisable(model.config)
+    reason = model.obstacle or quantisable(model.config)
     found = [_outlet("int8", "int8 weights", "The quantise step: a smaller file.", reason, _INT8)]
     for one in EXPORTS.values():
-        found.append(_outlet(one.id, one.label, one.explanation, one.possible(model), one.remark(model)))
+        found.append(_outlet(one.id, one.label, one.explanation, reason_against(one, model), one.remark(model)))
     return found
 
 
@@ -129,6 +129,8 @@ def _verdict(method: Method, found: Anatomy, free_bytes: int, settings: Settings
 def _obstacle(method: Method, found: Anatomy) -> str:
     """Why a method cannot work with this model, whatever the machine; empty where it can."""
     shape = found.shape
+    if found.obstacle:
+        return found.obstacle
     if method.family == "experts" and not shape.experts:
         return "This model has no experts to remove."
     if method.needs_adapter and shape.family not in ADAPTED:

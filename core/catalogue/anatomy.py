@@ -10,10 +10,14 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict
 
 from core.catalogue.checks import check_model_folder
+from core.catalogue.fitness import obstacle
+from core.catalogue.kinds import kind_of
 from core.catalogue.manifests import read_manifest
 from core.catalogue.parts import PARTS, TIED_COPY, Part, is_buffer, layer_of, part_of
 from core.catalogue.safetensors_header import FLOATS, TensorFacts, read_headers
 from core.catalogue.shape import Shape, read_shape
+from core.catalogue.tied import is_tied
+from core.catalogue.weight_files import weight_files
 from core.outside_files import readable
 from core.plain_text import one_line
 
@@ -50,10 +54,14 @@ class Anatomy(BaseModel):
     dtype: str
     """Type most of the stored bytes have."""
     disk_bytes: int
-    """Bytes of the safetensors files."""
+    """Bytes of the safetensors files that transformers loads."""
     licence: str
     note: str
     source: str
+    obstacle: str = ""
+    """Why Retort can do nothing with the model, whatever the machine; empty where it can."""
+    way_on: str = ""
+    """What to do about the obstacle."""
 
     def bytes_in(self, dtype: str) -> int:
         """Bytes of the weights in float32, bfloat16, float16 or int8 (scales of int8 not counted)."""
@@ -85,8 +93,8 @@ def anatomy(folder: Path) -> Anatomy:
 
 def _anatomy(folder: Path, config: dict[str, Any]) -> Anatomy:
     tensors = read_headers(folder)
-    shape = read_shape(config)
-    tied = _is_tied(config, shape, tensors)
+    shape = read_shape(config).model_copy(update={"task": kind_of(config, tensors)})
+    tied = is_tied(config, shape.task, tensors)
     parameters = {
         name: facts.count
         for name, facts in tensors.items()
@@ -95,6 +103,7 @@ def _anatomy(folder: Path, config: dict[str, Any]) -> Anatomy:
     layers = _by_layer(parameters)
     named = config.get("architectures")
     licence, note, source = _provenance(folder)
+    cause, remedy = obstacle(folder, config, tensors)
     return Anatomy(
         architecture=one_line(str(named[0]), 80) if isinstance(named, list) and named else shape.family,
         shape=shape,
@@ -104,21 +113,13 @@ def _anatomy(folder: Path, config: dict[str, Any]) -> Anatomy:
         layers=layers,
         tied=tied,
         dtype=_main_dtype(tensors),
-        disk_bytes=sum(path.stat().st_size for path in folder.glob("*.safetensors") if path.is_file()),
+        disk_bytes=sum(path.stat().st_size for path in weight_files(folder)),
         licence=licence,
         note=note,
         source=source,
+        obstacle=cause,
+        way_on=remedy,
     )
-
-
-def _is_tied(config: dict[str, Any], shape: Shape, tensors: dict[str, TensorFacts]) -> bool:
-    if shape.task not in ("causal", "masked"):
-        return False
-    stored = any(TIED_COPY.match(name) and name.endswith("weight") for name in tensors)
-    inner = config.get("text_config")
-    said = config.get("tie_word_embeddings", inner.get("tie_word_embeddings") if isinstance(inner, dict) else None)
-    # Without a stored head transformers ties it; with one, only the config can say so.
-    return said is True or not stored
 
 
 def _sum_parts(parameters: dict[str, int]) -> dict[Part, int]:

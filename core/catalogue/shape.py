@@ -6,13 +6,12 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
+from core.catalogue.kinds import CAUSAL as CAUSAL
+from core.catalogue.kinds import ENCODERS as ENCODERS
+from core.catalogue.kinds import kind_of
+from core.catalogue.positions import usable_positions
 from core.plain_text import one_line
 
-CAUSAL = frozenset(
-    {"llama", "mistral", "qwen2", "qwen3", "smollm3", "gemma", "gemma2", "gemma3", "gemma3_text", "phi", "phi3", "gpt2"}
-    | {"opt", "gpt_neox", "mixtral", "qwen2_moe", "qwen3_moe", "olmo2", "granite", "gptj"}
-)
-ENCODERS = frozenset({"bert", "roberta", "distilbert", "xlm-roberta", "electra"})
 _MOST = 1 << 40
 _LAYERS = ("num_hidden_layers", "n_layer", "n_layers")
 _MOST_LAYERS = 10_000
@@ -26,7 +25,7 @@ class Shape(BaseModel):
     family: str
     known: bool
     task: str
-    """causal, masked, classification or encoder; 'unknown' where the config names no architecture."""
+    """causal, masked, classification or encoder; 'unknown' for what Retort does not serve."""
     layers: int | None
     hidden: int | None
     heads: int | None
@@ -37,6 +36,7 @@ class Shape(BaseModel):
     active_experts: int | None
     vocab: int | None
     context: int | None
+    """Tokens read at most at a time."""
     windows: tuple[int | None, ...] = ()
     """For each layer of a causal model, the sliding window its cache is cut to; None: no window."""
 
@@ -63,7 +63,7 @@ def read_shape(config: dict[str, Any]) -> Shape:
     return Shape(
         family=family,
         known=known,
-        task=_task(config, family),
+        task=kind_of(config),
         layers=layers,
         hidden=hidden,
         heads=heads,
@@ -73,7 +73,7 @@ def read_shape(config: dict[str, Any]) -> Shape:
         experts=_number(inner, "num_local_experts", "num_experts", "n_routed_experts"),
         active_experts=_number(inner, "num_experts_per_tok"),
         vocab=_number(inner, "vocab_size"),
-        context=_number(inner, "max_position_embeddings", "n_positions"),
+        context=usable_positions(family, inner.get),
         windows=_windows(inner, family, layers or 0),
     )
 
@@ -84,20 +84,6 @@ def _number(config: dict[str, Any], *names: str, most: int = _MOST) -> int | Non
         if type(value) is int and 0 < value <= most:
             return value
     return None
-
-
-def _task(config: dict[str, Any], family: str) -> str:
-    named = config.get("architectures")
-    architecture = str(named[0]) if isinstance(named, list) and named else ""
-    if architecture.endswith(("ForCausalLM", "LMHeadModel")) or family in CAUSAL and not architecture:
-        return "causal"
-    if architecture.endswith("ForMaskedLM"):
-        return "masked"
-    if architecture.endswith("ForSequenceClassification"):
-        return "classification"
-    if family in ENCODERS and (architecture.endswith("Model") or not architecture):
-        return "encoder"
-    return "causal" if family in CAUSAL else "unknown"
 
 
 def _windows(config: dict[str, Any], family: str, layers: int) -> tuple[int | None, ...]:

@@ -16,6 +16,7 @@ from core.budget_spec import Budget, said
 from core.engine.inputs import prepare
 from core.engine.measure.layer_table import LayerTable, layer_table
 from core.engine.models.architectures import Architecture, adapter_for
+from core.engine.models.context import context_of
 from core.engine.prune.budget import Option, choose, options
 from core.engine.prune.gradients import refuse_unless_causal
 from core.engine.prune.removal import without_layer
@@ -162,8 +163,8 @@ def _losses(
 ) -> tuple[dict[int, float], list[float]]:
     """Loss changes by number of layers left, and by width."""
     loaded, reporter, recipe = session.loaded, session.reporter, session.recipe
-    context = getattr(loaded.model.config.get_text_config(), "max_position_embeddings", None)
-    inputs = prepare(recipe, loaded.tokenizer, context, session.hooks.settings, reporter, True)
+    context = context_of(loaded.model)
+    inputs = prepare(recipe, loaded.tokenizer, loaded.task, context, session.hooks.settings, reporter, True)
     source = Source(loaded, session.resolved.fingerprint, inputs.calibration)
     needs: set[Statistic] = {"block_influence"}
     if len(widths) > 1:

@@ -25,6 +25,7 @@ from core.engine.evaluate.perplexity import causal_losses
 from core.engine.inputs import prepare
 from core.engine.measure.breakeven import break_even
 from core.engine.models.architectures import Architecture, adapter_for
+from core.engine.models.context import context_of
 from core.engine.models.load import Loaded
 from core.engine.models.matrices import Matrix, prunable
 from core.engine.prune.removal import removals
@@ -58,8 +59,8 @@ def measure_sensitivity(spec: SensitivitySpec, hooks: Hooks) -> Sensitivity:
         return known
     reporter, loaded = hooks.reporter, session.loaded
     calibrated = METHODS[spec.method].calibrated
-    context = getattr(loaded.model.config.get_text_config(), "max_position_embeddings", None)
-    inputs = prepare(session.recipe, loaded.tokenizer, context, settings, reporter, calibrated)
+    context = context_of(loaded.model)
+    inputs = prepare(session.recipe, loaded.tokenizer, loaded.task, context, settings, reporter, calibrated)
     prune = Prune(method=spec.method, sparsity=spec.sparsities[0], seed=spec.seed)
     source = Source(loaded, fingerprint, inputs.calibration)
     statistics = statistics_for(source, needed([prune]), settings, reporter)

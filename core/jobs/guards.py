@@ -21,7 +21,7 @@ import psutil
 
 from core import memory, plain_json
 from core.analysis.needs import Need, need_of
-from core.catalogue.anatomy import anatomy
+from core.catalogue.anatomy import Anatomy, anatomy
 from core.catalogue.references import resolve
 from core.errors import RetortError
 from core.metrics import show_bytes
@@ -42,11 +42,14 @@ _KILLS = "memory-kills.json"
 
 
 def refuse_impossible(recipe: Recipe, settings: Settings) -> None:
-    """Refuses what cannot fit on this machine whatever else runs. A model that is not here yet is not judged.
+    """Refuses what cannot work on this machine whatever else runs. A model that is not here yet is not judged.
 
     Raises:
         RetortError: with what it needs, what a job may take, and what to do; or a limit cannot be read.
     """
+    found = _anatomy(recipe, settings)
+    if found is not None and found.obstacle:
+        raise RetortError(found.obstacle, found.way_on)
     _refused_need(recipe, settings)
 
 
@@ -96,8 +99,13 @@ def minutes_of(text: str) -> float | None:
 def _need(recipe: Recipe, settings: Settings) -> Need | None:
     if recipe.executor != "local":
         return None  # the cluster's nodes compute, and each says itself what it cannot load
+    found = _anatomy(recipe, settings)
+    return None if found is None else need_of(recipe, found, settings)
+
+
+def _anatomy(recipe: Recipe, settings: Settings) -> Anatomy | None:
     try:
-        return need_of(recipe, anatomy(resolve(recipe.model, settings, download=False).folder), settings)
+        return anatomy(resolve(recipe.model, settings, download=False).folder)
     except RetortError:
         return None  # what is wrong with the model is said by whoever opens it
 

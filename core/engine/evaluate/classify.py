@@ -13,6 +13,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from core.analysis.confusion import counts
 from core.analysis.statistics import bootstrap_mean
 from core.engine.distil.matching import class_names
+from core.engine.models.context import context_of, padded, padding_of, pools_last
 from core.errors import RetortError
 from core.metrics import Measurement
 from core.progress import Reporter
@@ -28,18 +29,22 @@ def predictions(
 ) -> list[int]:
     """The most likely class of each text. Texts longer than the model's context are cut at their end.
 
-    Batches hold texts of like length, padded with an attention mask.
+    Batches hold texts of like length, padded with an attention mask. A decoder's classifier that knows no padding
+    token reads them one by one.
     Raises RetortError where the model has no classes or its output is not a number.
     """
-    limit = min(getattr(model.config, "max_position_embeddings", None) or 512, tokenizer.model_max_length)
+    limit = min(context_of(model) or 512, tokenizer.model_max_length)
     encoded: list[list[int]] = tokenizer(list(texts), truncation=True, max_length=limit)["input_ids"]
+    fill = padding_of(model.config)
+    if fill is None and pools_last(model):
+        batch = 1  # without a padding token such a model takes one text at a time
     order = sorted(range(len(texts)), key=lambda i: -len(encoded[i]))
     found = [0] * len(texts)
     for start in range(0, len(order), batch):
         reporter.checkpoint()
         part = order[start : start + batch]
-        inputs = tokenizer.pad({"input_ids": [encoded[i] for i in part]}, return_tensors="pt").to(model.device)
-        logits = model(input_ids=inputs["input_ids"], attention_mask=inputs["attention_mask"]).logits.float()
+        ids, mask = padded([encoded[i] for i in part], fill or 0)
+        logits = model(input_ids=ids.to(model.device), attention_mask=mask.to(model.device)).logits.float()
         if logits.ndim != 2 or not bool(torch.isfinite(logits).all()):
             raise RetortError(
                 "The model does not give one finite score for each class.",

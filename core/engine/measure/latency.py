@@ -17,6 +17,7 @@ from transformers import Cache, PreTrainedModel
 
 from core.engine.measure.clock import OtherLoad, elapsed_ms, spread
 from core.engine.measure.devices import machine_name
+from core.engine.models.context import context_of
 from core.errors import RetortError
 from core.metrics import Measurement
 from core.progress import Reporter
@@ -130,7 +131,7 @@ def cache_bytes(cache: Cache) -> int:
 
 def _fits(models: Mapping[str, PreTrainedModel], tokens: int) -> None:
     for name, model in models.items():
-        context = getattr(model.config.get_text_config(), "max_position_embeddings", None)
+        context = context_of(model)
         if context is not None and tokens > context:
             raise RetortError(
                 f"Timing needs {tokens} tokens in a row, and {name} has a context of {context}.",

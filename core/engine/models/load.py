@@ -1,10 +1,15 @@
-"""Loading a model folder: safetensors only, no code of the model's own, and every weight a finite number."""
+"""Loading a model folder: safetensors only, no code of the model's own, and every weight a finite number.
+
+What is loaded is what the folder holds: nothing of it is left out and nothing is made up without a word.
+"""
 
 from __future__ import annotations
 
+import inspect
 import json
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -12,20 +17,24 @@ from typing import Any, Literal
 import torch
 from accelerate import init_empty_weights  # type: ignore[import-untyped]
 from huggingface_hub.errors import StrictDataclassError
-from safetensors import SafetensorError, safe_open
+from safetensors import SafetensorError
 from transformers import (
+    CONFIG_MAPPING,
     AutoConfig,
     AutoModel,
     AutoModelForCausalLM,
     AutoModelForMaskedLM,
     AutoModelForSequenceClassification,
-    AutoTokenizer,
     PreTrainedModel,
 )
 from transformers.utils import logging as transformers_logging
 
 from core import memory
+from core.catalogue.kinds import kind_of, refuse_unserved
+from core.catalogue.safetensors_header import TensorFacts, read_headers
+from core.engine.models.complete import left_out, refuse_ids_beyond, refuse_missing, settle_ties
 from core.engine.models.packed import all_finite
+from core.engine.models.tokenizer import first_sentence, open_tokenizer
 from core.errors import RetortError
 
 logger = logging.getLogger("retort")
@@ -38,6 +47,11 @@ _CLASSES: dict[Task, Any] = {
     "classification": AutoModelForSequenceClassification,
     "encoder": AutoModel,
 }
+LOAD_ERRORS = (
+    OSError, ValueError, KeyError, ImportError, RuntimeError, TypeError, AttributeError, IndexError, AssertionError,
+    ZeroDivisionError, NotImplementedError, SafetensorError, StrictDataclassError,
+)  # fmt: skip
+"""What transformers raises over a config or a file that does not fit: its checks are assertions as often as not."""
 _WORKING_SPACE = 1.2
 """Memory asked for per byte of weights: activations and the copies made while a tensor is read."""
 
@@ -51,6 +65,8 @@ class Loaded:
     folder: Path
     dtype: torch.dtype
     task: Task
+    remarks: tuple[str, ...] = ()
+    """Sentences on where the folder's files contradict each other, and what was done about it."""
 
 
 def compute_dtype(requested: str = "auto") -> torch.dtype:
@@ -88,33 +104,29 @@ def load_model(folder: Path, dtype: str = "auto", *, packing: Any = None) -> Loa
     folder = Path(folder)
     config = _read_config(folder)
     chosen = compute_dtype(dtype)
-    files = sorted(folder.glob("*.safetensors"))
-    if not files:
-        raise RetortError(
-            f"'{folder.name}' has no .safetensors file.",
-            "Retort never opens pickled weights: save the model again with save_pretrained.",
-        )
-    _refuse_too_large(files, chosen)
-    task = task_of(config)
+    tensors = read_headers(folder)
+    refuse_unserved(config, tensors)
+    _refuse_too_large(tensors, chosen)
+    task = task_of(config, tensors)
     transformers_logging.disable_progress_bar()
-    try:
+    with _plain_refusal(folder):
+        read = _config_of(folder)
         model, found = _CLASSES[task].from_pretrained(
-            folder, dtype=chosen, use_safetensors=True, trust_remote_code=False, local_files_only=True,
-            attn_implementation="sdpa", output_loading_info=True,
+            folder, config=read, dtype=chosen, use_safetensors=True, trust_remote_code=False,
+            local_files_only=True, attn_implementation=_attention(task, read), output_loading_info=True,
+            **_without_pooler(task, read, tensors),
             **({"quantization_config": packing} if packing is not None else {}),
         )  # fmt: skip
-    except (OSError, ValueError, KeyError, ImportError, RuntimeError, SafetensorError, StrictDataclassError) as error:
-        logger.info("loading %s failed", folder, exc_info=error)
-        raise RetortError(
-            f"The model in '{folder.name}' could not be loaded: {_first_sentence(error)}",
-            "Check that the folder holds a complete model that this version of transformers knows.",
-        ) from error
-    _refuse_incomplete(found["missing_keys"])
+    refuse_missing(found["missing_keys"])
+    remarks = left_out(found["unexpected_keys"], tensors, model)
+    remarks += settle_ties(model)
     _refuse_not_finite(model)
     model.eval()
+    opened = open_tokenizer(folder)
+    refuse_ids_beyond(opened.tokenizer, model)
     if torch.cuda.is_available():
         model.to("cuda")
-    return Loaded(model, _load_tokenizer(folder), folder, chosen, task)
+    return Loaded(model, opened.tokenizer, folder, chosen, task, (*opened.remarks, *remarks))
 
 
 def hollow_model(folder: Path) -> PreTrainedModel:
@@ -123,35 +135,87 @@ def hollow_model(folder: Path) -> PreTrainedModel:
     Raises:
         RetortError: no config, or code of the model's own.
     """
-    task = task_of(_read_config(folder))
-    config = AutoConfig.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
-    with init_empty_weights(include_buffers=False):
-        model: PreTrainedModel = _CLASSES[task].from_config(
-            config, dtype=getattr(config, "dtype", None) or torch.float32, attn_implementation="sdpa"
-        )
+    given, tensors = _read_config(folder), read_headers(folder)
+    refuse_unserved(given, tensors)
+    task = task_of(given, tensors)
+    with _plain_refusal(folder):
+        config = _config_of(folder)
+        with init_empty_weights(include_buffers=False):
+            model: PreTrainedModel = _CLASSES[task].from_config(
+                config, dtype=getattr(config, "dtype", None) or torch.float32,
+                attn_implementation=_attention(task, config),
+                **_without_pooler(task, config, tensors),
+            )  # fmt: skip
     model.eval()
     return model
 
 
-def task_of(config: dict[str, Any]) -> Task:
-    """What a model does, from the `architectures` in its config; without them, only its encoder is used."""
-    name = (config.get("architectures") or [""])[0]
-    if name.endswith(("ForCausalLM", "LMHeadModel")):
-        return "causal"
-    if name.endswith("ForMaskedLM"):
-        return "masked"
-    return "classification" if name.endswith("ForSequenceClassification") else "encoder"
+def task_of(config: dict[str, Any], names: Iterable[str] = ()) -> Task:
+    """What a model does, from the class its config names, or from the `names` of its tensors.
+
+    Raises:
+        RetortError: Retort does not serve such a model.
+    """
+    names = list(names)
+    refuse_unserved(config, names)
+    kind = kind_of(config, names)
+    assert kind != "unknown"
+    return kind
+
+
+@contextmanager
+def _plain_refusal(folder: Path) -> Iterator[None]:
+    """Whatever transformers raises over a folder it cannot load becomes one sentence."""
+    try:
+        yield
+    except LOAD_ERRORS as error:
+        logger.info("loading %s failed", folder, exc_info=error)
+        raise RetortError(
+            f"The model in '{folder.name}' could not be loaded: {first_sentence(error)}",
+            "Check that the folder holds a complete model that this version of transformers knows.",
+        ) from error
+
+
+def _config_of(folder: Path) -> Any:
+    """The config as transformers reads it, without a statement on packed weights that states nothing."""
+    given = _read_config(folder)
+    if "auto_map" in given:  # null or empty, which transformers stumbles over
+        del given["auto_map"]
+        config = CONFIG_MAPPING[given.get("model_type")].from_dict(given)
+    else:
+        config = AutoConfig.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
+    for part in {id(c): c for c in (config, config.get_text_config())}.values():
+        if "quantization_config" in part.__dict__ and not part.quantization_config:
+            del part.quantization_config
+    return config
+
+
+def _attention(task: Task, config: Any) -> str:
+    """PyTorch's own attention where the model's class has it, else the one written out (BLOOM)."""
+    kind = _CLASSES[task]._model_mapping.get(type(config), None)
+    return "sdpa" if getattr(kind, "_supports_sdpa", False) else "eager"
+
+
+def _without_pooler(task: Task, config: Any, tensors: Mapping[str, Any]) -> dict[str, Any]:
+    """An encoder that was saved without a pooling layer is loaded without: transformers would make up a random one."""
+    if task != "encoder" or any(".pooler." in f".{name}" for name in tensors):
+        return {}
+    kind = AutoModel._model_mapping.get(type(config), None)
+    takes = kind is not None and "add_pooling_layer" in inspect.signature(kind.__init__).parameters
+    return {"add_pooling_layer": False} if takes else {}
 
 
 def _read_config(folder: Path) -> dict[str, Any]:
     path = folder / "config.json"
     try:
-        config: dict[str, Any] = json.loads(path.read_text())
-    except (OSError, ValueError) as error:
+        config = json.loads(path.read_text("utf-8"))
+        if not isinstance(config, dict):
+            raise ValueError("it is no JSON object")
+    except (OSError, ValueError, RecursionError) as error:
         raise RetortError(
             f"'{folder.name}' has no readable config.json.", "Choose a folder that save_pretrained wrote."
         ) from error
-    if "auto_map" in config:
+    if config.get("auto_map"):
         raise RetortError(
             f"'{folder.name}' needs program code that comes with the model.",
             "Retort never runs such code: choose a model of a type transformers knows by itself.",
@@ -159,34 +223,14 @@ def _read_config(folder: Path) -> dict[str, Any]:
     return config
 
 
-def _refuse_too_large(files: list[Path], dtype: torch.dtype) -> None:
-    needed = 0.0
-    for path in files:
-        try:
-            with safe_open(path, framework="pt") as file:
-                for name in file.keys():  # noqa: SIM118 (not a dictionary: it cannot be iterated)
-                    count = 1
-                    for size in file.get_slice(name).get_shape():
-                        count *= size
-                    needed += count * dtype.itemsize
-        except (SafetensorError, OSError) as error:
-            raise RetortError(f"'{path.name}' is damaged or cut short.", "Download or save the model again.") from error
+def _refuse_too_large(tensors: Mapping[str, TensorFacts], dtype: torch.dtype) -> None:
+    needed = sum(facts.count for facts in tensors.values()) * dtype.itemsize
     free = memory.available()
     if needed * _WORKING_SPACE > free:
         raise RetortError(
             f"Loading this model takes about {needed * _WORKING_SPACE / 1e9:.1f} GB of memory; "
             f"{free / 1e9:.1f} GB is free.",
             "Close other programs, choose bfloat16, or choose a smaller model.",
-        )
-
-
-def _refuse_incomplete(missing: Iterable[str]) -> None:
-    """transformers fills in what a file lacks with random numbers; a pooler that nothing reads may be missing."""
-    lost = sorted(name for name in missing if ".pooler." not in f".{name}")
-    if lost:
-        raise RetortError(
-            f"The model's files lack {len(lost)} of its tensors, such as '{lost[0]}'.",
-            "Its figures would mean nothing: use a complete copy of the model.",
         )
 
 
@@ -197,18 +241,3 @@ def _refuse_not_finite(model: PreTrainedModel) -> None:
                 f"The tensor '{name}' holds values that are not numbers (NaN or infinite).",
                 "Its figures would mean nothing: use an undamaged copy of the model.",
             )
-
-
-def _load_tokenizer(folder: Path) -> Any:
-    try:
-        return AutoTokenizer.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise RetortError(
-            f"The tokenizer in '{folder.name}' could not be loaded: {_first_sentence(error)}",
-            "Copy the tokenizer's files (tokenizer.json, tokenizer_config.json) into the folder.",
-        ) from error
-
-
-def _first_sentence(error: BaseException) -> str:
-    text = " ".join(str(error).split()) or type(error).__name__
-    return text.split(". ")[0][:200].rstrip(".") + "."

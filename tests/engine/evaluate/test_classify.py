@@ -10,7 +10,15 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from transformers import AutoTokenizer, BertConfig, BertForSequenceClassification
+from transformers import (
+    AutoTokenizer,
+    BertConfig,
+    BertForSequenceClassification,
+    LlamaConfig,
+    LlamaForSequenceClassification,
+    RobertaConfig,
+    RobertaForSequenceClassification,
+)
 
 from core.engine.evaluate.classify import classification_measurements, confusion_matrix, macro_f1, predictions
 from core.errors import RetortError
@@ -85,3 +93,45 @@ def test_scores_that_are_not_numbers_are_refused(loaded: tuple[Any, Any]) -> Non
         broken.classifier.weight[0, 0] = float("nan")
     with pytest.raises(RetortError, match="finite score"):
         predictions(broken, tokenizer, TEXTS, 2, Quiet())
+
+
+def decoder(padding: int | None) -> Any:
+    """A classifier that looks at the last token which is not padding."""
+    torch.manual_seed(0)
+    config = LlamaConfig(
+        vocab_size=384, hidden_size=16, num_hidden_layers=2, num_attention_heads=2, intermediate_size=32, num_labels=4,
+        max_position_embeddings=64, pad_token_id=padding, initializer_range=0.4,
+    )  # fmt: skip
+    return LlamaForSequenceClassification(config).double().eval()
+
+
+@pytest.mark.parametrize("padding", [None, 7, -1, 400])
+@pytest.mark.parametrize("own", [True, False])
+def test_a_decoder_that_classifies_needs_no_padding_token(tiny_llama: Path, padding: int | None, own: bool) -> None:
+    """One after the other by plain transformers, whatever tokenizer and config say of padding."""
+    model = decoder(None)
+    model.config.pad_token_id = padding
+    tokenizer = AutoTokenizer.from_pretrained(tiny_llama)
+    tokenizer.pad_token = tokenizer.eos_token if own else None
+    texts = [*TEXTS, "Rain", "A river ran to the mill", "stones"]
+    expected = []
+    for text in texts:
+        with torch.no_grad():
+            expected.append(int(decoder(None)(torch.tensor([tokenizer.encode(text)[:64]])).logits.argmax()))
+    assert len(set(expected)) > 1
+    assert predictions(model, tokenizer, texts, 4, Quiet()) == expected
+
+
+def test_texts_are_cut_where_roberta_s_positions_end(tiny_llama: Path) -> None:
+    """Two rows of its 64 are kept for padding."""
+    torch.manual_seed(0)
+    config = RobertaConfig(
+        vocab_size=384, hidden_size=16, num_hidden_layers=1, num_attention_heads=2, intermediate_size=32, num_labels=3,
+        max_position_embeddings=64, pad_token_id=1, initializer_range=0.4,
+    )  # fmt: skip
+    model, tokenizer = RobertaForSequenceClassification(config).eval(), AutoTokenizer.from_pretrained(tiny_llama)
+    expected = []
+    for text in TEXTS:
+        with torch.no_grad():
+            expected.append(int(model(torch.tensor([tokenizer.encode(text)[:62]])).logits.argmax()))
+    assert predictions(model, tokenizer, TEXTS, 2, Quiet()) == expected

@@ -71,7 +71,7 @@ def test_large_finite_weights_are_accepted(copy: Path) -> None:
 def test_refuses_pickled_weights(copy: Path) -> None:
     torch.save(load_file(copy / "model.safetensors"), copy / "pytorch_model.bin")
     (copy / "model.safetensors").unlink()
-    with pytest.raises(RetortError, match="no .safetensors file"):
+    with pytest.raises(RetortError, match="only as a pickle"):
         load_model(copy)
 
 
@@ -94,7 +94,7 @@ def test_refuses_an_unknown_type(copy: Path) -> None:
 def test_refuses_a_truncated_file(copy: Path) -> None:
     path = copy / "model.safetensors"
     path.write_bytes(path.read_bytes()[:-100])
-    with pytest.raises(RetortError, match="damaged or cut short"):
+    with pytest.raises(RetortError, match="is damaged"):
         load_model(copy)
 
 
