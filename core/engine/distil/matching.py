@@ -8,18 +8,9 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
+from core.engine.models.probes import PROBES
 from core.errors import RetortError
 
-PROBES = (
-    "The quick brown fox, 1234567890 times; it's 3.14 % of $5!",
-    "  two leading spaces,\ttab\nnew line\n\n\nthree",
-    "def f(x: int) -> str:\n    return f'{x!r}' # comment",
-    "na\u00efve caf\u00e9 \u00fcber \u0142\u00f3d\u017a \u00c5ngstr\u00f6m",
-    "\u0440\u0443\u0441\u0441\u043a\u0438\u0439 \u4e2d\u6587 \u65e5\u672c\u8a9e",
-    "\ud55c\uad6d\uc5b4 \u0627\u0644\u0639\u0631\u0628\u064a\u0629",
-    "\U0001f600 \u2211\u222b\u221e \u2014 \u201cquoted\u201d",
-    "ALL CAPS MixedCase snake_case http://example.org/a?b=c&d=1",
-)
 _WAY_OUT = "Choose a student with the teacher's own tokenizer, or let the student learn the teacher's texts instead."
 
 

@@ -18,6 +18,7 @@ from transformers import PreTrainedModel
 
 from core.engine.export.compare import Logits, largest_difference, probe
 from core.engine.models.load import load_model
+from core.engine.models.tokenizer_files import write_tokenizer
 from core.errors import RetortError
 from core.progress import Reporter
 
@@ -40,7 +41,7 @@ def write(folder: Path, target: Path, reporter: Reporter) -> dict[str, Any]:
         expected = [Logits(model)(*inputs) for inputs in probes]
     reporter.progress(0, 2, "Writing the ONNX graph.")
     _trace(model, target / FILE, output)
-    loaded.tokenizer.save_pretrained(target)
+    write_tokenizer(loaded.tokenizer, target)
     del model
     loaded.model = None  # type: ignore[assignment] # its weights make room for those of the session
     reporter.checkpoint()

@@ -10,10 +10,12 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from transformers import AutoTokenizer
-
+from core.catalogue.checks import read_json
+from core.catalogue.kinds import kind_of
 from core.engine.data.corpora import load_texts
+from core.engine.data.framing import frame_for
 from core.engine.data.windows import calibration_windows
+from core.engine.models.tokenizer import open_tokenizer
 from core.engine.prune.shards import prune_shards
 from core.errors import RetortError
 from core.methods import METHODS
@@ -40,8 +42,10 @@ def work(request: dict[str, Any]) -> dict[str, Any]:
     folder, windows = Path(request["folder"]), None
     if METHODS[prune.method].calibrated:
         spec = Calibration.model_validate(request["calibration"])
-        tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
-        windows = calibration_windows(load_texts(spec, settings), tokenizer, spec.sequences, spec.length, spec.seed)
+        tokenizer = open_tokenizer(folder).tokenizer
+        frame = frame_for(tokenizer, kind_of(read_json(folder / "config.json")), spec.start_token)
+        texts = load_texts(spec, settings)
+        windows = calibration_windows(texts, tokenizer, spec.sequences, spec.length, spec.seed, frame)
     report = prune_shards(folder, Path(request["target"]), prune, windows, _Spoken())
     return {"facts": report.facts, "notes": report.notes}
 

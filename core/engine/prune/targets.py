@@ -10,9 +10,11 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from torch import Tensor
 from transformers import PreTrainedModel
 
 from core.engine.models.architectures import Architecture, Sizes
+from core.engine.models.tokenizer_files import write_tokenizer
 from core.engine.prune.surgery import Counts, count_parameters
 from core.errors import RetortError
 from core.recipes import Part, Prune, Target
@@ -51,7 +53,7 @@ class Question:
 
     def bytes(self, plan: Plan) -> int:
         """Bytes on disk of the planned model with its tokenizer, as `save_model` writes them."""
-        tensors = sum(1 for _ in self.model.parameters())
+        tensors = sum(map(_stored_as, self.model.parameters()))
         weights = self.counts(plan).total * self.model.dtype.itemsize
         return weights + tensors * _HEADER_BYTES_PER_TENSOR + _FILES_BESIDE_WEIGHTS + self._tokenizer
 
@@ -85,12 +87,17 @@ def plan_for(question: Question, prune: Prune) -> Plan:
     return _first_that_fits(question, ladder, target)
 
 
+def _stored_as(parameter: Tensor) -> int:
+    """Tensors in the file for one in memory: fused experts are stored one by one, gate and up projections apart."""
+    return 2 * parameter.shape[0] if parameter.dim() == 3 else 1
+
+
 def tokenizer_bytes(tokenizer: Any) -> int:
     """Bytes of a tokenizer's files."""
     if tokenizer is None:
         return 0
     with tempfile.TemporaryDirectory() as folder:
-        tokenizer.save_pretrained(folder)
+        write_tokenizer(tokenizer, Path(folder))
         return sum(p.stat().st_size for p in Path(folder).iterdir())
 
 
