@@ -14,10 +14,16 @@ from typing import Any
 
 from transformers import PreTrainedModel
 
+from core.engine.models.older_readers import complete_config
 from core.engine.models.packed import packed_weights
+from core.engine.models.tokenizer_files import read_otherwise, write_tokenizer
 from core.errors import RetortError
 
 _SHARD_BYTES = "4GB"
+TOKENIZER_NOTE = (
+    "transformers 5 replaces this model type's tokenizer by one of its own, whatever its files say. "
+    'Load it with transformers.PreTrainedTokenizerFast.from_pretrained("this-folder"), which reads them as they are.'
+)
 
 
 def save_model(model: PreTrainedModel, tokenizer: Any, folder: Path, card: dict[str, Any]) -> int:
@@ -36,16 +42,19 @@ def save_model(model: PreTrainedModel, tokenizer: Any, folder: Path, card: dict[
         Bytes written.
 
     Raises:
-        RetortError: the disk is full or may not be written to.
+        RetortError: the disk is full or may not be written to, or the tokenizer that was written reads otherwise.
     """
     folder = Path(folder)
     temporary = folder.with_name(f".{folder.name}.{uuid.uuid4().hex[:8]}.tmp")
     try:
         temporary.mkdir(parents=True)
-        with _valid_generation(model):
+        with _valid_generation(model), _published_names(model):
             model.save_pretrained(temporary, max_shard_size=_SHARD_BYTES)
+        complete_config(temporary, model)
         if tokenizer is not None:
-            tokenizer.save_pretrained(temporary)
+            write_tokenizer(tokenizer, temporary)
+            if read_otherwise(tokenizer, temporary):
+                card = card | {"Tokenizer": TOKENIZER_NOTE}
         (temporary / "README.md").write_text(model_card(model, card), encoding="utf-8")
         written = sum(p.stat().st_size for p in temporary.rglob("*") if p.is_file())
         _replace(temporary, folder)
@@ -78,6 +87,25 @@ def _valid_generation(model: PreTrainedModel) -> Iterator[None]:
         yield
     finally:
         model.generation_config = given
+
+
+@contextmanager
+def _published_names(model: PreTrainedModel) -> Iterator[None]:
+    """Tensors are written under the names their family is published with, as every reader but transformers 5 expects.
+
+    transformers 5 holds a mixture's experts in one tensor, and GPT-NeoX's head under another name. It undoes that for
+    models it has loaded so; of one that was cut or loaded from its own names it remembers no conversion, and writes
+    its own names, unless it is left to look the conversion up.
+    """
+    known = model.__dict__.get("_weight_conversions")
+    if known or "_weight_conversions" not in model.__dict__:
+        yield
+        return
+    del model._weight_conversions
+    try:
+        yield
+    finally:
+        model._weight_conversions = known
 
 
 def model_card(model: PreTrainedModel, card: dict[str, Any]) -> str:

@@ -20,9 +20,11 @@ from transformers import PreTrainedModel
 
 from core.engine.models.load import hollow_model
 from core.engine.models.matrices import find_blocks, prunable
+from core.engine.models.older_readers import complete_config
 from core.engine.models.packed import count_nonzero
 from core.engine.models.save import model_card
 from core.engine.models.shard_writer import ShardWriter
+from core.engine.models.tokenizer_files import SETTINGS, copy_tokenizer, tidy_settings
 from core.engine.prune.apply import prune_matrix, tensor_files, weight_method
 from core.engine.prune.linear_inputs import LinearInputs
 from core.engine.prune.report import PruneReport
@@ -32,7 +34,7 @@ from core.errors import RetortError
 from core.progress import Reporter
 from core.recipes import Prune
 
-_COPIED = ("config.json", "generation_config.json", "*token*", "vocab*", "merges.txt", "*.model", "*.jinja")
+_COPIED = ("config.json", "generation_config.json")
 
 
 def prune_shards(
@@ -136,9 +138,12 @@ class _Pruning:
 
     def _finish(self) -> PruneReport:
         self.writer.close()
-        for pattern in _COPIED:
-            for file in self.folder.glob(pattern):
-                shutil.copy2(file, self.out / file.name)
+        for name in _COPIED:
+            if (self.folder / name).is_file():
+                shutil.copy2(self.folder / name, self.out / name)
+        complete_config(self.out)
+        copy_tokenizer(self.folder, self.out)
+        tidy_settings(self.out / SETTINGS)
         facts = {
             "sparsity_pruned": self.zeros / self.prunable,
             "sparsity_model": 1.0 - self.nonzero / self.stored,
