@@ -54,7 +54,7 @@ def main() -> None:
     )  # fmt: skip
     folder = resolve(args.model, settings).folder
     tokenizer = load_model(folder).tokenizer
-    inputs = prepare(recipe, tokenizer, None, settings, Quiet(), calibrated=True)
+    inputs = prepare(recipe, tokenizer, "causal", None, settings, Quiet(), calibrated=True)
     assert inputs.calibration is not None and recipe.sweep is not None
     prunes = recipe.sweep.trials()
     fast, fast_seconds, forwards = _sweep(folder, prunes, inputs.calibration, inputs.evaluation)

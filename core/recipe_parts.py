@@ -13,6 +13,8 @@ Mode = Literal["joint", "sequential"]
 Allocation = Literal["uniform", "owl", "sensitivity"]
 Part = Literal["layers", "neurons", "heads", "kv_groups", "hidden", "experts"]
 Pattern = Annotated[str, Field(description="'unstructured' or 'N:M' such as '2:4' (N of every M stay)")]
+StartToken = Literal["tokenizer", "none", "each"]
+"""What windows of text begin with: what the tokenizer puts before a text, nothing, or its start token."""
 Fraction = Annotated[float, Field(ge=0.0, lt=1.0)]
 
 
@@ -41,6 +43,8 @@ class Calibration(Corpus):
     sequences: int = Field(32, ge=1, le=100_000)
     length: int = Field(512, ge=8, le=131_072)
     seed: int = Field(0, ge=0)
+    start_token: StartToken = "tokenizer"
+    """As `Evaluation.start_token`."""
 
 
 class LabelledSet(Strict):
@@ -58,6 +62,8 @@ class Evaluation(Corpus):
     tokens: int = Field(8_192, ge=16, le=1_000_000_000)
     window: int = Field(512, ge=8, le=131_072)
     batch: int = Field(4, ge=1, le=4_096)
+    start_token: StartToken = "tokenizer"
+    """What each window begins with. Published tables often begin with the text itself: `none`."""
     tasks: tuple[str, ...] = ()
     """Multiple-choice sets (`core.task_sets`), or any task of lm-evaluation-harness where that is the scorer."""
     items: int | None = Field(200, ge=2)

@@ -9,6 +9,7 @@ from core.metrics import Measurement, find_metric, metric, show
 
 _TOLD: Mapping[str, str] = {
     "corpus": "text", "split": "part of the text", "window": "window in tokens", "windows": "number of windows",
+    "begins": "framing",
     "tokens": "number of tokens", "kind": "kind of measurement", "task": "task", "items": "number of items",
     "shots": "number of examples", "scorer": "scorer", "prompt": "prompt in tokens", "new_tokens": "new tokens",
     "threads": "threads", "method": "way of timing", "of": "what is counted", "how": "what is counted",

@@ -26,7 +26,7 @@ _AT_ONCE = 256
 """Candidates whose bootstrap means are held at once: 4 MB."""
 _ROUNDING = 1e-13
 
-_PAIRED_BY = ("corpus", "split", "window", "kind", "task", "items")
+_PAIRED_BY = ("corpus", "split", "window", "begins", "kind", "task", "items")
 
 
 def front(values: ArrayLike, better: Sequence[Better]) -> Mask:

@@ -128,7 +128,7 @@ class Bench:
             quantise=trial.quantise.model_dump(mode="json") if trial.quantise else None,
             baseline_key=self.baseline.key if self.baseline else trial.key,
             facts={**shape_of(loaded.model), **report.facts},
-            notes=list(report.notes),
+            notes=[*report.notes, *(loaded.remarks if trial.dense else ())],
             recipe=self.recipe.model_dump(mode="json"),
             versions=versions(),
             inputs=self.read,

@@ -8,7 +8,9 @@ from typing import Any
 import torch
 
 from core.engine.data.corpora import load_texts
+from core.engine.data.framing import frame_for, spoken
 from core.engine.data.windows import calibration_windows, digest_of, evaluation_windows, overlap
+from core.engine.models.load import Task
 from core.errors import RetortError
 from core.progress import Reporter
 from core.recipes import Recipe
@@ -27,9 +29,10 @@ class Inputs:
 
 
 def prepare(
-    recipe: Recipe, tokenizer: Any, context: int | None, settings: Settings, reporter: Reporter, calibrated: bool
-) -> Inputs:
-    """Loads and tokenises the recipe's texts.
+    recipe: Recipe, tokenizer: Any, task: Task, context: int | None, settings: Settings, reporter: Reporter,
+    calibrated: bool,
+) -> Inputs:  # fmt: skip
+    """Loads and tokenises the recipe's texts for a model that does `task` and reads `context` tokens at most.
 
     Raises:
         RetortError: a text is missing, empty or too short; a window exceeds the model's context; the
@@ -37,19 +40,25 @@ def prepare(
     """
     evaluation, calibration = recipe.evaluation, recipe.calibration
     _fits(evaluation.window, context, "evaluation.window")
-    eval_windows = evaluation_windows(load_texts(evaluation, settings), tokenizer, evaluation.tokens, evaluation.window)
+    frame = frame_for(tokenizer, task, evaluation.start_token)
+    eval_windows = evaluation_windows(
+        load_texts(evaluation, settings), tokenizer, evaluation.tokens, evaluation.window, frame
+    )
     cal_windows = None
     if calibrated:
         _fits(calibration.length, context, "calibration.length")
         cal_windows = calibration_windows(
-            load_texts(calibration, settings), tokenizer, calibration.sequences, calibration.length, calibration.seed
-        )
+            load_texts(calibration, settings), tokenizer, calibration.sequences, calibration.length, calibration.seed,
+            frame_for(tokenizer, task, calibration.start_token),
+        )  # fmt: skip
         _refuse_overlap(cal_windows, eval_windows, tokenizer, reporter)
     said = {
         "corpus": evaluation.data,
         "split": evaluation.split,
         "window": evaluation.window,
         "tokens": int(eval_windows.numel()),
+        "start_token": evaluation.start_token,
+        "begins": spoken(tokenizer, frame),
         "content": digest_of(eval_windows)[:16],
     }
     return Inputs(cal_windows, eval_windows, said)

@@ -14,8 +14,10 @@ from core.catalogue.contents import changed, contents_of, pinned
 from core.catalogue.references import ResolvedModel, resolve
 from core.engine.bench import Bench
 from core.engine.inputs import prepare
+from core.engine.models.context import context_of
 from core.engine.models.load import Loaded, compute_dtype, load_model
 from core.engine.models.roundtrip import FreshProcess
+from core.engine.models.runs import refuse_unreadable
 from core.hooks import Hooks
 from core.methods import METHODS
 from core.progress import Level, Reporter
@@ -101,7 +103,11 @@ class Session:
     def loaded(self) -> Loaded:
         """The model the run works on; weight methods change it and put it back."""
         self.reporter.progress(0, 1, "Loading the model.")
-        return load_model(self.resolved.folder, self.recipe.dtype)
+        loaded = load_model(self.resolved.folder, self.recipe.dtype)
+        refuse_unreadable(loaded.model)
+        for remark in loaded.remarks:
+            self.hooks.reporter.event("warning", remark)
+        return loaded
 
     @property
     def weight_bytes(self) -> int:
@@ -110,9 +116,9 @@ class Session:
     @contextmanager
     def bench(self, calibrated: bool) -> Iterator[Bench]:
         """The instruments: evaluation windows and a fresh process to reload candidates in."""
-        config = self.loaded.model.config.get_text_config()
-        context = getattr(config, "max_position_embeddings", None)
-        inputs = prepare(self.recipe, self.loaded.tokenizer, context, self.hooks.settings, self.reporter, calibrated)
+        loaded, settings = self.loaded, self.hooks.settings
+        context = context_of(loaded.model)
+        inputs = prepare(self.recipe, loaded.tokenizer, loaded.task, context, settings, self.reporter, calibrated)
         with FreshProcess() as fresh:
             yield Bench(self.recipe, inputs, self.hooks, self.reporter, fresh, read=self.identity.read)
 

@@ -68,14 +68,16 @@ def run(home: Settings, tiny_text: str) -> Callable[..., Memory]:
     text = home.roots[0] / "text.txt"
     text.write_text(tiny_text)
 
-    def start(model: Path, *steps: dict[str, Any], hooks: Memory | None = None) -> Memory:
+    def start(
+        model: Path, *steps: dict[str, Any], hooks: Memory | None = None, evaluation: dict[str, Any] | None = None
+    ) -> Memory:
         corpus = {"data": f"path:{text}", "split": None}
         recipe = Recipe.model_validate(
             {
                 "name": "test",
                 "model": f"path:{model}",
                 "dtype": "float32",
-                "evaluation": {**corpus, "tokens": 512, "window": 64},
+                "evaluation": {**corpus, "tokens": 512, "window": 64, **(evaluation or {})},
                 "calibration": {**corpus, "sequences": 2, "length": 32},
                 "latency": {"prompt": 8, "new_tokens": 2, "repeats": 1, "warmup": 0},
                 "steps": list(steps),

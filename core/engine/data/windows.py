@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from core.catalogue.shingles import shingles
+from core.engine.data.framing import Frame, special_frame
 from core.errors import RetortError
 
 if TYPE_CHECKING:
@@ -27,10 +28,12 @@ def digest_of(tokens: torch.Tensor) -> str:
     return hashlib.sha256(f"{shape} {tokens.dtype} ".encode() + tokens.contiguous().numpy().tobytes()).hexdigest()[:32]
 
 
-def evaluation_windows(texts: list[str], tokenizer: PreTrainedTokenizerBase, tokens: int, window: int) -> torch.Tensor:
+def evaluation_windows(
+    texts: list[str], tokenizer: PreTrainedTokenizerBase, tokens: int, window: int, frame: Frame | None = None
+) -> torch.Tensor:
     """The first `tokens` tokens in windows that do not overlap; a last, shorter one is left out.
 
-    Every window starts (and ends) with the special tokens the tokenizer itself puts around a text.
+    Every window starts (and ends) with `frame`; None: with what the tokenizer itself puts around a text.
 
     Returns:
         Token ids, int64, (tokens // window, window).
@@ -43,7 +46,7 @@ def evaluation_windows(texts: list[str], tokenizer: PreTrainedTokenizerBase, tok
             f"{tokens:,} evaluation tokens do not fill one window of {window:,}.",
             "Ask for more tokens or a shorter window.",
         )
-    frame = special_frame(tokenizer)
+    frame = special_frame(tokenizer) if frame is None else frame
     body = _body(window, frame)
     ids = _first_tokens(texts, tokenizer, count * body)
     if len(ids) < count * body:
@@ -52,9 +55,10 @@ def evaluation_windows(texts: list[str], tokenizer: PreTrainedTokenizerBase, tok
 
 
 def calibration_windows(
-    texts: list[str], tokenizer: PreTrainedTokenizerBase, sequences: int, length: int, seed: int
-) -> torch.Tensor:
-    """Windows at random places of the text, the same ones for the same seed.
+    texts: list[str], tokenizer: PreTrainedTokenizerBase, sequences: int, length: int, seed: int,
+    frame: Frame | None = None,
+) -> torch.Tensor:  # fmt: skip
+    """Windows at random places of the text, the same ones for the same seed, in `frame` as evaluation windows are.
 
     They do not overlap where the text is long enough; else their starts differ.
 
@@ -63,7 +67,7 @@ def calibration_windows(
     Raises:
         RetortError: the text has fewer than `sequences` different windows.
     """
-    frame = special_frame(tokenizer)
+    frame = special_frame(tokenizer) if frame is None else frame
     body = _body(length, frame)
     generator = torch.Generator().manual_seed(seed)
     ids = torch.tensor(_all_tokens(_sampled(texts, 4 * sequences * body, generator), tokenizer))
@@ -78,16 +82,6 @@ def calibration_windows(
     return _framed(ids[starts[:, None] + torch.arange(body)], frame)  # (sequences, length)
 
 
-def special_frame(tokenizer: PreTrainedTokenizerBase) -> tuple[list[int], list[int]]:
-    """Ids the tokenizer puts before and after a text: ([bos], []) for Gemma, ([CLS], [SEP]) for BERT."""
-    plain = tokenizer("a", add_special_tokens=False, verbose=False)["input_ids"]
-    full = tokenizer("a", add_special_tokens=True, verbose=False)["input_ids"]
-    for start in range(len(full) - len(plain) + 1):
-        if full[start : start + len(plain)] == plain:
-            return full[:start], full[start + len(plain) :]
-    return [], []
-
-
 def overlap(evaluation: list[str], calibration: list[str]) -> float:
     """Share of the evaluation text's runs of 13 words that the calibration text contains too, 0 to 1.
 
@@ -98,15 +92,15 @@ def overlap(evaluation: list[str], calibration: list[str]) -> float:
     return len(asked & known) / len(asked) if asked else 0.0
 
 
-def _body(window: int, frame: tuple[list[int], list[int]]) -> int:
+def _body(window: int, frame: Frame) -> int:
     body = window - len(frame[0]) - len(frame[1])
     if body < 2:
         raise RetortError(f"A window of {window} tokens is too short to hold text.", "Choose a longer window.")
     return body
 
 
-def _framed(body: torch.Tensor, frame: tuple[list[int], list[int]]) -> torch.Tensor:
-    before, after = (torch.tensor(part, dtype=torch.int64).expand(len(body), -1) for part in frame)
+def _framed(body: torch.Tensor, frame: Frame) -> torch.Tensor:
+    before, after = (torch.tensor(list(part), dtype=torch.int64).expand(len(body), -1) for part in frame)
     return torch.cat([before, body, after], dim=1).contiguous()
 
 

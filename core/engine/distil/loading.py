@@ -11,9 +11,11 @@ from core.catalogue.hub import dataset_commit
 from core.distil_spec import TrainingData
 from core.engine.data.classification import load_labelled
 from core.engine.data.corpora import load_texts
+from core.engine.data.framing import frame_for
 from core.engine.distil.batches import Answers, Examples, MaskedWindows, Windows
 from core.engine.distil.matching import class_names
 from core.engine.distil.texts import Message, Stream, conversations, labelled, packed
+from core.engine.models.context import padding_of
 from core.engine.models.load import Loaded
 from core.errors import RetortError
 from core.recipes import Corpus
@@ -34,12 +36,13 @@ def load_examples(data: TrainingData, student: Loaded, settings: Settings) -> Ex
     if data.form == "chat":
         rows = conversations(_messages(data, settings), student.tokenizer, data.length, data.count_prompt)
         return Answers(rows, _padding(student.tokenizer))
+    frame = frame_for(student.tokenizer, student.task)
     if data.streaming:
         if student.task != "causal":
             raise RetortError("Only causal models are trained on streamed text.", "Turn streaming off.")
-        return Stream(_streamed_texts(data, settings), student.tokenizer, data.length)
+        return Stream(_streamed_texts(data, settings), student.tokenizer, data.length, frame)
     corpus = Corpus(data=data.data, split=data.split, column=data.column)
-    windows = packed(load_texts(corpus, settings), student.tokenizer, data.length)
+    windows = packed(load_texts(corpus, settings), student.tokenizer, data.length, frame)
     if student.task not in ("masked", "encoder"):
         return Windows(windows)
     tokenizer = student.tokenizer
@@ -53,7 +56,7 @@ def _labelled(data: TrainingData, student: Loaded, settings: Settings) -> Exampl
     names = class_names(student.model)
     found = load_labelled(data.data, settings, names)
     labels = [found.names[label] for label in found.labels]
-    return labelled(found.texts, labels, names, student.tokenizer, data.length)
+    return labelled(found.texts, labels, names, student.tokenizer, data.length, padding_of(student.model.config))
 
 
 def _messages(data: TrainingData, settings: Settings) -> Iterator[list[Message]]:

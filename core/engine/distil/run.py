@@ -29,6 +29,7 @@ from core.engine.distil.teacher import LiveTeacher, Teacher
 from core.engine.distil.trainer import Outcome, Trainer
 from core.engine.distil.writing import on_policy, teacher_texts
 from core.engine.distil.zeros import Zeros
+from core.engine.models.context import context_of, padding_of, pools_last
 from core.engine.models.load import Loaded
 from core.errors import RetortError
 from core.progress import Reporter
@@ -128,7 +129,14 @@ def check_fit(student: Loaded, teacher: Loaded | None, spec: Distil, examples: E
             "The data and the student do not fit: a classifier needs texts with labels, a language model plain text.",
             "Set 'form: labels' for a classifier, and 'text' or 'chat' otherwise.",
         )
-    context = getattr(student.model.config.get_text_config(), "max_position_embeddings", None)
+    if student.task == "classification" and pools_last(student.model) and padding_of(student.model.config) is None:
+        token = student.tokenizer.eos_token_id
+        number = f", such as {token}, its end token" if token is not None else ""
+        raise RetortError(
+            "This classifier looks at the last token that is not padding, and its config does not say which token is.",
+            f"Write 'pad_token_id' into its config.json{number}.",
+        )
+    context = context_of(student.model)
     if context is not None and spec.data.length > context:
         raise RetortError(
             f"The sequences are {spec.data.length} tokens long, and the student reads at most {context}.",

@@ -8,21 +8,22 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from core.engine.data.windows import SEPARATOR, special_frame
+from core.engine.data.framing import Frame, special_frame
+from core.engine.data.windows import SEPARATOR
 from core.engine.distil.batches import Batch, Labelled, causal_batch
 from core.errors import RetortError
 
 Message = Mapping[str, str]
 
 
-def pack(texts: Iterable[str], tokenizer: Any, length: int) -> Iterator[Tensor]:
+def pack(texts: Iterable[str], tokenizer: Any, length: int, frame: Frame | None = None) -> Iterator[Tensor]:
     """Full windows `(length,)` of the texts, one after the other with a blank line between, as in evaluation.
 
-    Each window is put between the tokenizer's own special tokens, where it has any. Reads a text only
-    when its tokens are needed, so a stream never has to fit in memory. What is left over at the end and
+    Each window is put into `frame`; None: between the tokenizer's own special tokens, where it has any. Reads a text
+    only when its tokens are needed, so a stream never has to fit in memory. What is left over at the end and
     fills no window is dropped.
     """
-    before, after = special_frame(tokenizer)
+    before, after = special_frame(tokenizer) if frame is None else frame
     body = length - len(before) - len(after)
     waiting: list[int] = []
     for text in texts:
@@ -32,13 +33,13 @@ def pack(texts: Iterable[str], tokenizer: Any, length: int) -> Iterator[Tensor]:
             del waiting[:body]
 
 
-def packed(texts: Iterable[str], tokenizer: Any, length: int) -> Tensor:
+def packed(texts: Iterable[str], tokenizer: Any, length: int, frame: Frame | None = None) -> Tensor:
     """All windows of `pack`, `(windows, length)`.
 
     Raises:
         RetortError: the texts do not fill a single window.
     """
-    windows = list(pack(texts, tokenizer, length))
+    windows = list(pack(texts, tokenizer, length, frame))
     if not windows:
         raise RetortError(
             f"The training text has fewer than {length} tokens, so it fills no window.",
@@ -52,8 +53,8 @@ class Stream:
 
     count = None
 
-    def __init__(self, texts: Iterable[str], tokenizer: Any, length: int) -> None:
-        self._windows = enumerate(pack(texts, tokenizer, length))
+    def __init__(self, texts: Iterable[str], tokenizer: Any, length: int, frame: Frame | None = None) -> None:
+        self._windows = enumerate(pack(texts, tokenizer, length, frame))
 
     def take(self, indices: Sequence[int], seed: int) -> Batch:
         """Reads on up to the asked windows (skipping what a resumed run has already learned from).
@@ -155,9 +156,10 @@ def overlay(tokenizer: Any, ids: Tensor, counted: Tensor) -> list[tuple[str, boo
 
 
 def labelled(
-    texts: Sequence[str], labels: Sequence[str], names: Sequence[str], tokenizer: Any, length: int
-) -> Labelled:
-    """Texts with their classes; `names` are the model's classes in order.
+    texts: Sequence[str], labels: Sequence[str], names: Sequence[str], tokenizer: Any, length: int,
+    padding: int | None = None,
+) -> Labelled:  # fmt: skip
+    """Texts with their classes; `names` are the model's classes in order, `padding` the token it fills up with.
 
     Raises:
         RetortError: no example, or a label the model does not know.
@@ -171,4 +173,4 @@ def labelled(
         )
     rows = tokenizer(list(texts), truncation=True, max_length=length)["input_ids"]
     wanted = torch.tensor([known[label] for label in labels])
-    return Labelled([torch.tensor(row) for row in rows], wanted, int(tokenizer.pad_token_id or 0))
+    return Labelled([torch.tensor(row) for row in rows], wanted, padding or 0)

@@ -15,8 +15,10 @@ from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from core.analysis.statistics import bootstrap_mean
+from core.engine.data.framing import closing, opened_ids
 from core.engine.evaluate.logits import Logits, language_model_kind, token_losses
 from core.engine.evaluate.tasks.items import Item, Task
+from core.engine.models.context import context_of
 from core.errors import RetortError
 from core.metrics import Measurement
 from core.progress import Reporter
@@ -97,8 +99,9 @@ def option_scores(
     Options are batched longest first and padded on the right, where a causal model cannot look; options
     with the same input (yes and no after one question) are computed once.
     """
-    context = getattr(model.config.get_text_config(), "max_position_embeddings", None)
-    encoded = [[encode(tokenizer, c, o, context) for c, o in _pairs(item)] for item in items]
+    context = context_of(model)
+    after = closing(tokenizer)
+    encoded = [[encode(tokenizer, c, o, context, after) for c, o in _pairs(item)] for item in items]
     wanted: dict[tuple[int, ...], list[tuple[int, int]]] = {}
     for i, opts in enumerate(encoded):
         for j, option in enumerate(opts):
@@ -118,16 +121,21 @@ def option_scores(
     return scores
 
 
-def encode(tokenizer: PreTrainedTokenizerBase, context: str, continuation: str, limit: int | None = None) -> Encoded:
+def encode(
+    tokenizer: PreTrainedTokenizerBase, context: str, continuation: str, limit: int | None = None,
+    after: int | None = None,
+) -> Encoded:  # fmt: skip
     """Tokens of context and continuation read as one text, split where the context's own tokens end.
 
     Spaces at the end of the context move to the continuation, where tokenizers want them. A text longer than
-    the model's context loses tokens at its start.
+    the model's context loses tokens at its start. An end token that the tokenizer puts after a text is no part of an
+    option; `after` is how many such there are, where that is known.
     """
     kept = context.rstrip()
     continuation = context[len(kept) :] + continuation
-    whole: list[int] = tokenizer(kept + continuation)["input_ids"]
-    begin = min(len(tokenizer(kept)["input_ids"]), len(whole) - 1)
+    after = closing(tokenizer) if after is None else after
+    whole = opened_ids(tokenizer, kept + continuation, after)
+    begin = min(len(opened_ids(tokenizer, kept, after)), len(whole) - 1)
     tokens = whole[:-1] if limit is None else whole[-(limit + 1) : -1]
     return Encoded(tuple(tokens), tuple(whole[begin:])[-len(tokens) :])
 

@@ -14,11 +14,13 @@ import torch
 from torch import Tensor
 
 from core.analysis.statistics import bootstrap_mean
+from core.engine.data.framing import opened_ids
 from core.engine.distil.matching import check_tokenizers
 from core.engine.evaluate.divergence import divergence
 from core.engine.evaluate.logits import Logits
 from core.engine.live.generation import encoded, next_tokens, prompt_of, references_of, text_of, tokens_of, writer
 from core.engine.live.host import Host
+from core.engine.models.context import context_of
 from core.engine.models.load import Loaded
 from core.errors import RetortError
 from core.prompts import PROMPTS
@@ -177,8 +179,8 @@ def _text(host: Host, teacher: Loaded, reference: str, request: dict[str, Any]) 
         return ids, first, False
     limit = host.settings.limits.prompt_characters
     whole = str(request["text"])
-    ids = teacher.tokenizer(whole[:limit], return_tensors="pt").input_ids.long()  # (1, n)
-    context = getattr(teacher.model.config.get_text_config(), "max_position_embeddings", None) or MOST_TOKENS
+    ids = torch.tensor([opened_ids(teacher.tokenizer, whole[:limit])], dtype=torch.int64)  # (1, n)
+    context = context_of(teacher.model) or MOST_TOKENS
     most = min(int(context), MOST_TOKENS)
     if ids.shape[1] < 2:
         raise RetortError("There is no token to compare.", "Write a text of a few words.")

@@ -10,7 +10,9 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
+from core.engine.data.framing import opened_ids
 from core.engine.live.host import Host
+from core.engine.models.context import context_of
 from core.engine.models.load import Loaded
 from core.errors import RetortError
 
@@ -100,9 +102,9 @@ def writer(host: Host, reference: str) -> Loaded:
 
 def encoded(loaded: Loaded, prompt: str, tokens: int) -> Tensor:
     """(1, n) ids of the prompt; of a long one the end that leaves room for `tokens` more. Raises RetortError."""
-    context = getattr(loaded.model.config.get_text_config(), "max_position_embeddings", None) or 1024
+    context = context_of(loaded.model) or 1024
     room = max(1, min(int(context) - tokens, _PROMPT_TOKENS))
-    ids: Tensor = loaded.tokenizer(prompt, return_tensors="pt").input_ids[:, -room:].long()
+    ids = torch.tensor([opened_ids(loaded.tokenizer, prompt)[-room:]], dtype=torch.int64)  # (1, n)
     if ids.shape[1] == 0:
         raise RetortError("The prompt is empty.", "Type a few words that the model shall go on from.")
     return ids

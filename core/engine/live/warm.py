@@ -15,6 +15,7 @@ from core.catalogue.references import ResolvedModel
 from core.engine.evaluate.logits import Logits, token_losses
 from core.engine.inputs import prepare
 from core.engine.live.ranks import all_ranks, mask_in_place, mask_pattern
+from core.engine.models.context import context_of
 from core.engine.models.load import Loaded
 from core.engine.models.matrices import Matrix, prunable
 from core.engine.models.packed import packed_weights
@@ -111,7 +112,7 @@ def warm(loaded: Loaded, resolved: ResolvedModel, texts: dict[str, Any], setting
     """
     model, matrices = loaded.model, prunable(loaded.model)
     _refuse_unfit(loaded, matrices)
-    context = getattr(model.config.get_text_config(), "max_position_embeddings", None) or CALIBRATION_LENGTH
+    context = context_of(model) or CALIBRATION_LENGTH
     recipe = Recipe(
         name="Preview", model=str(resolved.reference), steps=(Evaluate(),),
         calibration=Calibration(
@@ -121,7 +122,7 @@ def warm(loaded: Loaded, resolved: ResolvedModel, texts: dict[str, Any], setting
             **texts.get("evaluation", {}), tokens=PROBE_WINDOWS * PROBE_LENGTH, window=min(PROBE_LENGTH, context)
         ),
     )  # fmt: skip
-    inputs = prepare(recipe, loaded.tokenizer, context, settings, Quiet(), calibrated=True)
+    inputs = prepare(recipe, loaded.tokenizer, loaded.task, context, settings, Quiet(), calibrated=True)
     assert inputs.calibration is not None
     logits = Logits(model, inputs.evaluation)
     return Warm(

@@ -12,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from transformers import AutoTokenizer
 
-from core.engine.data.windows import calibration_windows, evaluation_windows, overlap, special_frame
+from core.engine.data.framing import special_frame
+from core.engine.data.windows import calibration_windows, evaluation_windows, overlap
 from core.errors import RetortError
 
 
@@ -67,7 +68,7 @@ def test_evaluation_of_less_than_a_window_is_refused(documents: list[str], token
 def test_every_window_carries_the_tokenizers_own_frame(
     documents: list[str], bert_like: Any, tokenizer: Any, ids: list[int]
 ) -> None:
-    assert special_frame(tokenizer) == ([], []) and special_frame(bert_like) == ([0], [0])
+    assert special_frame(tokenizer) == ((), ()) and special_frame(bert_like) == ((0,), (0,))
     found = evaluation_windows(documents, bert_like, 256, 64)
     assert found.shape == (4, 64) and set(found[:, 0].tolist()) == set(found[:, -1].tolist()) == {0}
     assert found[:, 1:-1].flatten().tolist() == ids[: 4 * 62]
