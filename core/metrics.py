@@ -13,6 +13,9 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from core.task_sets import TASK_SETS, accuracy_id, task_label
 
+LARGEST_PERPLEXITY = 1e300
+"""Beyond it a perplexity is no number that says anything: models are then told apart by their loss."""
+
 Better = Literal["lower", "higher"]
 Role = Literal["quality", "cost", "detail"]
 Obtained = Literal["measured", "estimated"]
@@ -144,6 +147,8 @@ def show(metric_id: str, value: float | None, unit: str = "") -> str:
     if math.isinf(value):
         return "infinite" if value > 0 else f"{MINUS}infinite"
     m = metric(metric_id)
+    if metric_id == "perplexity" and abs(value) > LARGEST_PERPLEXITY:
+        return "over 1e300"
     if m.unit == "B":
         return show_bytes(value)
     if metric_id in COUNTS:

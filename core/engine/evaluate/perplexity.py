@@ -18,9 +18,10 @@ from core.analysis.statistics import RESAMPLES, SEED, bootstrap_mean
 from core.engine.evaluate.logits import Logits, language_model_kind, token_losses
 from core.engine.evaluate.masked import MASKED_SHARE, masked_losses
 from core.errors import RetortError
-from core.metrics import Measurement
+from core.metrics import LARGEST_PERPLEXITY, Measurement
 from core.progress import Reporter
 
+_LARGEST_LOSS = math.log(LARGEST_PERPLEXITY)
 INTERVAL = f"95 % bootstrap over windows (expanded percentiles, {RESAMPLES} draws, seed {SEED})"
 
 
@@ -106,5 +107,11 @@ def _measurements(losses: Tensor, model: PreTrainedModel, record: dict[str, Any]
 
 
 def safe_exp(loss: float) -> float:
-    """exp, at most the largest float: a ruined model's loss can be in the thousands."""
-    return math.exp(min(loss, 709.0))
+    """exp, as long as a number holds it: a ruined model's loss can be in the thousands.
+
+    Beyond `LARGEST_PERPLEXITY` it grows with the loss itself, so that the worse of two ruined models stays the worse;
+    it is shown as 'over 1e300'.
+    """
+    if math.isnan(loss) or loss <= _LARGEST_LOSS:
+        return math.exp(loss)
+    return LARGEST_PERPLEXITY * min(1 + loss - _LARGEST_LOSS, 1e7)

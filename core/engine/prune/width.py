@@ -124,8 +124,19 @@ class _Source:
         self._taylor: dict[str, Tensor] | None = None
 
     def scores(self, axis: Axis, layer: int) -> Tensor:
-        """(units,) float32 on the CPU."""
+        """(units,) float32 on the CPU. A layer without such units (a dense one in a mixture) scores them all 0."""
+        if not self._has(axis, layer):
+            return torch.zeros(self.architecture.sizes[axis])
         return self.scorer(self._statistics(axis, layer)).float().cpu()
+
+    def _has(self, axis: Axis, layer: int) -> bool:
+        """Whether any weight of a layer belongs to units of this axis."""
+        shapes = (
+            self.architecture.shape(self.model, name)
+            for name, _ in self.model.named_parameters()
+            if self.architecture.place(self.model, name)[0] == layer
+        )
+        return any(run.axis == axis for shape in shapes for dim in shape for run in dim)
 
     def hidden_scores(self) -> Tensor:
         """(channels,): the scores of each layer, added up."""

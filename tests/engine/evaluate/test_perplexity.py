@@ -20,9 +20,9 @@ from transformers import (
 
 from core.engine.evaluate.compare import loss_change
 from core.engine.evaluate.divergence import divergence_measurements
-from core.engine.evaluate.perplexity import perplexity
+from core.engine.evaluate.perplexity import perplexity, safe_exp
 from core.errors import Cancelled, RetortError
-from core.metrics import METRICS
+from core.metrics import METRICS, show
 from core.progress import Quiet
 
 
@@ -145,3 +145,20 @@ def test_divergence_needs_one_vocabulary(model: Any, windows: torch.Tensor, tiny
     other.resize_token_embeddings(400)
     with pytest.raises(RetortError, match="400 and 384 tokens"):
         divergence_measurements(other, model, windows, 4, Quiet())
+
+
+def test_beyond_what_a_number_holds_models_are_told_apart_by_their_loss() -> None:
+    """exp(loss) up to 1e300, then still growing, so that the worse model stays the worse on every chart."""
+    assert safe_exp(3.5) == math.exp(3.5) and safe_exp(690.0) == math.exp(690.0)
+    losses = [690.7, 690.8, 695.0, 709.0, 710.0, 4_000.0, 1e6, 1e9]
+    values = [safe_exp(loss) for loss in losses]
+    assert values == sorted(values) and len(set(values[:-1])) == len(losses) - 1 and all(map(math.isfinite, values))
+    assert show("perplexity", safe_exp(4_000.0)) == show("perplexity", safe_exp(710.0)) == "over 1e300"
+    assert show("perplexity", safe_exp(690.0)) == "4.605e+299" and show("loss", 4_000.0) == "4,000 nats"
+
+
+def test_a_ruined_model_is_measured_and_shown(model: Any, windows: torch.Tensor) -> None:
+    with torch.no_grad():
+        model.lm_head.weight = torch.nn.Parameter(model.lm_head.weight * 1e5)
+    ppl, loss = perplexity(model, windows, 4, Quiet())
+    assert loss.value > 1_000 and show(ppl.metric, ppl.value) == "over 1e300" and ppl.value < math.inf

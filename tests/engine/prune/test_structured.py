@@ -247,3 +247,33 @@ def test_a_quantised_model_is_refused(tiny_llama: Path) -> None:
     windows = torch.randint(0, 384, (2, 16), generator=torch.Generator().manual_seed(0))
     with pytest.raises(RetortError, match="its weights are packed"):
         prune_structure(quantised, Prune(method="block_influence", target={"remove_layers": 1}), None, windows, Quiet())
+
+
+DENSE_BETWEEN: dict[str, dict[str, Any]] = {
+    "every second layer": {"decoder_sparse_step": 2, "mlp_only_layers": []},
+    "the first layer dense": {"decoder_sparse_step": 1, "mlp_only_layers": [0]},
+    "some named": {"decoder_sparse_step": 1, "mlp_only_layers": [1, 3]},
+}
+
+
+@pytest.mark.parametrize("method", [m.id for m in METHODS.values() if m.family == "experts"])
+@pytest.mark.parametrize("dense", DENSE_BETWEEN)
+@pytest.mark.parametrize("name", ["qwen2-moe", "qwen3-moe"])
+def test_experts_go_where_they_are_and_dense_layers_stay(name: str, dense: str, method: str) -> None:
+    model = tiny(name, **DENSE_BETWEEN[dense])
+    new, report = step(model, method, target={"sizes": {"experts": 4}})
+    assert report.facts["experts"] == 4
+    for old, left in zip(model.model.layers, new.model.layers, strict=True):
+        before, after = (dict(layer.mlp.named_parameters()) for layer in (old, left))
+        if "experts.down_proj" in before:
+            assert after["experts.down_proj"].shape[0] == after["gate.weight"].shape[0] == 4
+        else:
+            assert before.keys() == after.keys() and all(torch.equal(after[k], before[k]) for k in before)
+    assert torch.isfinite(output(new, ids())).all()
+
+
+@pytest.mark.parametrize("method", ["width_norm", "width_activations", "width_taylor"])
+def test_heads_go_from_a_mixture_with_dense_layers(method: str) -> None:
+    model = tiny("qwen3-moe", decoder_sparse_step=2, mlp_only_layers=[])
+    new, _ = step(model, method, target={"sizes": {"heads": 4, "kv_heads": 2}}, parts=("heads",))
+    assert new.config.num_attention_heads == 4 and torch.isfinite(output(new, ids())).all()
