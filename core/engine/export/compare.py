@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
+from core.engine.models.context import context_of
 from core.errors import RetortError
 
 _TOLERANCE = 1e-3  # of the largest logit: float32 rounding stays far below, a wrong weight far above
@@ -30,7 +31,7 @@ class Logits(nn.Module):
 def probe(model: PreTrainedModel, batch: int, tokens: int, padding: int = 0) -> tuple[Tensor, Tensor]:
     """Token ids and mask (batch, tokens), the same every time; the last row ends in `padding` masked tokens."""
     config = model.config.get_text_config()
-    context = getattr(config, "max_position_embeddings", None) or tokens
+    context = context_of(model) or tokens + 2
     generator = torch.Generator().manual_seed(0)
     ids = torch.randint(0, config.vocab_size, (batch, min(tokens, context - 2)), generator=generator)
     pad = getattr(config, "pad_token_id", None)
