@@ -101,8 +101,8 @@ def _read(path: Path) -> tuple[dict[str, TensorFacts], int]:
             f"The weights file {one_line(path.name, 80)} is damaged ({reason(error)}).",
             "Download or save the model again.",
         ) from error
-    start = 8 + length
-    return {f.name: replace(f, file=path, begin=start + span[0]) for f, span in spans}, length
+    data = 8 + length
+    return {f.name: replace(f, file=path, begin=data + span[0]) for f, span in spans}, length
 
 
 def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

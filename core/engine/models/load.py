@@ -181,7 +181,7 @@ def _config_of(folder: Path) -> Any:
     given = _read_config(folder)
     if "auto_map" in given:  # null or empty, which transformers stumbles over
         del given["auto_map"]
-        config = CONFIG_MAPPING[given.get("model_type")].from_dict(given)
+        config = CONFIG_MAPPING[str(given.get("model_type"))].from_dict(given)
     else:
         config = AutoConfig.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
     for part in {id(c): c for c in (config, config.get_text_config())}.values():
@@ -201,7 +201,7 @@ def _without_pooler(task: Task, config: Any, tensors: Mapping[str, Any]) -> dict
     if task != "encoder" or any(".pooler." in f".{name}" for name in tensors):
         return {}
     kind = AutoModel._model_mapping.get(type(config), None)
-    takes = kind is not None and "add_pooling_layer" in inspect.signature(kind.__init__).parameters
+    takes = kind is not None and "add_pooling_layer" in inspect.signature(kind).parameters
     return {"add_pooling_layer": False} if takes else {}
 
 

@@ -105,7 +105,7 @@ def _published_names(model: PreTrainedModel) -> Iterator[None]:
     try:
         yield
     finally:
-        model._weight_conversions = known
+        model.__dict__["_weight_conversions"] = known
 
 
 def model_card(model: PreTrainedModel, card: dict[str, Any]) -> str:

@@ -85,7 +85,8 @@ class _Lazy:
     """The file, parsed by the tokenizers library when it is first needed: of a large vocabulary that takes a second."""
 
     def __init__(self, folder: Path) -> None:
-        self._folder, self._found = folder, None
+        self._folder = folder
+        self._found: Tokenizer | None = None
 
     @property
     def read(self) -> Tokenizer:
