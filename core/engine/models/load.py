@@ -200,7 +200,7 @@ def _without_pooler(task: Task, config: Any, tensors: Mapping[str, Any]) -> dict
     """An encoder that was saved without a pooling layer is loaded without: transformers would make up a random one."""
     if task != "encoder" or any(".pooler." in f".{name}" for name in tensors):
         return {}
-    kind = AutoModel._model_mapping.get(type(config), None)
+    kind: Any = AutoModel._model_mapping.get(type(config), None)
     takes = kind is not None and "add_pooling_layer" in inspect.signature(kind).parameters
     return {"add_pooling_layer": False} if takes else {}
 
