@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from core.engine.models.roundtrip import FreshProcess
 from core.engine.pipeline import execute
 from core.errors import RetortError
 from core.progress import Level, Quiet
 from core.recipes import Recipe
 from core.results import Result, Trial
 from core.settings import Settings
+from tests.jobs.tiny_study import text
 
 
 @dataclass
@@ -88,6 +91,73 @@ def run(home: Settings, tiny_text: str) -> Callable[..., Memory]:
         return hooks
 
     return start
+
+
+@pytest.fixture(scope="session")
+def loud(tiny_llama: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The tiny Llama with matrices four times as large: what is done to it shows in its loss."""
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    folder = Path(shutil.copytree(tiny_llama, tmp_path_factory.mktemp("models") / "loud"))
+    model = AutoModelForCausalLM.from_pretrained(tiny_llama)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            if parameter.ndim == 2:
+                parameter.mul_(4.0)
+    model.save_pretrained(folder)
+    return folder
+
+
+@dataclass(frozen=True)
+class Study:
+    """A model and two texts that share nothing, and runs over them, each in a home of its own."""
+
+    folder: Path
+    model: Path
+    calibration: Path
+    evaluation: Path
+
+    def recipe(self, **what: Any) -> Recipe:
+        """`steps` or a `sweep` over 4 calibration windows of 64 tokens and 16 evaluation windows of 64; untimed."""
+        texts = {k: {"data": f"path:{getattr(self, k)}", "split": None} for k in ("calibration", "evaluation")}
+        recipe = {
+            "name": "study", "model": f"path:{self.model}", "dtype": "float32", "latency": None,
+            "calibration": {**texts["calibration"], "sequences": 4, "length": 64},
+            "evaluation": {**texts["evaluation"], "tokens": 1024, "window": 64},
+            **what,
+        }  # fmt: skip
+        return Recipe.model_validate(recipe)
+
+    def hooks(self, name: str) -> Memory:
+        """An empty home called `name`."""
+        home = self.folder / name
+        home.mkdir()
+        return Memory(Settings(home=home, roots=(self.folder,)))
+
+    def run(self, name: str, **what: Any) -> Memory:
+        """Executes in the empty home `name`."""
+        hooks = self.hooks(name)
+        execute(self.recipe(**what), hooks)
+        return hooks
+
+
+@pytest.fixture(scope="session")
+def reloader() -> Iterator[FreshProcess]:
+    """The real process that reloads candidates, started once for all runs of the tests: its imports take seconds."""
+    with FreshProcess() as fresh:
+        yield fresh
+
+
+@pytest.fixture
+def study(tmp_path: Path, loud: Path, reloader: FreshProcess, monkeypatch: pytest.MonkeyPatch) -> Study:
+    """Over the loud Llama."""
+    monkeypatch.setattr("core.engine.session.FreshProcess", lambda: nullcontext(reloader))
+    folder = tmp_path.resolve()
+    texts = [folder / "a.txt", folder / "b.txt"]
+    for seed, path in enumerate(texts):
+        text(path, seed)
+    return Study(folder, Path(shutil.copytree(loud, folder / "model")), *texts)
 
 
 @pytest.fixture
