@@ -1,0 +1,102 @@
+"""A `select`: recovery may turn the order over, and everything after it goes on from the model that then is best."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from core.engine.pipeline import execute
+from core.results import Result
+from tests.engine import by_hand
+from tests.engine.conftest import Memory, Study
+from tests.engine.test_steps import Watched, lesson, results, saved, watched
+
+pytestmark = pytest.mark.slow
+__all__ = ["watched"]
+
+
+def option(method: str, sparsity: float) -> dict[str, Any]:
+    return {"step": "prune", "method": method, "sparsity": sparsity}
+
+
+OPTIONS = [option("magnitude", 0.8), option("magnitude", 0.1), option("magnitude", 0.95), option("random", 0.9)]
+"""By their loss third, last, first and second; the random one is best once the first three were trained a little."""
+
+
+def recovery(study: Study, learning_rate: float) -> dict[str, Any]:
+    return lesson(
+        study, step="finetune", losses=[{"loss": "cross_entropy"}], batch=8, budget={"steps": 12},
+        data={"data": f"path:{study.calibration}", "split": None, "length": 64},
+        schedule={"learning_rate": learning_rate, "warmup": 0.0},
+    )  # fmt: skip
+
+
+def said(found: Memory) -> list[str]:
+    return [message for message, _ in found.events if "After recovery" in message]
+
+
+def losses_by_hand(study: Study, found: Memory, stages: range) -> list[float]:
+    ids = by_hand.windows(study.evaluation, study.model, 1024, 64)
+    folders = [found.candidate_folder(found.trials[i].key) / "model" for i in stages]
+    return [by_hand.loss(by_hand.model_of(folder), ids) for folder in folders]
+
+
+def ranked(losses: list[float]) -> list[int]:
+    return sorted(range(len(losses)), key=losses.__getitem__)
+
+
+def test_recovery_turns_the_order_over_and_the_next_step_starts_from_the_winner(study: Study, watched: Watched) -> None:
+    select = {"step": "select", "options": OPTIONS, "best": 3, "recovery": recovery(study, 0.01)}
+    more = [{"step": "export", "format": "huggingface"}, option("magnitude", 0.97), lesson(study, teacher="step:1")]
+    found = study.run("one", steps=[select, *more])
+    options, recovered = range(1, 5), range(5, 8)
+    before, after = (losses_by_hand(study, found, stages) for stages in (options, recovered))
+    order = ranked(before)
+    assert order[0] not in (0, 1) and order[3] == 1, "the option that is listed first must not be the best one"
+    assert ranked(after)[0] == 1, "the second best before recovery must be the best after it"
+    keys = [t.key for t in found.trials]
+    stages: list[Result] = results(found)
+    assert [r.parent for r in stages[1:5]] == [None] * 4
+    assert [r.parent for r in stages[5:8]] == [keys[1 + i] for i in order[:3]]
+    for got, option_at in zip(watched.lessons[:3], order[:3], strict=True):
+        assert by_hand.same(got.student, saved(found, 1 + option_at)), "each recovery trains its own option"
+        assert got.teacher is None
+
+    winner = saved(found, 6)
+    assert said(found) == [said(found)[0]] and f"After recovery '{stages[6].label}' is best" in said(found)[0]
+    assert said(found)[0].endswith("is best: it was number 2 before.")
+    assert OPTIONS[order[1]]["method"] == "random" and "Random (control) 90 %" in stages[6].label
+    assert by_hand.same(by_hand.weights_of(found.run_folder / "exports" / "7-huggingface"), winner)
+    assert stages[8].parent == keys[6]
+    model = by_hand.model_of(found.candidate_folder(keys[6]) / "model")
+    by_hand.pruned(model, by_hand.magnitude(0.97))
+    assert by_hand.same(saved(found, 8), dict(model.named_parameters()))
+    last = watched.lessons[3]
+    assert last.teacher is not None and by_hand.same(last.teacher, winner), "step 1 is the winner"
+    assert by_hand.same(last.student, saved(found, 8)) and stages[9].parent == keys[8]
+    assert json.loads((found.run_folder / "result.json").read_text()) == {"candidate": keys[9]}
+
+    # A run that has lost its last two stages finds the winner again, and goes on from it.
+    again = study.hooks("again")
+    again.settings, again.results = found.settings, {key: found.results[key] for key in keys[:8]}
+    execute(study.recipe(steps=[select, *more]), again)
+    assert again.started == [8, 9] and said(again) == said(found)
+    assert [r.parent for r in results(again)] == [r.parent for r in stages]
+    assert by_hand.same(saved(again, 8), dict(model.named_parameters()))
+
+
+def test_where_recovery_keeps_the_order_it_says_so(study: Study) -> None:
+    """Two of three are trained, gently: the better one stays the better one. A run that ends so stands for it."""
+    cut = {"step": "prune", "method": "block_influence", "target": {"sizes": {"layers": 1}}}
+    options = [OPTIONS[1], option("magnitude", 0.5), cut]
+    found = study.run(
+        "one", steps=[{"step": "select", "options": options, "best": 2, "recovery": recovery(study, 0.003)}]
+    )
+    before, after = losses_by_hand(study, found, range(1, 4)), losses_by_hand(study, found, range(4, 6))
+    assert ranked(before) == [2, 1, 0] and ranked(after) == [0, 1]
+    keys = [t.key for t in found.trials]
+    assert [r.parent for r in results(found)[4:]] == [keys[3], keys[2]]
+    assert said(found)[0].endswith(f"After recovery '{results(found)[4].label}' is best, as it was before.")
+    assert json.loads((found.run_folder / "result.json").read_text()) == {"candidate": keys[4]}
