@@ -100,7 +100,7 @@ def test_each_step_gets_the_student_and_the_teacher_it_names(study: Study, watch
         assert by_hand.same(got.student, student)
         assert got.teacher is not None and by_hand.same(got.teacher, teacher)
     keys = [t.key for t in found.trials]
-    assert [lesson.teacher_print for lesson in watched.lessons[1:]] == [keys[3], keys[1]]
+    assert len({one.teacher_print for one in watched.lessons}) == 3, "a stored teacher is found by which model it was"
     assert [r.parent for r in results(found)] == [None, None, None, keys[1], keys[3], keys[4], keys[5]]
     assert [r.baseline_key for r in results(found)] == [keys[0]] * 7
 

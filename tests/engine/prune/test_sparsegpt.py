@@ -51,6 +51,28 @@ def test_dead_inputs_are_zeroed_first() -> None:
     assert int((found == 0).sum()) == sum(int(20 * n * 0.5) for n in (128, 128, 44))
 
 
+@pytest.mark.parametrize("sparsity", [0.3, 0.1])
+def test_zeros_stay_where_less_is_asked_for_than_a_block_has(sparsity: float) -> None:
+    """The first 128 columns are dense and lose their share; the next ones are 60 % zero and lose no weight more."""
+    weight = WEIGHT[:, :256].clone()
+    zeros = torch.zeros_like(weight, dtype=torch.bool)
+    zeros[:, 128:] = torch.rand(20, 128, generator=torch.Generator().manual_seed(4)) < 0.6
+    weight[zeros] = 0
+    found = sparsegpt(weight, statistics(256), sparsity, "unstructured", PruneReport())
+    assert int((found[:, :128] == 0).sum()) == int(20 * 128 * sparsity)
+    assert torch.equal(found[:, 128:] == 0, zeros[:, 128:]), "none revived, none added"
+    kept = ~zeros[:, 128:]
+    assert not torch.equal(found[:, 128:][kept], weight[:, 128:][kept]), "those that are left make up for the others"
+
+
+def test_where_everything_asked_for_is_zero_nothing_changes() -> None:
+    weight = WEIGHT.masked_fill(torch.rand(20, 300, generator=torch.Generator().manual_seed(5)) < 0.6, 0.0)
+    assert torch.equal(sparsegpt(weight, statistics(300), 0.4, "unstructured", PruneReport()), weight)
+    groups = WEIGHT.clone()
+    groups[:, ::2] = 0  # every second one: 2 of 4 are left already
+    assert torch.equal(sparsegpt(groups, statistics(300), 0.5, "2:4", PruneReport()), groups)
+
+
 def test_a_failing_factorisation_raises_the_damping_and_says_so() -> None:
     values = np.ones(12)
     values[-1] = -0.05  # not positive definite until the damping passes 0.05 of the mean diagonal
