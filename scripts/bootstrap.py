@@ -172,8 +172,11 @@ def _read(state: Path) -> dict[str, str]:
 
 
 def _write(state: Path, done: dict[str, str]) -> None:
-    fresh = state.with_suffix(".new")
-    fresh.write_text(json.dumps(done, indent=1))
+    fresh = state.with_suffix(f".{os.getpid()}.new")  # core/durable_files.py is not to be had yet
+    with fresh.open("w") as file:
+        file.write(json.dumps(done, indent=1))
+        file.flush()
+        os.fsync(file.fileno())
     fresh.replace(state)
 
 

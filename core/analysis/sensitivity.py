@@ -7,7 +7,6 @@ the figures. While it is being made, its cells lie in `KEY.cells.json` and `KEY.
 from __future__ import annotations
 
 import json
-import os
 import re
 from functools import lru_cache
 from pathlib import Path
@@ -15,7 +14,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from core import plain_json
+from core import durable_files, plain_json
 from core.analysis.estimate import ModelSize, read_probe
 from core.catalogue.contents import content_of
 from core.methods import METHODS
@@ -159,10 +158,7 @@ def read(settings: Settings, key: str) -> Sensitivity | None:
 def write(settings: Settings, found: Sensitivity) -> None:
     """Makes a finished measurement durable; the working files beside it go."""
     path = path_of(settings, found.key)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_suffix(f".{os.getpid()}.tmp")
-    temporary.write_text(found.model_dump_json())
-    temporary.replace(path)
+    durable_files.write(path, found.model_dump_json())
     for name in _WORKING:
         working_path(settings, found.key, name).unlink(missing_ok=True)
 

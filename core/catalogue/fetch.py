@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import tempfile
 import time
@@ -16,6 +15,7 @@ from core.catalogue.manifests import MANIFEST
 from core.catalogue.processes import exclusive, last_line, run_child
 from core.catalogue.samples import SAMPLES, Sample, is_fetched, sample
 from core.catalogue.wiki import prepare_wiki
+from core.durable_files import make_folder, put_in_place
 from core.errors import RetortError
 from core.metrics import show_bytes
 from core.progress import Reporter
@@ -47,8 +47,8 @@ def fetch_sample(sample_id: str, settings: Settings, reporter: Reporter, accept_
         raise RetortError(f"{wanted.label} has terms of use. {wanted.terms}", "Accept them to fetch it.")
     if wanted.made_from:
         fetch_sample(wanted.made_from, settings, reporter)
-    settings.samples.mkdir(parents=True, exist_ok=True)
-    settings.locks.mkdir(parents=True, exist_ok=True)
+    make_folder(settings.samples)
+    make_folder(settings.locks)
 
     def waiting() -> None:
         reporter.checkpoint()
@@ -79,7 +79,7 @@ def _fetch(wanted: Sample, settings: Settings, reporter: Reporter) -> None:
             prepared = staging / "ready" / one.id
             prepared.mkdir(parents=True)
             _prepare(one, wheels, staging, prepared, settings, reporter)
-            _finish(one, prepared, staging, settings)
+            _finish(one, prepared, settings)
     finally:
         shutil.rmtree(staging, ignore_errors=True)
 
@@ -137,15 +137,13 @@ def _convert(one: Sample, source: Path, target: Path, log: Path, reporter: Repor
         )
 
 
-def _finish(one: Sample, prepared: Path, staging: Path, settings: Settings) -> None:
+def _finish(one: Sample, prepared: Path, settings: Settings) -> None:
     """Writes the manifest and renames the folder into place, in that order."""
     files = {
         str(path.relative_to(prepared)): {"bytes": path.stat().st_size, "sha256": sha256(path)}
         for path in sorted(prepared.rglob("*"))
         if path.is_file()
     }
-    for name in files:  # some writers make their files readable for one user only
-        (prepared / name).chmod(0o644)
     manifest: dict[str, Any] = {
         "id": one.id,
         "label": one.label,
@@ -158,7 +156,4 @@ def _finish(one: Sample, prepared: Path, staging: Path, settings: Settings) -> N
         "files": files,
     }
     (prepared / MANIFEST).write_text(json.dumps(manifest, indent=2) + "\n", "utf-8")
-    target = one.folder(settings)
-    if target.exists():  # an older or damaged copy
-        os.replace(target, staging / f"old-{one.id}")
-    os.replace(prepared, target)
+    put_in_place(prepared, one.folder(settings))  # an older or damaged copy goes

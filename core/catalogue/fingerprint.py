@@ -9,6 +9,7 @@ from pathlib import Path
 
 from core import plain_json
 from core.catalogue.download import sha256
+from core.durable_files import write
 from core.settings import Settings
 
 _SUFFIXES = (".safetensors", ".json", ".model", ".txt", ".jinja", ".spm", ".bpe", ".tiktoken")
@@ -46,8 +47,5 @@ def remembered_hash(path: Path, settings: Settings) -> str:
     except (OSError, ValueError, KeyError, TypeError):
         pass  # not seen yet, or the note is damaged: hash the file
     digest = sha256(real)
-    note.parent.mkdir(parents=True, exist_ok=True)
-    fresh = note.with_suffix(f".{os.getpid()}.tmp")
-    fresh.write_text(json.dumps({"state": state, "sha256": digest}), "utf-8")
-    os.replace(fresh, note)
+    write(note, json.dumps({"state": state, "sha256": digest}))
     return digest

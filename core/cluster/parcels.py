@@ -13,12 +13,13 @@ import shutil
 import tarfile
 import tempfile
 import time
-import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from core.durable_files import put_in_place, replacing_folder
 
 _CHUNK_BYTES = 32 << 20
 _CHUNK_SECONDS = 60.0
@@ -54,25 +55,18 @@ def unpack(ray: Any, parcel: Parcel, target: Path) -> None:
 
     Raises Ray's error where a chunk was lost with its node, or does not come.
     """
-    target.parent.mkdir(parents=True, exist_ok=True)
-    partial = target.with_name(f".{target.name}.{uuid.uuid4().hex[:8]}.partial")
-    try:
-        with tarfile.open(fileobj=_Joiner(ray.get, parcel.chunks), mode="r|") as archive:
-            archive.extractall(partial, filter="data")
-        partial.mkdir(exist_ok=True)
-        shutil.rmtree(target, ignore_errors=True)
-        partial.rename(target)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
+    with (
+        replacing_folder(target, flush=False) as partial,
+        tarfile.open(fileobj=_Joiner(ray.get, parcel.chunks), mode="r|") as archive,
+    ):
+        archive.extractall(partial, filter="data")
 
 
 def bring_home(ray: Any, parcel: Parcel, inside: str, target: Path) -> None:
     """Puts what a parcel has under `inside` in the place of `target`, which nobody sees half written."""
     came = target.with_name(f".{target.name}.came")
     unpack(ray, parcel, came)
-    if target.exists():
-        target.rename(came / ".old")
-    (came / inside).rename(target)
+    put_in_place(came / inside, target)
     shutil.rmtree(came, ignore_errors=True)
 
 

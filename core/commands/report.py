@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import os
 import re
 from pathlib import Path
 
+from core.durable_files import write
 from core.errors import RetortError
 from core.report.forms import FORMS
 from core.settings import Settings
@@ -33,12 +33,9 @@ def report(chosen: argparse.Namespace, settings: Settings) -> int:
     )  # fmt: skip
     data = render(made, chosen.format)
     out: Path = chosen.out
-    partial = out.with_name(f".{out.name}.{os.getpid()}.partial")
     try:
-        partial.write_bytes(data)
-        partial.replace(out)
+        write(out, data, private=False)
     except OSError as error:
-        partial.unlink(missing_ok=True)
         raise RetortError(
             f"The report could not be written to '{out}'.", "Choose a folder you may write to."
         ) from error

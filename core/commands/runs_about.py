@@ -8,6 +8,7 @@ from pathlib import Path
 
 from core.analysis.lineage import ancestry, family
 from core.analysis.run_differences import changes, figures, versions
+from core.durable_files import write
 from core.errors import RetortError
 from core.notebook import notebook
 from core.recipe_files import dump_recipe
@@ -120,7 +121,7 @@ def _write_notebook(chosen: argparse.Namespace, store: Store, run: RunRow) -> in
     out: Path = chosen.notebook
     text = notebook(run.id, run.parsed(), store.candidates.results(run_id=run.id))
     try:
-        out.write_text(text, encoding="utf-8")
+        write(out, text, private=False)
     except OSError as error:
         raise RetortError(
             f"The notebook could not be written to '{out}'.", "Choose a folder you may write to."

@@ -89,7 +89,7 @@ class Bench:
         folder = self.hooks.candidate_folder(trial.key) / "model"
         result = self._blank(trial, loaded, report)
         result.parent = parent
-        save_model(loaded.model, loaded.tokenizer, folder, self._card(trial, report))
+        save_model(loaded.model, loaded.tokenizer, folder, self._card(trial, report), flush=keep)
         try:
             self.reporter.checkpoint()
             if wanted.quality:

@@ -13,6 +13,7 @@ from transformers import PreTrainedModel
 
 from core import plain_json
 from core.budget_spec import Budget, said
+from core.durable_files import write
 from core.engine.inputs import prepare
 from core.engine.measure.layer_table import LayerTable, layer_table
 from core.engine.models.architectures import Architecture, adapter_for
@@ -54,9 +55,7 @@ def expanded(session: Session) -> Recipe:
         grid = tuple(Grid.model_validate(g) for g in known["grid"])
     except (OSError, ValueError, KeyError, TypeError):
         grid = tuple(_grid(session, o) for o in plan(session, recipe.sweep.budget))
-        partial = path.with_suffix(".partial")
-        partial.write_text(json.dumps({"asked": asked, "grid": [g.model_dump(mode="json") for g in grid]}))
-        partial.replace(path)
+        write(path, json.dumps({"asked": asked, "grid": [g.model_dump(mode="json") for g in grid]}))
     return recipe.model_copy(update={"sweep": Sweep(grid=(*recipe.sweep.grid, *grid), keep=recipe.sweep.keep)})
 
 

@@ -19,6 +19,7 @@ import torch
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from core.analysis.estimate import MachineProbe, probe_path
+from core.durable_files import make_folder, write
 from core.engine.models.load import compute_dtype
 from core.hooks import Hooks
 from core.settings import Settings
@@ -51,11 +52,7 @@ def probe_machine(settings: Settings) -> MachineProbe:
         rank_weights_per_second=weight.numel() / ranking,
         write_bytes_per_second=_write_speed(settings.home),
     )
-    path = probe_path(settings)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_suffix(f".{os.getpid()}.tmp")
-    temporary.write_text(json.dumps(probe.model_dump()))
-    temporary.replace(path)
+    write(probe_path(settings), json.dumps(probe.model_dump()))
     return probe
 
 
@@ -79,7 +76,7 @@ def _median(work: Callable[[], object], repeats: int) -> float:
 
 def _write_speed(folder: Path) -> float:
     """Bytes a second written and flushed to the disk that holds `folder`."""
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     block = os.urandom(1 << 20)
     start = time.perf_counter()
     with tempfile.TemporaryFile(dir=folder) as out:

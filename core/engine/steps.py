@@ -15,6 +15,7 @@ from typing import Any
 
 from core.catalogue.fingerprint import folder_fingerprint
 from core.catalogue.references import RUN_RESULT
+from core.durable_files import write
 from core.engine.bench import Bench
 from core.engine.cluster.teach import ClusterTraining
 from core.engine.distil.run import distil
@@ -220,9 +221,7 @@ def _prune(session: Session, bench: Bench, trial: Trial, current: Saved) -> tupl
 
 def _write_result(run_folder: Path, key: str) -> None:
     """Says what `run:RUN` stands for."""
-    partial = run_folder / f".{RUN_RESULT}.partial"
-    partial.write_text(json.dumps({"candidate": key}))
-    partial.replace(run_folder / RUN_RESULT)
+    write(run_folder / RUN_RESULT, json.dumps({"candidate": key}))
 
 
 def _export(session: Session, step: Export, made: Saved, trial: Trial) -> None:

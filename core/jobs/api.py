@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Sequence
 
 from core.catalogue.samples import sample
+from core.durable_files import make_folder, move
 from core.errors import RetortError
 from core.hooks import STOP_AND_KEEP
 from core.jobs.executors import start_detached
@@ -106,7 +107,7 @@ def stop_and_keep(run_id: str, settings: Settings) -> None:
     if run.state != "running":
         raise RetortError(f"'{run.name}' is not running.", "Only a running training can be stopped and kept.")
     with plain_errors(settings.home):
-        settings.run_folder(run_id).mkdir(parents=True, exist_ok=True)
+        make_folder(settings.run_folder(run_id))
         (settings.run_folder(run_id) / STOP_AND_KEEP).touch()
     _record(store, run_id, "Training stopped by")
 
@@ -148,8 +149,7 @@ def delete(run_id: str, settings: Settings) -> None:
         store.candidates.move_away(keys, trash)
         folder = settings.run_folder(run_id)
         if folder.exists():
-            trash.mkdir(parents=True, exist_ok=True)
-            folder.rename(trash / f"{run_id}-{time.time_ns()}")
+            move(folder, trash / f"{run_id}-{time.time_ns()}")
 
     with plain_errors(settings.home):
         store.runs.delete(run_id, move_away)

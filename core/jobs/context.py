@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from core.durable_files import make_folder
 from core.errors import RetortError
 from core.jobs.reporter import StoreReporter
 from core.results import Result, Trial
@@ -18,7 +19,7 @@ class RunHooks:
         self.settings = settings
         self.reporter = reporter
         self.run_folder = settings.run_folder(run_id)
-        self.run_folder.mkdir(parents=True, exist_ok=True)
+        make_folder(self.run_folder)
         self._store = store
         self._run_id = run_id
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Protocol
 
 import core
+from core.durable_files import make_folder, move
 from core.jobs.locks import FileLock, held, signer
 from core.jobs.logs import log_path
 from core.settings import Settings
@@ -115,7 +116,7 @@ def spawn(
     command: list[str], output: Path, descriptors: tuple[int, ...], settings: Settings
 ) -> subprocess.Popen[bytes]:
     """Starts a process detached from this one: own session and group, no input, output appended to a file."""
-    output.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(output.parent)
     environment = {
         **os.environ,
         "RETORT_HOME": str(settings.home),
@@ -144,7 +145,7 @@ def start_detached(command: list[str], output: Path, lock: FileLock, settings: S
     An output file that has grown is put aside first.
     """
     if output.exists() and output.stat().st_size > _LOG_BYTES:
-        output.replace(output.with_suffix(".old.log"))
+        move(output, output.with_suffix(".old.log"))
     process = spawn([*command, "--lock", str(lock.descriptor)], output, (lock.descriptor,), settings)
     # Collects the exit status when it ends, so that a long-lived server has no zombies.
     threading.Thread(target=process.wait, name=f"{output.stem}-wait", daemon=True).start()

@@ -9,13 +9,17 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
+from core.durable_files import PARTIAL
 from core.settings import Settings
 
 log = logging.getLogger("retort")
 OLD = 3600.0
 """Seconds without a write after which nobody can still be writing."""
-_PLACES = ("candidates/*", "runs/*", "runs/*/checkpoints/*", "runs/*/exports", "cache/*", "cache/*/*")
-_NAMES = ("*.tmp", "*.partial")
+_PLACES = (
+    ".", "candidates/*", "runs/*", "runs/*/checkpoints/*", "runs/*/exports", "cache", "cache/*", "cache/*/*", "samples",
+    "sensitivity", "latency-tables",
+)  # fmt: skip
+_NAMES = (f"*{PARTIAL}", "*.tmp")  # the second as earlier versions named theirs
 
 
 def sweep_up(settings: Settings) -> int:

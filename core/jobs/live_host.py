@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, Any
 
 from core import plain_json
 from core.catalogue.references import ResolvedModel, resolve
+from core.durable_files import write
 from core.errors import Cancelled, RetortError
 from core.jobs.executors import DEVICE, device_lock
 from core.jobs.failures import is_out_of_memory
@@ -135,12 +136,7 @@ class LiveHost:
         log.info("leaving: %s", self.leaving)
 
     def _publish(self, port: int) -> None:
-        path = address_file(self.settings)
-        temporary = path.with_suffix(f".{os.getpid()}.tmp")
-        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(descriptor, "w") as file:
-            json.dump({"port": port, "secret": self._secret}, file)
-        temporary.replace(path)
+        write(address_file(self.settings), json.dumps({"port": port, "secret": self._secret}))
 
     def _accept(self, listener: socket.socket) -> None:
         with suppress(OSError):  # the listener is closed when the host leaves

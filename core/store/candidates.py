@@ -12,6 +12,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+from core.durable_files import move, write
 from core.errors import RetortError
 from core.results import Result
 from core.store import result_files
@@ -45,7 +46,7 @@ class Candidates:
         with plain_errors(self._folder):
             text = result_files.dump(result)
             if not path.exists() or path.read_bytes() != text.encode():
-                result_files.write(path, text)
+                write(path, text)
         self._index([result])
 
     def get(self, key: str) -> Result | None:
@@ -118,8 +119,7 @@ class Candidates:
         with plain_errors(self._folder):
             for key in keys:
                 if self.folder(key).exists():
-                    trash.mkdir(parents=True, exist_ok=True)
-                    self.folder(key).rename(trash / f"{key}-{time.time_ns()}")
+                    move(self.folder(key), trash / f"{key}-{time.time_ns()}")
 
     def _select(self, columns: str, run_id: str | None, keys: Sequence[str] | None) -> list[sqlite3.Row]:
         if keys is not None:

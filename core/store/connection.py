@@ -11,6 +11,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
+from core.durable_files import make_folder, replacing
 from core.errors import RetortError
 from core.store.problems import plain_errors
 from core.store.schema import MIGRATIONS, VERSION
@@ -50,7 +51,7 @@ class Database:
         self._local = threading.local()
         self.read_only = False
         with plain_errors(self.folder):
-            self.folder.mkdir(parents=True, exist_ok=True)
+            make_folder(self.folder)
             self._migrate()
         if read_only:
             self.read_only, self._local = True, threading.local()
@@ -131,7 +132,5 @@ class Database:
         target = self.path.with_name(f"{self.path.stem}-format-{version}{self.path.suffix}")
         if target.exists():
             return
-        partial = target.with_suffix(f".{os.getpid()}.partial")
-        with closing(sqlite3.connect(partial)) as copy:
+        with replacing(target) as partial, closing(sqlite3.connect(partial)) as copy:
             self._connection().backup(copy)
-        partial.replace(target)

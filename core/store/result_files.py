@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 from pathlib import Path
 
 from core.outside_files import read_bounded, reason
@@ -32,23 +31,3 @@ def read(path: Path) -> Result | None:
         log.warning("left out %s: %s", one_line(str(path), 300), reason(error))
         return None
     return result
-
-
-def write(path: Path, text: str) -> None:
-    """Temporary name, fsync, rename, fsync of the folder: after it returns, a power cut loses nothing."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
-        with partial.open("w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(path)
-    except OSError:
-        partial.unlink(missing_ok=True)
-        raise
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)

@@ -91,6 +91,20 @@ def test_only_the_store_speaks_sql() -> None:
     assert found == []
 
 
+def test_only_one_module_renames_files() -> None:
+    """`path.replace(other)` and `path.rename(other)` take one argument; `text.replace(a, b)` takes two."""
+    alone = {"core.durable_files", "scripts.bootstrap"}  # the second runs before anything of ours can be imported
+    shards = "core.engine.models.shard_writer"  # names the parts inside a folder that is put in place whole
+    found = {
+        name
+        for name, path in modules().items()
+        for n in ast.walk(tree(path))
+        if isinstance(n, ast.Call) and isinstance(n.func, ast.Attribute) and n.func.attr in ("replace", "rename")
+        if (len(n.args) == 1 and not n.keywords) or ast.unparse(n.func.value) in ("os", "shutil")
+    }
+    assert found - alone == {shards}
+
+
 @pytest.mark.parametrize(
     "page", [m for m in modules() if m.count(".") == 1 and inside(m, "pages") and m != "pages.shared"]
 )

@@ -16,6 +16,7 @@ from torch import distributed
 from core.cluster.connection import library
 from core.cluster.parcels import Parcel, node_cache, pack, parcel_name, received, unpack
 from core.distil_spec import Distil
+from core.durable_files import put_in_place
 from core.engine.cluster.desk import Said
 from core.engine.distil.batches import Examples
 from core.engine.distil.parallel import whole
@@ -83,7 +84,7 @@ def _train(ray: Any, lecture: Lecture, desk: Any, scratch: Path, reporter: Worke
         known: Parcel | None = ray.get(desk.checkpoint.remote())
         if known is not None:
             unpack(ray, known, scratch / "known")
-            (scratch / "known" / "checkpoints").rename(around.folder)
+            put_in_place(scratch / "known" / "checkpoints", around.folder, flush=False)
         around.saved = lambda: ray.get(desk.keep_checkpoint.remote(_packed(ray, "checkpoints", around.folder)))
         # A text is written by the first worker alone, which of sharded weights has only parts.
         if student.task == "causal" and lecture.examples.count and not lecture.shard:

@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -26,6 +25,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from core.distil_spec import TeacherCache
+from core.durable_files import make_folder, replacing, write
 from core.engine.distil.batches import Answers, Examples, Labelled, Windows
 from core.engine.distil.divergences import log_probabilities
 from core.engine.distil.stored import Index, Shard, file_hash
@@ -79,7 +79,7 @@ def build_cache(
     counted = [int(examples.take([i], 0).scored.sum()) for i in range(examples.count)]
     key = _key(plan, examples, fingerprint)
     folder = parent / key
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     index = _usable(folder, key, plan, teacher.outputs.classes, reporter)
     bounds = _bounds(counted)
     done = {(s.first, s.last) for s in index.shards}
@@ -88,7 +88,7 @@ def build_cache(
     for first, last in missing:
         tensors, mass = _compute(teacher, examples, plan, range(first, last), batch, reporter)
         index.shards.append(_write_shard(folder, first, last, tensors, mass))
-        _write_text(folder / "index.json", index.model_dump_json(indent=1))
+        write(folder / "index.json", index.model_dump_json(indent=1))
         message = f"Stored the teacher's answers for {last} of {examples.count} sequences"
         reporter.progress(last, examples.count, message)
     return folder
@@ -178,15 +178,8 @@ def _stored(log_p: Tensor, plan: _Plan) -> dict[str, Tensor]:
 
 def _write_shard(folder: Path, first: int, last: int, tensors: dict[str, Tensor], mass: float) -> Shard:
     path = folder / f"sequences-{first:08d}-{last:08d}.safetensors"
-    temporary = path.with_suffix(f".{os.getpid()}.tmp")
-    save_file(tensors, temporary)
-    sha256 = file_hash(temporary)
-    temporary.replace(path)
+    with replacing(path) as temporary:
+        save_file(tensors, temporary)
+        sha256 = file_hash(temporary)
     size, tokens = path.stat().st_size, tensors["ids"].shape[0]
     return Shard(file=path.name, first=first, last=last, sha256=sha256, tokens=tokens, bytes=size, mass=mass)
-
-
-def _write_text(path: Path, text: str) -> None:
-    temporary = path.with_suffix(f".{os.getpid()}.tmp")
-    temporary.write_text(text)
-    temporary.replace(path)

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import shutil
-import uuid
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -14,6 +12,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from core.durable_files import make_folder, replacing, replacing_folder
 from core.engine.distil.parallel import like
 from core.errors import RetortError
 
@@ -53,26 +52,21 @@ class Checkpoints:
     def __init__(self, folder: Path, identity: str) -> None:
         self.folder = folder
         self._identity = identity
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folder(folder)
 
     def save(self, state: TrainState, weights: Mapping[str, Tensor], optimizer: Mapping[str, Tensor]) -> None:
         """Writes `step-N/` and removes older ones, and best weights no checkpoint refers to."""
         final = self.folder / f"step-{state.step:08d}"
-        temporary = self.folder / f".{uuid.uuid4().hex[:8]}.tmp"
-        temporary.mkdir()
         try:
-            save_file(_stored(weights), temporary / "weights.safetensors")
-            save_file(_stored(optimizer), temporary / "optimizer.safetensors")
-            (temporary / "state.json").write_text(state.model_dump_json(indent=1))
-            shutil.rmtree(final, ignore_errors=True)
-            temporary.replace(final)
+            with replacing_folder(final) as temporary:
+                save_file(_stored(weights), temporary / "weights.safetensors")
+                save_file(_stored(optimizer), temporary / "optimizer.safetensors")
+                (temporary / "state.json").write_text(state.model_dump_json(indent=1))
         except OSError as error:
             raise RetortError(
                 f"The checkpoint could not be written: {error.strerror or error}.",
                 "Free disk space and resume the run.",
             ) from error
-        finally:
-            shutil.rmtree(temporary, ignore_errors=True)
         kept = self._steps()[-_KEPT:]
         for old in self._steps()[:-_KEPT]:
             shutil.rmtree(old)
@@ -105,9 +99,8 @@ class Checkpoints:
 
     def save_best(self, step: int, weights: Mapping[str, Tensor]) -> None:
         path = self._best_path(step)
-        temporary = path.with_suffix(f".{os.getpid()}.tmp")
-        save_file(_stored(weights), temporary)
-        temporary.replace(path)
+        with replacing(path) as temporary:
+            save_file(_stored(weights), temporary)
 
     def load_best(self, step: int) -> dict[str, Tensor]:
         return load_file(self._best_path(step))

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from core.distil_spec import OnPolicy, TeacherTexts
+from core.durable_files import make_folder, write
 from core.engine.distil.batches import IGNORED, Answers, Batch, Examples
 from core.engine.distil.order import seed_for
 from core.engine.distil.outputs import Outputs
@@ -108,7 +109,7 @@ def teacher_texts(
     identity = [fingerprint, spec.model_dump(), length, seed, batch]  # a batch shares its random numbers
     digest = hashlib.sha256(json.dumps(identity, sort_keys=True).encode() + prompts.numpy().tobytes())
     path = parent / f"{digest.hexdigest()[:24]}.jsonl"
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent)
     rows = _whole_lines(path)
     with path.open("a") as file:
         for start in range(len(rows), spec.sequences, batch):
@@ -132,7 +133,5 @@ def _whole_lines(path: Path) -> list[list[int]]:
     text = path.read_text()
     whole = text[: text.rfind("\n") + 1]
     if whole != text:
-        temporary = path.with_suffix(".tmp")
-        temporary.write_text(whole)
-        temporary.replace(path)
+        write(path, whole)
     return [json.loads(line) for line in whole.splitlines()]

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import shutil
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 from core import plain_json
+from core.durable_files import replacing_folder
 from core.errors import RetortError
 from core.export_check import refuse_export
 from core.exports import Format
@@ -34,27 +34,21 @@ def export(chosen: Format, folder: Path, target: Path, source: str, reporter: Re
     found = _facts(target)
     if found is not None and found["source"] == source:
         return found
-    partial = target.with_name(f".{target.name}.partial")
-    shutil.rmtree(partial, ignore_errors=True)
     try:
-        partial.mkdir(parents=True)
-        module, name = chosen.entry.split(":")
-        facts = {
-            "format": chosen.id,
-            "source": source,
-            **getattr(import_module(module), name)(folder, partial, reporter),
-        }
-        facts["bytes"] = sum(p.stat().st_size for p in partial.rglob("*") if p.is_file())
-        (partial / FACTS).write_text(json.dumps(facts, indent=1), encoding="utf-8")
-        shutil.rmtree(target, ignore_errors=True)
-        partial.rename(target)
+        with replacing_folder(target) as partial:
+            module, name = chosen.entry.split(":")
+            facts = {
+                "format": chosen.id,
+                "source": source,
+                **getattr(import_module(module), name)(folder, partial, reporter),
+            }
+            facts["bytes"] = sum(p.stat().st_size for p in partial.rglob("*") if p.is_file())
+            (partial / FACTS).write_text(json.dumps(facts, indent=1), encoding="utf-8")
     except OSError as error:
         raise RetortError(
             f"The export could not be written: {error.strerror or error}.",
             "Free disk space, then resume the run: finished models are kept.",
         ) from error
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
     return facts
 
 

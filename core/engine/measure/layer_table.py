@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,6 +16,7 @@ import torch
 from pydantic import BaseModel, ConfigDict
 from transformers import PreTrainedModel
 
+from core.durable_files import write
 from core.engine.measure.devices import cpu_name
 from core.engine.measure.latency import latency
 from core.engine.models.architectures import Architecture
@@ -76,7 +75,7 @@ def layer_table(
     except (OSError, ValueError):
         pass
     table = measure(model, architecture, widths, spec, reporter)
-    _write(path, table)
+    write(path, table.model_dump_json())
     return table
 
 
@@ -115,10 +114,3 @@ def _cut(model: PreTrainedModel, architecture: Architecture, layers: int, neuron
     if neurons != architecture.sizes.get("neurons", neurons):
         keep.units["neurons"] = [torch.arange(neurons)] * layers
     return cut(model, architecture, keep)
-
-
-def _write(path: Path, table: LayerTable) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_suffix(f".{os.getpid()}.tmp")
-    temporary.write_text(table.model_dump_json())
-    temporary.replace(path)

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import copy
 import json
-import os
-import shutil
-import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,6 +11,7 @@ from typing import Any
 
 from transformers import PreTrainedModel
 
+from core.durable_files import replacing_folder
 from core.engine.models.older_readers import complete_config
 from core.engine.models.packed import packed_weights
 from core.engine.models.tokenizer_files import read_otherwise, write_tokenizer
@@ -26,7 +24,9 @@ TOKENIZER_NOTE = (
 )
 
 
-def save_model(model: PreTrainedModel, tokenizer: Any, folder: Path, card: dict[str, Any]) -> int:
+def save_model(
+    model: PreTrainedModel, tokenizer: Any, folder: Path, card: dict[str, Any], *, flush: bool = True
+) -> int:
     """Writes weights (safetensors, sharded above 4 GB), config, tokenizer, generation config and a model card.
 
     The folder appears complete or not at all: everything goes to a neighbour under a temporary name
@@ -37,6 +37,7 @@ def save_model(model: PreTrainedModel, tokenizer: Any, folder: Path, card: dict[
         tokenizer: its tokenizer, or None.
         folder: where the model shall be.
         card: plain facts on how the model was made, label to value; shown in README.md in this order.
+        flush: makes sure that it is on the disk; not needed for a model that is only read back and thrown away.
 
     Returns:
         Bytes written.
@@ -45,26 +46,22 @@ def save_model(model: PreTrainedModel, tokenizer: Any, folder: Path, card: dict[
         RetortError: the disk is full or may not be written to, or the tokenizer that was written reads otherwise.
     """
     folder = Path(folder)
-    temporary = folder.with_name(f".{folder.name}.{uuid.uuid4().hex[:8]}.tmp")
     try:
-        temporary.mkdir(parents=True)
-        with _valid_generation(model), _published_names(model):
-            model.save_pretrained(temporary, max_shard_size=_SHARD_BYTES)
-        complete_config(temporary, model)
-        if tokenizer is not None:
-            write_tokenizer(tokenizer, temporary)
-            if read_otherwise(tokenizer, temporary):
-                card = card | {"Tokenizer": TOKENIZER_NOTE}
-        (temporary / "README.md").write_text(model_card(model, card), encoding="utf-8")
-        written = sum(p.stat().st_size for p in temporary.rglob("*") if p.is_file())
-        _replace(temporary, folder)
+        with replacing_folder(folder, flush=flush) as temporary:
+            with _valid_generation(model), _published_names(model):
+                model.save_pretrained(temporary, max_shard_size=_SHARD_BYTES)
+            complete_config(temporary, model)
+            if tokenizer is not None:
+                write_tokenizer(tokenizer, temporary)
+                if read_otherwise(tokenizer, temporary):
+                    card = card | {"Tokenizer": TOKENIZER_NOTE}
+            (temporary / "README.md").write_text(model_card(model, card), encoding="utf-8")
+            written = sum(p.stat().st_size for p in temporary.rglob("*") if p.is_file())
     except OSError as error:
         raise RetortError(
             f"The model could not be written to '{folder.name}': {error.strerror or error}.",
             "Free disk space or choose a folder you may write to.",
         ) from error
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
     return written
 
 
@@ -141,14 +138,3 @@ def _loader(model: PreTrainedModel) -> str:
 
 def _text(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
-
-
-def _replace(source: Path, target: Path) -> None:
-    """Renames `source` to `target`; what was there before is removed once the new one is in place."""
-    if target.exists():
-        old = target.with_name(f".{target.name}.{uuid.uuid4().hex[:8]}.old")
-        os.rename(target, old)
-        os.rename(source, target)
-        shutil.rmtree(old, ignore_errors=True)
-    else:
-        os.rename(source, target)

@@ -8,6 +8,7 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from core import memory
+from core.durable_files import replacing
 from core.engine.models.architectures import Architecture
 from core.engine.models.architectures.base import Axis
 from core.engine.models.load import task_of
@@ -56,9 +57,8 @@ def taylor_sums(
             for layer in range(architecture.layers):
                 sums[f"{axis}/{layer}"] = unit_sums(model, architecture, products, axis, layer)
     if cache is not None:
-        temporary = cache.with_suffix(".tmp")
-        save_file(sums, temporary)
-        temporary.replace(cache)
+        with replacing(cache) as temporary:
+            save_file(sums, temporary)
     return sums
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import statistics as stats
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -15,6 +14,7 @@ import torch
 from torch import nn
 
 from core import plain_json
+from core.durable_files import write
 from core.engine.models.matrices import Matrix, family, prunable
 from core.engine.prune.allocation import Curves
 from core.engine.prune.apply import prune_matrix, weight_method
@@ -185,8 +185,5 @@ class Kept:
 
     def add(self, cell: Cell) -> None:
         self.cells[cell.place] = cell
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = self.path.with_suffix(".tmp")
         content = {"identity": self.identity, "cells": [asdict(c) for c in self.cells.values()]}
-        temporary.write_text(json.dumps(content), "utf-8")
-        os.replace(temporary, self.path)
+        write(self.path, json.dumps(content))

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,6 +17,7 @@ from safetensors import safe_open
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
+from core.durable_files import replacing_folder
 from core.engine.models.load import hollow_model
 from core.engine.models.matrices import find_blocks, prunable
 from core.engine.models.older_readers import complete_config
@@ -71,16 +71,11 @@ def prune_shards(
         raise RetortError(f"{chosen.label} needs calibration text.", "Add a calibration, or choose magnitude.")
     if target.exists():
         raise RetortError(f"'{target.name}' exists already.", "Choose another folder to write to.")
-    partial = target.with_name(f".{target.name}.{uuid.uuid4().hex[:8]}.tmp")
-    partial.mkdir(parents=True)
-    try:
-        report = _Pruning(folder, partial, prune, reporter, shard_bytes).run(
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with replacing_folder(target, private=False) as partial:
+        return _Pruning(folder, partial, prune, reporter, shard_bytes).run(
             windows if chosen.calibrated else None, batch
         )
-        partial.replace(target)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
-    return report
 
 
 class _Pruning:

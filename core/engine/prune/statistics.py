@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import time
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
@@ -17,6 +16,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from core import plain_json
+from core.durable_files import make_folder, replacing, write
 from core.engine.models.matrices import Matrix
 from core.engine.prune.linear_inputs import LinearInputs
 from core.engine.prune.observers import BlockInfluence, Observer
@@ -187,9 +187,8 @@ def save_block(path: Path, observers: Sequence[Observer]) -> None:
             else:
                 first[id(tensor)] = full
                 tensors[full] = tensor.detach().cpu().contiguous()
-    temporary = path.with_suffix(".tmp")
-    save_file(tensors, temporary, metadata={_ALIASES: json.dumps(aliases)})
-    os.replace(temporary, path)
+    with replacing(path) as temporary:
+        save_file(tensors, temporary, metadata={_ALIASES: json.dumps(aliases)})
 
 
 def load_block(path: Path, prefix: str, wanted: tuple[str, ...] | None = None) -> dict[str, Tensor]:
@@ -222,7 +221,7 @@ def _identities(observer: Observer) -> list[str]:
 
 def _begin(folder: Path, windows: Tensor, observers: Sequence[Observer]) -> None:
     """Keeps the blocks of an interrupted pass with the same request, and nothing else."""
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     asked = _request(windows, observers)
     if _read_json(folder / _FACTS) != asked:
         for stale in folder.glob("block-*"):
@@ -243,6 +242,4 @@ def _read_json(path: Path) -> dict[str, Any]:
 
 
 def _write_json(path: Path, value: dict[str, Any]) -> None:
-    temporary = path.with_suffix(".tmp")
-    temporary.write_text(json.dumps(value, indent=1), "utf-8")
-    os.replace(temporary, path)
+    write(path, json.dumps(value, indent=1))
