@@ -17,6 +17,7 @@ from core.catalogue.samples import sample
 from core.durable_files import make_folder, move
 from core.errors import RetortError
 from core.hooks import STOP_AND_KEEP
+from core.jobs.damaged import damaged
 from core.jobs.executors import start_detached
 from core.jobs.guards import refuse_impossible
 from core.jobs.locks import FileLock
@@ -46,7 +47,7 @@ def submit(
     run_id = store.runs.add(
         recipe.kind, recipe.name, recipe.model, recipe.model_dump(mode="json"),
         parent=parent, tags=tags, notes=notes, max_queued=settings.limits.queued_runs,
-        started_by=settings.actor.name,
+        started_by=settings.actor.name, refuse_missing=True,
     )  # fmt: skip
     ensure_runner(settings)
     return run_id
@@ -113,7 +114,9 @@ def stop_and_keep(run_id: str, settings: Settings) -> None:
 
 
 def retry(run_id: str, settings: Settings) -> None:
-    """Queues a run again that failed, was cancelled, or has failed trials. Finished trials are not repeated.
+    """Queues a run again that failed, was cancelled, has failed trials, or saved what is damaged now.
+
+    Finished trials are not repeated, unless their model was kept and is damaged.
 
     Raises:
         RetortError: there is no such run, it is active, there is nothing left to do in it, or no right to.
@@ -123,7 +126,7 @@ def retry(run_id: str, settings: Settings) -> None:
     run = store.runs.get(run_id)
     if run.active:
         raise RetortError(f"'{run.name}' is {run.state} already.", "Wait until it has ended, or cancel it first.")
-    if run.state == "done" and run.trials_failed == 0:
+    if run.state == "done" and run.trials_failed == 0 and not damaged(run_id, settings, store):
         raise RetortError(f"Everything in '{run.name}' is finished.", "Change its recipe to measure something else.")
     store.runs.requeue(run_id)
     _record(store, run_id, "Queued again by")

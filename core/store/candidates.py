@@ -7,16 +7,17 @@ import re
 import shutil
 import sqlite3
 import time
-from array import array
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from core.durable_files import move, write
+from core.durable_files import move
 from core.errors import RetortError
+from core.integrity import write_sealed
 from core.results import Result
 from core.store import result_files
 from core.store.connection import Database
+from core.store.indexing import index_result
 from core.store.problems import plain_errors
 from core.store.rows import CandidateRow, measurement
 
@@ -46,7 +47,7 @@ class Candidates:
         with plain_errors(self._folder):
             text = result_files.dump(result)
             if not path.exists() or path.read_bytes() != text.encode():
-                write(path, text)
+                write_sealed(path, text)
         self._index([result])
 
     def get(self, key: str) -> Result | None:
@@ -110,7 +111,7 @@ class Candidates:
         with plain_errors(self._folder):
             names = [p.parent.name for p in self._folder.glob("*/result.json")]
         lost = [self._folder / n / "result.json" for n in names if n not in known and _KEY.fullmatch(n)]
-        found = [r for r in map(result_files.read, sorted(lost, key=_changed)) if r is not None]
+        found = [r for r in map(result_files.read, sorted(lost, key=result_files.written)) if r is not None]
         self._index(found)
         return len(found)
 
@@ -138,38 +139,7 @@ class Candidates:
             return
         with self._db.write() as db:
             for r in results:
-                db.execute("DELETE FROM measurements WHERE candidate = ?", (r.key,))
-                db.execute(
-                    "INSERT INTO candidates"
-                    " (key, label, model, method, baseline, baseline_key, saved, result, created)"
-                    " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (key) DO UPDATE SET label = excluded.label,"
-                    " baseline_key = excluded.baseline_key, saved = excluded.saved, result = excluded.result,"
-                    # Charts are kept until this changes (core/store/columns.py).
-                    " created = CASE result WHEN excluded.result THEN created ELSE excluded.created END",
-                    (r.key, r.label, r.model, r.method, r.baseline, r.baseline_key, r.saved, result_files.dump(r),
-                     time.time()),
-                )  # fmt: skip
-                db.executemany(
-                    "INSERT INTO measurements VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                    [
-                        (r.key, i, m.metric, m.value, m.unit, m.low, m.high, m.obtained, m.device, m.dtype,
-                         json.dumps(m.settings))
-                        for i, m in enumerate(r.measurements)
-                    ],
-                )  # fmt: skip
-                db.execute("DELETE FROM samples WHERE candidate = ?", (r.key,))
-                db.executemany(
-                    "INSERT OR IGNORE INTO samples VALUES (?, ?, ?)",
-                    [(r.key, m.metric, array("d", m.samples).tobytes()) for m in r.measurements if m.samples],
-                )
-
-
-def _changed(path: Path) -> float:
-    """When the file was written; 0 where it has just vanished."""
-    try:
-        return path.stat().st_mtime
-    except OSError:
-        return 0.0
+                index_result(db, r, result_files.written(self.folder(r.key) / "result.json"))
 
 
 def _candidate(head: sqlite3.Row, measurements: list[Any]) -> CandidateRow:

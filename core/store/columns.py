@@ -28,7 +28,7 @@ class Columns:
     def __init__(self, database: Database) -> None:
         self._db = database
         self._lock = threading.Lock()
-        self._watch: tuple[int, int, sqlite3.Connection] | None = None
+        self._watch: tuple[int, int | None, int, sqlite3.Connection] | None = None
         self._versions: dict[tuple[str, ...], tuple[int, str]] = {}
 
     def heads(self, run_id: str) -> list[Head]:
@@ -134,13 +134,16 @@ class Columns:
     def state(self) -> int:
         """A number that is another one after any change to the store, by this process or another."""
         with self._lock, plain_errors(self._db.folder):
-            if self._watch is None or self._watch[0] != os.getpid():  # a forked child may not use its parent's
+            file = self._db.path.stat().st_ino if self._db.path.exists() else None
+            # A forked child may not use its parent's; and the file may have been made again.
+            if self._watch is None or self._watch[:2] != (os.getpid(), file):
                 connection = sqlite3.connect(
                     f"{self._db.path.absolute().as_uri()}?mode=ro", uri=True, check_same_thread=False, timeout=30
                 )
-                self._watch = os.getpid(), time.time_ns(), connection  # numbers of another watch must not recur
+                # Numbers of another watch must not recur.
+                self._watch = os.getpid(), file, time.time_ns(), connection
             # It counts what *other* connections commit, and this one writes nothing.
-            return self._watch[1] + int(self._watch[2].execute("PRAGMA data_version").fetchone()[0])
+            return self._watch[2] + int(self._watch[3].execute("PRAGMA data_version").fetchone()[0])
 
     def _samples(self, key: str, metric_id: str) -> list[float] | None:
         """Of a candidate that was indexed before samples had a table of their own."""

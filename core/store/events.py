@@ -9,6 +9,7 @@ from typing import Any
 
 from core.progress import Level
 from core.store.connection import Database
+from core.store.folders import note_event, note_points
 from core.store.rows import EventRow, SeriesPoint, event_row
 
 
@@ -20,11 +21,13 @@ class Events:
 
     def add(self, run_id: str, level: Level, message: str, **data: Any) -> None:
         """`data` is kept as JSON; what JSON cannot hold is kept as text."""
+        now, kept = time.time(), json.dumps(data, default=str)
         with self._db.write() as db:
             db.execute(
                 "INSERT INTO events (run, time, level, message, data) VALUES (?, ?, ?, ?, ?)",
-                (run_id, time.time(), level, message, json.dumps(data, default=str)),
+                (run_id, now, level, message, kept),
             )
+            note_event(self._db.runs, run_id, now, level, message, kept)
 
     def tail(self, run_id: str, limit: int = 200, after: int = 0) -> list[EventRow]:
         """The last `limit` events with an id above `after`, oldest first."""
@@ -45,6 +48,7 @@ class Series:
                 "INSERT OR REPLACE INTO series (run, name, step, value) VALUES (?, ?, ?, ?)",
                 [(run_id, *p) for p in points],
             )
+            note_points(self._db.runs, run_id, points)
 
     def names(self, run_id: str) -> list[str]:
         return [r[0] for r in self._db.read("SELECT DISTINCT name FROM series WHERE run = ? ORDER BY name", (run_id,))]

@@ -38,7 +38,7 @@ def explain_sqlite(error: sqlite3.Error, folder: Path) -> RetortError:
     if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
         return RetortError(
             f"The file retort.sqlite3 in {folder} is damaged.",
-            "Move it elsewhere and start again: finished results are read back from the candidates folder.",
+            "Start Retort again, or use 'python -m core home rebuild': it is made again from the folders, and kept.",
         )
     if code == sqlite3.SQLITE_IOERR:
         return RetortError(

@@ -6,6 +6,7 @@ import json
 import logging
 from pathlib import Path
 
+from core.integrity import damage
 from core.outside_files import read_bounded, reason
 from core.plain_text import one_line
 from core.results import FILE_BYTES, Result
@@ -18,9 +19,20 @@ def dump(result: Result) -> str:
     return json.dumps(result.model_dump(mode="json"))
 
 
-def read(path: Path) -> Result | None:
-    """A result file; None where it is missing, or not the result of the folder it lies in (which is logged)."""
+def written(path: Path) -> float:
+    """When the file was written; 0 where it has just vanished."""
     try:
+        return path.stat().st_mtime
+    except OSError:
+        return 0.0
+
+
+def read(path: Path) -> Result | None:
+    """A result file; None where it is missing or damaged, or not the result of its folder (which is logged)."""
+    try:
+        wrong = damage(path) if path.exists() else None
+        if wrong is not None:
+            raise ValueError(wrong)
         result = Result.model_validate_json(read_bounded(path, FILE_BYTES))
         dump(result)  # numbers of thousands of digits can be read but not written
         if result.key != path.parent.name:

@@ -7,11 +7,14 @@ import secrets
 import sqlite3
 import time
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 from core import __version__
 from core.errors import RetortError
+from core.store import needs
 from core.store.connection import Database
+from core.store.filters import run_filter
 from core.store.labels import clean_notes, clean_tags
 from core.store.rows import RunCounts, RunRow, RunState, run_row
 
@@ -26,18 +29,14 @@ _ORPHANS = """
     SELECT DISTINCT key FROM trials WHERE run = :id
     AND NOT EXISTS (SELECT 1 FROM trials AS other WHERE other.key = trials.key AND other.run <> :id)
 """
-_USERS = """
-    SELECT name FROM runs WHERE state IN ('queued', 'running') AND (model LIKE :run OR EXISTS
-    (SELECT 1 FROM json_each(:keys) WHERE model = 'run:' || value OR model LIKE 'run:%/' || value))
-"""
-"""Active runs whose model (`run:ID/KEY` or `run:KEY`) would go with a run."""
 
 
-def _unused_id(db: sqlite3.Connection) -> str:
+def _unused_id(db: sqlite3.Connection, folders: Path) -> str:
     """Readable and roughly sortable: 20261125-174427-ab12. `RunRow.seq` is the true order."""
     while True:
         run_id = f"{time.strftime('%Y%m%d-%H%M%S', time.gmtime())}-{secrets.token_hex(2)}"
-        if db.execute("SELECT 1 FROM runs WHERE id = ?", (run_id,)).fetchone() is None:
+        known = db.execute("SELECT 1 FROM runs WHERE id = ?", (run_id,)).fetchone()
+        if known is None and not (folders / run_id).exists():
             return run_id
 
 
@@ -60,13 +59,16 @@ class Runs:
         max_queued: int | None = None,
         join_active: bool = False,
         started_by: str = "",
+        refuse_missing: bool = False,
     ) -> str:
         """Queues a run and returns its id; with `join_active`, that of an active run of the same kind and model.
 
         Raises:
-            RetortError: `max_queued` runs are waiting already.
+            RetortError: `max_queued` runs are waiting already; with `refuse_missing`, a run it starts from is gone.
         """
         with self._db.write() as db:
+            if refuse_missing:
+                needs.refuse_missing(db, [model, recipe])
             if join_active:
                 sql = "SELECT id FROM runs WHERE state IN ('queued', 'running') AND kind = ? AND model = ?"
                 active = db.execute(sql, (kind, model)).fetchone()
@@ -78,13 +80,14 @@ class Runs:
                     f"{waiting} runs are waiting already, which is as many as the queue holds.",
                     "Wait until some are finished, or cancel some on the Runs page.",
                 )
-            run_id = _unused_id(db)
+            run_id = _unused_id(db, self._db.runs)
             db.execute(
                 "INSERT INTO runs (id, kind, name, model, recipe, state, created, tags, notes, parent, started_by)"
                 " VALUES (?, ?, ?, ?, ?, 'queued', ?, ?, ?, ?, ?)",
                 (run_id, kind, name, model, json.dumps(recipe), time.time(), json.dumps(list(tags)), notes, parent,
                  started_by),
             )  # fmt: skip
+            self._db.record(db, run_id)
         return run_id
 
     def get(self, run_id: str) -> RunRow:
@@ -112,7 +115,7 @@ class Runs:
         oldest_first: bool = False,
     ) -> list[RunRow]:
         """A page of runs, newest first. `text` is looked for in id, name, model and notes."""
-        where, values = _filter(states, kinds, model, tag, text, parent)
+        where, values = run_filter(states, kinds, model, tag, text, parent)
         order = "ASC" if oldest_first else "DESC"
         sql = f"SELECT {_COLUMNS} FROM runs WHERE {where} ORDER BY seq {order} LIMIT ? OFFSET ?"
         return [run_row(r) for r in self._db.read(sql, (*values, limit, offset))]
@@ -128,7 +131,7 @@ class Runs:
         parent: str | None = None,
     ) -> int:
         """How many runs `find` has over all its pages."""
-        where, values = _filter(states, kinds, model, tag, text, parent)
+        where, values = run_filter(states, kinds, model, tag, text, parent)
         return int(self._db.read(f"SELECT COUNT(*) FROM runs WHERE {where}", values)[0][0])
 
     def counts(self) -> RunCounts:
@@ -175,7 +178,7 @@ class Runs:
         """Records progress of a running run."""
         return self._change(
             "UPDATE runs SET done = :done, total = :total, message = :message WHERE id = :id AND state = 'running'",
-            run_id, done=done, total=total, message=message,
+            run_id, recorded=False, done=done, total=total, message=message,
         )  # fmt: skip
 
     def finish(self, run_id: str, state: RunState, *, message: str = "", cause: str = "", remedy: str = "") -> bool:
@@ -188,7 +191,7 @@ class Runs:
 
     def request_cancel(self, run_id: str) -> RunState:
         """A queued run is cancelled at once, a running one is asked to stop. Returns its state afterwards."""
-        with self._db.write() as db:
+        with self._db.write(run=run_id) as db:
             db.execute(
                 "UPDATE runs SET state = 'cancelled', finished = MAX(:now, created), message = ''"
                 " WHERE id = :id AND state = 'queued'",
@@ -209,7 +212,7 @@ class Runs:
         came_from = "state = 'running'" if lost else "state IN ('done', 'failed', 'cancelled')"
         attempts = "attempts" if lost else "0"
         unfinished = "('running')" if lost else "('running', 'failed')"
-        with self._db.write() as db:
+        with self._db.write(run=run_id) as db:
             changed = db.execute(
                 f"UPDATE runs SET state = 'queued', attempts = {attempts}, finished = NULL, cancel_requested = 0,"
                 f" cause = '', remedy = '', message = '' WHERE id = ? AND {came_from}",
@@ -258,43 +261,17 @@ class Runs:
             if state is None or state[0] in ("queued", "running"):
                 raise RetortError(f"'{run.name}' has not ended yet.", "Cancel it first, then delete it.")
             orphans = [r[0] for r in db.execute(_ORPHANS, {"id": run_id})]
-            user = db.execute(_USERS, {"run": f"run:{run_id}/%", "keys": json.dumps(orphans)}).fetchone()
+            user = needs.needed_by(db, run_id, orphans, self._db.folder)
             if user is not None:
-                raise RetortError(f"'{user[0]}' works on a model of this run.", "Wait for its end, or cancel it.")
+                raise RetortError(
+                    f"'{user.name}' ({user.id}), which is {user.state}, needs what this run made.",
+                    "Wait for its end or cancel it, then delete this one.",
+                )
             before_commit(orphans)
             db.executemany("DELETE FROM candidates WHERE key = ?", [(k,) for k in orphans])
             db.execute("DELETE FROM runs WHERE id = ?", (run_id,))
         return orphans
 
-    def _change(self, sql: str, run_id: str, **values: Any) -> bool:
-        with self._db.write() as db:
+    def _change(self, sql: str, run_id: str, *, recorded: bool = True, **values: Any) -> bool:
+        with self._db.write(run=run_id if recorded else None) as db:
             return db.execute(sql, {"id": run_id, "now": time.time(), **values}).rowcount == 1
-
-
-def _filter(
-    states: Sequence[RunState] | None,
-    kinds: Sequence[str] | None,
-    model: str | None,
-    tag: str | None,
-    text: str,
-    parent: str | None,
-) -> tuple[str, list[Any]]:
-    """An SQL condition and its values."""
-    parts: list[str] = ["1"]
-    values: list[Any] = []
-    for column, allowed in (("state", states), ("kind", kinds)):
-        if allowed is not None:
-            parts.append(f"{column} IN ({', '.join('?' * len(allowed))})")
-            values += allowed
-    for column, wanted in (("model", model), ("parent", parent)):
-        if wanted is not None:
-            parts.append(f"{column} = ?")
-            values.append(wanted)
-    if tag is not None:
-        parts.append("EXISTS (SELECT 1 FROM json_each(runs.tags) WHERE value = ?)")
-        values.append(tag)
-    if text.strip():
-        pattern = "%" + text.strip().replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_") + "%"
-        parts.append("(id || ' ' || name || ' ' || model || ' ' || notes) LIKE ? ESCAPE '\\'")
-        values.append(pattern)
-    return " AND ".join(parts), values

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from core.settings import Settings
 from core.store.candidates import Candidates
+from core.store.checking import Problem, differences
 from core.store.columns import Columns
 from core.store.connection import BUSY_SECONDS, Database
 from core.store.events import Events, Series
@@ -25,6 +26,7 @@ class Store:
     def __init__(self, settings: Settings, busy_seconds: float = BUSY_SECONDS, *, read_only: bool = False) -> None:
         database = Database(settings.database, busy_seconds, read_only=read_only)
         self.settings = settings
+        self._database = database
         self.runs = Runs(database)
         self.trials = Trials(database)
         self.candidates = Candidates(database, settings.home / "candidates")
@@ -32,3 +34,7 @@ class Store:
         self.events = Events(database)
         self.series = Series(database)
         self.votes = Votes(database)
+
+    def differences(self) -> list[Problem]:
+        """Where the index and the folders do not say the same."""
+        return list(differences(self._database))

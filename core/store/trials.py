@@ -20,7 +20,7 @@ class Trials:
 
     def add(self, run_id: str, trials: Sequence[Trial]) -> None:
         """Announces the trials of a run; those it has already stay as they are."""
-        with self._db.write() as db:
+        with self._db.write(run=run_id) as db:
             db.executemany(
                 "INSERT INTO trials (run, position, key, label, prune, state) VALUES (?, ?, ?, ?, ?, 'queued')"
                 " ON CONFLICT (run, position) DO UPDATE SET key = excluded.key, label = excluded.label,"
@@ -51,7 +51,7 @@ class Trials:
 
     def finish(self, run_id: str, index: int) -> None:
         """Marks a trial done. The run made progress, so its attempts start anew."""
-        with self._db.write() as db:
+        with self._db.write(run=run_id) as db:
             changed = db.execute(
                 "UPDATE trials SET state = 'done', finished = MAX(:now, COALESCE(started, 0)), cause = '', remedy = ''"
                 " WHERE run = :run AND position = :position AND state <> 'done'",
@@ -63,7 +63,7 @@ class Trials:
 
     def stop(self, run_id: str) -> list[str]:
         """Puts back the trials that a worker which has stopped left running; returns their labels."""
-        with self._db.write() as db:
+        with self._db.write(run=run_id) as db:
             rows = db.execute(
                 "UPDATE trials SET state = 'queued', started = NULL, finished = NULL"
                 " WHERE run = ? AND state = 'running' RETURNING label",
@@ -72,7 +72,7 @@ class Trials:
         return [r[0] for r in rows]
 
     def _set(self, assignments: str, run_id: str, index: int, **values: Any) -> None:
-        with self._db.write() as db:
+        with self._db.write(run=run_id) as db:
             db.execute(
                 f"UPDATE trials SET {assignments} WHERE run = :run AND position = :position",
                 {"run": run_id, "position": index, "now": time.time(), **values},

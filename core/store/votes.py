@@ -6,6 +6,7 @@ import time
 from typing import NamedTuple
 
 from core.store.connection import Database
+from core.store.folders import note_vote
 
 
 class Tally(NamedTuple):
@@ -36,12 +37,16 @@ class Votes:
             raise ValueError("A vote is between two different models.")
         one, other = sorted((first, second))
         word = {one: "one", other: "other", None: "neither"}[preferred]
+        vote = {
+            "one": one, "other": other, "prompt": prompt, "preferred": word, "created": time.time(), "voter": voter,
+        }  # fmt: skip
         with self._db.write() as db:
             db.execute(
                 "INSERT OR REPLACE INTO votes (one, other, prompt, preferred, created, voter)"
-                " VALUES (?, ?, ?, ?, ?, ?)",
-                (one, other, prompt, word, time.time(), voter),
+                " VALUES (:one, :other, :prompt, :preferred, :created, :voter)",
+                vote,
             )
+            note_vote(self._db.folder, vote)
 
     def tally(self, first: str, second: str) -> Tally:
         """Votes for `first`, for `second` and for neither."""
@@ -58,5 +63,7 @@ class Votes:
 
     def clear(self, first: str, second: str) -> None:
         """Forgets the votes of this pair."""
+        one, other = sorted((first, second))
         with self._db.write() as db:
-            db.execute("DELETE FROM votes WHERE one = ? AND other = ?", tuple(sorted((first, second))))
+            db.execute("DELETE FROM votes WHERE one = ? AND other = ?", (one, other))
+            note_vote(self._db.folder, {"one": one, "other": other, "cleared": True})

@@ -104,11 +104,11 @@ def test_a_newer_home_is_refused_and_left_alone(home: Settings) -> None:
     assert version(home.database) == VERSION + 1
 
 
-def test_a_file_that_is_no_database_is_named(home: Settings) -> None:
+def test_a_file_that_is_no_database_makes_way_and_is_kept(home: Settings) -> None:
     home.database.write_bytes(b"This is not a database." * 500)
-    with pytest.raises(RetortError, match="damaged") as refusal:
-        Store(home)
-    assert "candidates folder" in refusal.value.remedy
+    assert Store(home).runs.count() == 0
+    (kept,) = home.home.glob("retort.sqlite3.damaged-*")
+    assert kept.read_bytes() == b"This is not a database." * 500
 
 
 def test_a_home_that_is_a_file_is_refused(tmp_path: Path) -> None:

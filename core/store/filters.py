@@ -1,0 +1,37 @@
+"""Which runs a search means, as an SQL condition."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from core.store.rows import RunState
+
+
+def run_filter(
+    states: Sequence[RunState] | None,
+    kinds: Sequence[str] | None,
+    model: str | None,
+    tag: str | None,
+    text: str,
+    parent: str | None,
+) -> tuple[str, list[Any]]:
+    """An SQL condition on runs, and its values; None leaves a column out."""
+    parts: list[str] = ["1"]
+    values: list[Any] = []
+    for column, allowed in (("state", states), ("kind", kinds)):
+        if allowed is not None:
+            parts.append(f"{column} IN ({', '.join('?' * len(allowed))})")
+            values += allowed
+    for column, wanted in (("model", model), ("parent", parent)):
+        if wanted is not None:
+            parts.append(f"{column} = ?")
+            values.append(wanted)
+    if tag is not None:
+        parts.append("EXISTS (SELECT 1 FROM json_each(runs.tags) WHERE value = ?)")
+        values.append(tag)
+    if text.strip():
+        pattern = "%" + text.strip().replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_") + "%"
+        parts.append("(id || ' ' || name || ' ' || model || ' ' || notes) LIKE ? ESCAPE '\\'")
+        values.append(pattern)
+    return " AND ".join(parts), values
