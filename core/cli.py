@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from core import __version__
-from core.commands import cluster, models, prune, report, runs, runs_about, samples, track
+from core.commands import cluster, home, models, prune, report, runs, runs_about, samples, track
 from core.errors import RetortError
 from core.plain_text import is_whole
 from core.settings import Settings
@@ -98,6 +98,7 @@ def parser() -> argparse.ArgumentParser:
     report.register(add("report", report.report, "Write a study as a file to hand on: web page, slides, CSV or JSON."))
     prune.register(add("prune", prune.prune, "Zero weights of a model that may be larger than memory, file by file."))
     cluster.register(add("cluster", cluster.cluster, "Say what a Ray cluster offers to runs with 'executor: ray'."))
+    home.register(add("home", home.home, "Check the data folder, or make its index again from the folders in it."))
     one = add("fetch", samples.fetch, "Fetch samples: models and texts that need no hub.")
     one.add_argument("samples", nargs="+", metavar="SAMPLE", help=samples.names())
     one.add_argument("--accept-terms", action="store_true", help="accept the terms of use of samples that have some")

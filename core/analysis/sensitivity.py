@@ -7,6 +7,7 @@ the figures. While it is being made, its cells lie in `KEY.cells.json` and `KEY.
 from __future__ import annotations
 
 import json
+import logging
 import re
 from functools import lru_cache
 from pathlib import Path
@@ -14,16 +15,19 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from core import durable_files, plain_json
+from core import plain_json
 from core.analysis.estimate import ModelSize, read_probe
 from core.catalogue.contents import content_of
+from core.integrity import damage, write_sealed
 from core.methods import METHODS
+from core.outside_files import reason
 from core.recipe_parts import Calibration, Evaluation, Fraction, Strict
 from core.recipes import Grid, Recipe, Sweep
 from core.results import ENGINE_REVISION
 from core.settings import Settings
 from core.trial_keys import hashed, library_versions
 
+log = logging.getLogger("retort")
 MEASURED_ON = Evaluation(split="training", tokens=4_096, window=256)
 """By default a text that neither calibrates nor evaluates: an allocation fitted to the figures on the text it is
 judged by would flatter itself."""
@@ -158,7 +162,7 @@ def read(settings: Settings, key: str) -> Sensitivity | None:
 def write(settings: Settings, found: Sensitivity) -> None:
     """Makes a finished measurement durable; the working files beside it go."""
     path = path_of(settings, found.key)
-    durable_files.write(path, found.model_dump_json())
+    write_sealed(path, found.model_dump_json())
     for name in _WORKING:
         working_path(settings, found.key, name).unlink(missing_ok=True)
 
@@ -236,6 +240,9 @@ def _read(path: Path) -> Sensitivity | None:
 def _parsed(path: Path, version: tuple[int, ...]) -> Sensitivity | None:
     """`version`: what tells one file under this path from the next. A file is put in place whole."""
     try:
+        if damage(path) is not None:
+            raise ValueError("it is damaged")
         return Sensitivity.model_validate_json(path.read_text("utf-8"))
-    except (OSError, ValidationError, ValueError):
+    except (OSError, ValidationError, ValueError) as error:
+        log.warning("the sensitivity in %s was left out: %s", path, reason(error))
         return None

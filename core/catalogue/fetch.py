@@ -13,10 +13,11 @@ from core.catalogue.anatomy import anatomy
 from core.catalogue.download import download, extract, sha256
 from core.catalogue.manifests import MANIFEST
 from core.catalogue.processes import exclusive, last_line, run_child
-from core.catalogue.samples import SAMPLES, Sample, is_fetched, sample
+from core.catalogue.samples import SAMPLES, Sample, is_fetched, sample, sample_damage
 from core.catalogue.wiki import prepare_wiki
 from core.durable_files import make_folder, put_in_place
 from core.errors import RetortError
+from core.integrity import seal, unseal
 from core.metrics import show_bytes
 from core.progress import Reporter
 from core.settings import Settings
@@ -56,6 +57,9 @@ def fetch_sample(sample_id: str, settings: Settings, reporter: Reporter, accept_
 
     with exclusive(settings.locks / f"fetch-{_group(wanted)}.lock", waiting):
         if not is_fetched(wanted, settings):  # another process may have finished it while this one waited
+            wrong = sample_damage(wanted, settings)
+            if wrong is not None:
+                reporter.event("warning", f"{wanted.label} is damaged: {wrong}. It is fetched again.")
             _fetch(wanted, settings, reporter)
     reporter.progress(1.0, 1.0, f"{wanted.label} is ready")
     return wanted.folder(settings)
@@ -156,4 +160,6 @@ def _finish(one: Sample, prepared: Path, settings: Settings) -> None:
         "files": files,
     }
     (prepared / MANIFEST).write_text(json.dumps(manifest, indent=2) + "\n", "utf-8")
+    unseal(one.folder(settings))
     put_in_place(prepared, one.folder(settings))  # an older or damaged copy goes
+    seal(one.folder(settings))

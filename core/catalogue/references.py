@@ -14,10 +14,13 @@ from core.catalogue.checks import check_model_folder, inside_roots, read_json, r
 from core.catalogue.fingerprint import folder_fingerprint
 from core.catalogue.hub import fetch_snapshot
 from core.catalogue.manifests import Manifest, read_manifest
-from core.catalogue.samples import is_fetched, sample
+from core.catalogue.samples import refuse_unfetched, sample
+from core.catalogue.saved_models import model_damage
 from core.errors import RetortError
+from core.integrity import damage
 from core.outside_files import readable
 from core.plain_text import is_whole, one_line
+from core.records import makes_again, run_makes_again
 from core.results import FILE_BYTES
 from core.settings import Settings
 
@@ -97,11 +100,7 @@ def _sample(reference: Reference, settings: Settings) -> ResolvedModel:
     wanted = sample(reference.name)
     if wanted.kind != "model":
         raise RetortError(f"{reference} is data, not a model.", "Choose a sample model such as sample:smollm2-135m.")
-    if not is_fetched(wanted, settings):
-        raise RetortError(
-            f"{reference} has not been fetched yet.",
-            f"Fetch it on the Model page, or run 'python -m core fetch {wanted.id}'.",
-        )
+    refuse_unfetched(wanted, settings)
     folder = wanted.folder(settings)
     provenance = {
         "source": ", ".join(p.pinned for p in wanted.packages) or f"made from sample:{wanted.made_from}",
@@ -136,20 +135,40 @@ def _hub(reference: Reference, settings: Settings, download: bool) -> ResolvedMo
 
 def _run(reference: Reference, settings: Settings) -> ResolvedModel:
     key = reference.name.rpartition("/")[2]
-    if "/" not in reference.name and (settings.run_folder(key) / RUN_RESULT).is_file():
-        key = str(read_json(settings.run_folder(key) / RUN_RESULT).get("candidate", key))
+    if "/" not in reference.name and settings.run_folder(key).is_dir():
+        key = _ended_with(key, settings)
     if not re.fullmatch(_PART, key):
         raise RetortError(f"{reference} names no candidate.", "Copy the reference from the Runs or Trade-offs page.")
     candidate = settings.home / "candidates" / key
     if not (candidate / "result.json").is_file():
         raise RetortError(f"There is no candidate '{key}'.", "Copy the reference from the Runs or Trade-offs page.")
-    if not (candidate / "model").is_dir():
+    facts = read_json(candidate / "result.json", FILE_BYTES)
+    if not (candidate / "model").is_dir() and not facts.get("saved"):
         raise RetortError(
             f"The candidate '{key}' was measured, but its model was not kept.",
             "Run its trial again with 'keep: all', then use it here.",
         )
+    wrong = model_damage(candidate / "model")
+    if wrong is not None:
+        raise RetortError(
+            f"The model of '{one_line(str(facts.get('label', key)), 200)}' ({reference}), which Retort saved itself, "
+            f"is damaged: {wrong}.",
+            makes_again(key, settings),
+        )
     check_model_folder(candidate / "model")
-    made_from = one_line(str(read_json(candidate / "result.json", FILE_BYTES).get("model", "an unknown model")), 300)
+    made_from = one_line(str(facts.get("model", "an unknown model")), 300)
     provenance = {"source": f"candidate {key}, made from {made_from}", "made_from": made_from}
     folder = candidate / "model"
     return ResolvedModel(reference, folder, folder_fingerprint(folder, settings), provenance)
+
+
+def _ended_with(run_id: str, settings: Settings) -> str:
+    """Key of the candidate that a run's recipe ended with; the run's id where it has not ended with one."""
+    path = settings.run_folder(run_id) / RUN_RESULT
+    wrong = damage(path)
+    if wrong is not None:
+        raise RetortError(
+            f"What says which model the run '{run_id}' ended with, which Retort saved itself, is damaged: {wrong}.",
+            run_makes_again(run_id, settings),
+        )
+    return str(read_json(path).get("candidate", run_id)) if path.is_file() else run_id

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from core.durable_files import put_in_place, replacing_folder
+from core.integrity import seal, unseal, whole
 
 _CHUNK_BYTES = 32 << 20
 _CHUNK_SECONDS = 60.0
@@ -86,10 +87,11 @@ def received(ray: Any, parcel: Parcel, cache: Path) -> tuple[Path, bool]:
     """The parcel's files on this node, and whether they came just now; other processes of the node wait meanwhile."""
     target = cache / parcel.name
     with _alone(cache / f"{parcel.name}.lock"):
-        new = not target.is_dir()
+        new = not whole(target, "files of a run")
         if new:
             _remove_unused(cache.parent)
             unpack(ray, parcel, target)
+            seal(target)
         os.utime(target)
     return target, new
 
@@ -98,6 +100,7 @@ def _remove_unused(base: Path) -> None:
     """What no run has asked for in a day goes, that of nodes that are gone too."""
     for path in base.glob("*/*"):
         if path.is_dir() and time.time() - path.stat().st_mtime > _UNUSED_SECONDS:
+            unseal(path)
             shutil.rmtree(path, ignore_errors=True)
 
 

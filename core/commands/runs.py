@@ -6,7 +6,7 @@ import argparse
 from typing import Any
 
 from core.catalogue.references import resolve
-from core.catalogue.samples import is_fetched
+from core.catalogue.samples import refuse_unfetched, sample
 from core.commands.show import run_document, show_results, show_runs
 from core.errors import RetortError
 from core.jobs import api
@@ -38,9 +38,8 @@ def _refuse_what_is_not_here(recipe: Recipe, settings: Settings) -> None:
     if not recipe.model.startswith("hub:"):
         resolve(recipe.model, settings, download=False)
     for text in (recipe.calibration.data, recipe.evaluation.data):
-        name = text.removeprefix("sample:")
-        if text.startswith("sample:") and not is_fetched(name, settings):
-            raise RetortError(f"{text} has not been fetched yet.", f"Fetch it with: python -m core fetch {name}")
+        if text.startswith("sample:"):
+            refuse_unfetched(sample(text.removeprefix("sample:")), settings)
 
 
 def resume(chosen: argparse.Namespace, settings: Settings) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from core.catalogue.fetch import fetch_sample
-from core.catalogue.samples import SAMPLES, is_fetched, sample
+from core.catalogue.samples import SAMPLES, is_fetched, sample, sample_damage
 from core.errors import RetortError
 from core.metrics import show_bytes
 from core.settings import Settings
@@ -30,6 +30,9 @@ def fetch(chosen: argparse.Namespace, settings: Settings) -> int:
     done: list[dict[str, str]] = []
     for one in wanted:
         if not is_fetched(one, settings):
+            wrong = sample_damage(one, settings)
+            if wrong is not None:
+                say(f"{one.label}, which was fetched before, is damaged: {wrong}. It is fetched again.")
             say(f"Fetching {one.label}: {show_bytes(one.download_bytes)} to download, {one.licence}.")
         line = Line()
         try:

@@ -26,6 +26,7 @@ from core.engine.models.save import save_model
 from core.engine.prune.report import PruneReport
 from core.engine.quality import judge
 from core.hooks import Hooks
+from core.integrity import seal, unseal
 from core.metrics import Measurement, find_metric, metric
 from core.progress import Reporter
 from core.recipes import Recipe
@@ -89,7 +90,10 @@ class Bench:
         folder = self.hooks.candidate_folder(trial.key) / "model"
         result = self._blank(trial, loaded, report)
         result.parent = parent
+        unseal(folder)
         save_model(loaded.model, loaded.tokenizer, folder, self._card(trial, report), flush=keep)
+        if keep:
+            seal(folder)
         try:
             self.reporter.checkpoint()
             if wanted.quality:
@@ -107,6 +111,7 @@ class Bench:
             raise
         finally:
             if not keep:
+                unseal(folder)
                 shutil.rmtree(folder, ignore_errors=True)
         result.saved = keep
         result.seconds = time.perf_counter() - started

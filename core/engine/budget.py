@@ -13,7 +13,6 @@ from transformers import PreTrainedModel
 
 from core import plain_json
 from core.budget_spec import Budget, said
-from core.durable_files import write
 from core.engine.inputs import prepare
 from core.engine.measure.layer_table import LayerTable, layer_table
 from core.engine.models.architectures import Architecture, adapter_for
@@ -27,6 +26,7 @@ from core.engine.prune.targets import Plan, Question
 from core.engine.sensitivity import evaluation_of
 from core.engine.session import Session
 from core.engine.transform import Source, statistics_for
+from core.integrity import damage, write_sealed
 from core.methods import Statistic
 from core.metrics import Measurement
 from core.progress import Level
@@ -49,13 +49,15 @@ def expanded(session: Session) -> Recipe:
     assert recipe.sweep is not None and recipe.sweep.budget is not None
     path, asked = session.hooks.run_folder / PLAN, _asked(session, recipe.sweep.budget)
     try:
+        if damage(path) is not None:
+            raise ValueError("it is damaged")
         known = plain_json.load(path.read_bytes())
         if known["asked"] != asked:
             raise ValueError("it was made for another model, text or budget")
         grid = tuple(Grid.model_validate(g) for g in known["grid"])
     except (OSError, ValueError, KeyError, TypeError):
         grid = tuple(_grid(session, o) for o in plan(session, recipe.sweep.budget))
-        write(path, json.dumps({"asked": asked, "grid": [g.model_dump(mode="json") for g in grid]}))
+        write_sealed(path, json.dumps({"asked": asked, "grid": [g.model_dump(mode="json") for g in grid]}))
     return recipe.model_copy(update={"sweep": Sweep(grid=(*recipe.sweep.grid, *grid), keep=recipe.sweep.keep)})
 
 

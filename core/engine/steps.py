@@ -15,7 +15,6 @@ from typing import Any
 
 from core.catalogue.fingerprint import folder_fingerprint
 from core.catalogue.references import RUN_RESULT
-from core.durable_files import write
 from core.engine.bench import Bench
 from core.engine.cluster.teach import ClusterTraining
 from core.engine.distil.run import distil
@@ -30,6 +29,7 @@ from core.engine.transform import Source, apply, calibrated, needed, spread_by, 
 from core.errors import RetortError
 from core.export_check import refuse_impossible, refuse_quantise
 from core.exports import EXPORTS
+from core.integrity import write_sealed
 from core.metrics import find_metric
 from core.recipes import Export, Prune, Select
 from core.results import Result, Trial
@@ -221,7 +221,7 @@ def _prune(session: Session, bench: Bench, trial: Trial, current: Saved) -> tupl
 
 def _write_result(run_folder: Path, key: str) -> None:
     """Says what `run:RUN` stands for."""
-    write(run_folder / RUN_RESULT, json.dumps({"candidate": key}))
+    write_sealed(run_folder / RUN_RESULT, json.dumps({"candidate": key}))
 
 
 def _export(session: Session, step: Export, made: Saved, trial: Trial) -> None:

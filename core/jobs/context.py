@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from core.catalogue.saved_models import model_damage
 from core.durable_files import make_folder
 from core.errors import RetortError
 from core.jobs.reporter import StoreReporter
@@ -22,12 +23,27 @@ class RunHooks:
         make_folder(self.run_folder)
         self._store = store
         self._run_id = run_id
+        self._said: set[str] = set()
 
     def register_trials(self, trials: list[Trial]) -> None:
         self._store.trials.add(self._run_id, trials)
 
     def finished(self, key: str) -> Result | None:
-        return self._store.candidates.get(key)
+        """A result whose model was kept and is damaged counts as one whose model was not kept; said once."""
+        result = self._store.candidates.get(key)
+        if result is None or not result.saved:
+            return result
+        wrong = model_damage(self.candidate_folder(key) / "model")
+        if wrong is None:
+            return result
+        if key not in self._said:
+            self._said.add(key)
+            self.reporter.event(
+                "warning",
+                f"The model that was kept of '{result.label}' is damaged: {wrong}. It no longer counts as kept, "
+                "and is made again from the recipe where it is needed.",
+            )
+        return result.model_copy(update={"saved": False})
 
     def trial_started(self, index: int) -> None:
         self._store.trials.start(self._run_id, index)

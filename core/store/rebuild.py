@@ -27,7 +27,6 @@ from core.store.indexing import index_result
 from core.store.schema import MIGRATIONS, VERSION
 
 log = logging.getLogger("retort")
-_HEADER = b"SQLite format 3\0"
 _QUICK_BYTES = 64_000_000
 """Up to this size a file is read through when a process first opens it: a tenth of a second."""
 _sound: set[tuple[str, int]] = set()
@@ -78,7 +77,7 @@ def remake(path: Path, why: str, name: str = "damaged") -> str:
     return said
 
 
-def replace(path: Path) -> str:
+def renew(path: Path) -> str:
     """Makes a sound index again; the folders get first what only it knew. The caller holds `alone`.
 
     Nobody writes to the old one meanwhile; who waited for that finds the new one (core/store/connection.py).
@@ -105,9 +104,6 @@ def fault(path: Path, *, thorough: bool = False) -> str | None:
             return None  # SQLite says what is wrong with that
         if facts.st_size == 0:
             return "was empty"
-        with path.open("rb") as file:
-            if file.read(len(_HEADER)) != _HEADER:
-                return "was damaged"
     except FileNotFoundError:
         return "was missing"
     except OSError:
@@ -115,7 +111,10 @@ def fault(path: Path, *, thorough: bool = False) -> str | None:
     known = (str(path), facts.st_ino)
     if known in _sound and not thorough:
         return None
-    if (thorough or facts.st_size <= _QUICK_BYTES or known[0] in _doubted) and not _is_sound(path, thorough):
+    look = "integrity_check(1)" if thorough else "quick_check(1)"
+    if facts.st_size > _QUICK_BYTES and not thorough and known[0] not in _doubted:
+        look = "schema_version"  # its beginning only
+    if not _is_sound(path, look):
         return "was damaged"
     with _guard:
         _doubted.discard(known[0])
@@ -123,11 +122,13 @@ def fault(path: Path, *, thorough: bool = False) -> str | None:
     return None
 
 
-def _is_sound(path: Path, thorough: bool) -> bool:
+def _is_sound(path: Path, look: str) -> bool:
+    """Through SQLite only: a process that opens the file itself, and closes it, lets go of SQLite's locks on it, and
+    another process may then take the log away (https://sqlite.org/howtocorrupt.html, section 2.2)."""
     try:
         with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=30)) as db:
-            check = "integrity_check" if thorough else "quick_check"
-            return [r[0] for r in db.execute(f"PRAGMA {check}(1)")] == ["ok"]
+            found = [r[0] for r in db.execute(f"PRAGMA {look}")]
+            return look == "schema_version" or found == ["ok"]
     except sqlite3.Error as error:
         return not is_damage(error)
 
@@ -189,7 +190,11 @@ def _fill(db: sqlite3.Connection, home: Path) -> str:
     _add_votes(db, home)
     left = unread + len(list(home.glob(f"runs/*/{RECORD}"))) - len(kept)
     more = f" ({left} could not be read and were left out)" if left else ""
-    return f"{len(kept)} runs and {results} candidates{more}"
+    return f"{_count(len(kept), 'run')} and {_count(results, 'candidate')}{more}"
+
+
+def _count(number: int, word: str) -> str:
+    return f"{number} {word}{'' if number == 1 else 's'}"
 
 
 def _results(db: sqlite3.Connection, home: Path) -> tuple[int, int]:

@@ -12,6 +12,7 @@ from core.analysis.estimate import read_probe
 from core.analysis.remaining import seconds_left, seconds_taken, share_done
 from core.errors import RetortError
 from core.jobs import api, errands
+from core.jobs.damaged import damaged
 from core.jobs.logs import log_path, tail
 from core.store import EventRow, RunRow, TrialRow
 from pages.shared import home, login, shell
@@ -108,8 +109,16 @@ def actions(run: RunRow, key: str) -> None:
             help="Finished trials are kept, and it can go on later.",
         )  # fmt: skip
         return
-    if run.state in ("failed", "cancelled") or run.trials_failed:
-        label = {"failed": "Retry", "cancelled": "Resume"}.get(run.state, "Retry failed trials")
+    broken = damaged(run.id, home.settings(), home.store())
+    if broken:
+        more = f" And {len(broken) - 1} more." if len(broken) > 1 else ""
+        refused(
+            f"{broken[0]}{more} Retort saved this itself.",
+            "Make it again from the recipe: what is whole stays as it is.",
+        )
+    if broken or run.state in ("failed", "cancelled") or run.trials_failed:
+        usual = "Make again" if broken else "Retry failed trials"
+        label = {"failed": "Retry", "cancelled": "Resume"}.get(run.state, usual)
         login.button("run", label, key=f"retry-{key}", icon=":material/replay:", on_click=do, args=(api.retry, run.id))
 
 

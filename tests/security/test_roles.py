@@ -65,13 +65,13 @@ def test_core_lets_a_role_do_what_it_may_and_no_more(home: Settings, name: str, 
     elif name == "stop and keep":
         store.runs.claim(run)
     settings = replace(home, actor=Actor("ada@example.org", role))
-    before = store.runs.find()
+    before, folders = store.runs.find(), sorted(home.runs.rglob("*"))
     if ROLES.index(role) >= ROLES.index(least):
         act(settings, run)
         return
     with pytest.raises(RetortError, match=f"needs the role {least}, and yours is {role}"):
         act(settings, run)
-    assert store.runs.find() == before and store.events.tail(run) == [] and not home.runs.exists()
+    assert store.runs.find() == before and store.events.tail(run) == [] and sorted(home.runs.rglob("*")) == folders
 
 
 @pytest.mark.parametrize("role", ROLES)

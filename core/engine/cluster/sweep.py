@@ -21,6 +21,7 @@ from core.engine.session import Session
 from core.engine.sweep import refuse_if_all_failed
 from core.engine.transform import Source, calibrated, needed, statistics_for
 from core.errors import RetortError
+from core.integrity import seal
 from core.results import Trial
 
 
@@ -140,4 +141,6 @@ class _Sweep:
 
     def _bring_home(self, model: Parcel, key: str) -> None:
         """The kept model, next to where its result will be; nobody sees it half written."""
-        bring_home(self._ray, model, "model", self._session.hooks.candidate_folder(key) / "model")
+        folder = self._session.hooks.candidate_folder(key) / "model"
+        bring_home(self._ray, model, "model", folder)
+        seal(folder)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from core.catalogue.checks import inside_roots
-from core.catalogue.samples import SAMPLES, Sample, is_fetched
+from core.catalogue.samples import SAMPLES, Sample, refuse_unfetched
 from core.engine.data.corpora import UNREADABLE
 from core.errors import RetortError
 from core.outside_files import reason
@@ -81,8 +81,7 @@ def _sample(name: str, settings: Settings) -> tuple[list[tuple[str, str]], list[
         raise RetortError(
             f"There are no labelled samples called '{one_line(name, 60)}'.", "Try sample:reuters-r8/train."
         )
-    if not is_fetched(wanted, settings):
-        raise RetortError(f"sample:{sample_id} has not been fetched yet.", f"Run 'python -m core fetch {sample_id}'.")
+    refuse_unfetched(wanted, settings)
     try:
         return _sst2(wanted, part, settings) if wanted.kind == "tasks" else (_table(wanted, part, settings), None)
     except UNREADABLE as error:

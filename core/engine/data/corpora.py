@@ -11,7 +11,7 @@ from typing import Any
 
 from core.catalogue.checks import inside_roots
 from core.catalogue.hub import dataset_commit
-from core.catalogue.samples import SAMPLES, is_fetched
+from core.catalogue.samples import SAMPLES, refuse_unfetched
 from core.catalogue.wiki import PARTS, read_part
 from core.errors import RetortError
 from core.metrics import show_bytes
@@ -65,10 +65,7 @@ def _sample(name: str, split: str | None, settings: Settings) -> list[str]:
         raise RetortError(
             f"sample:{name} has no part called '{one_line(str(split), 60)}'.", f"Choose one of {', '.join(PARTS)}."
         )
-    if not is_fetched(wanted, settings):
-        raise RetortError(
-            f"sample:{name} has not been fetched yet.", f"Run 'python -m core fetch {name}', then try again."
-        )
+    refuse_unfetched(wanted, settings)
     return read_part(wanted.folder(settings), split)
 
 

@@ -25,12 +25,13 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from core.distil_spec import TeacherCache
-from core.durable_files import make_folder, replacing, write
+from core.durable_files import make_folder, replacing
 from core.engine.distil.batches import Answers, Examples, Labelled, Windows
 from core.engine.distil.divergences import log_probabilities
-from core.engine.distil.stored import Index, Shard, file_hash
+from core.engine.distil.stored import INDEX, Index, Shard, file_hash
 from core.engine.distil.teacher import LiveTeacher
 from core.errors import RetortError
+from core.integrity import damage, write_sealed
 from core.progress import Reporter
 
 _SHARD_TOKENS = 65_536
@@ -88,7 +89,7 @@ def build_cache(
     for first, last in missing:
         tensors, mass = _compute(teacher, examples, plan, range(first, last), batch, reporter)
         index.shards.append(_write_shard(folder, first, last, tensors, mass))
-        write(folder / "index.json", index.model_dump_json(indent=1))
+        write_sealed(folder / INDEX, index.model_dump_json(indent=1))
         message = f"Stored the teacher's answers for {last} of {examples.count} sequences"
         reporter.progress(last, examples.count, message)
     return folder
@@ -127,8 +128,12 @@ def _bounds(counted: Sequence[int]) -> list[tuple[int, int]]:
 def _usable(folder: Path, key: str, plan: _Plan, classes: int, reporter: Reporter) -> Index:
     """The index with every shard whose file is whole; damaged ones are dropped, and said."""
     fresh = Index(key=key, k=plan.k, classes=classes, temperatures=list(plan.temperatures))
+    wrong = damage(folder / INDEX)
+    if wrong is not None:
+        reporter.event("warning", f"The list of the stored teacher files is damaged ({wrong}): all are made again.")
+        return fresh
     try:
-        index = Index.model_validate_json((folder / "index.json").read_text())
+        index = Index.model_validate_json((folder / INDEX).read_text())
     except (OSError, ValueError):
         return fresh
     whole = [s for s in index.shards if file_hash(folder / s.file) == s.sha256]

@@ -17,6 +17,8 @@ from core.engine.distil.batches import Batch
 from core.engine.distil.divergences import log_probabilities
 from core.errors import RetortError
 
+INDEX = "index.json"
+
 
 class Shard(BaseModel):
     """One finished file: which sequences it holds, and its hash."""
@@ -99,7 +101,7 @@ class CachedTeacher:
     """Reads a folder `build_cache` made. Every file is checked against its hash before its first use."""
 
     def __init__(self, folder: Path, spec: TeacherCache, device: torch.device) -> None:
-        self.index = Index.model_validate_json((folder / "index.json").read_text())
+        self.index = Index.model_validate_json((folder / INDEX).read_text())
         self._folder = folder
         self._bucket = spec.tail == "bucket"
         self._device = device

@@ -84,7 +84,7 @@ class Trainer:
         self._zeros = Zeros(self._model) if self.spec.keep_zeros and self.spec.lora is None else None
         self._held = self.order.held()
         identity = f"{self.identity}-{self.order.digest(self._held)}"
-        self._checkpoints = Checkpoints(self.folder, identity)
+        self._checkpoints = Checkpoints(self.folder, identity, lambda said: self.reporter.event("warning", said))
         self._state = TrainState(identity=identity)
         self._watch = Watch(self.reporter)
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
+import zlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -18,6 +20,8 @@ from core.engine.distil.order import seed_for
 from core.engine.distil.outputs import Outputs
 from core.errors import RetortError
 from core.progress import Reporter
+
+log = logging.getLogger("retort")
 
 
 @torch.no_grad()
@@ -110,14 +114,15 @@ def teacher_texts(
     digest = hashlib.sha256(json.dumps(identity, sort_keys=True).encode() + prompts.numpy().tobytes())
     path = parent / f"{digest.hexdigest()[:24]}.jsonl"
     make_folder(path.parent)
-    rows = _whole_lines(path)
+    rows = _whole_lines(path, spec.sequences, batch)
     with path.open("a") as file:
+        path.chmod(0o600)
         for start in range(len(rows), spec.sequences, batch):
             reporter.checkpoint()
             part = prompts[start : start + batch].to(outputs.device)
             ids, attended = continue_text(outputs, part, length, spec.temperature, seed_for(seed, start))
             new = [row[kept].tolist() for row, kept in zip(ids.cpu(), attended.cpu(), strict=True)]
-            file.writelines(json.dumps(row) + "\n" for row in new)
+            file.writelines(_line(row) for row in new)
             file.flush()
             rows += new
             message = f"The teacher has written {len(rows)} of {spec.sequences} texts"
@@ -126,12 +131,32 @@ def teacher_texts(
     return Answers(kept, _padding(outputs.model))
 
 
-def _whole_lines(path: Path) -> list[list[int]]:
-    """The rows of an earlier writing. A last line that was cut short is taken off the file."""
+def _whole_lines(path: Path, wanted: int, batch: int) -> list[list[int]]:
+    """The rows of an earlier writing, up to the first line that is cut short or damaged; the rest is taken off.
+
+    Where some are missing, only whole batches stay: what is sampled depends on who is in the batch.
+    """
     if not path.exists():
         return []
-    text = path.read_text()
-    whole = text[: text.rfind("\n") + 1]
-    if whole != text:
-        write(path, whole)
-    return [json.loads(line) for line in whole.splitlines()]
+    lines = path.read_bytes().splitlines(keepends=True)
+    rows: list[list[int]] = []
+    for line in lines:
+        try:
+            row = json.loads(line.partition(b" ")[2])
+            if _line(row).encode() != line:
+                raise ValueError("its checksum differs")
+        except (ValueError, TypeError):
+            log.warning("texts of a teacher in %s are damaged from line %d on and are made again", path, len(rows) + 1)
+            break
+        rows.append(row)
+    if len(rows) < wanted:
+        rows = rows[: len(rows) // batch * batch]
+    if len(rows) < len(lines):
+        write(path, "".join(_line(row) for row in rows))
+    return rows
+
+
+def _line(row: Sequence[int]) -> str:
+    """A checksum and the tokens."""
+    text = json.dumps(row)
+    return f"{zlib.crc32(text.encode()):08x} {text}\n"

@@ -12,6 +12,7 @@ from core.durable_files import replacing_folder
 from core.errors import RetortError
 from core.export_check import refuse_export
 from core.exports import Format
+from core.integrity import damage, seal, unseal
 from core.progress import Reporter
 
 FACTS = "export.json"
@@ -32,8 +33,11 @@ def export(chosen: Format, folder: Path, target: Path, source: str, reporter: Re
     """
     refuse_export(chosen.id, folder)
     found = _facts(target)
-    if found is not None and found["source"] == source:
-        return found
+    if found is not None and found.get("source") == source:
+        wrong = damage(target)
+        if wrong is None:
+            return found
+        reporter.event("warning", f"The export in {target.name} is damaged: {wrong}. It is made again.")
     try:
         with replacing_folder(target) as partial:
             module, name = chosen.entry.split(":")
@@ -44,6 +48,8 @@ def export(chosen: Format, folder: Path, target: Path, source: str, reporter: Re
             }
             facts["bytes"] = sum(p.stat().st_size for p in partial.rglob("*") if p.is_file())
             (partial / FACTS).write_text(json.dumps(facts, indent=1), encoding="utf-8")
+            unseal(target)
+        seal(target)
     except OSError as error:
         raise RetortError(
             f"The export could not be written: {error.strerror or error}.",
@@ -54,7 +60,7 @@ def export(chosen: Format, folder: Path, target: Path, source: str, reporter: Re
 
 def _facts(target: Path) -> dict[str, Any] | None:
     try:
-        found: dict[str, Any] = plain_json.load((target / FACTS).read_bytes())
+        found = plain_json.load((target / FACTS).read_bytes())
     except (OSError, ValueError):
         return None
-    return found
+    return found if isinstance(found, dict) else None

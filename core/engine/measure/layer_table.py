@@ -16,11 +16,11 @@ import torch
 from pydantic import BaseModel, ConfigDict
 from transformers import PreTrainedModel
 
-from core.durable_files import write
 from core.engine.measure.devices import cpu_name
 from core.engine.measure.latency import latency
 from core.engine.models.architectures import Architecture
 from core.engine.prune.surgery import Keep, cut
+from core.integrity import damage, write_sealed
 from core.metrics import Measurement
 from core.progress import Reporter
 from core.recipes import Latency
@@ -69,13 +69,15 @@ def layer_table(
     key = hashlib.sha256(json.dumps(identity, sort_keys=True, default=str).encode()).hexdigest()[:24]
     path = settings.home / "latency-tables" / f"{key}.json"
     try:
+        if damage(path) is not None:
+            raise ValueError("it is damaged")
         known = LayerTable.model_validate_json(path.read_text("utf-8"))
         if not known.settings.get("contended"):
             return known
     except (OSError, ValueError):
         pass
     table = measure(model, architecture, widths, spec, reporter)
-    write(path, table.model_dump_json())
+    write_sealed(path, table.model_dump_json())
     return table
 
 

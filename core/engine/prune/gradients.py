@@ -15,6 +15,7 @@ from core.engine.models.load import task_of
 from core.engine.prune.statistics import Statistics
 from core.engine.prune.surgery import unit_sums
 from core.errors import RetortError
+from core.integrity import seal, whole
 from core.progress import Reporter
 
 _FILE = "taylor.safetensors"
@@ -42,7 +43,7 @@ def taylor_sums(
         RetortError: no calibration text, not a causal model, or too little memory for the gradients.
     """
     cache = statistics.folder / _FILE if statistics is not None else None
-    if cache is not None and cache.is_file():
+    if cache is not None and whole(cache, "sums of gradients"):
         return load_file(cache)
     if windows is None:
         raise RetortError("Importance by gradients needs calibration text.", "Choose a calibration text.")
@@ -59,6 +60,7 @@ def taylor_sums(
     if cache is not None:
         with replacing(cache) as temporary:
             save_file(sums, temporary)
+        seal(cache)
     return sums
 
 

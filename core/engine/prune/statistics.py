@@ -16,12 +16,13 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from core import plain_json
-from core.durable_files import make_folder, replacing, write
+from core.durable_files import make_folder, replacing
 from core.engine.models.matrices import Matrix
 from core.engine.prune.linear_inputs import LinearInputs
 from core.engine.prune.observers import BlockInfluence, Observer
 from core.engine.prune.stream import BlockStream
 from core.errors import RetortError
+from core.integrity import damage, seal, whole, write_sealed
 from core.methods import Statistic
 from core.progress import Reporter
 
@@ -75,7 +76,7 @@ def collect(
     Raises:
         RetortError: the model cannot be run block by block, or its values are not finite.
     """
-    if is_complete(folder, windows, observers):
+    if is_complete(folder, windows, observers) and _whole(folder):
         return Statistics(folder)
     _begin(folder, windows, observers)
     stream = BlockStream(model, windows, batch)
@@ -84,10 +85,11 @@ def collect(
         reporter.checkpoint()
         reporter.progress(index, count, f"Calibrating layer {index + 1} of {count}.")
         started, path = time.perf_counter(), _block_file(folder, index)
-        known = path.is_file()
+        known = whole(path, "statistics")
         stream.advance(index, () if known else observers, reporter)
         if not known:
             save_block(path, observers)
+            seal(path)
         seconds = time.perf_counter() - started
         reporter.series("calibration layer tokens per second", index, stream.tokens / seconds)
     facts = _request(windows, observers) | {"prefix": stream.prefix, "blocks": count, "complete": True}
@@ -98,7 +100,7 @@ def collect(
 
 def is_complete(folder: Path, windows: Tensor | None = None, observers: Sequence[Observer] = ()) -> bool:
     """True where the folder holds a finished pass (over these windows, with at least these observers)."""
-    facts = _read_json(folder / _FACTS)
+    facts = _facts(folder)
     if not facts.get("complete"):
         return False
     if windows is None:
@@ -116,7 +118,7 @@ class Statistics:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.facts = _read_json(folder / _FACTS)
+        self.facts = _facts(folder)
         if not self.facts.get("complete"):
             raise RetortError(
                 "There are no finished calibration statistics for this model.", "Run the calibration again."
@@ -223,18 +225,29 @@ def _begin(folder: Path, windows: Tensor, observers: Sequence[Observer]) -> None
     """Keeps the blocks of an interrupted pass with the same request, and nothing else."""
     make_folder(folder)
     asked = _request(windows, observers)
-    if _read_json(folder / _FACTS) != asked:
-        for stale in folder.glob("block-*"):
+    facts = _facts(folder)
+    if {name: facts.get(name) for name in asked} != asked:
+        for stale in [*folder.glob("block-*"), *folder.glob(".block-*")]:
             stale.unlink()
+    if facts != asked:
         _write_json(folder / _FACTS, asked)
+
+
+def _whole(folder: Path) -> bool:
+    """Whether every block of a finished pass is there as it was written."""
+    return all(whole(_block_file(folder, i), "statistics") for i in range(_facts(folder)["blocks"]))
 
 
 def _block_file(folder: Path, index: int) -> Path:
     return folder / f"block-{index:04d}.safetensors"
 
 
-def _read_json(path: Path) -> dict[str, Any]:
+def _facts(folder: Path) -> dict[str, Any]:
+    """What the folder says of itself; nothing where that is missing or damaged."""
+    path = folder / _FACTS
     try:
+        if damage(path) is not None:
+            return {}
         found = plain_json.load(path.read_bytes())
     except (OSError, ValueError):
         return {}
@@ -242,4 +255,4 @@ def _read_json(path: Path) -> dict[str, Any]:
 
 
 def _write_json(path: Path, value: dict[str, Any]) -> None:
-    write(path, json.dumps(value, indent=1))
+    write_sealed(path, json.dumps(value, indent=1))
