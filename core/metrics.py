@@ -164,14 +164,16 @@ def shown(m: Measurement) -> str:
 
 
 def interval(m: Measurement) -> str:
-    """'32.6 ms to 36.9 ms'; '' where no error is known."""
+    """'32.6 to 36.9 ms'; '' where no error is known."""
     if m.low is None or m.high is None or not m.low < m.high:
         return ""
-    return f"{show(m.metric, m.low, m.unit)} to {show(m.metric, m.high, m.unit)}"
+    low, high = (show(m.metric, end, m.unit) for end in (m.low, m.high))
+    same = low.partition(" ")[2] == high.partition(" ")[2]
+    return f"{low.partition(' ')[0] if same else low} to {high}"
 
 
 def in_full(m: Measurement) -> str:
-    """'33.8 ms (32.6 ms to 36.9 ms)': with what is known of its error, and a word where it is estimated."""
+    """'33.8 ms (32.6 to 36.9 ms)': with what is known of its error, and a word where it is estimated."""
     estimated = ", estimated" if m.obtained == "estimated" else ""
     return shown(m) + (f" ({found})" if (found := interval(m)) else "") + estimated
 
@@ -214,6 +216,13 @@ def show_bytes(value: float) -> str:
 def show_count(value: float) -> str:
     """A count of parameters: '134.5 M'."""
     return _scaled(value, COUNT_UNITS, "")
+
+
+def scaled(metric_id: str, most: float) -> tuple[float, str]:
+    """By what numbers of a metric are divided, and the unit then, where they share one: the largest is `most`."""
+    m = metric(metric_id)
+    units = BYTE_UNITS if m.unit == "B" else COUNT_UNITS if metric_id in COUNTS else ()
+    return next(((size, unit) for unit, size in units if abs(most) >= size), (1.0, m.unit))
 
 
 def _scaled(value: float, units: tuple[tuple[str, float], ...], plain: str) -> str:

@@ -26,7 +26,9 @@ def put_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     """Columns as wide as they must be; those that hold numbers are flush right."""
     table = [[_plain(cell) for cell in row] for row in (head, *rows)]
     widths = [max(len(row[i]) for row in table) for i in range(len(head))]
-    right = [i > 0 and all(not r[i] or r[i][0] in "0123456789+-\u2013" for r in table[1:]) for i in range(len(head))]
+    right = [
+        i > 0 and all(not r[i] or r[i][0] in "0123456789+-\u2013\u2212" for r in table[1:]) for i in range(len(head))
+    ]
     for row in table:
         cells = [c.rjust(w) if r else c.ljust(w) for c, w, r in zip(row, widths, right, strict=True)]
         put("  ".join(cells).rstrip())

@@ -4,8 +4,11 @@ from pages.shared.shell import guard
 
 guard()
 
+from typing import Any
+
 import streamlit as st
 
+from core.analysis.limits import bound_words
 from core.errors import RetortError
 from core.metrics import METRICS
 from core.report.costs import Prices
@@ -14,10 +17,10 @@ from core.report.model import HEADLINE, MOST, Report, build
 from core.report.write import render
 from core.results import Result
 from core.store import RunRow
-from pages.shared import home, picks, present, shell, studies
+from pages.shared import home, limits, picks, present, shell, studies
 from pages.shared.report_preview import document
 from pages.shared.states import empty, refused
-from pages.shared.text import flat
+from pages.shared.text import flat, md
 
 _HEIGHT = 900
 
@@ -109,7 +112,19 @@ def settings(run: RunRow, results: list[Result], keys: list[str]) -> Report:
             help="What the machine draws while it writes. 0: leave energy out.",
         )  # fmt: skip
     prices = Prices(per_hour=price or None, watts=watts or None)
-    return build(run, results, keys, headline=headline, audience=audience, prices=prices)
+    made = build(run, results, keys, headline=headline, audience=audience, prices=prices, **looked_at())
+    if made.limits:
+        with st.container(horizontal=True, vertical_alignment="center"):
+            told = "; ".join(bound_words(m, limit) for m, limit in made.limits)
+            st.caption(f":material/rule: Limits from the Trade-offs page: {md(told, 400)}.", width="content")
+            st.button("Leave them out", on_click=limits.forget, type="tertiary")
+    return made
+
+
+def looked_at() -> dict[str, Any]:
+    """Axes and limits of the address, as the Trade-offs page has them."""
+    x, y = (st.query_params.get(name) for name in ("x", "y"))
+    return {"axes": (x or "disk_bytes", y or "perplexity") if x or y else None, "limits": limits.told()}
 
 
 def downloads(made: Report) -> None:
@@ -135,7 +150,7 @@ def slides(runs: dict[str, RunRow]) -> None:
         results = home.store().candidates.results(run_id=run.id)
         present.show(
             build(run, results, query.get_all("pick"), headline=query.get("headline", ""), audience=audience,
-                  prices=prices)
+                  prices=prices, **looked_at())
         )  # fmt: skip
         return
     except ValueError:

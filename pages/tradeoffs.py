@@ -5,21 +5,20 @@ from pages.shared.shell import guard
 guard()
 
 from collections.abc import Sequence
-from typing import Any
 
 import streamlit as st
 
-from core.analysis.candidates import column
-from core.analysis.paired_times import TIMES
 from core.figures.recovery import MOST as MOST_ARROWS
 from core.metrics import show
 from core.store import RunRow
 from core.store.rows import Head
 from pages.shared import cards, charts, home, picks, run_panel, shell
+from pages.shared import limits as bounds
 from pages.shared import tradeoff_choice as choice
 from pages.shared.field import NEAR, Drawn, Field, Placed, View, apart, field
 from pages.shared.states import boundary, empty
-from pages.shared.text import flat, md, plural
+from pages.shared.text import md, plural
+from pages.shared.tradeoff_table import table_of_figures
 
 
 def main() -> None:
@@ -177,29 +176,25 @@ def onward(shown: Field, picked: Sequence[Head]) -> None:
         known = shown.store.candidates.runs_of(picked[0].key)
         run = next((i for i in ids if i in known), run)
     here = [("run", run), *(("pick", picks.short(h.key)) for h in picked)]
+    query = st.query_params
+    seen = [(name, query[name]) for name in query if name in ("x", "y") or name.startswith(bounds.key(""))]
     with st.container(horizontal=True):
         if any(h.saved for h in picked):
             st.page_link(
                 shell.path("compare"), label="Compare what they write", icon=":material/compare:", query_params=here
             )
-        st.page_link(shell.path("report"), label="Make a report", icon=":material/summarize:", query_params=here)
+        st.page_link(
+            shell.path("report"), label="Make a report", icon=":material/summarize:", query_params=[*here, *seen]
+        )
 
 
 def table(shown: Field, y: str, methods: tuple[str, ...], found: set[str]) -> None:
     wanted = (y, "loss_change", "disk_bytes", "memory_bytes", "prefill_ms", "decode_ms", "sparsity_pruned")
-    metrics = [m for m in dict.fromkeys(wanted) if m in found]
-    numbers = shown.table(metrics, methods)
-    columns = {m: column(m, float(numbers[m].abs().max())) for m in metrics}
-    rows: dict[str, Any] = {"Candidate": [flat(label) for label in numbers["label"]]}
-    for m, c in columns.items():
-        rows[c.label] = numbers[m] / c.scale
-        if m in TIMES:
-            ratios = shown.ratios(m)
-            rows[f"{c.label}, of the dense model's"] = [ratios.get(key, "\u2013") for key in numbers["key"]]
     st.dataframe(
-        rows, hide_index=True, alt="Every candidate with its figures",
-        column_config={c.label: st.column_config.NumberColumn(format=c.format) for c in columns.values()},
-    )  # fmt: skip
+        table_of_figures(shown, [m for m in dict.fromkeys(wanted) if m in found], methods),
+        hide_index=True,
+        alt="Every candidate with its figures",
+    )
 
 
 main()

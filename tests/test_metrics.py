@@ -41,7 +41,7 @@ def test_a_number_stands_with_its_unit_and_digits(metric: str, value: float | No
 
 def test_money_stands_in_the_currency_it_was_given_in() -> None:
     cost = Measurement(metric="cost_per_mtok", value=32.714, unit="EUR", low=31.0, high=34.25, obtained="estimated")
-    assert shown(cost) == "32.7 EUR" and in_full(cost) == "32.7 EUR (31 EUR to 34.2 EUR), estimated"
+    assert shown(cost) == "32.7 EUR" and in_full(cost) == "32.7 EUR (31 to 34.2 EUR), estimated"
 
 
 @pytest.mark.parametrize(

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from core.analysis.adviser_plans import TECHNIQUES, Technique
+from core.analysis.differences import difference
 from core.analysis.honesty import Measured, find, verdict
-from core.metrics import show, show_bytes
+from core.metrics import show_bytes
 from core.recipes import Recipe
 
 Deployment = Literal["cloud", "edge", "phone", "realtime"]
@@ -153,8 +154,9 @@ def _own(technique: Technique, measured: Sequence[tuple[Measured, Measured]]) ->
     if not mine:
         return ""
     best, dense = min(mine, key=lambda pair: _loss(pair[0]))
-    change = _loss(best) - _loss(dense)
-    return f"{best.label}: loss {show('loss', _loss(best))}, {change:+.2f} nats. {verdict(best, dense)}"
+    change = difference(best, dense, "loss")
+    assert change is not None
+    return f"{best.label}: loss {change.shown} ({change.change}). {verdict(best, dense)}"
 
 
 def _loss(candidate: Measured) -> float:

@@ -8,7 +8,7 @@ from typing import Protocol
 
 import pandas as pd
 
-from core.metrics import BYTE_UNITS, COUNT_UNITS, Measurement, metric
+from core.metrics import Measurement
 
 
 class Named(Protocol):
@@ -43,29 +43,6 @@ def briefs(candidates: Sequence[Named], figures: Figures) -> list[Brief]:
     return [
         Brief(c.key, c.label, c.method, tuple(f[c.key] for f in figures.values() if c.key in f)) for c in candidates
     ]
-
-
-@dataclass(frozen=True)
-class Column:
-    """How the numbers of a metric stand in a table: divided by `scale`, in plotly's and printf's `format`."""
-
-    label: str
-    scale: float
-    format: str
-
-
-def column(metric_id: str, most: float) -> Column:
-    """A column for a metric whose largest value is `most`: one unit for all rows, so that they sort and compare."""
-    described = metric(metric_id)
-    if described.unit == "B":
-        scale, unit = next(((s, u) for u, s in BYTE_UNITS if abs(most) >= s), (1.0, "B"))
-        return Column(described.label, scale, f"%.{0 if scale == 1.0 else 1}f {unit}")
-    if metric_id in ("parameters", "nonzero_parameters"):
-        scale, unit = next(((s, u) for u, s in COUNT_UNITS if abs(most) >= s), (1.0, ""))
-        return Column(described.label, scale, f"%.{0 if scale == 1.0 else 1}f {unit}".strip())
-    if described.unit == "%":
-        return Column(described.label, 1.0, "%.1f %%")
-    return Column(described.label, 1.0, f"%.{described.digits}g {described.unit}".strip())
 
 
 def frame(candidates: Sequence[Named], figures: Figures) -> pd.DataFrame:

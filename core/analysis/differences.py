@@ -59,7 +59,7 @@ def between(candidate: Measured, mine: Measurement, dense: Measurement | None) -
         metric=mine.metric,
         label=described.label,
         shown=said,
-        change="no difference beyond the error" if tied else _change(mine, dense),
+        change=_tie(mine, dense) if tied else _change(mine, dense),
         better=None if tied else lower == (described.better == "lower"),
         evidence=_evidence(mine),
         original=dense.value,
@@ -101,6 +101,12 @@ def p_words(p: float) -> str:
     return "p < 0.001" if p < 0.001 else f"p = {significant(p, 2)}"
 
 
+def _tie(mine: Measurement, dense: Measurement) -> str:
+    """What is known exactly and equal is the same; of what has an error that cannot be said."""
+    exact = mine.low is None and dense.low is None and mine.value == dense.value
+    return "the same" if exact else "no difference beyond the error"
+
+
 def _change(mine: Measurement, dense: Measurement) -> str:
     if (metric(mine.metric).role == "cost" or timed(mine)) and dense.value > 0:
         gap = share_of(mine, dense).value - 1.0
@@ -109,6 +115,8 @@ def _change(mine: Measurement, dense: Measurement) -> str:
     sign = _sign(gap)
     if not math.isfinite(gap):
         return f"{sign}{'infinite' if math.isinf(gap) else 'not a number'}"
+    if metric(mine.metric).unit == "%":  # a change from 10 to 20 % is no change by 10 %
+        return f"{sign}{abs(gap):.1f} points"
     return f"{sign}{show(mine.metric, abs(gap))}"
 
 

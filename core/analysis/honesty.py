@@ -13,7 +13,7 @@ from typing import Protocol
 
 from core.analysis.paired_times import TIMES, Ratio, ratio_of, timed
 from core.methods import method
-from core.metrics import Measurement, Obtained, find_metric, metric, show
+from core.metrics import DASH, Measurement, Obtained, find_metric, metric, show
 
 COSTS = ("parameters", "disk_bytes", "memory_bytes", "peak_memory_bytes", "prefill_ms", "decode_ms")
 """The costs compared, in the order shown; those a candidate lacks are left out."""
@@ -51,6 +51,30 @@ class Share:
     same: bool
     """True where the error covers the difference, so that none can be claimed."""
 
+    @property
+    def decimals(self) -> int:
+        """Digits behind the point, in words and beside bars that can be edited."""
+        timed = self.metric in TIMES and self.low is not None  # as its ratio is written elsewhere
+        return 1 if timed else _decimals(self.value, exact=self.metric == NOMINAL)
+
+    @property
+    def percent(self) -> str:
+        """'89 %': the share as every surface writes it."""
+        return _percent(self.value, self.decimals)
+
+    @property
+    def interval(self) -> str:
+        """'87.6 to 89.3 %': of a time, whose ratio has an error; '' for what is known exactly."""
+        if self.metric not in TIMES or self.low is None or self.high is None:
+            return ""
+        return f"{_percent(self.low, self.decimals).removesuffix(' %')} to {_percent(self.high, self.decimals)}"
+
+    @property
+    def said(self) -> str:
+        """'88.5 % (87.6 to 89.3 %)': with what is known of its error, and a word where it is estimated."""
+        known = f" ({self.interval})" if self.interval else ""
+        return f"{self.percent}{known}" + (", estimated" if self.obtained == "estimated" else "")
+
 
 def find(candidate: Measured, metric_id: str) -> Measurement | None:
     """The first measurement of a metric."""
@@ -86,7 +110,7 @@ def verdict(candidate: Measured, baseline: Measured) -> str:
         return f"{outcome[0].upper()}{outcome[1:]}.{apart}"
     kept = by_metric.get("disk_bytes") or by_metric.get("decode_ms")
     link = ", yet " if kept is not None and kept.value > nominal.value + 0.05 else ": "
-    return f"{percent(1 - nominal.value)} sparse{link}{outcome}.{apart}"
+    return f"{_percent(1 - nominal.value, nominal.decimals)} sparse{link}{outcome}.{apart}"
 
 
 def _nominal(candidate: Measured) -> Share | None:
@@ -101,7 +125,7 @@ def _nominal(candidate: Measured) -> Share | None:
         return None
     left = 1.0 - sparsity.value / 100.0
     return Share(
-        NOMINAL, "Weights left in the pruned matrices", left, None, None, percent(left), percent(1.0),
+        NOMINAL, "Weights left where pruned", left, None, None, percent(left), percent(1.0),
         sparsity.obtained, same=False,
     )  # fmt: skip
 
@@ -169,10 +193,26 @@ def within(a: Measurement, b: Measurement) -> bool:
 
 def percent(share: float) -> str:
     """A share without false digits: '50 %', '99.6 %' only where rounding would hide that it is not all."""
+    return _percent(share, _decimals(share))
+
+
+def _percent(share: float, decimals: int) -> str:
+    # Halves go up, as in the programs that open a report's slides and tables: round() goes to the even neighbour.
+    if not math.isfinite(share):
+        return DASH if math.isnan(share) else "infinite"
+    scale = 10.0**decimals
+    return f"{math.floor(100.0 * share * scale + 0.5) / scale:.{decimals}f} %"
+
+
+def _decimals(share: float, *, exact: bool = False) -> int:
+    """None where whole percents tell the share from all and from nothing; `exact`: one where it is not whole."""
     percent = 100.0 * share
-    if round(percent) == 100 and abs(percent - 100) >= 0.05:
-        return f"{percent:.1f} %"
-    return f"{percent:.0f} %"
+    if not math.isfinite(percent) or percent == 0:
+        return 0
+    if abs(percent) < 0.95:
+        return max(1, min(4, -math.floor(math.log10(abs(percent)))))
+    hidden = math.floor(percent + 0.5) == 100 and abs(percent - 100) >= 0.05
+    return 1 if hidden or (exact and abs(percent - round(percent)) >= 0.05) else 0
 
 
 def _doubt(share: Share) -> str:

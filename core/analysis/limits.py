@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from core.analysis.paired_times import deciding
+from core.analysis.paired_times import deciding, stray
 from core.analysis.pareto import Mask, best_feasible, feasible, tied_with
-from core.metrics import Measurement, metric, show
+from core.metrics import COUNTS, Measurement, metric, show
 
 
 class Placed(Protocol):
@@ -94,6 +94,24 @@ def within_limits(
     return Outcome(keys, (best.key, *(p.key for p in ties)), f"{said}. {apart}".strip(), ruled_out)
 
 
+def judged(
+    points: Sequence[Placed], limits: Mapping[str, float], figures: Callable[[str], Mapping[str, Measurement]]
+) -> Outcome:
+    """`within_limits` for limits by metric, whichever of them are axes of these points; empty where there are none.
+
+    `figures` gives a metric of every model that has it, by key.
+    """
+    if not points or not limits:
+        return Outcome((), (), "")
+    axes = points[0].x.metric, points[0].y.metric
+    asides = [
+        Aside(m, limit, {k: deciding(found) for k, found in figures(m).items() if not stray(found)})
+        for m, limit in limits.items()
+        if m not in axes
+    ]
+    return within_limits(points, limits.get(axes[0]), limits.get(axes[1]), asides)
+
+
 Limited = tuple[str, float | None, Sequence[float | None]]
 """Metric, limit (None: no limit), and the value of each model."""
 
@@ -154,3 +172,11 @@ def _nearest(points: Sequence[Placed], limited: Iterable[Limited]) -> str:
     closest = min(range(len(points)), key=lambda i: max((share for share, _ in missed(i)), default=0.0))
     how = " and ".join(text for _, text in missed(closest))
     return f"The closest is {points[closest].label}, which misses {how}."
+
+
+def limit_unit(metric_id: str) -> tuple[str, float]:
+    """The unit a limit is asked for in, and what a number in it is multiplied by."""
+    if metric_id in COUNTS:
+        return "millions", 1e6
+    described = metric(metric_id)
+    return ("MB", 1e6) if described.unit == "B" else (described.unit, 1.0)

@@ -8,13 +8,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from core.analysis.differences import SIGNIFICANT
+from core.analysis.differences import SIGNIFICANT, p_words
 from core.analysis.paired_times import Ratio, asked, ratio_of, timed, words
 from core.analysis.statistics import mcnemar, paired_bootstrap
-from core.metrics import Measurement, show
+from core.metrics import Measurement, interval, metric, shown
 from core.results import Result
 
 ABSENT = "not given"
+_RATIO = "_ratio"
 
 
 @dataclass(frozen=True)
@@ -79,6 +80,12 @@ class Figure:
     shown: tuple[str, str]
     """Both as a person reads them; of a time its share of the dense model's, timed in turns."""
 
+    @property
+    def name(self) -> str:
+        """What the figure is called everywhere."""
+        time = self.metric.removesuffix(_RATIO)
+        return metric(time).label + ("" if time == self.metric else ", of the dense model's")
+
 
 def figures(left: Sequence[Result], right: Sequence[Result]) -> list[Figure]:
     """Every metric that matching candidates share: those made by the same step from the same starting point."""
@@ -100,9 +107,17 @@ def figures(left: Sequence[Result], right: Sequence[Result]) -> list[Figure]:
                 found += _times(mine.label, m, n, same)
             elif n is not None:
                 verdict = "the same candidate" if same else _verdict(m, n) if comparable else ""
-                shown = show(m.metric, m.value), show(n.metric, n.value)
-                found.append(Figure(mine.label, m.metric, m.value, n.value, verdict, shown))
+                found.append(Figure(mine.label, m.metric, m.value, n.value, verdict, _shown(m, n)))
     return found
+
+
+def _shown(m: Measurement, n: Measurement) -> tuple[str, str]:
+    """Both values as a person reads them; with more digits where they would look alike and are not."""
+    mine, other = shown(m), shown(n)
+    if mine == other and m.value != n.value:
+        unit = metric(m.metric).unit
+        mine, other = (f"{one.value:.9g} {unit}".strip() for one in (m, n))
+    return mine, other
 
 
 def _read_the_same(mine: Result, other: Result) -> bool:
@@ -116,7 +131,7 @@ def _times(label: str, m: Measurement, n: Measurement, same: bool) -> list[Figur
     if a is None or b is None:
         return []
     verdict = "the same candidate" if same else _apart(a, b) if asked(m) == asked(n) else ""
-    return [Figure(label, f"{m.metric}_ratio", a.value, b.value, verdict, (words(a), words(b)))]
+    return [Figure(label, f"{m.metric}{_RATIO}", a.value, b.value, verdict, (words(a), words(b)))]
 
 
 def _apart(a: Ratio, b: Ratio) -> str:
@@ -150,8 +165,10 @@ def _verdict(left: Measurement, right: Measurement) -> str:
         gap = paired_bootstrap(b, a)
         same = gap.low <= 0.0 <= gap.high
         words = "no difference beyond the error" if same else "lower" if gap.value < 0 else "higher"
-        return f"{words} in the second ({gap.low:+.4f} to {gap.high:+.4f})" if not same else words
+        low, high = sorted((abs(gap.low), abs(gap.high)))
+        apart = Measurement(metric="loss_change", value=abs(gap.value), unit="nats", low=low, high=high)
+        return words if same else f"{words} in the second by {interval(apart) or shown(apart)}"
     if set(a) | set(b) <= {0.0, 1.0}:
         p = mcnemar(a, b)
-        return f"{'differs' if p < SIGNIFICANT else 'no difference beyond the error'} (McNemar p = {p:.3g})"
+        return f"{'differs' if p < SIGNIFICANT else 'no difference beyond the error'} (McNemar {p_words(p)})"
     return ""

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import math
 import re
 from pathlib import Path
 
+from core.analysis.limits import limit_unit
 from core.durable_files import write
 from core.errors import RetortError
+from core.metrics import METRICS
 from core.report.forms import FORMS
 from core.settings import Settings
 from core.store import Store
@@ -30,6 +33,8 @@ def report(chosen: argparse.Namespace, settings: Settings) -> int:
         run, store.candidates.results(run_id=run.id), chosen.pick or (), headline=chosen.headline,
         audience=chosen.audience,
         prices=Prices(per_hour=chosen.price, watts=chosen.watts, currency=chosen.currency),
+        axes=(chosen.x or "disk_bytes", chosen.y or "perplexity") if chosen.x or chosen.y else None,
+        limits=chosen.limit or (),
     )  # fmt: skip
     data = render(made, chosen.format)
     out: Path = chosen.out
@@ -68,6 +73,17 @@ def register(one: argparse.ArgumentParser) -> None:
     one.add_argument(
         "--watts", type=_amount, metavar="NUMBER", help="power the machine draws; default: no energy is estimated"
     )
+    one.add_argument(
+        "--x", metavar="METRIC", help="the cost of the chart, as the Trade-offs page has it in its address"
+    )
+    one.add_argument("--y", metavar="METRIC", help="quality on the chart")
+    one.add_argument(
+        "--limit",
+        action="append",
+        type=_limit,
+        metavar="METRIC=NUMBER",
+        help="a limit: sizes in MB, parameters in millions, shares in percent; repeat it",
+    )
 
 
 def _amount(text: str) -> float:
@@ -79,6 +95,18 @@ def _amount(text: str) -> float:
     if not 0 < value <= 1e6:
         raise argparse.ArgumentTypeError(f"'{text[:20]}' is not a number above 0 and at most a million")
     return value
+
+
+def _limit(text: str) -> tuple[str, float]:
+    """A metric and its limit in the metric's own unit."""
+    name, _, number = text.partition("=")
+    try:
+        value = float(number)
+    except ValueError:
+        value = math.nan
+    if name not in METRICS or not math.isfinite(value):
+        raise argparse.ArgumentTypeError(f"'{text[:60]}' is no limit: write one such as disk_bytes=200")
+    return name, value * limit_unit(name)[1]
 
 
 def _currency(text: str) -> str:

@@ -72,7 +72,8 @@ def diff(chosen: argparse.Namespace, settings: Settings) -> int:
         put(f"{c.path}: {c.left} -> {c.right}")
     for f in shared:
         if f.left != f.right:
-            put(f"{f.label}, {f.metric}: {f.left:.6g} -> {f.right:.6g}{f' ({f.verdict})' if f.verdict else ''}")
+            before, after = f.shown
+            put(f"{f.label}, {f.name}: {before} -> {after}{f' ({f.verdict})' if f.verdict else ''}")
     if not recipe and not environment and all(f.left == f.right for f in shared):
         say("The two runs do not differ.")
     return 0

@@ -8,7 +8,7 @@ from typing import Any
 
 from core.analysis.differences import difference
 from core.analysis.paired_times import aligned, busy, references, sentences, stray, timed
-from core.metrics import find_metric, metric, show
+from core.metrics import DASH, find_metric, in_full, interval, metric
 from core.results import Result
 from core.store import RunRow, TrialRow
 from core.task_sets import TASK_SETS, accuracy_id
@@ -82,23 +82,14 @@ def _cell(result: Result, dense: Result | None, metric_id: str) -> str:
     """'31.6 (29.2 to 34.2), tie'; a mark where the machine was busy, or where a time cannot be compared."""
     found = find_metric(result.measurements, metric_id)
     if found is None:
-        return show(metric_id, None)
-    known = found.low is not None and found.high is not None and found.low < found.high
-    said = show(metric_id, found.value) + (
-        f" ({_bare(metric_id, found.low)} to {_bare(metric_id, found.high)})" if known else ""
-    )
+        return DASH
     change = difference(result, dense, metric_id) if dense is not None and not result.baseline else None
-    marks = (
-        ["tie"] if change is not None and change.better is None and (known or timed(found)) and not stray(found) else []
-    )
+    known = bool(interval(found)) or timed(found)
+    tied = change is not None and change.better is None and known and not stray(found)
+    marks = ["tie"] if tied else []
     marks += ["not comparable"] if stray(found) else []
     marks += ["busy"] if timed(found) and busy(found) else []
-    return ", ".join([said, *marks])
-
-
-def _bare(metric_id: str, value: float | None) -> str:
-    """Without the unit, which stands before it."""
-    return show(metric_id, value).removesuffix(f" {metric(metric_id).unit}")
+    return ", ".join([in_full(found), *marks])
 
 
 def _say_times(results: Sequence[Result], columns: Sequence[str]) -> None:

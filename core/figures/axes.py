@@ -16,14 +16,13 @@ _ROOM = 0.08  # of the range, at each end
 def axis(values: Sequence[Measurement], logarithmic: bool) -> dict[str, Any]:
     """Plotly's layout of the axis that shows `values`, all of one metric; linear where one is not positive."""
     described = metric(values[0].metric)
-    better = "lower is better" if described.better == "lower" else "higher is better"
-    unit = f", {described.unit}" if described.unit and described.unit != "B" else ""
     below = f"<br><sub>{told}</sub>" if (told := relative_to(values)) else ""
-    layout: dict[str, Any] = {"title": {"text": f"{described.label}{unit} ({better}){below}"}, "showspikes": False}
+    title = words(described.id, "" if described.unit == "B" else described.unit)
+    layout: dict[str, Any] = {"title": {"text": f"{title}{below}"}, "showspikes": False}
     if described.unit == "B":
         layout |= {"tickformat": "~s", "ticksuffix": "B"}
     elif described.id in ("parameters", "nonzero_parameters"):
-        layout |= {"tickformat": "~s"}
+        layout |= {"exponentformat": "B"}  # 1.2B as everywhere, not 1.2G
     log = logarithmic and all(m.value > 0 for m in values)
     span = _span(values, log)
     if span is not None:
@@ -33,6 +32,12 @@ def axis(values: Sequence[Measurement], logarithmic: bool) -> dict[str, Any]:
         layout |= {"tickmode": "array", "tickvals": _log_ticks(span)}
         layout.setdefault("tickformat", ",~r")
     return layout
+
+
+def words(metric_id: str, unit: str) -> str:
+    """'Latency per token, ms (lower is better)': what an axis is called."""
+    described = metric(metric_id)
+    return f"{described.label}{f', {unit}' if unit else ''} ({described.better} is better)"
 
 
 def _log_ticks(span: list[float]) -> list[float]:

@@ -6,12 +6,10 @@ from collections.abc import Sequence
 
 import plotly.graph_objects as go
 
-from core.analysis.honesty import NOMINAL, Share, percent
-from core.analysis.paired_times import TIMES
+from core.analysis.honesty import NOMINAL, Share
 from core.figures.theme import Theme, figure, safe
 
 _ROW = 34  # pixels a bar
-_NAMES = {NOMINAL: "Weights left (asked for)", "decode_ms": "Time per token", "prefill_ms": "Time to read a prompt"}
 
 
 def honesty(shares: Sequence[Share], ground: Theme, color: str) -> go.Figure:
@@ -21,7 +19,7 @@ def honesty(shares: Sequence[Share], ground: Theme, color: str) -> go.Figure:
     """
     estimated = any(s.obtained == "estimated" for s in shares)
     fig = figure(ground, height=_ROW * max(1, len(shares)) + 56)
-    names = [_NAMES.get(s.metric, s.label) for s in shares]
+    names = [s.label for s in shares]
     fig.add_trace(
         go.Bar(
             y=names,
@@ -39,8 +37,7 @@ def honesty(shares: Sequence[Share], ground: Theme, color: str) -> go.Figure:
                 },
             },
             hovertext=[
-                f"{safe(s.label)}<br>{safe(s.shown)}; dense {safe(s.baseline_shown)}{_interval(s, '<br>interval ')}"
-                for s in shares
+                f"{safe(s.label)}: {safe(s.said)}<br>{safe(s.shown)}; dense {safe(s.baseline_shown)}" for s in shares
             ],
             hoverinfo="text",
             showlegend=False,
@@ -50,15 +47,12 @@ def honesty(shares: Sequence[Share], ground: Theme, color: str) -> go.Figure:
     fig.add_trace(
         go.Scatter(
             x=[most * 1.03] * len(names), y=names, mode="text", textposition="middle right", hoverinfo="skip",
-            text=[
-                percent(s.value) + (", estimated" if s.obtained == "estimated" else _interval(s, " (", ")"))
-                for s in shares
-            ],
+            text=[s.said for s in shares],
             textfont={"color": ground.ink, "size": 14}, cliponaxis=False, showlegend=False,
         )
     )  # fmt: skip
     fig.add_vline(x=100, line={"color": ground.ink, "width": 1.5, "dash": "dot"})
-    timed = any(_interval(s, "") for s in shares)
+    timed = any(s.interval for s in shares)
     room = 1.75 if timed else 1.42 if estimated else 1.2
     fig.update_xaxes(range=[0, most * room], ticksuffix=" %", tickvals=[0, 50, 100])
     fig.update_yaxes(autorange="reversed", showgrid=False, ticksuffix="  ", tickfont={"color": ground.ink})
@@ -66,16 +60,7 @@ def honesty(shares: Sequence[Share], ground: Theme, color: str) -> go.Figure:
     return fig
 
 
-def _interval(share: Share, before: str, after: str = "") -> str:
-    """The interval of a time's ratio; '' for what is known exactly."""
-    if share.metric not in TIMES or share.low is None or share.high is None:
-        return ""
-    return f"{before}{100 * share.low:.0f} to {100 * share.high:.0f} %{after}"
-
-
 def alt(name: str, shares: Sequence[Share]) -> str:
     """The bars in words."""
-    said = ", ".join(
-        f"{_NAMES.get(s.metric, s.label).lower()} {percent(s.value)}{_interval(s, ' (', ')')}" for s in shares
-    )
+    said = ", ".join(f"{s.label.lower()} {s.said}" for s in shares)
     return f"Bars for {name}, as a share of the dense baseline: {said}."

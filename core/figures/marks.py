@@ -16,7 +16,7 @@ import numpy as np
 
 from core.analysis.paired_times import busy, hints
 from core.figures.theme import MethodStyle, Theme, method_style, safe
-from core.metrics import Measurement, in_full, metric
+from core.metrics import in_full, metric
 
 if TYPE_CHECKING:
     from core.figures.tradeoff import Point
@@ -90,8 +90,6 @@ def _vectors(points: Sequence[Point], style: MethodStyle, ground: Theme) -> Trac
 def _pixels(points: Sequence[Point], shape: str, style: MethodStyle, ground: Theme) -> Trace:
     """Candidates of one method and one shape, without error bars."""
     color, first = ground.color(style.color), points[0]
-    lines = [f"{metric(m.metric).label}: {_d3(m, axis)}" for m, axis in ((first.y, "y"), (first.x, "x"))]
-    standing = [_TIED] if first.tied else []
     return {
         "type": "scattergl",
         "x": np.array([p.x.value for p in points]),
@@ -107,19 +105,10 @@ def _pixels(points: Sequence[Point], shape: str, style: MethodStyle, ground: The
             "line": {"width": 1, "color": color if first.tied else ground.edge(style.color)},
         },
         "customdata": [p.key for p in points],
-        "text": [safe(p.label) for p in points],
-        "hovertext": ["".join(f"<br>{safe(hint)}" for hint in hints(p.x)) for p in points],
-        "hovertemplate": "<br>".join(["<b>%{text}</b>", *lines, *standing]) + "%{hovertext}<extra></extra>",
+        "hovertext": [hover(p) for p in points],
+        "hoverinfo": "text",
         **STILL,
     }
-
-
-def _d3(m: Measurement, axis: str) -> str:
-    """What plotly puts in for a value on hover, with the digits and the unit that `show` gives it."""
-    described = metric(m.metric)
-    if described.unit == "B" or m.metric in ("parameters", "nonzero_parameters"):
-        return f"%{{{axis}:.{described.digits}s}}{described.unit}"
-    return f"%{{{axis}:,.{described.digits}r}} {described.unit}".rstrip()
 
 
 _TIED = "Tied with the front: the difference is inside the error"

@@ -6,6 +6,7 @@ import plotly.graph_objects as go
 
 from core.analysis.honesty import Share, shares
 from core.figures import honesty
+from core.figures.limits import draw_limits
 from core.figures.points import points_of
 from core.figures.theme import Theme, method_style
 from core.figures.tradeoff import Point, tradeoff
@@ -31,6 +32,10 @@ def chart(report: Report, shown: list[Point], ground: Theme, height: int = 480) 
     """Quality against cost, the chosen candidates ringed."""
     log = metric(shown[0].y.metric).better == "lower" and all(p.y.value > 0 for p in shown)
     figure = tradeoff(shown, ground, picked=report.letters, log_y=log, height=height)
+    if report.limits:
+        bounds = dict(report.limits)
+        x, y = bounds.get(shown[0].x.metric), bounds.get(shown[0].y.metric)
+        draw_limits(figure, [p for p in shown if p.drawable], x, y, report.outcome, ground)
     figure.update_layout(dragmode=False)
     return figure
 

@@ -7,12 +7,13 @@ import io
 import json
 import re
 
+from core.metrics import interval
 from core.plain_text import whole
 from core.report.model import Report
 
 HEAD = (
     "run", "candidate_key", "candidate", "metric", "label", "value", "low", "high", "unit", "change", "obtained",
-    "device", "dtype", "settings", "original",
+    "device", "dtype", "settings", "original", "shown", "range", "original_shown", "evidence",
 )  # fmt: skip
 _FORMULA = r"[=+\-@\uff1d\uff0b\uff0d\uff20]"
 _STARTS = re.compile(rf"(^|[;|])(?=[ \u00a0\ufeff]*{_FORMULA})")
@@ -32,7 +33,8 @@ def to_csv(report: Report) -> str:
                 report.run.id, candidate.key, candidate.label, m.metric, f.label, m.value, m.low, m.high, m.unit,
                 f.difference.change if f.difference else "", m.obtained, m.device, m.dtype,
                 json.dumps({k: v for k, v in m.settings.items() if k != "answers"}, sort_keys=True, default=str),
-                f.difference.original if f.difference else None,
+                f.difference.original if f.difference else None, f.value, interval(m), f.original,
+                f.difference.evidence if f.difference else "",
             )  # fmt: skip
             writer.writerow([_safe(cell) if isinstance(cell, str) else cell for cell in row])
     return out.getvalue()

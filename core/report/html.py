@@ -41,7 +41,7 @@ def to_html(report: Report) -> str:
             figures[f"bars{i}"] = {t.name: charts.bars(candidate, found, t) for t in (LIGHT, DARK)}
         text = bars.alt(candidate.label, found) if found else ""
         body.append(_card(report, candidate, i, text))
-    notes = "".join(f"<li>{escaped(n, 600)}</li>" for n in report.notes())
+    notes = "".join(f"<li>{escaped(n, 400)}</li>" for n in report.notes())
     body.append(f"<h2>How this was found out, and its limits</h2><ul>{notes}</ul></main>")
     body.append(f"<footer>Made with Retort from run {escaped(report.run.id)}.</footer>")
     data = {i: {name: json.loads(str(f.to_json())) for name, f in pair.items()} for i, pair in figures.items()}
@@ -84,7 +84,7 @@ def _head(report: Report) -> str:
 
 def _summary(report: Report) -> str:
     said = "".join(
-        f"<li><strong>{letter}. {escaped(c.label)}.</strong> {escaped(report.quality_sentence(c), 300)} "
+        f"<li><strong>{letter}. {escaped(c.label)}.</strong> {escaped(report.quality_sentence(c), 400)} "
         f"{escaped(report.verdict(c), 400)}</li>"
         for c, letter in zip(report.chosen, report.letters.values(), strict=True)
     )
@@ -106,15 +106,20 @@ def _chart_section(report: Report, points: list[Point]) -> str:
         '<h2>Quality against cost</h2><figure><div id="tradeoff" class="chart" role="img" '
         f'aria-label="{escaped(alt(points), 2000)}"></div>'
         f"<figcaption>The candidates of {escaped(run)}. {escaped(report.caption, 400)}</figcaption></figure>"
-        f"<details><summary>The chart as a table</summary>{table}</details>"
+        f"{_limits(report)}<details><summary>The chart as a table</summary>{table}</details>"
     )
+
+
+def _limits(report: Report) -> str:
+    said = report.outcome.sentence
+    return f"<p>{escaped(said, 900)}</p>" if said else ""
 
 
 def _card(report: Report, candidate: Result, index: int, chart: str) -> str:
     rows = "".join(
-        f'<tr><th scope="row">{escaped(f.label)}</th><td class="n">{escaped(f.shown)}</td>'
+        f'<tr><th scope="row">{escaped(f.label)}</th><td class="n">{escaped(f.value)}</td>'
         f'<td class="n">{escaped(f.spread)}</td><td class="n">{escaped(f.original)}</td>'
-        f"<td>{escaped(f.difference.change if f.difference else '')}</td>"
+        f"<td>{escaped(f.against, 300)}</td>"
         f"<td>{escaped(f.obtained, 300)}; run {escaped(report.run.id)}</td></tr>"
         for f in report.figures(candidate)
     )
@@ -128,7 +133,7 @@ def _card(report: Report, candidate: Result, index: int, chart: str) -> str:
     head = ("Figure", "Value", "Range", "Original", "Against the baseline", "How it was obtained")
     return (
         f'<section class="card"><h3>{letter}. {escaped(candidate.label)}</h3>'
-        f"<p>{escaped(report.quality_sentence(candidate), 300)} {escaped(report.verdict(candidate), 400)}</p>"
+        f"<p>{escaped(report.quality_sentence(candidate), 400)} {escaped(report.verdict(candidate), 400)}</p>"
         f"{figure}{_table(f'Figures of {plain(candidate.label, 100)}, {run}', head, rows)}</section>"
     )
 

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from core.analysis.limits import bound_words
+from core.metrics import interval
 from core.plain_json import dump
+from core.report import charts
 from core.report.model import Report
 from core.results import Result
 
@@ -21,6 +24,12 @@ def to_json(report: Report) -> str:
         "run": {"id": report.run.id, "name": report.run.name, "model": report.run.model, "recipe": report.run.recipe},
         "baseline": _candidate(report, report.baseline) if report.baseline else None,
         "candidates": [_candidate(report, c) for c in report.chosen],
+        "limits": {
+            "asked": [{"metric": m, "limit": limit, "shown": bound_words(m, limit)} for m, limit in report.limits],
+            "kept_by": report.outcome.feasible,
+            "best": report.outcome.best,
+            "sentence": report.outcome.sentence,
+        },
         "notes": report.notes(),
     }
     return dump(document) + "\n"
@@ -32,10 +41,16 @@ def _candidate(report: Report, candidate: Result) -> dict[str, Any]:
         "verdict": None if candidate.baseline else report.verdict(candidate),
         "figures": [
             f.measurement.model_dump(exclude={"samples"}) | {
-                "run": report.run.id, "label": f.label, "change": f.difference.change if f.difference else None,
-                "original": f.difference.original if f.difference else None,
+                "run": report.run.id, "label": f.label, "shown": f.value, "range": interval(f.measurement) or None,
+                "change": f.difference.change if f.difference else None,
+                "evidence": f.difference.evidence or None if f.difference else None,
+                "original": f.difference.original if f.difference else None, "original_shown": f.original,
             }
             for f in report.figures(candidate)
+        ],
+        "shares": [
+            {"metric": s.metric, "label": s.label, "value": s.value, "shown": s.said}
+            for s in (charts.promised(report, candidate) if not candidate.baseline else [])
         ],
         "notes": candidate.notes, "versions": candidate.versions,
     }  # fmt: skip

@@ -5,16 +5,19 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 from core.analysis.differences import Difference, between, difference, examples
 from core.analysis.headline import headline as proposed
 from core.analysis.honesty import find, verdict
+from core.analysis.limits import Outcome, bound_words, judged
 from core.analysis.paired_times import TIMES, aligned, busy, references, sentences, stray
 from core.errors import RetortError
+from core.figures.points import points_of
 from core.methods import method
-from core.metrics import DASH, METRICS, Measurement, interval, metric, show, shown, significant
+from core.metrics import METRICS, Measurement, in_full, interval, metric, show, shown, significant
 from core.report.costs import ENERGY_FORMULA, MONEY_FORMULA, Prices, energy_per_million, money_per_million
+from core.report.figure import Figure, settings_in_words
 from core.results import Result
 from core.store import RunRow
 
@@ -23,7 +26,9 @@ MOST = 12
 """Candidates a report may show: one slide each, and each still gets a look."""
 HEADLINE = 400
 """Characters of a headline."""
-_FOR_EXECUTIVES = ("perplexity", "accuracy", "disk_bytes", "memory_bytes", "decode_ms")
+_FOR_EXECUTIVES = (
+    "perplexity", "accuracy", "disk_bytes", "memory_bytes", "decode_ms", "cost_per_mtok", "energy_kwh_per_mtok",
+)  # fmt: skip
 _COSTS = ("disk_bytes", "decode_ms", "memory_bytes", *(m.id for m in METRICS.values() if m.role == "cost"))
 _QUALITIES = ("perplexity", "accuracy", *(m.id for m in METRICS.values() if m.role == "quality"))
 _WISHED = ("perplexity", "disk_bytes", "peak_memory_bytes", "decode_ms", "energy_j_per_token")
@@ -41,6 +46,10 @@ class Report:
     headline: str
     audience: Audience
     prices: Prices
+    asked: tuple[str, str] | None = None
+    """Cost and quality the reader looks at; drawn where every chosen candidate has them."""
+    limits: tuple[tuple[str, float], ...] = ()
+    """Limits the reader set, in the metrics' own units."""
 
     @property
     def baseline(self) -> Result | None:
@@ -59,7 +68,11 @@ class Report:
         The baseline has them too, unless it does something else (an encoder that became a classifier).
         """
         dense = [self.baseline] if self.baseline else []
-        x, y = (self._common(ids, dense) or self._common(ids, []) for ids in (_COSTS, _QUALITIES))
+        asked = [(m,) for m in self.asked] if self.asked else [(), ()]
+        x, y = (
+            self._common(first, []) or self._common(ids, dense) or self._common(ids, [])
+            for first, ids in zip(asked, (_COSTS, _QUALITIES), strict=True)
+        )
         return (x, y) if x and y else None
 
     def _common(self, ids: Sequence[str], others: Sequence[Result]) -> str | None:
@@ -69,6 +82,15 @@ class Report:
     def caption(self) -> str:
         """How the times on the trade-off chart came about; empty where it shows none."""
         return sentences(references(self.results), self.axes[0]) if self.axes else ""
+
+    @property
+    def outcome(self) -> Outcome:
+        """What keeps the reader's limits, among the candidates of the whole study."""
+        points = points_of(self.results, *self.axes) if self.axes and self.limits else []
+        return judged([p for p in points if p.drawable], dict(self.limits), self._by_key)
+
+    def _by_key(self, metric_id: str) -> dict[str, Measurement]:
+        return {r.key: found for r in self.results if (found := find(r, metric_id)) is not None}
 
     def verdict(self, candidate: Result) -> str:
         """What was asked for and what was really gained."""
@@ -85,16 +107,15 @@ class Report:
         dense = find(self.baseline, y) if self.baseline else None
         assert mine is not None
         if dense is None or change is None:
-            spread = "" if mine.low is None or mine.high is None else f" ({show(y, mine.low)} to {show(y, mine.high)})"
-            return f"{metric(y).label}: {show(y, mine.value)}{spread}; the original gives none to compare with."
-        return f"{metric(y).label}: {show(y, dense.value)} becomes {show(y, mine.value)} ({change.change})."
+            return f"{metric(y).label}: {in_full(mine)}; the original gives none to compare with."
+        said = [change.change, *([f"95 % interval {interval(mine)}"] if interval(mine) else []), change.evidence]
+        return f"{metric(y).label}: {shown(dense)} becomes {shown(mine)} ({'; '.join(s for s in said if s)})."
 
     def figures(self, candidate: Result) -> list[Figure]:
         """Every figure of this audience, then the estimates of money and energy."""
         if self.audience == "engineers":
             return self.every_figure(candidate)
-        wanted = (*_FOR_EXECUTIVES, "cost_per_mtok", "energy_kwh_per_mtok")
-        return [f for f in self.every_figure(candidate) if f.measurement.metric in wanted]
+        return [f for f in self.every_figure(candidate) if f.measurement.metric.partition(":")[0] in _FOR_EXECUTIVES]
 
     def every_figure(self, candidate: Result) -> list[Figure]:
         """The same for whoever asks: nothing is left out."""
@@ -112,12 +133,12 @@ class Report:
     def notes(self) -> list[str]:
         """How the figures came about, and what was not measured."""
         recipe = self.run.recipe
-        said = [f"Run {self.run.id} ({self.run.name}) on the model {self.run.model}."]
+        said = [f"Run {self.run.id} ({self.run.name}) on the model {self.run.model}.", *self._left_out()]
         if any(r.method not in ("dense", "quantise") for r in self.chosen):
-            said.append(f"Calibration: {_settings(recipe.get('calibration'))}.")
-        said.append(f"Evaluation: {_settings(recipe.get('evaluation'))}.")
+            said.append(f"Calibration: {settings_in_words(recipe.get('calibration'))}.")
+        said.append(f"Evaluation: {settings_in_words(recipe.get('evaluation'))}.")
         if recipe.get("latency"):
-            said.append(f"Latency: {_settings(recipe['latency'])}. Other machines give other times.")
+            said.append(f"Latency: {settings_in_words(recipe['latency'])}. Other machines give other times.")
         said += self._times()
         said.append("Ranges of quality are 95 % intervals.")
         said.append("A change is claimed only where it is larger than the error of the measurements.")
@@ -127,6 +148,9 @@ class Report:
         if self.prices.watts is not None:
             watts = f"{significant(self.prices.watts, 4)} W"
             said.append(f"Energy for a million tokens (kWh) is estimated: {ENERGY_FORMULA}, at {watts}.")
+        if self.outcome.sentence:
+            bounds = "; ".join(bound_words(m, limit) for m, limit in self.limits)
+            said.append(f"Limits: {bounds}. {self.outcome.sentence}")
         missing = [metric(m).label.lower() for m in _WISHED if not all(find(r, m) for r in self.chosen)]
         if not any(m.metric.startswith("accuracy") for r in self.chosen for m in r.measurements):
             missing.append("accuracy on tasks")
@@ -144,9 +168,22 @@ class Report:
             said += [f"{candidate.label}: {note}" for note in candidate.notes]
         return said
 
+    def _left_out(self) -> list[str]:
+        """What a reader would take to be in the study and is not."""
+        run, said = self.run, []
+        if run.active or run.state != "done":
+            state = "was not finished when this was made" if run.active else f"has not been finished ({run.state})"
+            said.append(f"The run {state}: {run.trials_done} of {run.trials_total} trials were done.")
+        if run.trials_failed:
+            said.append(f"{run.trials_failed} of {run.trials_total} trials failed and left no figures.")
+        return said
+
     def fingerprint(self) -> str:
         """The same for reports that say and draw the same, and cheap beside drawing one."""
-        run, told = self.run, [self.headline, self.audience, self.prices, [c.key for c in self.chosen]]
+        run, told = (
+            self.run,
+            [self.headline, self.audience, self.prices, self.axes, self.limits, [c.key for c in self.chosen]],
+        )
         of = (
             (r.key, r.label, r.model, r.method, r.parent, r.baseline, r.notes, [
                 (m.metric, m.value, m.low, m.high, m.unit, m.obtained, m.device, m.dtype, m.settings, m.samples)
@@ -154,7 +191,8 @@ class Report:
             ])
             for r in self.results
         )  # fmt: skip
-        digest = hashlib.sha256(repr([run.id, run.name, run.model, run.recipe, told]).encode(errors="replace"))
+        state = [run.state, run.trials_total, run.trials_done, run.trials_failed]
+        digest = hashlib.sha256(repr([run.id, run.name, run.model, run.recipe, state, told]).encode(errors="replace"))
         for one in of:
             digest.update(repr(one).encode(errors="replace"))
         return digest.hexdigest()
@@ -181,49 +219,6 @@ def _drawn(result: Result, metric_id: str) -> bool:
     return found is not None and not stray(found)
 
 
-@dataclass(frozen=True)
-class Figure:
-    """A measurement with its words."""
-
-    measurement: Measurement
-    candidate: Result
-    difference: Difference | None
-
-    @property
-    def label(self) -> str:
-        return metric(self.measurement.metric).label
-
-    @property
-    def shown(self) -> str:
-        return shown(self.measurement)
-
-    @property
-    def spread(self) -> str:
-        """'32.6 ms to 36.9 ms', or an en dash where no error is known."""
-        return interval(self.measurement) or DASH
-
-    @property
-    def original(self) -> str:
-        """The baseline's figure beside it; an en dash where there is none to compare with."""
-        d = self.difference
-        m = self.measurement
-        return DASH if d is None or d.original is None else show(m.metric, d.original, m.unit)
-
-    @property
-    def obtained(self) -> str:
-        """'measured on cpu in bfloat16 (threads 2)': how it came about."""
-        m = self.measurement
-        where = f" on {m.device}" + (f" in {m.dtype}" if m.dtype else "")
-        return f"{m.obtained}{where}" + (f" ({_settings(m.settings)})" if m.settings else "")
-
-
-def _settings(settings: dict[str, Any] | None, limit: int = 8) -> str:
-    if not settings:
-        return "not recorded"
-    flat = {k: v for k, v in settings.items() if isinstance(v, str | int | float) and not isinstance(v, bool)}
-    return ", ".join(f"{k.replace('_', ' ')} {v}" for k, v in list(flat.items())[:limit]) or "as in the recipe"
-
-
 def build(
     run: RunRow,
     results: Sequence[Result],
@@ -232,12 +227,16 @@ def build(
     headline: str = "",
     audience: Audience = "executives",
     prices: Prices | None = None,
+    axes: tuple[str, str] | None = None,
+    limits: Sequence[tuple[str, float]] = (),
 ) -> Report:
     """A report on a study.
 
     Args:
         picks: keys of candidates or their beginnings (at least 6 characters); none: two telling examples.
         headline: one or two sentences; empty: proposed from the figures.
+        axes: cost and quality to draw; None: the first that all of them have.
+        limits: metric and limit, in the metric's own unit.
     Raises:
         RetortError: nothing is finished, a pick is unknown or means two candidates, too many, a headline too long.
     """
@@ -253,7 +252,7 @@ def build(
     telling = examples(candidates, "perplexity") or candidates[-2:]  # of a chain of steps, where it ends
     chosen = chosen or telling
     words = headline.strip() or _proposal(results, chosen, run)
-    return Report(run, tuple(results), tuple(chosen), words, audience, prices or Prices())
+    return Report(run, tuple(results), tuple(chosen), words, audience, prices or Prices(), axes, tuple(limits))
 
 
 def _proposal(results: Sequence[Result], chosen: Sequence[Result], run: RunRow) -> str:

@@ -8,26 +8,24 @@ import io
 from typing import Any
 
 from pptx import Presentation
-from pptx.chart.data import CategoryChartData, XyChartData
 from pptx.dml.color import RGBColor
-from pptx.enum.chart import XL_CHART_TYPE, XL_LABEL_POSITION, XL_LEGEND_POSITION
 from pptx.enum.text import MSO_ANCHOR
 from pptx.util import Inches, Pt
 
 from core.analysis.honesty import shares
-from core.analysis.paired_times import relative_to
 from core.figures.points import points_of
-from core.figures.theme import OKABE_ITO, method_style
-from core.metrics import metric
+from core.metrics import DASH, in_full, metric
+from core.report import pptx_charts
+from core.report.figure import Figure
 from core.report.model import Report
-from core.report.text import plain
+from core.report.text import filled, plain
 from core.results import Result
 
 _INK, _MUTED = RGBColor(0x0D, 0x15, 0x1E), RGBColor(0x55, 0x61, 0x6D)
 _LEFT, _WIDTH = 0.7, 11.93  # inches, of a slide of 13.33 x 7.5
-_ROWS = 7  # figures of the table on a slide
-_NOTES = 7  # method notes on a slide
-_MILLION = {"B": ("MB", 1e6), "": ("", 1.0)}
+_ROWS = 7  # figures of the table beside the chart of a slide
+_ROWS_ALONE = 13  # figures of a table that has a slide for itself
+_LINES, _LINE = 14, 115  # lines of method notes on a slide, and characters of a line
 
 
 def to_pptx(report: Report) -> bytes:
@@ -39,10 +37,9 @@ def to_pptx(report: Report) -> bytes:
         _tradeoff(deck, report, *report.axes)
     for candidate in report.chosen:
         _candidate(deck, report, candidate)
-    notes = report.notes()
-    for start in range(0, len(notes), _NOTES):
+    for some in filled([plain(n, 400) for n in report.notes()], _LINES, _LINE):
         slide = _slide(deck, report, "How this was found out, and its limits")
-        _text(slide, "\n".join(plain(n, 210) for n in notes[start : start + _NOTES]), 1.5, 5.3, 15, gap=7)
+        _text(slide, "\n".join(some), 1.5, 5.3, 15, gap=7)
     out = io.BytesIO()
     deck.save(out)
     return out.getvalue()
@@ -86,109 +83,55 @@ def _title(deck: Any, report: Report) -> None:
 
 def _tradeoff(deck: Any, report: Report, x: str, y: str) -> None:
     slide = _slide(deck, report, f"{metric(y).label} against {metric(x).label.lower()}")
-    unit, size = _MILLION.get(metric(x).unit, (metric(x).unit, 1.0))
     points = [p for p in points_of(report.results, x, y) if p.drawable]
     if report.caption:
         slide.notes_slide.notes_text_frame.text += f"\n{plain(report.caption, 400)}"
-    letters = report.letters
-    data = XyChartData()
-    groups: list[tuple[str, int, list[tuple[float, float]]]] = []
-    for name in dict.fromkeys(p.method for p in points if p.key not in letters):
-        style = method_style(name)
-        groups.append(
-            (style.label, style.color, [_xy(p, size) for p in points if p.method == name and p.key not in letters])
-        )
-    groups += [
-        (f"{letters[p.key]}. {plain(p.label, 40)}", method_style(p.method).color, [_xy(p, size)])
-        for p in points if p.key in letters
-    ]  # fmt: skip
-    for name, _, pairs in groups:
-        series = data.add_series(plain(name, 60))
-        for pair in pairs:
-            series.add_data_point(*pair)
-    frame = slide.shapes.add_chart(
-        XL_CHART_TYPE.XY_SCATTER, Inches(_LEFT), Inches(1.4), Inches(_WIDTH), Inches(5.3), data
-    )
-    chart = frame.chart
-    chart.has_legend, chart.has_title = True, False
-    chart.legend.position, chart.legend.include_in_layout = XL_LEGEND_POSITION.BOTTOM, False
-    chart.font.size = Pt(13)
-    for axis, label in (
-        (chart.category_axis, f"{metric(x).label} {f'({unit})' if unit else ''}{_relative(points)}"),
-        (chart.value_axis, metric(y).label),
-    ):
-        axis.has_title = True
-        axis.axis_title.text_frame.text = label.strip()
-        axis.major_gridlines.format.line.color.rgb = RGBColor(0xDF, 0xE5, 0xEA)
-    for series, (name, color, _) in zip(chart.plots[0].series, groups, strict=True):
-        series.format.line.fill.background()
-        series.marker.size = 13 if name[1:2] == "." else 8
-        series.marker.format.fill.solid()
-        series.marker.format.fill.fore_color.rgb = _rgb(color)
-
-
-def _relative(points: list[Any]) -> str:
-    """What the axis of a time adds to its name."""
-    told = relative_to([p.x for p in points])
-    return f", {told}" if told else ""
-
-
-def _xy(p: Any, size: float) -> tuple[float, float]:
-    return p.x.value / size, p.y.value
-
-
-def _rgb(color: int) -> RGBColor:
-    digits = OKABE_ITO[color % len(OKABE_ITO)][1:]
-    return RGBColor(*bytes.fromhex(digits))
+    limits = plain(report.outcome.sentence, 400)
+    if points:
+        pptx_charts.scatter(slide, points, report.letters, (_LEFT, 1.4, _WIDTH, 4.7 if limits else 5.3))
+    if limits:
+        _text(slide, limits, 6.15, 0.75, 14)
 
 
 def _candidate(deck: Any, report: Report, candidate: Result) -> None:
-    slide = _slide(deck, report, f"{report.letters[candidate.key]}. {plain(candidate.label, 80)}")
-    _text(slide, plain(f"{report.quality_sentence(candidate)} {report.verdict(candidate)}", 330), 1.4, 1.1, 17)
+    title = f"{report.letters[candidate.key]}. {plain(candidate.label, 80)}"
+    slide = _slide(deck, report, title)
+    _text(slide, plain(f"{report.quality_sentence(candidate)} {report.verdict(candidate)}", 400), 1.4, 1.1, 17)
     dense = report.baseline
     found = shares(candidate, dense) if dense else []
     if found:
-        data = CategoryChartData(number_format='0" %"')
-        data.categories = [plain(s.label, 40) + (" (estimated)" if s.obtained == "estimated" else "") for s in found]
-        data.add_series("Share of the dense baseline", [100 * s.value for s in found])
-        frame = slide.shapes.add_chart(
-            XL_CHART_TYPE.BAR_CLUSTERED, Inches(_LEFT), Inches(2.65), Inches(5.6), Inches(4.1), data
-        )
-        _bars(frame.chart, method_style(candidate.method).color)
+        pptx_charts.bars(slide, found, candidate.method, (_LEFT, 2.65, 4.7, 4.1))
     figures = report.figures(candidate)
-    _figures(slide, figures[:_ROWS])
+    _rest(deck, report, title, figures)
+    _figures(slide, figures[:_ROWS], (5.5, 2.65, 7.13) if found else (_LEFT, 2.65, _WIDTH))
     slide.notes_slide.notes_text_frame.text += "\n" + "\n".join(
-        plain(f"{f.label}: {f.shown}, range {f.spread}, {f.obtained}", 300) for f in figures
+        plain(f"{f.label}: {in_full(f.measurement)}; {f'{f.against}; ' if f.against else ''}{f.obtained}", 400)
+        for f in figures
     )
 
 
-def _bars(chart: Any, color: int) -> None:
-    chart.has_legend, chart.has_title = False, True
-    chart.chart_title.text_frame.text = "Share of the dense baseline"
-    chart.chart_title.text_frame.paragraphs[0].font.size = Pt(14)
-    chart.font.size = Pt(12)
-    chart.category_axis.reverse_order = True
-    chart.value_axis.minimum_scale, chart.value_axis.visible = 0, False
-    chart.value_axis.has_major_gridlines = False
-    plot = chart.plots[0]
-    plot.gap_width, plot.has_data_labels = 50, True
-    plot.data_labels.position, plot.data_labels.number_format = XL_LABEL_POSITION.OUTSIDE_END, '0" %"'
-    plot.data_labels.number_format_is_linked = False
-    plot.series[0].format.fill.solid()
-    plot.series[0].format.fill.fore_color.rgb = _rgb(color)
+def _rest(deck: Any, report: Report, title: str, figures: list[Figure]) -> None:
+    """What does not fit beside the chart, on slides of its own: nothing is left out."""
+    for start in range(_ROWS, len(figures), _ROWS_ALONE):
+        slide = _slide(deck, report, f"{title}: further figures")
+        _figures(slide, figures[start : start + _ROWS_ALONE], (_LEFT, 1.5, _WIDTH))
 
 
-def _figures(slide: Any, figures: list[Any]) -> None:
-    rows = [("Figure", "Original", "Value", "Against the original"), *(
-        (plain(f.label, 40), plain(f.original, 30),
-         plain(f.shown, 30) + (" (est.)" if f.measurement.obtained == "estimated" else ""),
-         plain(f.difference.change if f.difference else "\u2013", 40)) for f in figures
+def _figures(slide: Any, figures: list[Figure], box: tuple[float, float, float]) -> None:
+    """A table at this left and top, of this width."""
+    rows = [("Figure", "Value", "Range", "Original", "Against the original"), *(
+        tuple(plain(words, 160) for words in (f.label, f.value, f.spread, f.original, f.against or DASH))
+        for f in figures
     )]  # fmt: skip
-    shape = slide.shapes.add_table(len(rows), 4, Inches(6.6), Inches(2.75), Inches(6.03), Inches(0.42 * len(rows)))
-    for i, width in enumerate((2.0, 1.1, 1.25, 1.68)):
-        shape.table.columns[i].width = Inches(width)
+    left, top, width = box
+    shape = slide.shapes.add_table(
+        len(rows), len(rows[0]), Inches(left), Inches(top), Inches(width), Inches(0.32 * len(rows))
+    )
+    for i, share in enumerate((0.24, 0.14, 0.19, 0.13, 0.3)):
+        shape.table.columns[i].width = Inches(share * width)
     for i, row in enumerate(rows):
         for j, words in enumerate(row):
             cell = shape.table.cell(i, j)
             cell.fill.background()
-            _fill(cell.text_frame, words, 12, bold=i == 0)
+            cell.margin_top = cell.margin_bottom = Inches(0.03)
+            _fill(cell.text_frame, words, 11, bold=i == 0)

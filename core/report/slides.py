@@ -8,13 +8,14 @@ from typing import Literal, TypeVar
 
 from core.metrics import metric
 from core.plain_text import without_middle
-from core.report.model import Figure, Report
-from core.report.text import plain
+from core.report.figure import Figure
+from core.report.model import Report
+from core.report.text import filled, plain
 from core.results import Result
 
 T = TypeVar("T")
 _TURNS = "Times, money and energy follow from each model's ratio to the original timed in turns with it."
-_NOTES = 6  # notes on a slide
+_ROWS, _WIDTH = 9, 90  # lines of notes on a slide, and characters of a line
 _SIDE = 3  # candidates beside the original on a slide of costs
 _COSTS = ("disk_bytes", "memory_bytes", "prefill_ms", "decode_ms", "cost_per_mtok", "energy_kwh_per_mtok")
 
@@ -42,7 +43,9 @@ def _opening(report: Report) -> Iterator[Slide]:
     if report.axes is not None:
         x, y = report.axes
         said = f"Every point is a candidate of this study; letters mark the chosen ones. {report.caption}".strip()
-        yield Slide("chart", f"{metric(y).label} against {metric(x).label.lower()}", (said,))
+        limits = report.outcome.sentence
+        lines = (said, plain(limits, 400)) if limits else (said,)
+        yield Slide("chart", f"{metric(y).label} against {metric(x).label.lower()}", lines)
 
 
 def _choices(report: Report) -> Iterator[Slide]:
@@ -73,13 +76,12 @@ def _cell(figure: Figure | None) -> str:
     if figure is None:
         return "\u2013"
     change = figure.difference.change if figure.difference else ""
-    estimated = ", estimated" if figure.measurement.obtained == "estimated" else ""
-    return f"{figure.shown}{estimated}" + (f" ({change})" if change else "")
+    return figure.value + (f" ({change})" if change else "")
 
 
 def _method(report: Report) -> Iterator[Slide]:
-    for some in _groups(report.notes(), _NOTES):
-        yield Slide("method", "How this was found out, and its limits", tuple(plain(n, 300) for n in some))
+    for some in filled([plain(n, 400) for n in report.notes()], _ROWS, _WIDTH):
+        yield Slide("method", "How this was found out, and its limits", tuple(some))
 
 
 def _groups(items: Sequence[T], size: int) -> Iterator[Sequence[T]]:

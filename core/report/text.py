@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+from collections.abc import Iterator, Sequence
 
 from core.plain_text import one_line
 
@@ -15,3 +16,18 @@ def plain(text: str, limit: int = 160) -> str:
 def escaped(text: str, limit: int = 160) -> str:
     """`plain`, for the inside of an HTML element or a quoted attribute."""
     return html.escape(plain(text, limit), quote=True)
+
+
+def filled(lines: Sequence[str], most: int, width: int) -> Iterator[list[str]]:
+    """The lines on as many slides as they need, where `most` rows of `width` characters fit on each."""
+    some: list[str] = []
+    rows = 0
+    for line in lines:
+        takes = max(1, -(-len(line) // width))
+        if some and rows + takes > most:
+            yield some
+            some, rows = [], 0
+        some.append(line)
+        rows += takes
+    if some:
+        yield some

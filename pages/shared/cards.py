@@ -12,6 +12,7 @@ from core.analysis.honesty import Share, shares, verdict
 from core.analysis.paired_times import busy, disturbed, timed
 from core.figures import honesty
 from core.figures.theme import Theme, method_style
+from core.metrics import interval, metric
 from core.results import Result
 from pages.shared import home, shell
 from pages.shared.charts import STATIC, Settled
@@ -35,7 +36,11 @@ def card(letter: str, candidate: Result, baseline: Result | None, figures: tuple
     if baseline is None:
         st.caption("Its baseline is gone, so there is nothing to compare it with.")
         return
-    evidence = []
+    evidence = [
+        f"{metric(m.metric).label}: {found} (95 % interval)."
+        for m in candidate.measurements
+        if m.metric in figures and metric(m.metric).role == "quality" and (found := interval(m))
+    ]
     with st.container(horizontal=True):
         for metric_id in figures:
             found = difference(candidate, baseline, metric_id)

@@ -12,8 +12,8 @@ from core.analysis.candidates import briefs, frame
 from core.analysis.comparable import why_apart
 from core.analysis.differences import examples
 from core.analysis.headline import headline
-from core.analysis.limits import Aside, Outcome, within_limits
-from core.analysis.paired_times import TIMES, aligned, deciding, ratio_of, words
+from core.analysis.limits import Outcome, judged
+from core.analysis.paired_times import TIMES, aligned, ratio_of, words
 from core.figures.limits import draw_limits
 from core.figures.points import placed
 from core.figures.recovery import TRAINED, rank_flips, recoveries
@@ -113,6 +113,10 @@ class Field:
         figures = {m: comparable_only(values(self.store, self.runs, m)) for m in metrics}
         return frame([h for h in self.heads if wanted(h, methods)], figures)
 
+    def values(self, metric_id: str) -> Figures:
+        """One figure of every candidate that has it, by key."""
+        return comparable_only(values(self.store, self.runs, metric_id))
+
     def results(self, keys: Sequence[str]) -> dict[str, Result]:
         """Whole results of a few, by key; their times are relative to the reference of all candidates here."""
         refs = {what: ref for m in TIMES for what, ref in times(self.store, self.runs, m)[1].items()}
@@ -202,15 +206,10 @@ def _drawn(store: Store, runs: Versions, view: View) -> Drawn:
     ground, bounds = theme(view.ground), dict(view.limits)
     worst = _worst(points) if view.near else None
     figure = tradeoff(points, ground, picked=dict(view.picked), log_y=view.log_y, y_limit=worst, height=view.height)
-    asides = [
-        Aside(m, limit, {k: deciding(v) for k, v in comparable_only(values(store, runs, m)).items()})
-        for m, limit in view.limits
-        if m not in (view.x, view.y)
-    ]
-    outcome, hidden = Outcome((), (), ""), tuple(clipped(points, worst))
+    drawable = [p for p in points if p.drawable]
+    outcome = judged(drawable, bounds, lambda m: values(store, runs, m))
+    hidden = tuple(clipped(points, worst))
     if bounds:
-        drawable = [p for p in points if p.drawable]
-        outcome = within_limits(drawable, bounds.get(view.x), bounds.get(view.y), asides)
         away = {p.key for p in hidden}
         shown = [p for p in points if p.key not in away]
         draw_limits(figure, shown, bounds.get(view.x), bounds.get(view.y), outcome, ground)

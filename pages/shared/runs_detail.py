@@ -62,7 +62,7 @@ def differences(run: RunRow) -> None:
         st.dataframe(
             {
                 "Candidate": [flat(f.label) for f in shared],
-                "Figure": [flat(f.metric.replace("_", " ")) for f in shared],
+                "Figure": [flat(f.name) for f in shared],
                 "This run": [f.shown[0] for f in shared],
                 "Second run": [f.shown[1] for f in shared],
                 "Verdict": [f.verdict or "\u2013" for f in shared],

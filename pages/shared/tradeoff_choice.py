@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 import streamlit as st
 
+from core.analysis.limits import limit_unit
 from core.figures.theme import method_style
 from core.metrics import METRICS, metric
 from core.store import RunRow, Store
 from pages.shared import home, picks, studies, urls
+from pages.shared import limits as bounds
 from pages.shared.kept import kept
 from pages.shared.text import flat
 
@@ -104,7 +105,7 @@ def limits(x: str, y: str, found: set[str]) -> tuple[tuple[str, float], ...]:
     """Limits the reader sets, in the metrics' own units: on the axes, and on any other figure that was measured."""
     others = [m for m in (*of_role(found, "cost"), *of_role(found, "quality")) if m not in (x, y)]
     st.session_state.setdefault(_LIMITED, [])
-    wanted = [m for m in others if f"limit-{m}" in st.query_params or m in st.session_state[_LIMITED]]
+    wanted = [m for m in others if bounds.key(m) in st.query_params or m in st.session_state[_LIMITED]]
     with st.container(horizontal=True, vertical_alignment="bottom"):
         set_ = [(m, _bound(m)) for m in (x, y, *wanted)]
         left = [m for m in others if m not in wanted]
@@ -125,16 +126,14 @@ def _add_limit() -> None:
 
 def _bound(metric_id: str) -> float | None:
     described = metric(metric_id)
-    unit, scale = ("MB", 1e6) if described.unit == "B" else (described.unit, 1.0)
-    if metric_id in ("parameters", "nonzero_parameters"):
-        unit, scale = "millions", 1e6
+    unit, _ = limit_unit(metric_id)
     bound = "at most" if described.better == "lower" else "at least"
     value = st.number_input(
         f"{described.label}, {bound}" + (f" ({unit})" if unit else ""), value=None, format="%g", width=300,
-        key=f"limit-{metric_id}", bind="query-params", placeholder="No limit",
+        key=bounds.key(metric_id), bind="query-params", placeholder="No limit",
         help="What is outside is marked on the chart, and the best model inside is ringed.",
     )  # fmt: skip
-    return None if value is None or not math.isfinite(value) else float(value) * scale
+    return bounds.own(metric_id, value)
 
 
 def of_role(found: set[str], role: str) -> list[str]:

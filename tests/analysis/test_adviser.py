@@ -118,7 +118,7 @@ def test_own_measurements_are_named() -> None:
     dense = result("dense", "dense", 3.0)
     pairs = [(result(k, "angular", x), dense) for k, x in (("six", 4.5), ("two", 3.25), ("four", 3.5))]
     found = {p.technique.id: p.measured for p in advise(Situation(SMALL), pairs)[0]}
-    assert found["depth"].startswith("two: loss 3.25 nats, +0.25 nats. The file is 108 %") and found["int8"] == ""
+    assert found["depth"].startswith("two: loss 3.25 nats (+0.25 nats). The file is 108 %") and found["int8"] == ""
 
 
 situations = st.builds(

@@ -1,4 +1,4 @@
-"""The table of candidates holds what was measured, and nothing that was not; its units fit the largest value."""
+"""The table of candidates holds what was measured, and nothing that was not."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from core.analysis.candidates import Brief, briefs, column, frame
+from core.analysis.candidates import Brief, briefs, frame
 from core.metrics import Measurement
 
 
@@ -38,20 +38,3 @@ def test_briefs_have_the_figures_that_were_measured() -> None:
 def test_without_figures_a_table_still_says_which_candidates_there_are(count: int) -> None:
     table = frame(CANDIDATES[:count], {"loss": {}})
     assert len(table) == count and list(table.columns) == ["key", "label", "loss"]
-
-
-@pytest.mark.parametrize(
-    ("metric", "most", "shown"),
-    [
-        ("disk_bytes", 271e6, "271.0 MB"),
-        ("disk_bytes", 999, "999 B"),
-        ("memory_bytes", 2.5e9, "2.5 GB"),
-        ("parameters", 134.5e6, "134.5 M"),
-        ("sparsity_pruned", 50, "50.0 %"),
-        ("decode_ms", 33.84, "33.8 ms"),
-        ("perplexity", 28.62, "28.62"),
-    ],
-)
-def test_a_column_shows_its_largest_value_in_a_fitting_unit(metric: str, most: float, shown: str) -> None:
-    found = column(metric, most)
-    assert found.format % (most / found.scale) == shown

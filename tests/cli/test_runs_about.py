@@ -13,9 +13,10 @@ from core.cli import main
 from core.metrics import Measurement
 from core.recipe_files import load_recipe
 from core.recipes import Recipe
-from core.results import Result, Trial, trials_of
+from core.results import Result, Trial
 from core.settings import Settings
 from core.store import Store
+from core.trial_keys import Identity, trials_of
 
 LOSSES = [2.0, 2.5, 3.0, 3.75, 4.25, 2.75]
 RIGHT = {"one": [1.0] * 12 + [0.0] * 8, "other": [1.0] * 4 + [0.0] * 8 + [0.0] * 7 + [1.0]}
@@ -67,7 +68,7 @@ def stored(store: Store, of: Recipe, *figures: tuple[float, list[float], float],
     """A finished run whose trials have these figures (none: a run without trials)."""
     run_id = store.runs.add(of.kind, of.name, of.model, of.model_dump(mode="json"))
     if figures:
-        trials = trials_of(of, f"fingerprint {of.model}")
+        trials = trials_of(of, Identity(f"fingerprint {of.model}"))
         store.trials.add(run_id, trials)
         for trial, figure in zip(trials, figures, strict=True):
             store.candidates.add(result(trial, of, *figure, torch))
@@ -134,20 +135,20 @@ def test_a_note_is_that_of_the_run_that_is_named(runs: Runs, say: Say) -> None:
 
 def test_diff_says_what_differs_and_which_way_round(runs: Runs, say: Say) -> None:
     """Only Magnitude 50 % and the baseline were made by the same steps in both; the baseline is the same in both."""
-    p = "McNemar p = 0.0391"
+    p = "McNemar p = 0.039"
     status, out, _ = say("diff", runs.one, runs.other)
     assert status == 0 and out.splitlines() == [
         'name: "first" -> "second"',
         "sweep.grid[1].sparsity[0]: 0.5 -> 0.6",
         "seed: 0 -> 1",
         'torch: "2.12.0" -> "2.13.0"',
-        "Magnitude 50 %, loss: 3.04167 -> 3.54167 (higher in the second (+0.5000 to +0.5000))",
-        f"Magnitude 50 %, accuracy: 0.6 -> 0.25 (differs ({p}))",
-        "Magnitude 50 %, disk_bytes: 2000 -> 1800",
+        "Magnitude 50 %, Loss per token: 3.042 nats -> 3.542 nats (higher in the second by 0.5 nats)",
+        f"Magnitude 50 %, Accuracy: 0.6 -> 0.25 (differs ({p}))",
+        "Magnitude 50 %, Size on disk: 2.0 kB -> 1.8 kB",
     ]
     turned = say("diff", runs.other, runs.one)[1].splitlines()
     assert turned[1] == "sweep.grid[1].sparsity[0]: 0.6 -> 0.5"
-    assert turned[4] == "Magnitude 50 %, loss: 3.54167 -> 3.04167 (lower in the second (-0.5000 to -0.5000))"
+    assert turned[4] == "Magnitude 50 %, Loss per token: 3.542 nats -> 3.042 nats (lower in the second by 0.5 nats)"
     assert say("diff", runs.one, runs.one) == (0, "", "The two runs do not differ.\n")
 
 

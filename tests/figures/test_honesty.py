@@ -66,9 +66,9 @@ def test_the_bar_of_a_time_bears_its_interval() -> None:
     found = shares(fast, DENSE)  # 0.8; down by the root of ln(8/7.9)^2 + ln(11/10)^2, up of ln(8.3/8)^2 + ln(10/9.5)^2
     assert (found[1].low, found[1].high) == pytest.approx((0.72667, 0.85214), rel=1e-4)
     fig = honesty.honesty(found, LIGHT, "#0072B2")
-    assert fig.data[1].text == ("88 %", "80 % (73 to 85 %)")
-    assert "interval 73 to 85 %" in fig.data[0].hovertext[1]
-    assert "time per token 80 % (73 to 85 %)" in honesty.alt("Layers", found)
+    assert fig.data[1].text == ("88 %", "80.0 % (72.7 to 85.2 %)")
+    assert "(72.7 to 85.2 %)" in fig.data[0].hovertext[1]
+    assert "latency per token 80.0 % (72.7 to 85.2 %)" in honesty.alt("Layers", found)
 
 
 def test_bars_are_the_shares_and_only_the_promise_is_hatched() -> None:
@@ -76,12 +76,24 @@ def test_bars_are_the_shares_and_only_the_promise_is_hatched() -> None:
     fig = honesty.honesty(shares(sparse, DENSE), LIGHT, "#0072B2")
     assert list(fig.data[0].x) == pytest.approx([40.0, 100.0])
     assert list(fig.data[0].marker.pattern.shape) == ["/", ""]
-    assert "weights left (asked for) 40 %" in honesty.alt("Wanda", shares(sparse, DENSE))
+    assert "weights left where pruned 40 %" in honesty.alt("Wanda", shares(sparse, DENSE))
 
 
 @pytest.mark.parametrize(
     ("share", "text"),
-    [(0.5, "50 %"), (1.0, "100 %"), (0.9961, "99.6 %"), (1.004, "100.4 %"), (0.88, "88 %"), (0, "0 %")],
+    [
+        (0.5, "50 %"),
+        (1.0, "100 %"),
+        (0.9961, "99.6 %"),
+        (1.004, "100.4 %"),
+        (0.88, "88 %"),
+        (0, "0 %"),
+        (0.003, "0.3 %"),
+        (0.0092, "0.9 %"),
+        (0.0004, "0.04 %"),
+        (0.125, "13 %"),
+        (float("inf"), "infinite"),
+    ],
 )
 def test_percent_neither_hides_nor_invents(share: float, text: str) -> None:
     assert percent(share) == text
