@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import platformdirs
 
+from core.errors import RetortError
 from core.roles import LOCAL, Actor
+
+_KEPT_LIMITS = ("memory", "minutes", "attempts", "cancel_grace_seconds")
+"""The limits that a run takes with it from whoever queued it."""
 
 
 @dataclass(frozen=True)
@@ -61,6 +66,42 @@ class Settings:
         )
         cluster = os.environ.get("RETORT_RAY_ADDRESS") or "auto"
         return cls(home=base, roots=(base / "models", *roots), limits=limits, cluster=cluster)
+
+    def environment(self) -> dict[str, str]:
+        """What `load` reads these settings from again, in a process that is started with it.
+
+        Raises:
+            RetortError: a root holds the path separator, so that a list of paths would name other folders.
+        """
+        roots = [str(root) for root in self._own_roots()]
+        if parted := next((root for root in roots if os.pathsep in root), None):
+            raise RetortError(
+                f"The folder '{parted}' cannot be a root: '{os.pathsep}' stands between two roots.",
+                f"Rename the folder so that its path has no '{os.pathsep}'.",
+            )
+        return {
+            "RETORT_HOME": str(self.home),
+            "RETORT_ROOTS": os.pathsep.join(roots),
+            "RETORT_MEMORY_LIMIT": self.limits.memory,
+            "RETORT_TIME_LIMIT": self.limits.minutes,
+            "RETORT_RAY_ADDRESS": self.cluster,
+        }
+
+    def kept(self) -> dict[str, Any]:
+        """What a run keeps of the settings it is queued with, as JSON: whoever works on it later goes by these."""
+        limits = {name: getattr(self.limits, name) for name in _KEPT_LIMITS}
+        return {"roots": [str(root) for root in self._own_roots()], "cluster": self.cluster, **limits}
+
+    def of_run(self, kept: dict[str, Any]) -> Settings:
+        """These settings with what a run has `kept`; a run of an older Retort has kept nothing and changes nothing."""
+        limits = {name: type(getattr(self.limits, name))(kept[name]) for name in _KEPT_LIMITS if name in kept}
+        roots = (self.home / "models", *map(Path, kept["roots"])) if "roots" in kept else self.roots
+        cluster = str(kept.get("cluster", self.cluster))
+        return replace(self, roots=roots, cluster=cluster, limits=replace(self.limits, **limits))
+
+    def _own_roots(self) -> list[Path]:
+        """The roots without that of the home, which `load` adds by itself."""
+        return [root for root in self.roots if root != self.home / "models"]
 
     @property
     def database(self) -> Path:

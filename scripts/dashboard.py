@@ -33,8 +33,7 @@ def start(
     """Starts it on this port as `streamlit run app.py` does, without a login unless `env` says where one is set up."""
     command = [sys.executable, "-m", "streamlit", "run", str(script)]
     command += [f"--server.port={port}", "--server.headless=true", *options]
-    roots = os.pathsep.join(str(r) for r in settings.roots)
-    mine = {"RETORT_HOME": str(settings.home), "RETORT_ROOTS": roots, "STREAMLIT_SECRETS_FILES": "none"}
+    mine = {**settings.environment(), "STREAMLIT_SECRETS_FILES": "none"}
     return subprocess.Popen(
         command, cwd=ROOT, env=os.environ | mine | env, stdin=subprocess.DEVNULL, stdout=out, stderr=out
     )

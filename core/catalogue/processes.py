@@ -43,16 +43,15 @@ def run_child(arguments: list[str], log: Path, environment: dict[str, str], poll
 
     Whatever `poll` raises (a cancellation) ends the child before it is passed on.
     """
-    root = str(Path(core.__file__).resolve().parent.parent)
-    paths = [root, *filter(None, [os.environ.get("PYTHONPATH")])]
-    env = os.environ | {"PYTHONPATH": os.pathsep.join(paths)} | environment
     with log.open("ab") as out:
         child = subprocess.Popen(
             [sys.executable, *arguments],
             stdin=subprocess.DEVNULL,
             stdout=out,
             stderr=subprocess.STDOUT,
-            env=env,
+            # `-m` finds Retort in the working folder: on PYTHONPATH a folder's name may hold the separator.
+            cwd=Path(core.__file__).resolve().parent.parent,
+            env=os.environ | environment,
             close_fds=False,  # the lock's descriptor is the one that may be inherited
         )
         try:

@@ -117,15 +117,7 @@ def spawn(
 ) -> subprocess.Popen[bytes]:
     """Starts a process detached from this one: own session and group, no input, output appended to a file."""
     make_folder(output.parent)
-    environment = {
-        **os.environ,
-        "RETORT_HOME": str(settings.home),
-        "RETORT_ROOTS": os.pathsep.join(str(r) for r in settings.roots),
-        "RETORT_MEMORY_LIMIT": settings.limits.memory,
-        "RETORT_TIME_LIMIT": settings.limits.minutes,
-        "RETORT_RAY_ADDRESS": settings.cluster,
-        "PYTHONUNBUFFERED": "1",
-    }
+    environment = {**os.environ, **settings.environment(), "PYTHONUNBUFFERED": "1"}
     with output.open("ab") as file:
         return subprocess.Popen(
             command,

@@ -68,7 +68,8 @@ def ask(settings: Settings, op: str, request: dict[str, Any], *, session: str = 
         RetortError: what the host refused, that it could not be started or was lost, or no right to.
     """
     check(settings.actor, "run")
-    line = json.dumps({"op": op, "session": session, "request": request}).encode() + b"\n"
+    asked = {"op": op, "session": session, "request": request, "settings": settings.kept()}
+    line = json.dumps(asked).encode() + b"\n"
     if len(line) > REQUEST_BYTES:
         raise RetortError("This request is too long for the live host.", "Shorten the text.")
     refuse_if_busy(settings)
@@ -114,7 +115,7 @@ def address_file(settings: Settings) -> Path:
 
 def _ask_running(settings: Settings, op: str) -> list[dict[str, Any]]:
     """The answer of a host that is there already; empty where there is none."""
-    line = json.dumps({"op": op, "session": "", "request": {}}).encode() + b"\n"
+    line = json.dumps({"op": op, "session": "", "request": {}, "settings": {}}).encode() + b"\n"
     connection = _try(settings)
     if connection is None:
         return []

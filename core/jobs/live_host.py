@@ -52,8 +52,8 @@ _PATIENCE = 10.0
 class Request:
     """One request: `core.engine.live.host.Host` for the operation that answers it."""
 
-    def __init__(self, host: LiveHost, connection: socket.socket) -> None:
-        self.settings = host.settings
+    def __init__(self, host: LiveHost, connection: socket.socket, kept: dict[str, Any]) -> None:
+        self.settings = host.settings.of_run(kept)  # of whoever asks, not of whoever started the host
         self.superseded = False
         self._host = host
         self._connection = connection
@@ -149,17 +149,18 @@ class LiveHost:
             asked = self._read(connection)
             if asked is None:
                 return
+            op, session, wanted, kept = asked
             with self._guard:
                 self._open += 1
             try:
-                self._answer(Request(self, connection), *asked)
+                self._answer(Request(self, connection, kept), op, session, wanted)
             finally:
                 with self._guard:
                     self._open -= 1
                     self._idle_since = time.monotonic()
 
-    def _read(self, connection: socket.socket) -> tuple[str, str, dict[str, Any]] | None:
-        """(operation, session, request); None for a stranger or what cannot be read."""
+    def _read(self, connection: socket.socket) -> tuple[str, str, dict[str, Any], dict[str, Any]] | None:
+        """(operation, session, request, settings of whoever asks); None for a stranger or what cannot be read."""
         connection.settimeout(_PATIENCE)
         with connection.makefile("rb") as lines:
             if not hmac.compare_digest(lines.readline(200).strip(), self._secret.encode()):
@@ -168,7 +169,7 @@ class LiveHost:
                 asked = plain_json.load(lines.readline(REQUEST_BYTES))
                 connection.settimeout(None)  # so that `abandoned` can look without waiting
                 connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("ll", int(_PATIENCE), 0))
-                return str(asked["op"]), str(asked["session"]), dict(asked["request"])
+                return str(asked["op"]), str(asked["session"]), dict(asked["request"]), dict(asked["settings"])
             except (ValueError, KeyError, TypeError):
                 return None
 

@@ -29,7 +29,7 @@ class Runner:
     """Starts queued runs, stops cancelled ones, and settles those whose worker is gone."""
 
     def __init__(self, settings: Settings, store: Store, executor: Executor) -> None:
-        self._limits = settings.limits
+        self._settings = settings
         self._store = store
         self._executor = executor
         self._jobs: set[str] = set()
@@ -39,7 +39,7 @@ class Runner:
     def run(self) -> None:
         """Works until there has been nothing to do for a while."""
         idle_since = time.monotonic()
-        while time.monotonic() - idle_since < self._limits.runner_idle_seconds:
+        while time.monotonic() - idle_since < self._settings.limits.runner_idle_seconds:
             if self._step_or_wait():
                 idle_since = time.monotonic()
             time.sleep(PAUSE)
@@ -82,15 +82,18 @@ class Runner:
             self._forget(run.id)
             self._settle(run.id, ended)
         elif run.cancel_requested:
-            self._stop(run.id)
+            self._stop(run.id, self._limits(run))
 
-    def _stop(self, run_id: str) -> None:
+    def _stop(self, run_id: str, limits: Limits) -> None:
         now = time.monotonic()
         if run_id not in self._asked_to_stop:
             self._asked_to_stop[run_id] = now
             self._executor.cancel(run_id, force=False)
-        elif now - self._asked_to_stop[run_id] > self._limits.cancel_grace_seconds:
+        elif now - self._asked_to_stop[run_id] > limits.cancel_grace_seconds:
             self._executor.cancel(run_id, force=True)
+
+    def _limits(self, run: RunRow) -> Limits:
+        return self._settings.of_run(run.settings).limits
 
     def _forget_if_ended(self, run_id: str) -> None:
         if self._executor.poll(run_id) is not None:
@@ -108,7 +111,7 @@ class Runner:
         working_on = self._store.trials.stop(run_id)
         if run.cancel_requested:
             self._store.runs.finish(run_id, "cancelled")
-        elif run.attempts >= self._limits.attempts:
+        elif run.attempts >= self._limits(run).attempts:
             memory_ran_out = guards.killed_for_memory(self._store.settings.run_folder(run_id))
             error = failures.lost(ended.status, memory_ran_out, working_on, run.attempts)
             self._store.runs.finish(run_id, "failed", cause=error.cause, remedy=error.remedy)

@@ -117,6 +117,7 @@ def main(arguments: list[str] | None = None) -> int:
     os.set_inheritable(chosen.device_lock, False)  # held, never released: it ends with this process
     store = Store(settings)
     run = store.runs.get(chosen.run)
+    settings = settings.of_run(run.settings)  # not those of whoever started the runner
     reporter = StoreReporter(store, run.id)
     _prepare_process(reporter)
     guards.remember_kills(settings.run_folder(run.id))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import sqlite3
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from typing import Any, Literal
 
 from pydantic import ValidationError
@@ -49,6 +49,8 @@ class RunRow:
     """The Retort that ran it last; '' before it started."""
     started_by: str = ""
     """Who queued it; '' where nobody signs in."""
+    settings: dict[str, Any] = field(default_factory=dict)
+    """`core.settings.Settings.kept` of whoever queued it last; empty in runs of older versions."""
     trials_total: int = 0
     trials_done: int = 0
     trials_failed: int = 0
@@ -158,6 +160,7 @@ class SeriesPoint:
 def run_row(row: sqlite3.Row) -> RunRow:
     values = dict(row)
     values["recipe"] = json.loads(values["recipe"])
+    values["settings"] = json.loads(values["settings"] or "{}")
     values["tags"] = tuple(json.loads(values["tags"]))
     values["cancel_requested"] = bool(values["cancel_requested"])
     return RunRow(**{f.name: values[f.name] for f in fields(RunRow)})

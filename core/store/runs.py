@@ -12,6 +12,7 @@ from typing import Any
 
 from core import __version__
 from core.errors import RetortError
+from core.settings import Settings
 from core.store import needs
 from core.store.connection import Database
 from core.store.filters import run_filter
@@ -43,8 +44,9 @@ def _unused_id(db: sqlite3.Connection, folders: Path) -> str:
 class Runs:
     """The table of runs."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, settings: Settings) -> None:
         self._db = database
+        self._kept = json.dumps(settings.kept())
 
     def add(
         self,
@@ -82,10 +84,10 @@ class Runs:
                 )
             run_id = _unused_id(db, self._db.runs)
             db.execute(
-                "INSERT INTO runs (id, kind, name, model, recipe, state, created, tags, notes, parent, started_by)"
-                " VALUES (?, ?, ?, ?, ?, 'queued', ?, ?, ?, ?, ?)",
+                "INSERT INTO runs (id, kind, name, model, recipe, state, created, tags, notes, parent, started_by,"
+                " settings) VALUES (?, ?, ?, ?, ?, 'queued', ?, ?, ?, ?, ?, ?)",
                 (run_id, kind, name, model, json.dumps(recipe), time.time(), json.dumps(list(tags)), notes, parent,
-                 started_by),
+                 started_by, self._kept),
             )  # fmt: skip
             self._db.record(db, run_id)
         return run_id
@@ -207,16 +209,18 @@ class Runs:
     def requeue(self, run_id: str, *, lost: bool = False) -> bool:
         """Back to the queue: a running run whose worker was `lost`, else one that has ended.
 
-        One that has ended starts with fresh attempts, and its failed trials wait again.
+        One that has ended starts with fresh attempts and the settings of whoever asks for it; its failed trials
+        wait again.
         """
         came_from = "state = 'running'" if lost else "state IN ('done', 'failed', 'cancelled')"
         attempts = "attempts" if lost else "0"
         unfinished = "('running')" if lost else "('running', 'failed')"
+        settings = "settings" if lost else ":settings"
         with self._db.write(run=run_id) as db:
             changed = db.execute(
                 f"UPDATE runs SET state = 'queued', attempts = {attempts}, finished = NULL, cancel_requested = 0,"
-                f" cause = '', remedy = '', message = '' WHERE id = ? AND {came_from}",
-                (run_id,),
+                f" cause = '', remedy = '', message = '', settings = {settings} WHERE id = :id AND {came_from}",
+                {"id": run_id, "settings": self._kept},
             ).rowcount
             # In the same transaction: a runner may start the run the moment it is queued.
             if changed:

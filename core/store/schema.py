@@ -145,7 +145,12 @@ _VERSION_5 = (
 # No table changes: from here on the folders hold what the tables do (core/store/folders.py).
 _VERSION_6: tuple[str, ...] = ()
 
-MIGRATIONS: tuple[tuple[str, ...], ...] = (_VERSION_1, _VERSION_2, _VERSION_3, _VERSION_4, _VERSION_5, _VERSION_6)
+# Roots, limits and cluster of whoever queued a run: whichever runner works on it goes by these. '' in older runs.
+_VERSION_7 = ("ALTER TABLE runs ADD COLUMN settings TEXT NOT NULL DEFAULT ''",)
+
+MIGRATIONS: tuple[tuple[str, ...], ...] = (
+    _VERSION_1, _VERSION_2, _VERSION_3, _VERSION_4, _VERSION_5, _VERSION_6, _VERSION_7,
+)  # fmt: skip
 """Statements that lead from version i to version i + 1."""
 
 VERSION = len(MIGRATIONS)

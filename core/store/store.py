@@ -27,7 +27,7 @@ class Store:
         database = Database(settings.database, busy_seconds, read_only=read_only)
         self.settings = settings
         self._database = database
-        self.runs = Runs(database)
+        self.runs = Runs(database, settings)
         self.trials = Trials(database)
         self.candidates = Candidates(database, settings.home / "candidates")
         self.columns = Columns(database)
