@@ -107,7 +107,8 @@ METRICS: dict[str, Metric] = {
         _m("energy_kwh_per_mtok", "Energy per million tokens", "kWh", "lower", "cost",
            "Power of the machine times the time it takes to write them.", 3),
         _m("reload_difference", "Largest logit difference after reload", "", "lower", "detail",
-           "Saved, loaded by plain transformers in a fresh process, compared.", 2),
+           "Saved, loaded by plain transformers in a fresh process, compared. Its texts there are greedy, whatever the "
+           "model's own generation settings ask for.", 2),
     )
 }  # fmt: skip
 

@@ -145,6 +145,8 @@ if kept:
     prompt = tokenizer("The old mill by the river", return_tensors="pt")
     with torch.no_grad():
         if model.can_generate():
+            # greedy, whatever the model's own generation settings ask for
+            model.generation_config = transformers.GenerationConfig(eos_token_id=model.generation_config.eos_token_id)
             written = model.generate(**prompt, max_new_tokens=20, do_sample=False)
             print(tokenizer.decode(written[0], skip_special_tokens=True))
         else:

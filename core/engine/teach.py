@@ -19,6 +19,7 @@ from core.engine.distil.run import Surroundings, distil
 from core.engine.distil.student import design_student, kept_layers
 from core.engine.distil.trainer import Outcome
 from core.engine.models.load import Loaded, load_model
+from core.engine.models.plain_generation import plain_generation
 from core.engine.prune.report import PruneReport
 from core.hooks import STOP_AND_KEEP
 from core.progress import Reporter
@@ -128,10 +129,10 @@ class Samples:
     def _say(self, who: str, loaded: Loaded, step: int) -> None:
         tokenizer, prompt = loaded.tokenizer, self._prompt.to(loaded.model.device)  # (1, tokens)
         writer: Any = loaded.model
-        ids = writer.generate(
-            prompt, attention_mask=torch.ones_like(prompt), max_new_tokens=_WRITTEN_TOKENS, do_sample=False,
-            pad_token_id=tokenizer.pad_token_id if tokenizer.pad_token_id is not None else tokenizer.eos_token_id,
-        )  # fmt: skip
+        with plain_generation(writer):
+            ids = writer.generate(
+                prompt, attention_mask=torch.ones_like(prompt), max_new_tokens=_WRITTEN_TOKENS, do_sample=False
+            )
         text = tokenizer.decode(ids[0, prompt.shape[1] :])
         message = f"What the {who} writes at step {step}."
         self._reporter.event("info", message, sample=who, step=step, prompt=tokenizer.decode(prompt[0]), text=text)

@@ -18,10 +18,13 @@ from core.durable_files import make_folder, write
 from core.engine.distil.batches import IGNORED, Answers, Batch, Examples
 from core.engine.distil.order import seed_for
 from core.engine.distil.outputs import Outputs
+from core.engine.models.plain_generation import end_tokens, padding_token, plain_generation
 from core.errors import RetortError
 from core.progress import Reporter
 
 log = logging.getLogger("retort")
+_WAY = "own generation settings"
+"""How texts are written; those stored before followed the teacher's generation settings."""
 
 
 @torch.no_grad()
@@ -31,7 +34,7 @@ def continue_text(
     """Continues prompts `(batch, prompt)` up to `length` tokens; returns `(ids, attended)`, `(batch, length)` both.
 
     A sequence ends with the model's end-of-text token; what follows it is padding. `temperature` 0 takes
-    the likeliest token. The same seed gives the same text.
+    the likeliest token. The same seed gives the same text. Nothing else of the model's generation settings counts.
     """
     model: Any = outputs.model
     training = model.training
@@ -39,25 +42,15 @@ def continue_text(
     sampling: dict[str, Any] = {"do_sample": False}
     if temperature:
         sampling = {"do_sample": True, "temperature": temperature, "top_k": 0, "top_p": 1.0}
-    with torch.random.fork_rng(), outputs.precision():
+    with torch.random.fork_rng(), outputs.precision(), plain_generation(model):
         torch.manual_seed(seed)
         written = model.generate(
-            prompts, attention_mask=torch.ones_like(prompts), max_new_tokens=length - prompts.shape[1],
-            pad_token_id=_padding(model), **sampling,
-        )  # fmt: skip
+            prompts, attention_mask=torch.ones_like(prompts), max_new_tokens=length - prompts.shape[1], **sampling
+        )
     model.train(training)
     short = length - written.shape[1]
-    ids = torch.nn.functional.pad(written, (0, short), value=_padding(model))
-    return ids, _attended(ids, prompts.shape[1], _ends(model), written.shape[1])
-
-
-def _ends(model: Any) -> list[int]:
-    found = model.generation_config.eos_token_id
-    return [] if found is None else found if isinstance(found, list) else [int(found)]
-
-
-def _padding(model: Any) -> int:
-    return (_ends(model) or [0])[0]
+    ids = torch.nn.functional.pad(written, (0, short), value=padding_token(model))
+    return ids, _attended(ids, prompts.shape[1], end_tokens(model), written.shape[1])
 
 
 def _attended(ids: Tensor, prompt: int, ends: Sequence[int], written: int) -> Tensor:
@@ -110,7 +103,7 @@ def teacher_texts(
             "Ask for fewer sequences, or use more text.",
         )
     prompts = examples.take(range(spec.sequences), 0).ids[:, : spec.prompt]
-    identity = [fingerprint, spec.model_dump(), length, seed, batch]  # a batch shares its random numbers
+    identity = [_WAY, fingerprint, spec.model_dump(), length, seed, batch]  # a batch shares its random numbers
     digest = hashlib.sha256(json.dumps(identity, sort_keys=True).encode() + prompts.numpy().tobytes())
     path = parent / f"{digest.hexdigest()[:24]}.jsonl"
     make_folder(path.parent)
@@ -128,7 +121,7 @@ def teacher_texts(
             message = f"The teacher has written {len(rows)} of {spec.sequences} texts"
             reporter.progress(len(rows), spec.sequences, message)
     kept = [(torch.tensor(row), torch.arange(len(row)) >= spec.prompt) for row in rows]
-    return Answers(kept, _padding(outputs.model))
+    return Answers(kept, padding_token(outputs.model))
 
 
 def _whole_lines(path: Path, wanted: int, batch: int) -> list[list[int]]:

@@ -14,6 +14,7 @@ from core.engine.data.framing import opened_ids
 from core.engine.live.host import Host
 from core.engine.models.context import context_of
 from core.engine.models.load import Loaded
+from core.engine.models.plain_generation import end_tokens
 from core.errors import RetortError
 
 MOST_TOKENS = 256
@@ -116,10 +117,11 @@ def next_tokens(
 ) -> Iterator[tuple[int, float]]:
     """Up to `tokens` tokens after `ids` (1, n), each with the seconds its step took; ends at an end of text.
 
-    Temperature 0 takes the likeliest token, more draws from softmax(logits / temperature) with the seed.
+    Temperature 0 takes the likeliest token, more draws from softmax(logits / temperature) with the seed. Of the model's
+    own generation settings only the tokens that end a text count, so that models are compared alike.
     """
     generator = torch.Generator().manual_seed(seed)
-    ends, cache, ids = _ends(model), None, ids.to(model.device)
+    ends, cache, ids = set(end_tokens(model)), None, ids.to(model.device)
     for _ in range(tokens):
         started = time.perf_counter()
         out = model(input_ids=ids, cache=cache, use_cache=True, logits_to_keep=1)
@@ -132,8 +134,3 @@ def next_tokens(
         if token in ends:
             return
         yield token, time.perf_counter() - started
-
-
-def _ends(model: PreTrainedModel) -> set[int]:
-    given = model.generation_config.eos_token_id if model.generation_config is not None else None
-    return set(given) if isinstance(given, list) else {given} if given is not None else set()

@@ -18,12 +18,15 @@ from transformers import (
     AutoModelForCausalLM,
     AutoModelForMaskedLM,
     AutoModelForSequenceClassification,
+    GenerationConfig,
     GenerationMixin,
     PreTrainedModel,
 )
 
 # transformers imports what lies behind its names when they are used: here once, not again in every fork.
-_BEFORE_FORKS = (GenerationMixin, PreTrainedModel)
+_BEFORE_FORKS = (GenerationConfig, GenerationMixin, PreTrainedModel)
+FORWARD = {"return_dict": True, "output_attentions": False, "output_hidden_states": False}
+"""What a forward pass gives back here, whatever the config asks for."""
 transformers.logging.disable_progress_bar()
 transformers.logging.set_verbosity_error()
 
@@ -62,10 +65,13 @@ def in_float32(model: Any) -> Any:
 
 
 def generate(model: Any, prompt: torch.Tensor, new_tokens: int, use_cache: bool) -> torch.Tensor:
+    """(1, prompt and new tokens), greedy and without an end. What the model's own settings ask for (beams, stop
+    strings, another kind of cache) is not looked at: transformers would fill in from them what the call leaves open."""
+    model.generation_config = GenerationConfig()
     with torch.inference_mode():
         tokens: torch.Tensor = model.generate(
-            prompt, attention_mask=torch.ones_like(prompt), max_new_tokens=new_tokens, min_new_tokens=new_tokens,
-            do_sample=False, num_beams=1, use_cache=use_cache, pad_token_id=0,
+            prompt, attention_mask=torch.ones_like(prompt), max_new_tokens=new_tokens, do_sample=False,
+            use_cache=use_cache, pad_token_id=0,
         )  # fmt: skip
     return tokens
 
@@ -85,7 +91,7 @@ def same_tokens(model: Any, cached: torch.Tensor, uncached: torch.Tensor) -> boo
 def check(request: dict[str, Any]) -> dict[str, Any]:
     torch.set_num_threads(request["threads"])
     kind = auto_class(request["folder"])
-    model = kind.from_pretrained(request["folder"], local_files_only=True, dtype="auto").eval()
+    model = kind.from_pretrained(request["folder"], local_files_only=True, dtype="auto", **FORWARD).eval()
     given = load_file(request["tensors"])
     with torch.inference_mode():
         out = model(given["input_ids"])

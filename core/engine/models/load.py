@@ -55,6 +55,9 @@ LOAD_ERRORS = (
 _WORKING_SPACE = 1.2
 """Memory asked for per byte of weights: activations and the copies made while a tensor is read."""
 
+_FORWARD = {"return_dict": True, "output_attentions": False, "output_hidden_states": False}
+"""What a forward pass gives back, whatever the config asks for: outputs by name, and nothing nobody reads."""
+
 
 @dataclass
 class Loaded:
@@ -177,7 +180,8 @@ def _plain_refusal(folder: Path) -> Iterator[None]:
 
 
 def _config_of(folder: Path) -> Any:
-    """The config as transformers reads it, without a statement on packed weights that states nothing."""
+    """The config as transformers reads it, without a statement on packed weights that states nothing, and with outputs
+    as Retort reads them."""
     given = _read_config(folder)
     if "auto_map" in given:  # null or empty, which transformers stumbles over
         del given["auto_map"]
@@ -187,6 +191,8 @@ def _config_of(folder: Path) -> Any:
     for part in {id(c): c for c in (config, config.get_text_config())}.values():
         if "quantization_config" in part.__dict__ and not part.quantization_config:
             del part.quantization_config
+        for name, value in _FORWARD.items():
+            setattr(part, name, value)
     return config
 
 

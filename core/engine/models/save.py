@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import copy
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from transformers import PreTrainedModel
+from transformers import GenerationConfig, PreTrainedModel
 
 from core.durable_files import replacing_folder
 from core.engine.models.older_readers import complete_config
@@ -18,6 +17,7 @@ from core.engine.models.tokenizer_files import read_otherwise, write_tokenizer
 from core.errors import RetortError
 
 _SHARD_BYTES = "4GB"
+_GENERATION = "generation_config.json"
 TOKENIZER_NOTE = (
     "transformers 5 replaces this model type's tokenizer by one of its own, whatever its files say. "
     'Load it with transformers.PreTrainedTokenizerFast.from_pretrained("this-folder"), which reads them as they are.'
@@ -48,7 +48,7 @@ def save_model(
     folder = Path(folder)
     try:
         with replacing_folder(folder, flush=flush) as temporary:
-            with _valid_generation(model), _published_names(model):
+            with _own_generation(model, temporary), _published_names(model):
                 model.save_pretrained(temporary, max_shard_size=_SHARD_BYTES)
             complete_config(temporary, model)
             if tokenizer is not None:
@@ -66,24 +66,22 @@ def save_model(
 
 
 @contextmanager
-def _valid_generation(model: PreTrainedModel) -> Iterator[None]:
-    """Many published models set a temperature without sampling, which transformers loads but refuses to write.
+def _own_generation(model: PreTrainedModel, folder: Path) -> Iterator[None]:
+    """Writes the model's generation settings as they are, once the block has written the rest.
 
-    While the model is written, its generation config says what it means: that it samples.
+    Many published models have settings that transformers loads and warns of but refuses to write, such as a
+    temperature without sampling. They are the model's own: nothing is put right in them.
     """
     given = getattr(model, "generation_config", None)
     if given is None:
         yield
         return
-    try:
-        given.validate(strict=True)
-    except ValueError:
-        model.generation_config = copy.deepcopy(given)
-        model.generation_config.do_sample = True
+    model.generation_config = GenerationConfig()
     try:
         yield
     finally:
         model.generation_config = given
+    (folder / _GENERATION).write_text(given.to_json_string(use_diff=True), encoding="utf-8")
 
 
 @contextmanager
