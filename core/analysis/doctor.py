@@ -78,7 +78,7 @@ def _outlet(name: str, label: str, explanation: str, reason: str | None, remark:
 def size_of(found: Anatomy) -> ModelSize:
     """What an estimate needs of an anatomy."""
     return ModelSize(
-        parameters=found.parameters,
+        parameters=found.allocated,
         active_parameters=found.active_parameters,
         block_parameters=sum(layer.total for layer in found.layers),
         layers=found.shape.layers or len(found.layers),
@@ -105,7 +105,7 @@ def memory_needed(method: Method, found: Anatomy, dtype: str) -> int:
     if "hessian" in method.needs:
         weights += _hessian_bytes(found)
     if "gradients" in method.needs:
-        weights += found.parameters * _GRADIENT_BYTES
+        weights += found.allocated * _GRADIENT_BYTES
     return round(weights)
 
 

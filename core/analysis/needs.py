@@ -60,7 +60,7 @@ def _training(step: Distil, found: Anatomy, dtype: str, left: float) -> int:
 
     A student that is not the recipe's own model, or was made smaller before, counts as nothing.
     """
-    student = found.parameters * (left if step.student == "current" and step.design is None else 0.0)
+    student = found.allocated * (left if step.student == "current" and step.design is None else 0.0)
     each = _FLOAT if step.lora is not None else _TRAINED_BYTES
     teacher = found.bytes_in(dtype) if step.needs_teacher and step.teacher == "baseline" else 0
     return round(student * each + teacher)

@@ -16,6 +16,7 @@ from core.catalogue.manifests import read_manifest
 from core.catalogue.parts import PARTS, TIED_COPY, Part, is_buffer, layer_of, part_of
 from core.catalogue.safetensors_header import FLOATS, TensorFacts, read_headers
 from core.catalogue.shape import Shape, read_shape
+from core.catalogue.stated import WHOLE, disagreement, stated_parameters
 from core.catalogue.tied import is_tied
 from core.catalogue.weight_files import weight_files
 from core.outside_files import readable
@@ -45,6 +46,9 @@ class Anatomy(BaseModel):
     architecture: str
     shape: Shape
     parameters: int
+    """As the files hold them."""
+    stated_parameters: int = 0
+    """What the config makes at least; 0 where its family is not known."""
     active_parameters: int
     """Parameters one token passes through: fewer than all in a mixture of experts."""
     by_part: dict[Part, int]
@@ -63,9 +67,14 @@ class Anatomy(BaseModel):
     way_on: str = ""
     """What to do about the obstacle."""
 
+    @property
+    def allocated(self) -> int:
+        """Parameters that are there once it is loaded: the files' or the config's, whichever are more."""
+        return max(self.parameters, self.stated_parameters)
+
     def bytes_in(self, dtype: str) -> int:
         """Bytes of the weights in float32, bfloat16, float16 or int8 (scales of int8 not counted)."""
-        return self.parameters * {"float32": 4, "bfloat16": 2, "float16": 2, "int8": 1}[dtype]
+        return self.allocated * {"float32": 4, "bfloat16": 2, "float16": 2, "int8": 1}[dtype]
 
     @property
     def kv_bytes_per_token(self) -> int | None:
@@ -101,14 +110,20 @@ def _anatomy(folder: Path, config: dict[str, Any]) -> Anatomy:
         if facts.dtype in FLOATS and not is_buffer(name) and not (tied and TIED_COPY.match(name))
     }
     layers = _by_layer(parameters)
+    count = sum(parameters.values())
+    inner = config.get("text_config")
+    stated = stated_parameters({**config, **inner} if isinstance(inner, dict) else config, shape)
     named = config.get("architectures")
     licence, note, source = _provenance(folder)
     cause, remedy = obstacle(folder, config, tensors)
+    if not cause and (gap := disagreement(shape, tensors, stated, count)):
+        cause, remedy = f"The model is not complete: {gap}", WHOLE
     return Anatomy(
         architecture=one_line(str(named[0]), 80) if isinstance(named, list) and named else shape.family,
         shape=shape,
-        parameters=sum(parameters.values()),
-        active_parameters=sum(parameters.values()) - _idle_experts(parameters, shape),
+        parameters=count,
+        stated_parameters=stated,
+        active_parameters=count - _idle_experts(parameters, shape),
         by_part=_sum_parts(parameters),
         layers=layers,
         tied=tied,

@@ -47,9 +47,7 @@ def refuse_impossible(recipe: Recipe, settings: Settings) -> None:
     Raises:
         RetortError: with what it needs, what a job may take, and what to do; or a limit cannot be read.
     """
-    found = _anatomy(recipe, settings)
-    if found is not None and found.obstacle:
-        raise RetortError(found.obstacle, found.way_on)
+    _refuse_obstacle(recipe, settings)
     _refused_need(recipe, settings)
 
 
@@ -59,12 +57,20 @@ def refuse_unfit(recipe: Recipe, settings: Settings) -> None:
     Raises:
         RetortError: as `refuse_impossible`, with the memory that is free at this moment.
     """
+    _refuse_obstacle(recipe, settings)
     need, free = _refused_need(recipe, settings), memory.available()
     if need is not None and need.bytes > free:
         raise RetortError(
             f"This run needs about {show_bytes(need.bytes)} of memory ({need.step}), and {show_bytes(free)} is free.",
             "Close other programs, then retry: nothing was started.",
         )
+
+
+def _refuse_obstacle(recipe: Recipe, settings: Settings) -> None:
+    """Refuses a model nothing can be done with: not its size is at fault then."""
+    found = _anatomy(recipe, settings)
+    if found is not None and found.obstacle:
+        raise RetortError(found.obstacle, found.way_on)
 
 
 def _refused_need(recipe: Recipe, settings: Settings) -> Need | None:

@@ -5,6 +5,7 @@ What is loaded is what the folder holds: nothing of it is left out and nothing i
 
 from __future__ import annotations
 
+import copy
 import inspect
 import json
 import logging
@@ -32,6 +33,7 @@ from transformers.utils import logging as transformers_logging
 from core import memory
 from core.catalogue.kinds import kind_of, refuse_unserved
 from core.catalogue.safetensors_header import TensorFacts, read_headers
+from core.catalogue.stated import WHOLE
 from core.engine.models.complete import left_out, refuse_ids_beyond, refuse_missing, settle_ties
 from core.engine.models.packed import all_finite
 from core.engine.models.tokenizer import first_sentence, open_tokenizer
@@ -57,6 +59,9 @@ _WORKING_SPACE = 1.2
 
 _FORWARD = {"return_dict": True, "output_attentions": False, "output_hidden_states": False}
 """What a forward pass gives back, whatever the config asks for: outputs by name, and nothing nobody reads."""
+
+_FILLED = 0.8
+"""Share of a model that its files hold at least; what is missing beyond that would be filled with random numbers."""
 
 
 @dataclass
@@ -109,11 +114,11 @@ def load_model(folder: Path, dtype: str = "auto", *, packing: Any = None) -> Loa
     chosen = compute_dtype(dtype)
     tensors = read_headers(folder)
     refuse_unserved(config, tensors)
-    _refuse_too_large(tensors, chosen)
     task = task_of(config, tensors)
     transformers_logging.disable_progress_bar()
     with _plain_refusal(folder):
         read = _config_of(folder)
+        _refuse_too_large(tensors, _stated(task, read, tensors), chosen)
         model, found = _CLASSES[task].from_pretrained(
             folder, config=read, dtype=chosen, use_safetensors=True, trust_remote_code=False,
             local_files_only=True, attn_implementation=_attention(task, read), output_loading_info=True,
@@ -229,15 +234,31 @@ def _read_config(folder: Path) -> dict[str, Any]:
     return config
 
 
-def _refuse_too_large(tensors: Mapping[str, TensorFacts], dtype: torch.dtype) -> None:
-    needed = sum(facts.count for facts in tensors.values()) * dtype.itemsize
-    free = memory.available()
-    if needed * _WORKING_SPACE > free:
+def _refuse_too_large(tensors: Mapping[str, TensorFacts], stated: int, dtype: torch.dtype) -> None:
+    """transformers builds what the config states, whatever the files hold: the larger of the two has to fit."""
+    stored = sum(facts.count for facts in tensors.values())
+    if stated * _FILLED > stored:
         raise RetortError(
-            f"Loading this model takes about {needed * _WORKING_SPACE / 1e9:.1f} GB of memory; "
-            f"{free / 1e9:.1f} GB is free.",
+            f"The model's files hold {stored:,} parameters, and its config.json states {stated:,}.",
+            WHOLE,
+        )
+    needed, free = max(stored, stated) * dtype.itemsize * _WORKING_SPACE, memory.available()
+    if needed > free:
+        raise RetortError(
+            f"Loading this model takes about {needed / 1e9:.1f} GB of memory; {free / 1e9:.1f} GB is free.",
             "Close other programs, choose bfloat16, or choose a smaller model.",
         )
+
+
+def _stated(task: Task, config: Any, tensors: Mapping[str, Any]) -> int:
+    """Parameters of the model that the config describes, which is built without memory; 0 where it describes none."""
+    try:
+        with torch.device("meta"):
+            model = _CLASSES[task].from_config(copy.deepcopy(config), **_without_pooler(task, config, tensors))
+        return sum(weight.numel() for weight in model.parameters())
+    except LOAD_ERRORS as error:  # said when the model is loaded
+        logger.info("the model could not be sized", exc_info=error)
+        return 0
 
 
 def _refuse_not_finite(model: PreTrainedModel) -> None:

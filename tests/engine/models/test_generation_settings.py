@@ -61,7 +61,11 @@ SETTINGS: dict[str, Any] = {
     "num_beam_groups": 2,
     "exponential_decay_length_penalty": [2, 1.5],
     "watermarking_config": {
-        "greenlist_ratio": 0.4, "bias": 3.0, "context_width": 1, "hashing_key": 15485863, "seeding_scheme": "lefthash",
+        "greenlist_ratio": 0.4,
+        "bias": 3.0,
+        "context_width": 1,
+        "hashing_key": 15485863,
+        "seeding_scheme": "lefthash",
     },
     "num_assistant_tokens": 4,
     "num_assistant_tokens_schedule": "constant",
@@ -156,9 +160,7 @@ def test_an_ordinary_setting_changes_no_check_and_is_kept(
 
 
 @pytest.mark.parametrize("name", IN_CONFIG)
-def test_a_setting_in_the_config_changes_no_check(
-    fresh: FreshProcess, lively: Path, tmp_path: Path, name: str
-) -> None:
+def test_a_setting_in_the_config_changes_no_check(fresh: FreshProcess, lively: Path, tmp_path: Path, name: str) -> None:
     folder = changed(lively, tmp_path, "given", "config.json", **{name: IN_CONFIG[name]})
     (folder / "generation_config.json").unlink()  # transformers then looks for settings in the config
     passes(fresh, load_model(folder, "float32"), tmp_path / "saved")
@@ -177,11 +179,11 @@ def test_a_text_still_ends_where_the_model_says(lively: Path, tmp_path: Path, ex
 
 def test_sampling_goes_by_its_temperature_alone(lively: Path, tmp_path: Path) -> None:
     """At temperature 1 with the same seed: cuts of the distribution in the model's settings are not applied."""
-    cut = changed(
-        lively, tmp_path, "cut", "generation_config.json", top_k=1, min_p=0.9, typical_p=0.1, do_sample=True
-    )
+    cut = changed(lively, tmp_path, "cut", "generation_config.json", top_k=1, min_p=0.9, typical_p=0.1, do_sample=True)
     texts = [
-        continue_text(Outputs(load_model(folder, "float32").model, "causal"), prompts()[:1], 40, 1.0, seed=5)[0].tolist()
+        continue_text(Outputs(load_model(folder, "float32").model, "causal"), prompts()[:1], 40, 1.0, seed=5)[
+            0
+        ].tolist()
         for folder in (lively, cut)
     ]
     assert texts[0] == texts[1]
