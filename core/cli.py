@@ -16,6 +16,7 @@ from typing import NoReturn
 from core import __version__
 from core.commands import cluster, home, models, prune, report, runs, runs_about, samples, track
 from core.errors import RetortError
+from core.panics import panic_in_words
 from core.plain_text import is_whole
 from core.settings import Settings
 from core.terminal import put_json, refuse, say
@@ -38,16 +39,24 @@ def main(arguments: list[str] | None = None) -> int:
         command: Command = chosen.command
         return command(chosen, Settings.load(chosen.home))
     except RetortError as error:
-        refuse(error)
-        if "--json" in words:
-            put_json({"error": {"cause": error.cause, "remedy": error.remedy}})
-        return 2
+        return _refused(error, words, 2)
     except BrokenPipeError:  # the reader of our output has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except KeyboardInterrupt:
         say("Stopped.")
         return 1
+    except BaseException as error:
+        if (panic := panic_in_words(error)) is None:
+            raise
+        return _refused(panic, words, 1)
+
+
+def _refused(error: RetortError, words: list[str], status: int) -> int:
+    refuse(error)
+    if "--json" in words:
+        put_json({"error": {"cause": error.cause, "remedy": error.remedy}})
+    return status
 
 
 def parser() -> argparse.ArgumentParser:

@@ -6,6 +6,7 @@ import signal
 from pathlib import Path
 
 from core.errors import RetortError
+from core.panics import panic_in_words
 from core.store.problems import disk_full, explain_os
 
 KEPT = "finished trials are kept"
@@ -25,6 +26,8 @@ def explain(error: BaseException, run_folder: Path) -> RetortError:
     """The sentence for any exception of a job. Its traceback belongs in the log only."""
     if isinstance(error, RetortError):
         return error
+    if (panic := panic_in_words(error)) is not None:
+        return panic
     if is_out_of_memory(error):
         return out_of_memory()
     if _mentions(error, None, "", _DISK_FULL):

@@ -23,6 +23,7 @@ from core.jobs.kinds import work_of
 from core.jobs.locks import FileLock
 from core.jobs.process import prepare_process
 from core.jobs.reporter import StoreReporter
+from core.panics import is_failure
 from core.settings import Settings
 from core.store import RunRow, Store
 
@@ -46,7 +47,9 @@ def work(run: RunRow, settings: Settings, store: Store, reporter: StoreReporter)
             log.info("interrupted")
             return INTERRUPTED
         return _fail(store, run.id, reporter, reporter.reason)
-    except Exception as error:
+    except BaseException as error:
+        if not is_failure(error):
+            raise
         log.exception("the job failed")
         return _fail(store, run.id, reporter, failures.explain(error, hooks.run_folder))
     _end(store, run.id, reporter)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import random
+import shutil
 from pathlib import Path
 
 from core.recipes import Calibration, Evaluation, Grid, Latency, Recipe, Sweep, Target
@@ -36,3 +38,15 @@ def recipe(models: Path, sparsities: tuple[float, ...] = (0.5,), keep: str = "st
             keep=keep,  # type: ignore[arg-type]
         ),
     )
+
+
+def panicking(model: Path, folder: Path) -> Path:
+    """A copy whose tokenizer.json makes the tokenizers library panic at every text: it names an unknown token."""
+    shutil.copytree(model, folder)
+    tokenizer = json.loads((folder / "tokenizer.json").read_text())
+    tokenizer["post_processor"] = {
+        "type": "TemplateProcessing", "pair": [], "special_tokens": {},
+        "single": [{"SpecialToken": {"id": "[X]", "type_id": 0}}, {"Sequence": {"id": "A", "type_id": 0}}],
+    }  # fmt: skip
+    (folder / "tokenizer.json").write_text(json.dumps(tokenizer))
+    return folder

@@ -23,6 +23,7 @@ from core.engine.sweep import beside, pruned_candidate
 from core.engine.transform import Source
 from core.errors import RetortError
 from core.metrics import Measurement, find_metric
+from core.panics import panic_in_words
 from core.progress import Quiet
 from core.results import Result, Trial
 from core.settings import Settings
@@ -51,9 +52,11 @@ def run_trial(study: Study, trial: Trial) -> Answer:
             shutil.rmtree(folder)
     except RetortError as error:
         answer.error = error
-    except BaseException:
+    except BaseException as error:
         close()
-        raise
+        answer.error = panic_in_words(error)  # one that Ray would take for a lost worker, and try again
+        if answer.error is None:
+            raise
     answer.events = reporter.events
     return answer
 

@@ -119,7 +119,9 @@ def check(request: dict[str, Any]) -> dict[str, Any]:
 def answer_of(request: dict[str, Any]) -> dict[str, Any]:
     try:
         return check(request)
-    except Exception as error:
+    except BaseException as error:
+        if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
+            raise
         return {"error": f"{type(error).__name__}: {error}"}
 
 

@@ -19,6 +19,7 @@ from core.engine.models.tokenizer import open_tokenizer
 from core.engine.prune.shards import prune_shards
 from core.errors import RetortError
 from core.methods import METHODS
+from core.panics import panic_in_words
 from core.progress import Quiet
 from core.recipes import Calibration, Prune
 from core.settings import Settings
@@ -54,8 +55,11 @@ def main() -> None:
     """One request from standard input."""
     try:
         answer = work(json.load(sys.stdin))
-    except RetortError as error:
-        answer = {"error": {"cause": error.cause, "remedy": error.remedy}}
+    except BaseException as error:
+        known = error if isinstance(error, RetortError) else panic_in_words(error)
+        if known is None:
+            raise
+        answer = {"error": {"cause": known.cause, "remedy": known.remedy}}
     sys.stdout.write(json.dumps(answer) + "\n")
 
 
