@@ -30,6 +30,12 @@ class Limits:
     live_idle_seconds: float = 300.0
     live_bytes: int = 4_000_000_000
     """What models in the live host may take together."""
+    live_leave_seconds: float = 5.0
+    """How long the live host has to leave when a run or a command needs the machine; then it is ended."""
+    live_answer_seconds: float = 300.0
+    """How long the live host may compute without a word of its answer."""
+    live_silence_seconds: float = 60.0
+    """How long whoever asked the live host hears nothing at all before it is taken for stuck and ended."""
     memory: str = ""
     """Memory a job may take (`RETORT_MEMORY_LIMIT`): '12 GB', or '75 %' of the machine; empty: 90 %."""
     minutes: str = ""

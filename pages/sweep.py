@@ -14,13 +14,14 @@ from core.analysis.remaining import earlier_seconds
 from core.catalogue.anatomy import Anatomy
 from core.errors import RetortError
 from core.jobs import api
+from core.jobs.waiting import waits_for
 from core.metrics import show_bytes
 from core.recipe_files import dump_recipe
 from core.recipes import Recipe
 from core.store import RunRow, TrialRow
 from pages.shared import charts, field, home, login, models, run_panel, sample_study, shell, slider, sweep_form
 from pages.shared.states import empty, refused
-from pages.shared.text import about, flat, md, plural
+from pages.shared.text import about, flat, md
 
 _CHART = 450  # pixels
 
@@ -157,13 +158,12 @@ def progress(run: RunRow, trials: list[TrialRow]) -> None:
 
 
 def waiting(run: RunRow) -> None:
-    ahead = len(home.store().runs.find(states=("queued", "running"), limit=50)) - 1
-    if run.state == "queued" and ahead > 0:
+    if run.state == "queued":
         title, icon = "Waiting for its turn", ":material/schedule:"
         text = (
-            f"{plural(ahead, 'other run')} in the queue; they run one after the other, so that no latency is measured "
+            f"{md(waits_for(run, home.store()))} Runs come one after the other, so that no latency is measured beside "
         )
-        text += "beside other work."
+        text += "other work."
     elif run.active:
         title, icon = "No point yet", ":material/scatter_plot:"
         text = "The dense model is measured first, then every trial adds a point."

@@ -17,7 +17,7 @@ from typing import Any
 import psutil
 
 from core.errors import RetortError
-from core.jobs import live
+from core.jobs import live, live_process
 from core.jobs.executors import device_lock, worker_lock
 from core.jobs.locks import held, signer
 from core.jobs.runner import runner_lock
@@ -51,7 +51,7 @@ class World:
         if victim == "runner":
             return _holder(runner_lock(self.settings))
         if victim == "host":
-            return _holder(live.live_lock(self.settings))
+            return _holder(live_process.live_lock(self.settings))
         if victim == "worker":
             active = self.store.runs.find(states=["running"])
             return [pid for run in active for pid in _holder(worker_lock(self.settings, run.id))]
@@ -118,7 +118,7 @@ class World:
 
     def locks_are_free(self) -> None:
         """After everything was killed nobody holds anything."""
-        locks = [runner_lock(self.settings), live.live_lock(self.settings), device_lock(self.settings)]
+        locks = [runner_lock(self.settings), live_process.live_lock(self.settings), device_lock(self.settings)]
         locks += [worker_lock(self.settings, p.name) for p in self.settings.runs.glob("*")]
         for lock in locks:
             self.until(lambda: not held(lock), f"{lock.name} is held though its process is dead", 20)  # noqa: B023

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import os
 import shutil
+import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import hypothesis
+import psutil
 import pytest
 
 from core.settings import Settings
@@ -21,6 +24,7 @@ LONGEST = (
     "cluster/test_sweep", "jobs/test_soak", "cli/test_runs", "e2e/test_pages", "e2e/test_study", "e2e/test_axe",
     "pages/test_compare", "engine/distil/test_sample", "cli/test_notebook", "e2e/test_report",
 )  # fmt: skip
+LEAVING_SECONDS = 60.0
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 
 hypothesis.settings.register_profile("retort", deadline=None)  # tests assert correctness, not time
@@ -39,6 +43,34 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     here = Path(__file__).parent
     first = {f"{name}.py": at for at, name in enumerate(LONGEST)}
     items.sort(key=lambda item: first.get(item.path.relative_to(here).as_posix(), len(first)))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def nothing_survives(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """No runner, worker, live host or server of a home that a test made is left when all tests are done.
+
+    A runner leaves by itself when it has been idle for a while: so much time it has.
+    """
+    yield
+    base = tmp_path_factory.getbasetemp()
+    give_up = time.monotonic() + LEAVING_SECONDS
+    while (left := processes_of(base)) and time.monotonic() < give_up:
+        time.sleep(0.2)
+    said = [f"{p.pid} {' '.join(p.cmdline())[:300]}" for p in left]
+    for process in left:
+        process.kill()
+    assert not said, f"processes of tests were left behind: {said}"
+
+
+def processes_of(folder: Path) -> list[psutil.Process]:
+    """Living processes whose home lies in a folder, whoever started them."""
+    found = []
+    for process in psutil.process_iter():
+        with suppress(psutil.Error, OSError):
+            home = process.environ().get("RETORT_HOME", "")
+            if process.pid != os.getpid() and Path(home).is_relative_to(folder) and process.status() != "zombie":
+                found.append(process)
+    return found
 
 
 @pytest.fixture

@@ -49,9 +49,9 @@ def doctor(chosen: argparse.Namespace, settings: Settings) -> int:
 
 def _time_machine(settings: Settings) -> None:
     with plain_errors(settings.home):
-        lock = take_device(settings)
+        lock = take_device(settings, "doctor")
     if lock is None:
-        say("A run is using this machine, so it is not timed now, and times are not estimated.")
+        say("A run or a command is using this machine, so it is not timed now, and times are not estimated.")
         return
     command = [sys.executable, "-c", _PROBE, str(settings.home)]
     say("Timing this machine, once; it takes a few seconds.")

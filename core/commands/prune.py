@@ -14,9 +14,11 @@ from pydantic import ValidationError
 from core.catalogue.references import resolve
 from core.errors import RetortError
 from core.jobs.device import take_device
+from core.jobs.waiting import device_user
 from core.methods import METHODS
 from core.recipes import Prune
 from core.settings import Settings
+from core.store import Store
 from core.store.problems import plain_errors
 from core.terminal import put, put_json, say
 
@@ -62,12 +64,13 @@ def prune(chosen: argparse.Namespace, settings: Settings) -> int:
 def _alone(command: list[str], request: str, settings: Settings) -> subprocess.CompletedProcess[str]:
     """Runs a program that computes, once no run does: it would disturb that run's figures."""
     with plain_errors(settings.home):
-        lock = take_device(settings)
+        lock = take_device(settings, "prune")
         if lock is None:
-            say("A run is using this machine; pruning begins when it has ended.")
+            waits = device_user(Store(settings)) or "Waits for a run."
+            say(f"{waits} Pruning begins when it has ended.")
         while lock is None:
             time.sleep(0.5)
-            lock = take_device(settings)
+            lock = take_device(settings, "prune")
     try:
         return subprocess.run(
             command, input=request, stdout=subprocess.PIPE, text=True, check=False, pass_fds=(lock.descriptor,)

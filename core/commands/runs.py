@@ -10,6 +10,7 @@ from core.catalogue.samples import refuse_unfetched, sample
 from core.commands.show import run_document, show_results, show_runs
 from core.errors import RetortError
 from core.jobs import api
+from core.jobs.waiting import waits_for
 from core.recipe_files import load_recipe
 from core.recipes import Recipe
 from core.settings import Settings
@@ -69,11 +70,15 @@ def cancel(chosen: argparse.Namespace, settings: Settings) -> int:
 
 def listing(chosen: argparse.Namespace, settings: Settings) -> int:
     """Lists runs, newest first."""
-    found = Store(settings).runs.find(states=chosen.state, limit=chosen.limit)
+    store = Store(settings)
+    found = store.runs.find(states=chosen.state, limit=chosen.limit)
+    waiting = {run.id: waits_for(run, store) for run in found if run.state == "queued"}
     if chosen.json:
-        put_json({"runs": [run_document(run) for run in found]})
+        put_json({"runs": [{**run_document(run), "waits_for": waiting.get(run.id, "")} for run in found]})
     elif found:
         show_runs(found)
+        for run_id, sentence in waiting.items():
+            put(f"{run_id}: {sentence}")
     else:
         say("No runs yet. Start one with: python -m core sweep examples/sample-study.yaml")
     return 0
@@ -138,3 +143,5 @@ class _Watch:
             self._seen = event.id
         if run.state == "running":
             self.line.progress(run.done, run.total, run.message)
+        elif run.state == "queued":
+            self.line.progress(0, 0, waits_for(run, self._store))

@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 from core.jobs import live
-from core.jobs.executors import device_lock
+from core.jobs.executors import COMMAND, device_lock
 from core.jobs.locks import FileLock
 from core.settings import Settings
 
 
-def take_device(settings: Settings) -> FileLock | None:
-    """The device's lock, to be released afterwards; None while a run has the device. The live host makes room.
+def take_device(settings: Settings, command: str) -> FileLock | None:
+    """The device's lock, to be released afterwards; None while a run or another command has the device.
 
-    Hand its descriptor to the process that computes (`pass_fds`): the lock then lives as long as that does.
+    The live host makes room, or is ended where it does not. Hand the lock's descriptor to the process that computes
+    (`pass_fds`): the lock then lives as long as that does.
+
+    Args:
+        command: which command wants it, for whoever waits for it meanwhile.
     """
     lock = FileLock(device_lock(settings))
-    if lock.acquire():
-        return lock
-    live.release(settings)
-    return lock if lock.acquire(patience=0.1) else None
+    if not lock.acquire():
+        live.release(settings)
+        if not lock.acquire(patience=0.1):
+            return None
+    lock.sign(f"{COMMAND}{command}")
+    return lock

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -15,13 +16,16 @@ from typing import Protocol
 
 import core
 from core.durable_files import make_folder, move
-from core.jobs.locks import FileLock, held, signer
+from core.jobs import live_process
+from core.jobs.locks import FileLock, held, holder, signer
 from core.jobs.logs import log_path
 from core.settings import Settings
 
 PROJECT = Path(core.__file__).resolve().parent.parent
 DEVICE = "cpu"
 """The one device of the local executor: the whole machine, since any other work would spoil a latency figure."""
+RUN, COMMAND = "run ", "command "
+"""What the device is held for, as it stands in its lock: before a run's id, and before a command's name."""
 _LOG_BYTES = 1_000_000
 
 
@@ -60,17 +64,33 @@ class LocalExecutor:
         self._device_lock = device_lock(settings, device)
         self._jobs: dict[str, subprocess.Popen[bytes] | None] = {}
         """None: adopted from an earlier runner, known by its lock only."""
+        self._wanted_since: float | None = None
+        """Since when a run waits for the device, on the monotonic clock."""
 
     def submit(self, run_id: str, claim: Callable[[], bool]) -> bool:
         device, own = FileLock(self._device_lock), FileLock(worker_lock(self._settings, run_id))
         try:
-            if not device.acquire() or not own.acquire() or not claim():
+            if not device.acquire():
+                self._make_room()
+                return False
+            self._wanted_since = None
+            if not own.acquire() or not claim():
                 return False
             self._jobs[run_id] = self._start(run_id, device, own)
             return True
         finally:
             device.release()
             own.release()
+
+    def _make_room(self) -> None:
+        """Ends a live host that has not left by itself for a while though a run waits."""
+        now = time.monotonic()
+        self._wanted_since = now if self._wanted_since is None else self._wanted_since
+        if now - self._wanted_since > self._settings.limits.live_leave_seconds:
+            user = holder(self._device_lock)
+            if user is not None and user.purpose == live_process.PREVIEWS:
+                live_process.end(self._settings, "a run waits for this machine")
+            self._wanted_since = None
 
     def poll(self, run_id: str) -> Ended | None:
         process = self._jobs[run_id]
@@ -109,7 +129,10 @@ class LocalExecutor:
         folder = self._settings.run_folder(run_id)
         command = [sys.executable, "-m", "core.jobs.worker", "--home", str(self._settings.home), "--run", run_id]
         command += ["--lock", str(own.descriptor), "--device-lock", str(device.descriptor)]
-        return spawn(command, log_path(folder), (own.descriptor, device.descriptor), self._settings)
+        process = spawn(command, log_path(folder), (own.descriptor, device.descriptor), self._settings)
+        own.sign(pid=process.pid)
+        device.sign(f"{RUN}{run_id}", process.pid)
+        return process
 
 
 def spawn(
@@ -139,12 +162,13 @@ def start_detached(command: list[str], output: Path, lock: FileLock, settings: S
     if output.exists() and output.stat().st_size > _LOG_BYTES:
         move(output, output.with_suffix(".old.log"))
     process = spawn([*command, "--lock", str(lock.descriptor)], output, (lock.descriptor,), settings)
+    lock.sign(pid=process.pid)  # so that it can be ended from its first moment on
     # Collects the exit status when it ends, so that a long-lived server has no zombies.
     threading.Thread(target=process.wait, name=f"{output.stem}-wait", daemon=True).start()
 
 
 def device_lock(settings: Settings, device: str = DEVICE) -> Path:
-    """Held by whoever computes on the device: one run's worker, or the live host between runs."""
+    """Held, and signed, by whoever computes on the device: a run's worker, a command, or the live host between runs."""
     return settings.locks / f"device-{device}.lock"
 
 

@@ -45,7 +45,8 @@ def refuse_impossible(recipe: Recipe, settings: Settings) -> None:
     """Refuses what cannot work on this machine whatever else runs. A model that is not here yet is not judged.
 
     Raises:
-        RetortError: with what it needs, what a job may take, and what to do; or a limit cannot be read.
+        RetortError: with what it needs, what a job may take, and what to do; a model whose files do not hold what its
+            config states; or a limit cannot be read.
     """
     _refuse_obstacle(recipe, settings)
     _refused_need(recipe, settings)
@@ -132,7 +133,8 @@ class Watch:
         end: Callable[[RetortError], None],
         grace: float = GRACE,
     ) -> None:
-        self._limit, self._minutes, self._grace = limit, minutes, grace
+        self.limit = limit
+        self._minutes, self._grace = minutes, grace
         self._ask, self._end = ask, end
         self._began = time.monotonic()
 
@@ -140,13 +142,13 @@ class Watch:
         threading.Thread(target=self._watch, name="watch", daemon=True).start()
 
     def _watch(self) -> None:
-        while (reason := self._reason(self._limit)) is None:
+        while (reason := self._reason(self.limit)) is None:
             time.sleep(LOOK)
         log.warning("%s", reason.cause)
         self._ask(reason)
         asked = time.monotonic()
         while time.monotonic() - asked < self._grace:
-            if self._too_much(int(self._limit * BEYOND)):
+            if self._too_much(int(self.limit * BEYOND)):
                 break
             time.sleep(LOOK / 5)
         self._end(reason)

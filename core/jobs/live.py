@@ -19,6 +19,7 @@ from typing import Any, Literal
 from core import plain_json
 from core.errors import RetortError
 from core.jobs.executors import start_detached
+from core.jobs.live_process import address_file, end, live_lock, wait_until_gone
 from core.jobs.locks import FileLock, held
 from core.roles import check
 from core.settings import Settings
@@ -28,6 +29,8 @@ from core.store.problems import plain_errors
 REQUEST_BYTES = 1 << 20
 EVENT_BYTES = 16 << 20
 _START_SECONDS = 60.0
+_SHORT_SECONDS = 5.0
+"""How long somebody who asks for nothing that is computed waits for the answer."""
 
 
 class Busy(RetortError):
@@ -43,12 +46,13 @@ class Superseded(Exception):
 
 @dataclass(frozen=True)
 class LiveStatus:
-    """How the host is: `off` (it starts when asked), `ready`, or `busy` (a run has the machine).
+    """How the host is: `off` (it starts when asked), `ready`, `busy` (a run has the machine), or `silent` (it is there
+    and does not answer: it starts just now, or is stuck and is ended by whoever needs the machine).
 
     `models`: folders of the models in memory. `pid`: the host's process, for information only.
     """
 
-    state: Literal["off", "ready", "busy"]
+    state: Literal["off", "ready", "busy", "silent"]
     models: tuple[str, ...] = ()
     bytes: int = 0
     pid: int | None = None
@@ -76,7 +80,11 @@ def ask(settings: Settings, op: str, request: dict[str, Any], *, session: str = 
     if not held(live_lock(settings)):
         yield {"stage": "Starting the engine."}
     with closing(_connect(settings)) as connection:
-        yield from _events(connection, line, settings)
+        connection.settimeout(settings.limits.live_silence_seconds)
+        try:
+            yield from _events(connection, line, settings)
+        except TimeoutError:
+            raise _ended_silent(settings, settings.limits.live_silence_seconds) from None
 
 
 def status(settings: Settings) -> LiveStatus:
@@ -85,16 +93,18 @@ def status(settings: Settings) -> LiveStatus:
         return LiveStatus("busy")
     for event in _ask_running(settings, "status"):
         return LiveStatus("ready", tuple(event["models"]), event["bytes"], event["pid"])
-    return LiveStatus("off")
+    return LiveStatus("silent" if held(live_lock(settings)) else "off")
 
 
-def release(settings: Settings) -> None:
-    """Ends the host, if there is one, and waits until it is gone."""
-    for _ in _ask_running(settings, "release"):
-        pass
-    give_up = time.monotonic() + 10
-    while held(live_lock(settings)) and time.monotonic() < give_up:
-        time.sleep(0.02)
+def release(settings: Settings) -> bool:
+    """Ends the host, if there is one, and waits until it is gone; one that does not leave is killed.
+
+    True where none is left.
+    """
+    _ask_running(settings, "release")
+    if wait_until_gone(settings, settings.limits.live_leave_seconds):
+        return True
+    return end(settings, "somebody else needs this machine")
 
 
 def refuse_if_busy(settings: Settings) -> None:
@@ -103,23 +113,14 @@ def refuse_if_busy(settings: Settings) -> None:
         raise Busy
 
 
-def live_lock(settings: Settings) -> Path:
-    """Held as long as the host lives."""
-    return settings.locks / "live.lock"
-
-
-def address_file(settings: Settings) -> Path:
-    """`{"port": ..., "secret": ...}` of the living host; readable by its user only."""
-    return settings.home / "live-host.json"
-
-
 def _ask_running(settings: Settings, op: str) -> list[dict[str, Any]]:
     """The answer of a host that is there already; empty where there is none."""
     line = json.dumps({"op": op, "session": "", "request": {}, "settings": {}}).encode() + b"\n"
     connection = _try(settings)
     if connection is None:
         return []
-    with closing(connection), suppress(RetortError):
+    with closing(connection), suppress(RetortError, OSError):
+        connection.settimeout(_SHORT_SECONDS)
         return list(_events(connection, line, settings))
     return []
 
@@ -129,12 +130,16 @@ def _events(connection: socket.socket, line: bytes, settings: Settings) -> Itera
         connection.sendall(line)
         with connection.makefile("rb") as answers:
             while raw := answers.readline(EVENT_BYTES):
+                if raw == b"\n":  # nothing to say yet, and alive
+                    continue
                 event: dict[str, Any] = json.loads(raw)
                 if "error" in event:
                     raise _error(event["error"])
                 yield event
                 if event.get("done"):
                     return
+    except TimeoutError:
+        raise
     except (OSError, ValueError):
         pass
     refuse_if_busy(settings)
@@ -148,7 +153,7 @@ def _error(error: dict[str, str]) -> Exception:
 
 
 def _connect(settings: Settings) -> socket.socket:
-    """A connection to the host, which is started where none lives."""
+    """A connection to the host, which is started where none lives. One that takes no connection is ended."""
     give_up, starts = time.monotonic() + _START_SECONDS, 0
     while time.monotonic() < give_up:
         connection = _try(settings)
@@ -166,9 +171,20 @@ def _connect(settings: Settings) -> socket.socket:
                 finally:
                     lock.release()
         time.sleep(0.05)
+    if held(live_lock(settings)):
+        raise _ended_silent(settings, _START_SECONDS)
     raise RetortError(
         "The engine for previews could not be started.",
         f"Read {_log(settings).name} in the data folder for the reason, then try again.",
+    )
+
+
+def _ended_silent(settings: Settings, seconds: float) -> RetortError:
+    """Ends a host that hangs, and says so."""
+    end(settings, "it did not answer")
+    return RetortError(
+        f"The engine for previews did not answer for {seconds:.0f} seconds, so it was ended.",
+        "Ask again: it starts anew. If it happens with the same model again, choose another model or a shorter text.",
     )
 
 
@@ -182,7 +198,6 @@ def _try(settings: Settings) -> socket.socket | None:
         connection.sendall(address["secret"].encode() + b"\n")
     except (OSError, ValueError, KeyError):
         return None
-    connection.settimeout(None)
     return connection
 
 
@@ -191,6 +206,7 @@ def _start(settings: Settings, lock: FileLock) -> None:
     command = [
         sys.executable, "-m", "core.jobs.live_host", "--home", str(settings.home),
         "--idle", str(settings.limits.live_idle_seconds), "--memory", str(settings.limits.live_bytes),
+        "--patience", str(settings.limits.live_answer_seconds),
     ]  # fmt: skip
     start_detached(command, _log(settings), lock, settings)
 

@@ -20,25 +20,26 @@ import threading
 import time
 from collections.abc import Callable, Generator, Iterator
 from contextlib import closing, suppress
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from core import plain_json
-from core.catalogue.references import ResolvedModel, resolve
+from core import memory, plain_json
 from core.durable_files import write
 from core.errors import Cancelled, RetortError
+from core.jobs import guards
 from core.jobs.executors import DEVICE, device_lock
 from core.jobs.failures import is_out_of_memory
-from core.jobs.live import EVENT_BYTES, REQUEST_BYTES, address_file, live_lock
-from core.jobs.live_models import Kept, Models
+from core.jobs.live import REQUEST_BYTES
+from core.jobs.live_models import Models
 from core.jobs.live_operations import OPERATIONS
+from core.jobs.live_process import PREVIEWS, address_file, live_lock
+from core.jobs.live_request import Request
 from core.jobs.locks import FileLock
 from core.jobs.process import prepare_process
+from core.panics import is_failure, panic_in_words
 from core.settings import Limits, Settings
 from core.store import Store
-
-if TYPE_CHECKING:
-    from core.engine.models.load import Loaded
 
 log = logging.getLogger("retort")
 _LOOK = 0.25
@@ -49,65 +50,25 @@ _PATIENCE = 10.0
 """Seconds a client has to say what it wants."""
 
 
-class Request:
-    """One request: `core.engine.live.host.Host` for the operation that answers it."""
-
-    def __init__(self, host: LiveHost, connection: socket.socket, kept: dict[str, Any]) -> None:
-        self.settings = host.settings.of_run(kept)  # of whoever asks, not of whoever started the host
-        self.superseded = False
-        self._host = host
-        self._connection = connection
-
-    def resolved(self, reference: str) -> ResolvedModel:
-        return resolve(reference, self.settings, download=False)
-
-    def model(self, model: str | Path, dtype: str = "auto") -> Loaded:
-        return self._kept(model, dtype).loaded
-
-    def beside(self, model: str | Path, dtype: str = "auto") -> dict[str, Any]:
-        return self._kept(model, dtype).beside
-
-    def _kept(self, model: str | Path, dtype: str) -> Kept:
-        if isinstance(model, Path):
-            return self._host.models.get(model, "", dtype)
-        found = self.resolved(model)
-        return self._host.models.get(found.folder, found.fingerprint, dtype)
-
-    def checkpoint(self) -> None:
-        if self.superseded or self._host.leaving or self.abandoned():
-            raise Cancelled
-
-    def abandoned(self) -> bool:
-        """Whether the client has closed its end: it sends nothing after its request."""
-        try:
-            return self._connection.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT) == b""
-        except BlockingIOError:
-            return False
-        except OSError:
-            return True
-
-    def send(self, event: dict[str, Any]) -> None:
-        """Raises OSError where the client is gone."""
-        line = json.dumps(event).encode() + b"\n"
-        if len(line) > EVENT_BYTES:
-            raise RetortError("The answer is too long to be sent.", "Ask for fewer tokens at once.")
-        self._connection.sendall(line)
-
-
 class LiveHost:
     """Listens, answers one operation at a time, and knows when to leave."""
 
-    def __init__(self, settings: Settings, idle_seconds: float, memory: int) -> None:
+    def __init__(self, settings: Settings, idle_seconds: float, kept_bytes: int) -> None:
         self.settings = settings
-        self.models = Models(memory)
+        self.models = Models(kept_bytes)
         self.leaving = ""
         """Why the host is about to end: '' while it is not."""
+        self._reason = RetortError("The engine is about to end.", "Ask again: it starts anew.")
+        """What those hear whose answer is broken off."""
+        self._watch_memory = guards.Watch(
+            memory.limit_of(settings.limits.memory), None, self._too_large, self._end_now, _GRACE
+        )
         self._idle_seconds = idle_seconds
         self._secret = secrets.token_hex(32)
         self._computing = threading.Lock()
         self._newest: dict[tuple[str, str], Request] = {}
         self._guard = threading.Lock()
-        self._open = 0
+        self._open: list[Request] = []
         self._idle_since = time.monotonic()
 
     def serve(self) -> None:
@@ -115,11 +76,21 @@ class LiveHost:
         with socket.create_server(("127.0.0.1", 0)) as listener:
             self._publish(listener.getsockname()[1])
             threading.Thread(target=self._accept, args=(listener,), daemon=True).start()
+            self._watch_memory.start()
             self._watch()
         address_file(self.settings).unlink(missing_ok=True)
         # What is still being computed is told to stop, and does not get longer than this.
         if self._computing.acquire(timeout=_GRACE):
             time.sleep(0.02)  # its last words reach the client
+            return
+        self._tell_all()
+
+    def _tell_all(self) -> None:
+        """The last words to everybody whose operation does not come back."""
+        with self._guard:
+            left = list(self._open)
+        for request in left:
+            request.tell(self._broken_off())
 
     def _watch(self) -> None:
         store = Store(self.settings)
@@ -128,12 +99,44 @@ class LiveHost:
                 if store.runs.counts().active:
                     self.leaving = "busy"
             with self._guard:
-                idle = self._open == 0 and time.monotonic() - self._idle_since > self._idle_seconds
+                waiting = list(self._open)
+                idle = not waiting and time.monotonic() - self._idle_since > self._idle_seconds
+            for request in waiting:
+                request.beat()
+                self._leave_if_stuck(request)
             if idle and not self.leaving:
                 self.leaving = "idle"
             if not self.leaving:
                 time.sleep(_LOOK)
         log.info("leaving: %s", self.leaving)
+
+    def _leave_if_stuck(self, request: Request) -> None:
+        """What computes in compiled code can only be ended with its process."""
+        most, since = self.settings.limits.live_answer_seconds, request.since
+        if since is not None and time.monotonic() - since > most and not self.leaving:
+            self._reason = RetortError(
+                f"The engine worked on this for {most:.0f} seconds without getting any further, so it was ended.",
+                "Ask for less text, or choose another model: a tokenizer may take for ever over some texts.",
+            )
+            self.leaving = "stuck"
+
+    def _too_large(self, reason: RetortError) -> None:
+        self._reason = RetortError(
+            reason.cause.replace("The job", "The engine for previews"),
+            "Choose a smaller model or a shorter text, or raise RETORT_MEMORY_LIMIT. It starts anew when it is asked.",
+        )
+        self.leaving = self.leaving or "memory"
+
+    def _end_now(self, reason: RetortError) -> None:
+        """For a process that grows faster than it leaves."""
+        log.warning("ended: %s", reason.cause)
+        self._tell_all()
+        logging.shutdown()
+        os._exit(guards.ENDED)
+
+    def _broken_off(self) -> dict[str, Any]:
+        kind = self.leaving if self.leaving == "busy" else "stopped"
+        return _error(kind, self._reason.cause, self._reason.remedy)
 
     def _publish(self, port: int) -> None:
         write(address_file(self.settings), json.dumps({"port": port, "secret": self._secret}))
@@ -150,13 +153,14 @@ class LiveHost:
             if asked is None:
                 return
             op, session, wanted, kept = asked
+            request = Request(self, connection, self.settings.of_run(kept))
             with self._guard:
-                self._open += 1
+                self._open.append(request)
             try:
-                self._answer(Request(self, connection, kept), op, session, wanted)
+                self._answer(request, op, session, wanted)
             finally:
                 with self._guard:
-                    self._open -= 1
+                    self._open.remove(request)
                     self._idle_since = time.monotonic()
 
     def _read(self, connection: socket.socket) -> tuple[str, str, dict[str, Any], dict[str, Any]] | None:
@@ -184,23 +188,28 @@ class LiveHost:
                 self._compute(request, op, session, wanted)
             request.send({"done": True})
         except Cancelled:
-            kind = "superseded" if request.superseded else "busy" if self.leaving == "busy" else "stopped"
-            request.send(_error(kind, "The engine is about to end.", "Ask again: it starts anew."))
+            request.send(_error("superseded", "", "") if request.superseded else self._broken_off())
         except RetortError as error:
             request.send(_error("refused", error.cause, error.remedy))
         except OSError:
             raise
-        except Exception as error:
+        except BaseException as error:
+            if not is_failure(error):
+                raise
             log.exception("%s failed", op)
             request.send(_explained(error))
 
     def _compute(self, request: Request, op: str, session: str, wanted: dict[str, Any]) -> None:
         self._supersede(request, op, session)
-        while not self._computing.acquire(timeout=0.05):
-            request.checkpoint()
+        if not self._computing.acquire(timeout=0.05):
+            request.send({"stage": "Waiting for another answer of the engine."})
+            while not self._computing.acquire(timeout=0.05):
+                request.checkpoint()
         events: Generator[dict[str, Any], None, None] | None = None
         try:
             request.checkpoint()
+            self._watch_memory.limit = memory.limit_of(request.settings.limits.memory)
+            request.since = time.monotonic()
             events = _generator(function_of(op)(request, wanted))
             for event in events:
                 request.send(event)
@@ -208,6 +217,7 @@ class LiveHost:
         finally:
             if events is not None:
                 events.close()  # what it changed is put back now
+            request.since = None
             self._computing.release()
             with self._guard:
                 if self._newest.get((session, op)) is request:
@@ -245,7 +255,9 @@ def _error(kind: str, cause: str, remedy: str) -> dict[str, Any]:
     return {"error": {"kind": kind, "cause": cause, "remedy": remedy}, "done": True}
 
 
-def _explained(error: Exception) -> dict[str, Any]:
+def _explained(error: BaseException) -> dict[str, Any]:
+    if (panic := panic_in_words(error)) is not None:
+        return _error("failed", panic.cause, panic.remedy)
     if is_out_of_memory(error):
         return _error("failed", "There was not enough memory for this.", "Close other programs, then try again.")
     what = " ".join(str(error).split())[:200] or "no message"
@@ -262,15 +274,18 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--lock", type=int, required=True)
     parser.add_argument("--idle", type=float, default=Limits.live_idle_seconds)
     parser.add_argument("--memory", type=int, default=Limits.live_bytes)
+    parser.add_argument("--patience", type=float, default=Limits.live_answer_seconds)
     chosen = parser.parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
     settings = Settings.load(chosen.home)
+    settings = replace(settings, limits=replace(settings.limits, live_answer_seconds=chosen.patience))
     lock = FileLock(live_lock(settings), chosen.lock)
     lock.sign()
     device = FileLock(device_lock(settings, DEVICE))
     if not device.acquire(patience=1.0):
         log.info("a run has the machine")
         return 0
+    device.sign(PREVIEWS)
     prepare_process(out_of_memory_score=700)  # nothing is lost with it: before a worker, even
     log.info("process %d answers for %s", os.getpid(), settings.home)
     LiveHost(settings, chosen.idle, chosen.memory).serve()

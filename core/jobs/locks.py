@@ -10,6 +10,7 @@ from __future__ import annotations
 import fcntl
 import os
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
 
@@ -54,10 +55,13 @@ class FileLock:
             os.close(self._descriptor)
             self._descriptor = None
 
-    def sign(self) -> None:
-        """Writes this process's id into the file, as the address for signals while the lock is held."""
+    def sign(self, purpose: str = "", pid: int | None = None) -> None:
+        """Writes into the file who holds the lock and what for: this process, or the one `pid` that inherits it.
+
+        The process id is the address for signals while the lock is held.
+        """
         os.ftruncate(self.descriptor, 0)
-        os.pwrite(self.descriptor, str(os.getpid()).encode(), 0)
+        os.pwrite(self.descriptor, f"{pid or os.getpid()} {purpose}".encode(), 0)
 
 
 def held(path: Path) -> bool:
@@ -75,10 +79,25 @@ def held(path: Path) -> bool:
         os.close(descriptor)
 
 
-def signer(path: Path) -> int | None:
-    """The process id in a lock file; means something only while the lock is held."""
+@dataclass(frozen=True)
+class Holder:
+    """Who signed a lock: a process, and what it holds it for ('' where it did not say)."""
+
+    pid: int
+    purpose: str
+
+
+def holder(path: Path) -> Holder | None:
+    """Who signed a lock file; means something only while the lock is held."""
     try:
-        pid = int(path.read_text())
+        number, _, purpose = path.read_text().strip().partition(" ")
+        pid = int(number)
     except (OSError, ValueError):
         return None
-    return pid if pid > 1 else None
+    return Holder(pid, purpose) if pid > 1 else None
+
+
+def signer(path: Path) -> int | None:
+    """The process id in a lock file; means something only while the lock is held."""
+    found = holder(path)
+    return None if found is None else found.pid

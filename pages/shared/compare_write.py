@@ -24,8 +24,8 @@ def section(chosen: Chosen, prompt: str, busy: bool) -> None:
         tokens = st.selectbox("Tokens to write", _LENGTHS, index=1, key="compare-length", width=160)
         temperature = st.number_input(
             "Temperature", 0.0, 2.0, 0.0, 0.1, key="compare-temperature", width=160,
-            help="0 always takes the likeliest token, so the same prompt gives the same text. More draws at random. The "
-            "models' own generation settings are not used, so that all write under the same.",
+            help="0 always takes the likeliest token, so the same prompt gives the same text. More draws at random. "
+            "The models' own generation settings are not used, so that all write alike.",
         )  # fmt: skip
         seed = st.number_input(
             "Seed", 0, 2**31 - 1, 0, key="compare-seed", width=160, disabled=temperature == 0,

@@ -14,6 +14,7 @@ from core.errors import RetortError
 from core.jobs import api, errands
 from core.jobs.damaged import damaged
 from core.jobs.logs import log_path, tail
+from core.jobs.waiting import waits_for
 from core.store import EventRow, RunRow, TrialRow
 from pages.shared import home, login, shell
 from pages.shared.states import boundary, refused
@@ -82,7 +83,7 @@ def progress(run: RunRow, trials: Sequence[TrialRow]) -> None:
         badge(run)
         st.markdown(md(_line(run, trials, now)))
     if run.active:
-        st.progress(share_done(run), text=md(run.message or ("Waiting for its turn" if run.state == "queued" else "")))
+        st.progress(share_done(run), text=md(waits_for(run, home.store()) or run.message))
     if run.state == "failed":
         refused(run.cause or "The run failed.", run.remedy or "Read its log, then retry it.")
 

@@ -18,12 +18,16 @@ import pytest
 
 from core.jobs import api
 from core.jobs.executors import worker_lock
+from core.jobs.live_process import live_lock
 from core.jobs.locks import held, signer
 from core.jobs.logs import log_path, tail
 from core.jobs.runner import runner_lock
 from core.settings import Limits, Settings
 from core.store import RunRow, Store
 
+OPERATIONS = (
+    "slow", "broken", "hungry", "muddled", "loads", "holds", "computes", "tokenizes", "grows",
+)  # fmt: skip
 ENTRY_POINTS = "[retort.jobs]\ncount = retort_counting:count\n"
 
 
@@ -65,6 +69,9 @@ class Bench:
 
     def worker_pid(self, run_id: str) -> int | None:
         return self._holder(worker_lock(self.settings, run_id))
+
+    def host_pid(self) -> int | None:
+        return self._holder(live_lock(self.settings))
 
     def kill(self, pid: int | None) -> bool:
         """SIGKILL, and waits until the process holds nothing any more."""
@@ -122,6 +129,20 @@ def bench(home: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> It
     bench = Bench(settings, Store(settings), tmp_path / "ledger.txt")
     yield bench
     bench.stop()
+
+
+@pytest.fixture
+def host(bench: Bench, tmp_path: Path) -> Iterator[Bench]:
+    """A home whose live host also knows the operations of asking.py; it leaves nothing running."""
+    site = tmp_path / "site"
+    shutil.copy(Path(__file__).with_name("asking.py"), site / "retort_asking.py")
+    register = f"OPERATIONS.update({{n: f'retort_asking:{{n}}' for n in {OPERATIONS!r}}})"
+    (site / "sitecustomize.py").write_text(
+        f"import sys\nsys.path.insert(0, {str(Path.cwd())!r})\n"
+        f"from core.jobs.live_operations import OPERATIONS\n{register}\n"
+    )
+    yield bench
+    bench.kill(bench.host_pid())
 
 
 @contextmanager

@@ -10,7 +10,6 @@ import socket
 import stat
 import threading
 import time
-from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -19,55 +18,12 @@ from typing import Any
 import pytest
 
 from core.errors import RetortError
-from core.jobs import live
+from core.jobs import live, live_process
 from core.jobs.executors import device_lock
-from core.jobs.locks import held, signer
+from core.jobs.locks import held
 from tests.jobs.conftest import Bench, gone
 
 pytestmark = pytest.mark.jobs
-OPERATIONS = '''
-import os, time
-def slow(host, request):
-    """Ticks until it is told to stop; says so in a file when it is."""
-    try:
-        for i in range(request["ticks"]):
-            yield {"tick": i, "pid": os.getpid()}
-            host.checkpoint()
-            time.sleep(request.get("pause", 0.05))
-    finally:
-        with open(request["ledger"], "a") as file:
-            file.write(request["name"] + "\\n")
-def broken(host, request):
-    yield {"tick": 0}
-    raise ValueError("a part is missing")
-def hungry(host, request):
-    import resource
-    resource.setrlimit(resource.RLIMIT_DATA, (400_000_000, resource.RLIM_INFINITY))
-    yield {"bytes": len(bytearray(1_000_000_000))}
-def muddled(host, request):
-    yield {"tick": 0}
-    raise ValueError("the memory of an elephant")
-def loads(host, request):
-    loaded = host.model(request["model"])
-    host.beside(request["model"])["seen"] = host.beside(request["model"]).get("seen", 0) + 1
-    yield {"dtype": str(loaded.dtype), "seen": host.beside(request["model"])["seen"]}
-'''
-SITE = """
-from core.jobs.live_operations import OPERATIONS
-OPERATIONS.update({n: f"retort_live_operations:{n}" for n in ("slow", "broken", "hungry", "muddled", "loads")})
-"""
-
-
-@pytest.fixture
-def host(bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bench]:
-    """A home whose host also knows the operations above; it leaves nothing running."""
-    site = tmp_path / "site"
-    (site / "retort_live_operations.py").write_text(OPERATIONS)
-    (site / "sitecustomize.py").write_text(f"import sys\nsys.path.insert(0, {str(Path.cwd())!r})\n{SITE}")
-    yield bench
-    pid = signer(live.live_lock(bench.settings))
-    if pid is not None and held(live.live_lock(bench.settings)):
-        bench.kill(pid)
 
 
 def slow(bench: Bench, name: str, ticks: int = 400, **more: Any) -> dict[str, Any]:
@@ -91,7 +47,7 @@ def test_it_starts_on_demand_answers_and_is_released(host: Bench) -> None:
     assert [e.get("tick") for e in events[1:]] == [0, 1, None] and events[-1] == {"done": True}
     now = live.status(settings)
     assert (now.state, now.models, now.pid) == ("ready", (), events[1]["pid"])
-    assert stat.S_IMODE(live.address_file(settings).stat().st_mode) == 0o600
+    assert stat.S_IMODE(live_process.address_file(settings).stat().st_mode) == 0o600
     assert held(device_lock(settings)), "no run may start beside it"
     live.release(settings)
     assert live.status(settings).state == "off" and not held(device_lock(settings))
@@ -147,7 +103,7 @@ def test_while_a_run_is_active_nothing_is_started(host: Bench) -> None:
     assert live.status(host.settings).state == "busy"
     with pytest.raises(live.Busy):
         list(live.ask(host.settings, "slow", slow(host, "never")))
-    assert not held(live.live_lock(host.settings))
+    assert not held(live_process.live_lock(host.settings))
 
 
 def test_a_killed_host_is_a_sentence_and_the_next_request_starts_another(host: Bench) -> None:
@@ -167,7 +123,7 @@ def test_it_leaves_when_nobody_asks(host: Bench) -> None:
     settings = replace(host.settings, limits=replace(host.settings.limits, live_idle_seconds=0.3))
     pid = next(e["pid"] for e in live.ask(settings, "slow", slow(host, "once", ticks=1)) if "pid" in e)
     host.until(lambda: gone(pid), timeout=10)
-    assert live.status(settings).state == "off" and not live.address_file(settings).exists()
+    assert live.status(settings).state == "off" and not live_process.address_file(settings).exists()
 
 
 def test_what_goes_wrong_inside_is_a_sentence_and_the_host_goes_on(host: Bench) -> None:
@@ -183,7 +139,7 @@ def test_what_goes_wrong_inside_is_a_sentence_and_the_host_goes_on(host: Bench) 
 
 def test_a_stranger_without_the_secret_gets_no_answer(host: Bench) -> None:
     list(live.ask(host.settings, "slow", slow(host, "a", ticks=1)))
-    port = json.loads(live.address_file(host.settings).read_text())["port"]
+    port = json.loads(live_process.address_file(host.settings).read_text())["port"]
     with socket.create_connection(("127.0.0.1", port), timeout=5) as stranger:
         with suppress(OSError):
             stranger.sendall(b"guess\n" + json.dumps({"op": "release", "session": "", "request": {}}).encode() + b"\n")
@@ -210,12 +166,15 @@ def test_memory_that_runs_out_is_told_and_nothing_else_is_taken_for_it(host: Ben
         list(live.ask(host.settings, "muddled", {}))
 
 
+BIG = 10**12
+
+
 def test_models_used_long_ago_make_room(tiny_llama: Path) -> None:
     from core.jobs.live_models import Models
 
     models = Models(limit=1)
-    first = models.get(tiny_llama, "a", "float32")
-    assert models.get(tiny_llama, "a", "float32") is first
-    models.get(tiny_llama, "b", "float32")
+    first = models.get(tiny_llama, "a", "float32", BIG)
+    assert models.get(tiny_llama, "a", "float32", BIG) is first
+    models.get(tiny_llama, "b", "float32", BIG)
     assert len(models.folders) == 1
-    assert models.get(tiny_llama, "a", "float32") is not first
+    assert models.get(tiny_llama, "a", "float32", BIG) is not first

@@ -25,9 +25,9 @@ def settings(home: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[Settin
     monkeypatch.delenv("RETORT_ROOTS", raising=False)
     monkeypatch.setitem(sys.modules, "__main__", sys.modules["__main__"])  # AppTest puts the page in its place
     monkeypatch.chdir(ROOT)  # Streamlit reads .streamlit/config.toml from here
-    monkeypatch.setattr("core.jobs.api.ensure_runner", lambda _: False)
-    monkeypatch.setattr("core.jobs.errands.ensure_runner", lambda _: False)
+    monkeypatch.setattr("core.jobs.api._start_runner", lambda *_: None)  # every way to a runner leads through it
     yield home
+    assert not (home.home / "runner.log").exists(), "a test of a page has started a runner"
     st.cache_resource.clear()
     st.cache_data.clear()
 

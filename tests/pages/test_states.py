@@ -124,6 +124,16 @@ def test_an_unknown_run_is_a_sentence(opens: Opens) -> None:
     assert "There is no run" in words(opens("runs", run="nonsense"))
 
 
+def test_a_queued_run_says_what_it_waits_for(opens: Opens, settings: Settings, store: Store) -> None:
+    first, second = api.submit(recipe(), settings), api.submit(recipe(), settings)
+    said = words(opens("sweep", run=second)).replace("\\", "")
+    assert "Waits for 'Sample study', which is next in the queue." in said
+    store.runs.claim(first)
+    opened = opens("runs", run=second)
+    bars = [str(e.proto.text).replace("\\", "") for e in opened.get("progress")]
+    assert "Waits for 'Sample study', which is running." in bars
+
+
 def test_cancel_a_queued_sweep(opens: Opens, settings: Settings, store: Store) -> None:
     run_id = api.submit(recipe(), settings)
     app = opens("sweep", run=run_id)

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from core.analysis.sensitivity import SensitivitySpec
 from core.errors import RetortError
-from core.jobs import api, errands, live, marks
+from core.jobs import api, errands, live, live_process, marks
 from core.recipe_files import load_recipe
 from core.roles import LOCAL, NEEDS, ROLES, Actor, Role, Roles, identify, may, read_roles
 from core.settings import Settings
@@ -33,9 +33,7 @@ RECIPE = load_recipe(ROOT / "examples" / "sample-study.yaml")
 @pytest.fixture(autouse=True)
 def no_runner(monkeypatch: pytest.MonkeyPatch) -> None:
     """What is queued stays queued: these tests are about who may queue it."""
-    monkeypatch.setattr(api, "ensure_runner", lambda _: False)
-    monkeypatch.setattr(api, "_ensure_runner", lambda *_: False)
-    monkeypatch.setattr(errands, "ensure_runner", lambda _: False)
+    monkeypatch.setattr(api, "_start_runner", lambda *_: None)  # every way to a runner leads through it
 
 
 ACTIONS: dict[str, tuple[Role, Callable[[Settings, str], Any]]] = {
@@ -80,7 +78,7 @@ def test_a_viewer_does_not_start_the_live_host(home: Settings, role: Role) -> No
     asked = live.ask(replace(home, actor=Actor("a@b.c", role)), "generate", {})
     with pytest.raises(RetortError, match="needs the role editor" if role == "viewer" else "using this machine"):
         next(asked)
-    assert not live.address_file(home).exists()
+    assert not live_process.address_file(home).exists()
 
 
 def test_the_local_user_may_do_everything() -> None:
