@@ -14,11 +14,11 @@ from core import memory
 from core.catalogue.references import ResolvedModel, resolve
 from core.errors import Cancelled, RetortError
 from core.jobs.live import EVENT_BYTES
-from core.jobs.live_models import Kept, Models
 from core.settings import Settings
 
 if TYPE_CHECKING:
     from core.engine.models.load import Loaded
+    from core.jobs.live_models import Kept, Models
 
 BEAT = 1.0
 """Seconds after which somebody who waits hears that the host is alive."""
