@@ -29,15 +29,14 @@ from core.durable_files import write
 from core.errors import Cancelled, RetortError
 from core.jobs import guards
 from core.jobs.executors import DEVICE, device_lock
-from core.jobs.failures import is_out_of_memory
 from core.jobs.live import REQUEST_BYTES
 from core.jobs.live_models import Models
 from core.jobs.live_operations import OPERATIONS
 from core.jobs.live_process import PREVIEWS, address_file, live_lock
-from core.jobs.live_request import Request
+from core.jobs.live_request import Request, error_event, explained
 from core.jobs.locks import FileLock
 from core.jobs.process import prepare_process
-from core.panics import is_failure, panic_in_words
+from core.panics import is_failure
 from core.settings import Limits, Settings
 from core.store import Store
 
@@ -136,7 +135,7 @@ class LiveHost:
 
     def _broken_off(self) -> dict[str, Any]:
         kind = self.leaving if self.leaving == "busy" else "stopped"
-        return _error(kind, self._reason.cause, self._reason.remedy)
+        return error_event(kind, self._reason.cause, self._reason.remedy)
 
     def _publish(self, port: int) -> None:
         write(address_file(self.settings), json.dumps({"port": port, "secret": self._secret}))
@@ -188,16 +187,16 @@ class LiveHost:
                 self._compute(request, op, session, wanted)
             request.send({"done": True})
         except Cancelled:
-            request.send(_error("superseded", "", "") if request.superseded else self._broken_off())
+            request.send(error_event("superseded", "", "") if request.superseded else self._broken_off())
         except RetortError as error:
-            request.send(_error("refused", error.cause, error.remedy))
+            request.send(error_event("refused", error.cause, error.remedy))
         except OSError:
             raise
         except BaseException as error:
             if not is_failure(error):
                 raise
             log.exception("%s failed", op)
-            request.send(_explained(error))
+            request.send(explained(error))
 
     def _compute(self, request: Request, op: str, session: str, wanted: dict[str, Any]) -> None:
         self._supersede(request, op, session)
@@ -249,22 +248,6 @@ def function_of(op: str) -> Callable[[Request, dict[str, Any]], Iterator[dict[st
     found: Callable[[Request, dict[str, Any]], Iterator[dict[str, Any]]]
     found = getattr(importlib.import_module(module), name)
     return found
-
-
-def _error(kind: str, cause: str, remedy: str) -> dict[str, Any]:
-    return {"error": {"kind": kind, "cause": cause, "remedy": remedy}, "done": True}
-
-
-def _explained(error: BaseException) -> dict[str, Any]:
-    if (panic := panic_in_words(error)) is not None:
-        return _error("failed", panic.cause, panic.remedy)
-    if is_out_of_memory(error):
-        return _error("failed", "There was not enough memory for this.", "Close other programs, then try again.")
-    what = " ".join(str(error).split())[:200] or "no message"
-    return _error(
-        "failed", f"Something unexpected happened: {type(error).__name__}: {what}",
-        "Read live-host.log in the data folder for the details, then try again.",
-    )  # fmt: skip
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 from core import memory
 from core.catalogue.references import ResolvedModel, resolve
 from core.errors import Cancelled, RetortError
+from core.jobs.failures import is_out_of_memory
 from core.jobs.live import EVENT_BYTES
+from core.panics import panic_in_words
 from core.settings import Settings
 
 if TYPE_CHECKING:
@@ -101,3 +103,21 @@ class Request:
             with suppress(OSError):
                 self._connection.send(json.dumps(error).encode() + b"\n", socket.MSG_DONTWAIT)
             self._sending.release()
+
+
+def error_event(kind: str, cause: str, remedy: str) -> dict[str, Any]:
+    """The last event of an answer that was broken off."""
+    return {"error": {"kind": kind, "cause": cause, "remedy": remedy}, "done": True}
+
+
+def explained(error: BaseException) -> dict[str, Any]:
+    """The same for whatever an operation raised."""
+    if (panic := panic_in_words(error)) is not None:
+        return error_event("failed", panic.cause, panic.remedy)
+    if is_out_of_memory(error):
+        return error_event("failed", "There was not enough memory for this.", "Close other programs, then try again.")
+    what = " ".join(str(error).split())[:200] or "no message"
+    return error_event(
+        "failed", f"Something unexpected happened: {type(error).__name__}: {what}",
+        "Read live-host.log in the data folder for the details, then try again.",
+    )  # fmt: skip

@@ -45,8 +45,7 @@ class Runs:
     """The table of runs."""
 
     def __init__(self, database: Database, settings: Settings) -> None:
-        self._db = database
-        self._kept = json.dumps(settings.kept())
+        self._db, self._kept = database, json.dumps(settings.kept())
 
     def add(
         self,
@@ -209,8 +208,7 @@ class Runs:
     def requeue(self, run_id: str, *, lost: bool = False) -> bool:
         """Back to the queue: a running run whose worker was `lost`, else one that has ended.
 
-        One that has ended starts with fresh attempts and the settings of whoever asks for it; its failed trials
-        wait again.
+        One that has ended starts with fresh attempts and the asker's settings, and its failed trials wait again.
         """
         came_from = "state = 'running'" if lost else "state IN ('done', 'failed', 'cancelled')"
         attempts = "attempts" if lost else "0"
@@ -253,8 +251,7 @@ class Runs:
     def delete(self, run_id: str, before_commit: Callable[[list[str]], None]) -> list[str]:
         """Deletes a run that is not active, and the candidates no other run refers to.
 
-        `before_commit` gets the keys of those candidates and moves their folders away; where it raises,
-        nothing is deleted.
+        `before_commit` gets their keys and moves their folders away; where it raises, nothing is deleted.
 
         Raises:
             RetortError: the run is queued or running, another active run builds on it, or it does not exist.
