@@ -15,6 +15,7 @@ from typing import Any
 from core.catalogue.checks import packed as packed_weights
 from core.catalogue.checks import read_json
 from core.catalogue.fitness import obstacle
+from core.catalogue.kinds import CAUSAL
 from core.catalogue.safetensors_header import read_headers
 from core.catalogue.shape import Shape, read_shape
 from core.catalogue.vocabulary import vocabulary_kind
@@ -92,6 +93,12 @@ def _onnx(model: Described) -> str | None:
         return "its int8 weights have no ONNX form; export before the quantise step"
     if model.shape.task == "unknown":
         return "its config does not say what the model computes"
+    last = model.shape.task == "classification" and model.shape.family in CAUSAL
+    if last and model.config.get("pad_token_id") is None:
+        return (
+            "its classifier looks at the last token that is not padding, and config.json does not say which token is "
+            "('pad_token_id')"
+        )
     if model.shape.experts:
         return "PyTorch cannot write the products of its experts as an ONNX graph"
     return None

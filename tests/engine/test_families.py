@@ -28,7 +28,7 @@ from core.engine.transform import Source, apply, needed, statistics_for
 from core.errors import RetortError
 from core.exports import EXPORTS, describe
 from core.progress import Quiet
-from core.recipes import Calibration, Prune
+from core.recipes import Prune
 from core.settings import Settings
 from tests.engine.conftest import Memory
 from tests.engine.models.zoo import CONFIGS
@@ -125,7 +125,7 @@ def pruned(folder: Path, method: str, home: Settings, out: Path) -> None:
     loaded, step = load_model(folder, "float32"), Prune.model_validate({"method": method, **METHODS[method]})
     refuse_unreadable(loaded.model)
     source = Source(loaded, f"{folder.name}-{method}", torch.randint(5, ROWS, (2, 24)))
-    statistics = statistics_for(source, needed([step]), Calibration(), home, Quiet())
+    statistics = statistics_for(source, needed([step]), home, Quiet())
     candidate, _ = apply(source, step, statistics, Quiet(), home)
     save_model(candidate.model, candidate.tokenizer, out, {})
     again = load_model(out, "float32")

@@ -24,6 +24,8 @@ from core.progress import Reporter
 
 logger = logging.getLogger("retort")
 FILE = "model.onnx"
+_UNWRITABLE = (RuntimeError, ValueError, TypeError, AttributeError, NotImplementedError, IndexError, KeyError)
+"""What tracing a model's own code raises where that code cannot be traced."""
 _COMPARED = ((1, 5, 0), (3, 40, 4))  # batch, tokens, masked at the end of the last row
 
 
@@ -66,7 +68,7 @@ def _trace(model: PreTrainedModel, path: Path, output: str) -> None:
                 Logits(model), probe(model, 2, 7), path, input_names=["input_ids", "attention_mask"],
                 output_names=[output], dynamo=True, dynamic_shapes=(free, free), external_data=True, verbose=False,
             )  # fmt: skip
-    except (torch.onnx.OnnxExporterError, RuntimeError) as error:
+    except (torch.onnx.OnnxExporterError, *_UNWRITABLE) as error:
         logger.info("the ONNX export failed", exc_info=error)
         raise RetortError(
             f"PyTorch cannot write a '{model.config.model_type}' model as an ONNX graph.",

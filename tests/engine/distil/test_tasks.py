@@ -22,6 +22,8 @@ from transformers import (
     GPT2LMHeadModel,
     GPTNeoXConfig,
     GPTNeoXForCausalLM,
+    LlamaConfig,
+    LlamaForSequenceClassification,
     Phi3Config,
     Phi3ForCausalLM,
 )
@@ -31,7 +33,7 @@ from core.engine.distil.batches import Labelled, MaskedWindows, Windows
 from core.engine.distil.feature_terms import FeatureTerms
 from core.engine.distil.objective import Objective, Totals, parts_of
 from core.engine.distil.outputs import Outputs
-from core.engine.distil.run import Surroundings, distil
+from core.engine.distil.run import Surroundings, check_fit, distil
 from core.engine.distil.teacher import LiveTeacher
 from core.engine.distil.texts import labelled
 from core.engine.models.load import Loaded, Task
@@ -251,3 +253,17 @@ def test_what_does_not_fit_is_refused_before_any_work(
     with pytest.raises(RetortError, match="512 tokens long, and the student reads at most 256"):
         distil(student, teacher, long, windows, around)
     assert not (tmp_path / "run").exists()
+
+
+def test_a_decoder_learns_classes_only_where_it_knows_which_token_is_padding(
+    tokenizer: Any, sentences: Labelled
+) -> None:
+    """It looks at the last token that is not padding; the refusal names the key and a token for it."""
+    config = LlamaConfig(**SIZES, num_labels=5, pad_token_id=None)
+    student = loaded(LlamaForSequenceClassification(config), tokenizer, "classification")
+    spec = Distil(losses=(Term(loss="cross_entropy"),), teacher="baseline", data=TrainingData(form="labels", length=48))
+    with pytest.raises(RetortError, match="does not say which token") as refused:
+        check_fit(student, None, spec, sentences)
+    assert refused.value.remedy == "Write 'pad_token_id' into its config.json, such as 0, its end token."
+    student.model.config.pad_token_id = 0
+    check_fit(student, None, spec, sentences)

@@ -63,6 +63,11 @@ def test_onnx_says_why_not() -> None:
     assert "int8" in str(reason("onnx", packed=True))
     assert "experts" in str(reason("onnx", model_type="mixtral", num_local_experts=4))
     assert reason("huggingface", packed=True) is None
+    classifier = {"architectures": ["LlamaForSequenceClassification"]}
+    assert (
+        "'pad_token_id'" in str(reason("onnx", **classifier)) and reason("onnx", **classifier, pad_token_id=0) is None
+    )
+    assert reason("onnx", architectures=["BertForSequenceClassification"], model_type="bert") is None
 
 
 def cut(step: dict[str, Any], **model: Any) -> dict[str, Any]:
