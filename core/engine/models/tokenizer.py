@@ -105,8 +105,17 @@ def _remembered(folder: Path, given: Any, file: _Lazy) -> bool:
     if key not in _known:
         while len(_known) >= _MOST_KNOWN:
             del _known[next(iter(_known))]
-        _known[key] = reads_alike(given, file.read)
+        _known[key] = reads_alike(given, file.read) and not _invented(folder, given, file.read)
     return _known[key]
+
+
+def _invented(folder: Path, given: Any, file: Tokenizer) -> bool:
+    """Whether the class transformers chose adds a token that no file of the folder names."""
+    if len(given) == file.get_vocab_size(with_added_tokens=True):
+        return False
+    paths = (folder / name for name in ("tokenizer_config.json", "special_tokens_map.json", "added_tokens.json"))
+    stated = "".join(json.dumps(json.loads(p.read_text("utf-8"))) for p in paths if p.is_file())
+    return any(json.dumps(token) not in stated for token in set(given.get_vocab()) - set(file.get_vocab()))
 
 
 def _own(folder: Path, file: Tokenizer, given: Any) -> Any:

@@ -46,6 +46,15 @@ def test_text_is_cut_as_the_file_says(
     assert (opened.tokenizer.bos_token, opened.tokenizer.eos_token) == ("<s>", "</s>")
 
 
+def test_a_class_adds_no_tokens_of_its_own(tiny_llama: Path, tmp_path: Path) -> None:
+    """Qwen2's adds <|endoftext|> to a vocabulary without it, beyond the embeddings; one the settings name is kept."""
+    file = tokenizer_files(tiny_llama, tmp_path / "in", "qwen2", "qwen2", "Qwen2Tokenizer")
+    assert "<|endoftext|>" in AutoTokenizer.from_pretrained(tmp_path / "in").get_vocab()
+    assert open_tokenizer(tmp_path / "in").tokenizer.get_vocab() == file.get_vocab()
+    edit(tmp_path / "in", "tokenizer_config.json", additional_special_tokens=["<more>"])
+    assert set(open_tokenizer(tmp_path / "in").tokenizer.get_vocab()) == {*file.get_vocab(), "<more>"}
+
+
 def test_the_case_that_was_reported(tiny_llama: Path, tmp_path: Path) -> None:
     """'Hello world, the game ended' lost its spaces in what was exported."""
     tokenizer_files(tiny_llama, tmp_path / "in", "metaspace", "qwen2")

@@ -9,8 +9,9 @@ from typing import Any
 
 import torch
 from safetensors.torch import load_file, save_file
-from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
+from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 from transformers import PreTrainedModel, PreTrainedTokenizerFast, Qwen2Config, Qwen2ForCausalLM
+from transformers.models.qwen2.tokenization_qwen2 import PRETOKENIZE_REGEX
 
 from tests.engine.models.zoo import tiny
 
@@ -82,6 +83,12 @@ def _rules(kind: str) -> Tokenizer:
         found.normalizer = normalizers.Sequence([normalizers.NFKC(), normalizers.Lowercase()])
         found.pre_tokenizer = pre_tokenizers.Metaspace()
         found.decoder = decoders.Metaspace()
+    elif kind == "qwen2":  # the very rules of that class
+        found = Tokenizer(models.BPE())
+        found.normalizer = normalizers.NFC()
+        word = pre_tokenizers.Split(Regex(PRETOKENIZE_REGEX), behavior="isolated")
+        found.pre_tokenizer = pre_tokenizers.Sequence([word, pre_tokenizers.ByteLevel(False, use_regex=False)])
+        found.decoder = decoders.ByteLevel()
     else:
         found = Tokenizer(models.BPE())
         found.decoder = decoders.ByteLevel()
@@ -98,7 +105,7 @@ def trained(kind: str, specials: tuple[str, ...] = ("<unk>", "<s>", "</s>"), siz
     """A tokenizer of the tokenizers library alone, trained on a few sentences."""
     found = _rules(kind)
     given: dict[str, Any] = {"vocab_size": size, "special_tokens": list(specials), "show_progress": False}
-    if kind in ("digits", "bytes", "lower case", "whole lines"):
+    if kind in ("digits", "bytes", "lower case", "whole lines", "qwen2"):
         given["initial_alphabet"] = pre_tokenizers.ByteLevel.alphabet()
     trainer = {
         "words": trainers.WordPieceTrainer,
