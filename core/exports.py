@@ -25,6 +25,7 @@ from core.plain_text import one_line
 GGUF_FAMILIES = {"gpt2": "gpt2", "llama": "llama", "mistral": "llama", "qwen2": "qwen2", "qwen3": "qwen3"}
 """Families Retort writes as GGUF, and the name llama.cpp knows each under."""
 
+_GROWING_ROPES = ("dynamic",)
 _K_QUANT_BLOCK = 256
 
 
@@ -99,6 +100,8 @@ def _onnx(model: Described) -> str | None:
             "its classifier looks at the last token that is not padding, and config.json does not say which token is "
             "('pad_token_id')"
         )
+    if _rope_kind(model.config) in _GROWING_ROPES:
+        return "its position encoding changes with the length of the text, which an ONNX graph of PyTorch cannot"
     if model.shape.experts:
         return "PyTorch cannot write the products of its experts as an ONNX graph"
     return None
@@ -118,8 +121,7 @@ def _gguf(model: Described) -> str | None:
         return f"Retort writes GGUF for language models of the families {known}; this is '{shape.family}'"
     if shape.heads and shape.kv_heads and shape.heads % shape.kv_heads:
         return f"{shape.heads} heads cannot be shared out over {shape.kv_heads} key-value heads"
-    rope = config.get("rope_parameters") or config.get("rope_scaling") or {}
-    kind = rope.get("rope_type", rope.get("type", "default")) if isinstance(rope, dict) else rope
+    kind = _rope_kind(config)
     if kind != "default":
         return f"its position encoding is stretched ('{_said(kind)}'), which this converter does not write"
     if any(shape.windows):
@@ -133,6 +135,16 @@ def _gguf(model: Described) -> str | None:
     if not model.vocabulary:
         return "its tokenizer is not a byte-level BPE that llama.cpp knows the rules of"
     return None
+
+
+def _rope_kind(config: dict[str, Any]) -> Any:
+    """How positions are stretched: 'default' where they are not. Of several layer types the first that is."""
+    rope = config.get("rope_parameters") or config.get("rope_scaling") or {}
+    if not isinstance(rope, dict):
+        return rope
+    parts = [part for part in rope.values() if isinstance(part, dict) and {"rope_type", "type"} & set(part)] or [rope]
+    kinds = [part.get("rope_type") or part.get("type") or "default" for part in parts]
+    return next((kind for kind in kinds if kind != "default"), "default")
 
 
 def _said(value: Any) -> str:

@@ -63,6 +63,10 @@ def test_onnx_says_why_not() -> None:
     assert "int8" in str(reason("onnx", packed=True))
     assert "experts" in str(reason("onnx", model_type="mixtral", num_local_experts=4))
     assert reason("huggingface", packed=True) is None
+    grown = {"rope_type": "dynamic", "factor": 4.0}
+    assert "length of the text" in str(reason("onnx", rope_parameters=grown))
+    assert "length of the text" in str(reason("onnx", rope_scaling={"type": "dynamic", "factor": 4.0}))
+    assert reason("onnx", rope_parameters={"rope_type": "yarn", "factor": 4.0}) is None
     classifier = {"architectures": ["LlamaForSequenceClassification"]}
     assert (
         "'pad_token_id'" in str(reason("onnx", **classifier)) and reason("onnx", **classifier, pad_token_id=0) is None
