@@ -39,10 +39,10 @@ class Budget(Strict):
         return {name: value for name, value in all_of.items() if value is not None}
 
 
-UNITS = {"megabytes": "MB", "decode_ms": "ms a token", "prefill_ms": "ms for the prompt"}
+UNITS = {"megabytes": "MB with tokenizer", "decode_ms": "ms a token", "prefill_ms": "ms for the prompt"}
 
 
 def said(values: dict[str, float]) -> str:
-    """'171.2 MB and 38.1 ms a token'."""
+    """'171.2 MB with tokenizer and 38.1 ms a token'."""
     return " and ".join(f"{value:.3g} {UNITS[name]}" if value < 100 else f"{value:.1f} {UNITS[name]}"
                         for name, value in values.items())  # fmt: skip

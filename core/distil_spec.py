@@ -10,11 +10,13 @@
 from __future__ import annotations
 
 import re
+from pathlib import PurePath
 from typing import Literal
 
 from pydantic import Field, model_validator
 
 from core.losses import LOSSES, Loss, Value
+from core.plain_text import one_line
 from core.recipe_parts import Corpus, Sizes, Strict
 
 
@@ -58,6 +60,12 @@ class Design(Strict):
             raise ValueError("give the number of layers as 'layers', not inside 'sizes'")
         return self
 
+    def label(self) -> str:
+        parts = [] if self.layers is None else [f"{self.layers} layer{'s' * (self.layers != 1)}"]
+        parts += [f"{name} {size}" for name, size in self.sizes or () if size is not None]
+        start = " and random weights" if self.initialise == "random" else ""
+        return f"student of {' and '.join(parts).replace('kv_heads', 'key-value heads')}{start}"
+
 
 class TrainingData(Corpus):
     """What the student learns from.
@@ -95,8 +103,15 @@ class Budget(Strict):
 
     def label(self) -> str:
         if self.steps is not None:
-            return f"{self.steps:,} steps"
+            return f"{self.steps:,} step{'s' * (self.steps != 1)}"
         return f"{self.tokens:,} tokens" if self.tokens is not None else f"{self.minutes:g} minutes"
+
+    def cut_short(self, steps: int, tokens: int, seconds: float) -> str:
+        """What was used of it where training ended before: '6 of 200 steps'."""
+        if self.steps is not None:
+            return f"{steps:,} of {self.label()}"
+        done = f"{tokens:,}" if self.tokens is not None else f"{seconds / 60:.1f}"
+        return f"{done} of {self.label()}"
 
 
 class Schedule(Strict):
@@ -236,9 +251,42 @@ class Distil(Strict):
         """Micro-batches a step."""
         return -(-self.batch // (self.micro_batch or self.batch))
 
-    def label(self) -> str:
-        if self.step == "finetune" or not self.needs_teacher:
-            return f"Fine-tuned, {self.budget.label()}"
+    @property
+    def taught(self) -> bool:
+        """True where a teacher decides what is learnt: by a loss, or by the texts it wrote."""
+        return self.needs_teacher or self.teacher_texts is not None
+
+    def label(self, done: str = "") -> str:
+        """What is done; `done` is what was used of the budget where training ended before (`Budget.cut_short`)."""
+        with_what = f" ({', '.join(self._means())})" if self._means() else ""
+        return f"{self._way()}, {done or self.budget.label()}{with_what}"
+
+    def _way(self) -> str:
+        if not self.taught:
+            return "Fine-tuned"
+        on = " on the teacher's texts" if self.teacher_texts is not None else ""
+        if not self.needs_teacher:
+            return f"Trained{on}"
         alone = len(self.losses) == 1
-        names = [t.described.label if alone else f"{t.weight:g} {t.described.label}" for t in self.losses]
-        return f"Distilled by {' + '.join(names).lower().replace('kl', 'KL')}, {self.budget.label()}"
+        names = [t.described.inline if alone else f"{t.weight:g} {t.described.inline}" for t in self.losses]
+        return f"Distilled by {' + '.join(names)}{on}"
+
+    def _means(self) -> list[str]:
+        """What sets it apart from training all weights of the current model with the recipe's own model as teacher."""
+        means = [] if self.design is None else [self.design.label()]
+        means += [] if self.student == "current" else [f"student {_short(self.student)}"]
+        means += (
+            [f"teacher {_short(self.teacher)}"] if (self.taught or self.design) and self.teacher != "baseline" else []
+        )
+        means += [] if self.cache is None else [f"stored teacher's top {self.cache.k}"]
+        means += [] if self.on_policy is None else [f"on-policy {self.on_policy.share * 100:g} %"]
+        means += [] if self.lora is None else [f"LoRA rank {self.lora.rank}"]
+        return means
+
+
+def _short(reference: str) -> str:
+    """A reference as a label names it: of a folder its name, of `step:2` 'step 2'."""
+    kind, _, name = reference.partition(":")
+    if kind == "path":
+        return one_line(PurePath(name).name or name, 40)
+    return f"step {name}" if kind == "step" else one_line(reference, 60)

@@ -68,6 +68,11 @@ class Loss(BaseModel):
     parameters: tuple[Parameter, ...] = ()
 
     @property
+    def inline(self) -> str:
+        """The label inside a sentence: names of people keep their capital."""
+        return self.label if self.id == "jensen_shannon" else self.label[0].lower() + self.label[1:]
+
+    @property
     def needs_teacher(self) -> bool:
         return self.kind != "labels"
 

@@ -176,7 +176,8 @@ for candidate in run["candidates"]:
         error_y=None if low is None or high is None else error,
         marker={{"size": 12, "symbol": "star" if candidate["baseline"] else "circle"}},
     )
-figure.update_layout(xaxis_title="Size on disk, MB", yaxis_title=QUALITY[0] if QUALITY else "", template="plotly_white")
+figure.update_layout(xaxis_title="Weights on disk, MB", yaxis_title=QUALITY[0] if QUALITY else "")
+figure.update_layout(template="plotly_white")
 figure.write_html("run-{run}.html")
 figure
 """

@@ -114,7 +114,8 @@ class Target(Strict):
     """How much a structured method removes: exactly one of these.
 
     remove_layers: layers to take out.  block_fraction: fraction of the parameters inside the blocks to
-    remove.  total_fraction: of all parameters.  megabytes: size on disk to reach.  sizes: explicit.
+    remove.  total_fraction: of all parameters.  megabytes: size on disk to reach, with tokenizer and configuration.
+    sizes: explicit.
     """
 
     remove_layers: int | None = Field(None, ge=0)
@@ -138,7 +139,7 @@ class Target(Strict):
         if self.total_fraction is not None:
             return f"{self.total_fraction:.0%} of all parameters removed"
         if self.megabytes is not None:
-            return f"{self.megabytes:g} MB"
+            return f"{self.megabytes:g} MB with tokenizer"
         assert self.sizes is not None
         return ", ".join(f"{k} {v}" for k, v in self.sizes if v is not None)
 

@@ -38,9 +38,14 @@ class Trial(BaseModel):
 
     @property
     def method(self) -> str:
-        """Registry id of the pruning method, 'distil', 'finetune', 'quantise', or 'dense'."""
+        """Registry id of the pruning method, 'distil', 'finetune', 'quantise', or 'dense'.
+
+        What was learnt decides, not what the step is called: the teacher's own texts are its teaching.
+        """
         if self.prune is not None:
             return self.prune.method
+        if self.distil is not None:
+            return "distil" if self.distil.taught else "finetune"
         return self.step.step if self.step is not None else "dense"
 
 

@@ -244,7 +244,7 @@ def _heads(found: Anatomy) -> str:
 
 def memory(found: Anatomy) -> None:
     rows = [(label, show_bytes(found.bytes_in(dtype))) for dtype, label in DTYPES.items()]
-    rows.append((f"File on disk, {found.dtype}", show_bytes(found.disk_bytes)))
+    rows.append((f"Weights on disk, {found.dtype}", show_bytes(found.disk_bytes)))
     cache = found.kv_bytes_per_token
     if cache is not None:
         rows.append(("Key-value cache, per token", show_bytes(cache)))

@@ -204,7 +204,7 @@ def estimate_of(gone: Sequence[int], changes: dict[int, Change], measured: Sensi
     with st.container(horizontal=True):
         st.metric("Parameters", show("parameters", found.parameters - fewer), f"{-share:.1%}".replace("%", " %"),
                   delta_color="inverse", width="content")  # fmt: skip
-        st.metric("Size on disk", show_bytes(found.disk_bytes * (1 - share)), width="content")
+        st.metric("Weights on disk", show_bytes(found.disk_bytes * (1 - share)), width="content")
         st.metric("Loss change, sum", f"{sum(changes[i].change for i in gone):+.3f}", width="content")
     st.caption(
         "Estimates. The loss change adds up what each layer costs when it alone is missing; together they may cost "

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
-from core.analysis.honesty import Measured, beside, find, percent, same, share_of
+from core.analysis.honesty import Measured, beside, find, percent, same, share_of, sparsity_of
 from core.analysis.paired_times import ALONE, TIMES, ratio_of, timed, words
 from core.methods import method
 from core.metrics import Measurement, metric, show, shown, significant
@@ -131,7 +131,7 @@ def examples(candidates: Sequence[M], quality: str) -> list[M]:
     ones the one in the middle of their sizes.
     """
     found: list[M] = []
-    sparse = [c for c in candidates if find(c, "sparsity_pruned") and not _structured(c) and find(c, quality)]
+    sparse = [c for c in candidates if sparsity_of(c) and not _structured(c) and find(c, quality)]
     if sparse:
         found.append(min(sparse, key=lambda c: (abs(_value(c, "sparsity_pruned") - 50.0), _loss(c, quality))))
     smaller = sorted((c for c in candidates if _structured(c) and find(c, quality)), key=lambda c: _loss(c, quality))

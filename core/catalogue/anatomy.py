@@ -58,7 +58,7 @@ class Anatomy(BaseModel):
     dtype: str
     """Type most of the stored bytes have."""
     disk_bytes: int
-    """Bytes of the safetensors files that transformers loads."""
+    """Bytes of the files that hold the weights, as the metric `disk_bytes`; tokenizer and config are not counted."""
     licence: str
     note: str
     source: str

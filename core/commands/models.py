@@ -90,7 +90,7 @@ def _show_anatomy(resolved: ResolvedModel, found: Anatomy) -> None:
         ("Vocabulary", f"{shape.vocab or '–'}" + (", embeddings tied to the head" if found.tied else "")),
         ("Context", f"{shape.context or '–'} tokens"),
         ("Weights in memory", ", ".join(f"{show_bytes(found.bytes_in(d))} as {d}" for d in _DTYPES)),
-        ("On disk", f"{show_bytes(found.disk_bytes)} ({found.dtype})"),
+        ("Weights on disk", f"{show_bytes(found.disk_bytes)} ({found.dtype})"),
         ("Key-value cache", f"{show_bytes(cache)} a token" if cache else ""),
         ("Cannot be used", f"{found.obstacle} {found.way_on}" if found.obstacle else ""),
         ("Licence", str(resolved.provenance.get("licence") or found.licence or "not stated")),

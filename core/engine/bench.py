@@ -100,7 +100,8 @@ class Bench:
                 result.measurements += self._quality(loaded, result)
             if wanted.cost:
                 self.reporter.checkpoint()
-                result.measurements += size_measurements(loaded.model, folder)
+                rounded = report.facts.get("zeros_before_rounding")
+                result.measurements += size_measurements(loaded.model, folder, zeros_before_rounding=rounded)
                 self.reporter.checkpoint()
                 result.measurements += self._latency(trial, loaded, result)
             self.reporter.checkpoint()

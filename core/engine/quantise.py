@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from safetensors import safe_open
 from torch import nn
 from torchao.quantization import Int8DynamicActivationInt8WeightConfig
 from transformers import TorchAoConfig
@@ -15,6 +16,7 @@ from transformers import TorchAoConfig
 from core.engine.models.load import Loaded, hollow_model, load_model
 from core.engine.models.matrices import prunable
 from core.engine.models.packed import packed_weights
+from core.engine.prune.apply import tensor_files
 from core.engine.prune.report import PruneReport
 from core.errors import RetortError
 from core.progress import Reporter
@@ -53,7 +55,10 @@ def quantise(folder: Path, dtype: str, reporter: Reporter) -> tuple[Loaded, Prun
             f"Of {len(inside)} weight matrices torchao packed {len(packed)}.",
             "Leave the quantise step out for this model, and report it with the run's report.",
         )
-    report = PruneReport(facts={"weights": "int8", "packed_matrices": len(packed)})
+    zeros = _zeros(folder, inside)
+    report = PruneReport(
+        facts={"weights": "int8", "packed_matrices": len(packed), "zeros_before_rounding": zeros},
+    )
     report.note(f"{len(packed)} matrices inside the blocks are int8; embeddings, head, norms and biases are not.")
     report.note(NEEDS_TORCHAO)
     report.note(_SPEED)
@@ -61,8 +66,21 @@ def quantise(folder: Path, dtype: str, reporter: Reporter) -> tuple[Loaded, Prun
         "Activations are rounded as they come, so the smallest change moves the output: a text may go on differently "
         "with and without the key-value cache. The cache was checked with the same weights and exact activations."
     )
-    report.note("Zeros are counted after rounding: int8 adds some of its own where a weight is small.")
+    report.note("Rounding makes the smallest weights zero; they are not counted as pruned.")
     return loaded, report
+
+
+def _zeros(folder: Path, modules: set[str]) -> int:
+    """How many weights of these modules are zero in the files, one tensor at a time."""
+    names = {f"{name}.weight" for name in modules}
+    short = {name.partition(".")[2] for name in names}  # as the base model alone is stored
+    found = 0
+    for stored, path in tensor_files(folder).items():
+        if stored in names or stored in short:
+            with safe_open(path, framework="pt") as file:
+                weight = file.get_tensor(stored)
+            found += weight.numel() - int(weight.count_nonzero())
+    return found
 
 
 def _packing(outside: list[str]) -> TorchAoConfig:

@@ -13,6 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from core import labels
 from core.catalogue.fingerprint import folder_fingerprint
 from core.catalogue.references import RUN_RESULT
 from core.engine.bench import Bench
@@ -109,8 +110,6 @@ class _Line:
     def run(self, stage: Stage) -> Made:
         """Runs a stage (or finds its result) and returns the model it stands for: after a `select`, the winner."""
         trial, before = stage.trial, self._before(stage)
-        if stage.role == "recovery" and before.result is not None:
-            trial = trial.model_copy(update={"label": f"{before.result.label} + {trial.label.lower()}"})
         result = self._result(stage, trial, before)
         self.bench.remember(result)
         if trial.dense:
@@ -127,6 +126,18 @@ class _Line:
             if stage.last:
                 return self._decide()
         return made
+
+    def _named(self, stage: Stage, before: Made, facts: dict[str, Any]) -> Trial:
+        """The trial with the label of what was done: the plan knows neither a winner nor an early end."""
+        trial = stage.trial
+        assert trial.step is not None
+        named, dense = "", self.bench.baseline
+        if before.result is not None:
+            named = before.result.label
+            shape = labels.shape(before.result.facts, dense.facts) if stage.role == "recovery" and dense else ""
+            named += f" ({shape})" if shape else ""
+        label = labels.joined(named, labels.done(trial.step, facts))
+        return trial.model_copy(update={"label": label})
 
     def _before(self, stage: Stage) -> Made:
         if stage.role == "recovery":
@@ -158,6 +169,7 @@ class _Line:
         if trial.dense:
             return self.bench.dense_candidate(trial, load_model(self.start.saved.folder, dtype), stage.wanted)
         candidate, report = self._changed(trial, before)
+        trial = self._named(stage, before, report.facts)
         self.bench.dense = load_model(self.start.saved.folder, dtype) if stage.wanted.cost else None
         return self.bench.candidate(
             trial, candidate, report, keep=True, wanted=stage.wanted, parent=before.saved.key or None

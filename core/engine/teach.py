@@ -104,6 +104,8 @@ def teach(lesson: Lesson, settings: Settings, reporter: Reporter, train: Train =
         "training_seconds": outcome.seconds,
         "best_step": outcome.best_step,
     }
+    if outcome.stopped:
+        report.facts["stopped"] = outcome.stopped
     return student, report
 
 

@@ -50,7 +50,7 @@ class RunHooks:
 
     def trial_done(self, index: int, result: Result) -> None:
         self._store.candidates.add(result)
-        self._store.trials.finish(self._run_id, index)
+        self._store.trials.finish(self._run_id, index, result.label)
 
     def trial_failed(self, index: int, error: RetortError) -> None:
         self._store.trials.fail(self._run_id, index, error.cause, error.remedy)

@@ -49,9 +49,11 @@ class Trials:
             run_id, index, cause=cause, remedy=remedy,
         )  # fmt: skip
 
-    def finish(self, run_id: str, index: int) -> None:
-        """Marks a trial done. The run made progress, so its attempts start anew."""
+    def finish(self, run_id: str, index: int, label: str | None = None) -> None:
+        """Marks a trial done, by the label of what was done. The run made progress, so its attempts start anew."""
         with self._db.write(run=run_id) as db:
+            if label is not None:
+                db.execute("UPDATE trials SET label = ? WHERE run = ? AND position = ?", (label, run_id, index))
             changed = db.execute(
                 "UPDATE trials SET state = 'done', finished = MAX(:now, COALESCE(started, 0)), cause = '', remedy = ''"
                 " WHERE run = :run AND position = :position AND state <> 'done'",

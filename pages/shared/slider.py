@@ -175,7 +175,7 @@ def _figures(place: DeltaGenerator, seen: dict[str, Any]) -> None:
     """Three figures, each beside the dense model's; dashes until there is an answer."""
     with place.container(horizontal=True, gap="large"):
         if not seen:
-            for label in ("Loss, preview", "Size on disk, estimated", "Time per token, estimated"):
+            for label in ("Loss, preview", "Weights on disk, estimated", "Time per token, estimated"):
                 st.metric(label, _DASH, delta=_DASH, delta_color="off", delta_arrow="off", width="content")
             return
         st.metric(
@@ -186,7 +186,7 @@ def _figures(place: DeltaGenerator, seen: dict[str, Any]) -> None:
         )  # fmt: skip
         same = seen["parameters"] == seen["dense_parameters"]
         st.metric(
-            "Size on disk, estimated", show_bytes(seen["bytes"]), width="content", delta_color="off",
+            "Weights on disk, estimated", show_bytes(seen["bytes"]), width="content", delta_color="off",
             delta_arrow="off", delta="as the dense model" if same else f"dense: {show_bytes(seen['dense_bytes'])}",
             help=f"Parameters times the bytes of {seen['dtype']}. Zeros take as much room as other numbers.",
         )  # fmt: skip

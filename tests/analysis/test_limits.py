@@ -39,7 +39,7 @@ def test_where_nothing_fits_the_closest_is_named_with_what_it_misses() -> None:
     found = within_limits(MODELS, 160e6, 20.2)
     assert found.best == () and found.sentence == (
         "No model is within these limits. "
-        "The closest is int8, which misses size on disk by 4.0 MB and perplexity by 0.3."
+        "The closest is int8, which misses weights on disk by 4.0 MB and perplexity by 0.3."
     )
 
 

@@ -41,6 +41,21 @@ def test_a_sparse_model_is_told_to_be_as_large_as_before() -> None:
     )
 
 
+def test_zeros_that_rounding_made_are_no_sparsity() -> None:
+    figures = {"disk_bytes": 300.0, "decode_ms": (20.0, 19.0, 21.0)}
+    counted = of("quantise", sparsity_pruned=1.3, **figures)  # as versions before this one recorded it
+    said = "With int8 weights the file is 30 % of the dense size and a token takes 200 % of the dense time."
+    assert verdict(counted, DENSE) == said
+    packed = of("quantise", sparsity_pruned=0.0, **figures)
+    packed.measurements[0].settings["zeros_of_rounding_left_out"] = 1300
+    assert verdict(packed, DENSE) == said
+    assert [s.metric for s in shares(packed, DENSE)] == ["disk_bytes", "decode_ms"]
+    pruned = of("quantise", sparsity_pruned=50.0, **figures)
+    pruned.measurements[0].settings["zeros_of_rounding_left_out"] = 700
+    assert verdict(pruned, DENSE) == f"50 % sparse: w{said[1:]}"
+    assert examples([packed, counted], "perplexity") == [], "neither shows what zeros cost"
+
+
 def test_a_smaller_model_is_told_to_be_smaller() -> None:
     short = of("block_influence", disk_bytes=880.0, decode_ms=(8.0, 7.9, 8.3))
     assert verdict(short, DENSE) == "The file is 88 % of the dense size and a token takes 80 % of the dense time."

@@ -37,14 +37,14 @@ def test_a_drag_changes_what_the_page_shows(opens: Opens, settings: Settings, mo
     app = opens("sweep", **model)
     shown = {m.label: m for m in app.metric}
     assert float(shown["Loss, preview"].value) > 1
-    assert " to " in shown["Loss, preview"].delta and shown["Size on disk, estimated"].delta == "as the dense model"
+    assert " to " in shown["Loss, preview"].delta and shown["Weights on disk, estimated"].delta == "as the dense model"
     assert "Preview of Wanda 50" in words(app).replace("\\", "")
     app.slider(key="slider-sparsity").set_value(0).run()
     at_zero = {m.label: m for m in app.metric}["Loss, preview"]
     assert at_zero.delta.startswith("+0.000 (+0.000")
     assert at_zero.value != shown["Loss, preview"].value
     app.selectbox(key="slider-method").set_value("block_influence").run()
-    assert {m.label: m for m in app.metric}["Size on disk, estimated"].delta.startswith("dense: ")
+    assert {m.label: m for m in app.metric}["Weights on disk, estimated"].delta.startswith("dense: ")
     assert live.status(settings).state == "ready"
 
 
@@ -92,12 +92,14 @@ def test_a_size_is_a_target_of_what_really_shrinks(opens: Opens, store: Store, m
     app.radio(key="slider-by").set_value("size").run()
     size = next(s for s in app.slider if (s.key or "").startswith("slider-megabytes"))
     assert size.min < size.value < size.max and size.max < 0.2, "as it is saved, in bfloat16, not as it came"
-    found = {m.label: m for m in app.metric}["Size on disk, estimated"]
+    found = {m.label: m for m in app.metric}["Weights on disk, estimated"]
     assert not app.error, words(app)
     assert found.delta.startswith("dense: "), "layers are gone"
     size.set_value(size.min).run()
-    smaller = {m.label: m for m in app.metric}["Size on disk, estimated"]
+    smaller = {m.label: m for m in app.metric}["Weights on disk, estimated"]
     assert not app.error and smaller.value != found.value, words(app)
     app.button(key="slider-measure").click().run()
     sweep = store.runs.find(kinds=("sweep",))[0].parsed().sweep
-    assert sweep is not None and [p.label().rpartition(", ")[2] for p in sweep.trials()] == [f"{size.min:g} MB"]
+    assert sweep is not None and [p.label().rpartition(", ")[2] for p in sweep.trials()] == [
+        f"{size.min:g} MB with tokenizer"
+    ]

@@ -54,7 +54,7 @@ def test_tradeoffs_draws_and_compares(opens: Opens, settings: Settings) -> None:
     assert app.query_params["run"] == run_id, "the link names the study"
     said = words(app).replace("\\", "")
     assert "A. Wanda 50 %" in said and "Two examples are shown" in said
-    assert {m.label for m in app.metric} == {"Perplexity", "Size on disk", "Latency per token"}
+    assert {m.label for m in app.metric} == {"Perplexity", "Weights on disk", "Latency per token"}
 
 
 def test_tradeoffs_keeps_the_choice_of_a_link(opens: Opens, settings: Settings, store: Store) -> None:

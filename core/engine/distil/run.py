@@ -222,7 +222,7 @@ def identity_of(spec: Distil, around: Surroundings) -> str:
 
 def _describe(outcome: Outcome, spec: Distil, voice: Teacher | None) -> None:
     first, best = outcome.evaluations[0], _at(outcome.evaluations, outcome.best_step)
-    words = "Fine-tuned" if voice is None else "Distilled"
+    words = "Distilled" if voice is not None else "Trained on what the teacher wrote" if spec.taught else "Fine-tuned"
     outcome.notes.append(
         f"{words} for {outcome.steps:,} steps ({outcome.tokens:,} tokens): the held-out loss went from "
         f"{first.value:.4g} to {best.value:.4g}, at step {best.step:,}, whose weights are kept."

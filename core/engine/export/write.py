@@ -9,6 +9,7 @@ from typing import Any
 
 from core import plain_json
 from core.durable_files import replacing_folder
+from core.engine.measure.size import disk_bytes
 from core.errors import RetortError
 from core.export_check import refuse_export
 from core.exports import Format
@@ -46,7 +47,7 @@ def export(chosen: Format, folder: Path, target: Path, source: str, reporter: Re
                 "source": source,
                 **getattr(import_module(module), name)(folder, partial, reporter),
             }
-            facts["bytes"] = sum(p.stat().st_size for p in partial.rglob("*") if p.is_file())
+            facts["bytes"], facts["bytes_with_tokenizer"] = disk_bytes(partial)
             (partial / FACTS).write_text(json.dumps(facts, indent=1), encoding="utf-8")
             unseal(target)
         seal(target)

@@ -76,7 +76,7 @@ def test_disk_counts_weight_files_and_zeros_do_not_shrink_them(model: Any, tiny_
 
 
 def test_a_folder_without_weights_is_refused(model: Any, tmp_path: Path) -> None:
-    with pytest.raises(RetortError, match="no safetensors"):
+    with pytest.raises(RetortError, match="holds no weight file"):
         size_measurements(model, tmp_path)
 
 

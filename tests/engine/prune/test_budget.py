@@ -53,9 +53,11 @@ def test_the_choice_is_that_of_a_brute_force_search(seed: int) -> None:
 
 def test_an_impossible_budget_names_the_nearest() -> None:
     found = [Option(n, 8, {"megabytes": 10.0 * n, "decode_ms": 5.0 / n}, 1.0) for n in (1, 2, 3)]
-    with pytest.raises(RetortError, match="at most 12 MB and 2.5 ms a token") as refused:
+    with pytest.raises(RetortError, match="at most 12 MB with tokenizer and 2.5 ms a token") as refused:
         choose(found, Budget(megabytes=12, decode_ms=2.5))
-    assert "20 MB and 2.5 ms a token, with 2 layers" in refused.value.remedy, "1.67 times over, not 2 times"
+    assert "20 MB with tokenizer and 2.5 ms a token, with 2 layers" in refused.value.remedy, (
+        "1.67 times over, not 2 times"
+    )
 
 
 def test_times_are_those_of_two_depths() -> None:
