@@ -83,6 +83,8 @@ def parser() -> argparse.ArgumentParser:
     one = add("runs", runs.listing, "List runs, newest first.")
     one.add_argument("--limit", type=_count, default=20, help="at most so many (default: 20)")
     one.add_argument("--state", choices=["queued", "running", "done", "failed", "cancelled"], action="append")
+    one = add("show", runs.show, "Show what a run came to: figures, notes, exports, and what failed and why.")
+    one.add_argument("run", metavar="RUN")
     one = add("resume", runs.resume, "Go on with a run that was cancelled or failed, and follow it to its end.")
     one.add_argument("run", metavar="RUN")
     one.add_argument("--detach", action="store_true", help="leave it to the runner")

@@ -19,7 +19,20 @@ class RetortError(Exception):
 
     def __reduce__(self) -> tuple[type[RetortError], tuple[str, str]]:
         """Cause and remedy arrive where the error is sent to another process."""
-        return RetortError, (self.cause, self.remedy)
+        return Impossible if isinstance(self, Impossible) else RetortError, (self.cause, self.remedy)
+
+
+SAME_AGAIN = "The same again would fail the same way: start a changed recipe as a new run."
+"""The end of the remedy that is recorded for what is impossible, by which a resume is known to be of no use."""
+
+
+class Impossible(RetortError):
+    """What the recipe and the model decide between them: nothing outside them can make it work at another time."""
+
+
+def recorded_remedy(error: RetortError) -> str:
+    """The remedy as a run or a trial that failed keeps it."""
+    return f"{error.remedy} {SAME_AGAIN}" if isinstance(error, Impossible) else error.remedy
 
 
 class Cancelled(Exception):

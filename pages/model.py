@@ -75,7 +75,7 @@ def fetch(wanted: Sample) -> None:
 
 def fetching(run: RunRow, trials: list[TrialRow]) -> None:
     run_panel.progress(run, trials)
-    run_panel.actions(run, "fetch")
+    run_panel.actions(run, trials, "fetch")
 
 
 def from_folder() -> None:

@@ -111,7 +111,7 @@ def one(run_id: str) -> None:
 def detail(run: RunRow, trials: list[TrialRow]) -> None:
     run_panel.progress(run, trials)
     with st.container(horizontal=True, vertical_alignment="center"):
-        run_panel.actions(run, "one")
+        run_panel.actions(run, trials, "one")
         run_panel.delete_button(run, "one", to_list)
         run_panel.tradeoffs_link(run)
         if run.trials_done:

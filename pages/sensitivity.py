@@ -140,7 +140,7 @@ def follow(run_id: str) -> None:
 def progress(run: RunRow, trials: list[TrialRow]) -> None:
     run_panel.show_refusal()
     run_panel.progress(run, trials)
-    run_panel.actions(run, "sensitivity")
+    run_panel.actions(run, trials, "sensitivity")
     key = kept.key_of_run(home.settings(), run.id)
     cells = kept.unfinished(home.settings(), key)[0] if key else []
     if not cells:

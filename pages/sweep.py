@@ -142,7 +142,7 @@ def progress(run: RunRow, trials: list[TrialRow]) -> None:
     run_panel.show_refusal()
     run_panel.progress(run, trials)
     with st.container(horizontal=True, vertical_alignment="center"):
-        run_panel.actions(run, "sweep")
+        run_panel.actions(run, trials, "sweep")
         run_panel.tradeoffs_link(run)
     drawn = field.overview(run, _CHART)
     left, right = st.columns([3, 2], gap="large")

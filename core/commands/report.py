@@ -11,18 +11,23 @@ from core.analysis.limits import limit_unit
 from core.durable_files import write
 from core.errors import RetortError
 from core.metrics import METRICS
-from core.report.forms import FORMS
+from core.plain_text import one_line
+from core.report.forms import FORMS, Form
 from core.settings import Settings
 from core.store import Store
 from core.terminal import put_json, say
+
+_SUFFIXES = ", ".join(f".{form}" for form in list(FORMS)[:-1]) + f" or .{list(FORMS)[-1]}"
 
 
 def report(chosen: argparse.Namespace, settings: Settings) -> int:
     """Writes the report of a run; an existing file is replaced whole or not at all.
 
     Raises:
-        RetortError: there is no such run or candidate, nothing is finished, or the file cannot be written.
+        RetortError: there is no such run or candidate, nothing is finished, the file's name says no kind of report, or
+            it cannot be written.
     """
+    form = _form(chosen.format, chosen.out)
     from core.report.costs import Prices
     from core.report.model import build  # plotly and python-pptx: only where a report is made
     from core.report.write import render
@@ -36,7 +41,7 @@ def report(chosen: argparse.Namespace, settings: Settings) -> int:
         axes=(chosen.x or "disk_bytes", chosen.y or "perplexity") if chosen.x or chosen.y else None,
         limits=chosen.limit or (),
     )  # fmt: skip
-    data = render(made, chosen.format)
+    data = render(made, form)
     out: Path = chosen.out
     try:
         write(out, data, private=False)
@@ -45,17 +50,36 @@ def report(chosen: argparse.Namespace, settings: Settings) -> int:
             f"The report could not be written to '{out}'.", "Choose a folder you may write to."
         ) from error
     if chosen.json:
-        put_json({"file": str(out), "format": chosen.format, "bytes": len(data), "picks": [c.key for c in made.chosen]})
+        put_json({"file": str(out), "format": form, "bytes": len(data), "picks": [c.key for c in made.chosen]})
     else:
         say(f"The report is in {out}.")
     return 0
 
 
+def _form(wanted: Form | None, out: Path) -> Form:
+    """What the file's name says is what is written.
+
+    Raises:
+        RetortError: the name says nothing Retort writes, or something else than was asked for.
+    """
+    suffix = out.suffix.lower().removeprefix(".")
+    named = next((form for form in FORMS if form == ("html" if suffix == "htm" else suffix)), None)
+    if named is None and (wanted is None or suffix):
+        name = one_line(out.name, 80)
+        raise RetortError(f"'{name}' does not say which kind of report to write.", f"Let its name end in {_SUFFIXES}.")
+    if wanted is not None and named not in (None, wanted):
+        raise RetortError(
+            f"'--format {wanted}' and the name '{one_line(out.name, 80)}' say different things.",
+            f"Leave '--format' out, or let the name end in .{wanted}.",
+        )
+    return wanted or named or "html"
+
+
 def register(one: argparse.ArgumentParser) -> None:
     """The options of `report`."""
     one.add_argument("run", metavar="RUN")
-    one.add_argument("--format", choices=list(FORMS), default="html", help="default: html")
-    one.add_argument("--out", type=Path, required=True, metavar="FILE")
+    one.add_argument("--format", choices=list(FORMS), help="default: what the name of FILE says")
+    one.add_argument("--out", type=Path, required=True, metavar="FILE", help=f"its name ends in {_SUFFIXES}")
     one.add_argument(
         "--pick", action="append", metavar="KEY", help="a candidate, by the beginning of its key; repeat it"
     )

@@ -1,20 +1,23 @@
-"""`sweep`, `run`, `runs`, `resume` and `cancel`: start runs, follow them, and show what came out."""
+"""`sweep`, `run`, `runs`, `show`, `resume` and `cancel`: start runs, follow them, and show what came out."""
 
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from typing import Any
 
 from core.catalogue.references import resolve
 from core.catalogue.samples import refuse_unfetched, sample
+from core.commands.outcome import exports_of, failures, list_failures, put_exports, put_notes, say_failures
 from core.commands.show import run_document, show_results, show_runs
 from core.errors import RetortError
 from core.jobs import api
 from core.jobs.waiting import waits_for
+from core.plain_text import one_line
 from core.recipe_files import load_recipe
 from core.recipes import Recipe
 from core.settings import Settings
-from core.store import RunRow, Store
+from core.store import EventRow, RunRow, Store, TrialRow
 from core.terminal import Line, put, put_json, say
 
 
@@ -69,19 +72,53 @@ def cancel(chosen: argparse.Namespace, settings: Settings) -> int:
 
 
 def listing(chosen: argparse.Namespace, settings: Settings) -> int:
-    """Lists runs, newest first."""
+    """Lists runs, newest first; what they wait for and what failed in them is said below."""
     store = Store(settings)
     found = store.runs.find(states=chosen.state, limit=chosen.limit)
     waiting = {run.id: waits_for(run, store) for run in found if run.state == "queued"}
     if chosen.json:
-        put_json({"runs": [{**run_document(run), "waits_for": waiting.get(run.id, "")} for run in found]})
+        documents = [run_document(run, failed=_failed(run, store)) for run in found]
+        put_json({"runs": [{**d, "waits_for": waiting.get(d["id"], "")} for d in documents]})
     elif found:
         show_runs(found)
         for run_id, sentence in waiting.items():
             put(f"{run_id}: {sentence}")
+        for run in found:
+            list_failures(run, _failed(run, store))
     else:
         say("No runs yet. Start one with: python -m core sweep examples/sample-study.yaml")
     return 0
+
+
+def _failed(run: RunRow, store: Store) -> list[TrialRow]:
+    """The failed trials of a run; most have none, and then nothing is read."""
+    return [t for t in store.trials.of(run.id) if t.state == "failed"] if run.trials_failed else []
+
+
+def show(chosen: argparse.Namespace, settings: Settings) -> int:
+    """Shows what a run came to: figures, notes, exports, and what failed and why.
+
+    Raises:
+        RetortError: there is no such run.
+    """
+    run = Store(settings).runs.get(chosen.run)
+    if not chosen.json:
+        put(f"Run {run.id}, {run.name}: {run.kind} of {run.model}, {run.state}.")
+    return _outcome(run, chosen, settings)
+
+
+def _outcome(run: RunRow, chosen: argparse.Namespace, settings: Settings) -> int:
+    """Figures, notes and exports on standard output, failures on standard error; the exit status."""
+    store = Store(settings)
+    trials, results = store.trials.of(run.id), store.candidates.results(run_id=run.id)
+    exports = exports_of(run, trials, settings)
+    if chosen.json:
+        put_json(run_document(run, trials, results) | {"exports": exports})
+    elif results:
+        show_results(results)
+        put_notes(results)
+        put_exports(exports)
+    return _status(run, trials)
 
 
 def _follow(run_id: str, chosen: argparse.Namespace, settings: Settings) -> int:
@@ -98,26 +135,23 @@ def _follow(run_id: str, chosen: argparse.Namespace, settings: Settings) -> int:
         api.cancel(run_id, settings)
         run = api.wait(run_id, settings)
     watch.line.end()
-    results = Store(settings).candidates.results(run_id=run_id)
-    if chosen.json:
-        put_json(run_document(run, Store(settings).trials.of(run_id), results))
-    elif results:
-        show_results(results)
-    return _status(run)
+    return _outcome(run, chosen, settings)
 
 
-def _status(run: RunRow) -> int:
-    """The exit status, and a sentence on what went wrong."""
-    if run.state == "failed":
-        say(f"{run.cause} {run.remedy}")
-    elif run.state == "cancelled":
-        say(f"Cancelled. Go on with: python -m core resume {run.id}")
-    elif run.trials_failed:
-        say(f"{run.trials_failed} of {run.trials_total} trials failed. Try them again with: "
-            f"python -m core resume {run.id}")  # fmt: skip
-    else:
+def _status(run: RunRow, trials: Sequence[TrialRow]) -> int:
+    """The exit status, and sentences on what went wrong."""
+    if run.active:
+        say(f"Run {run.id} is {run.state}. {run.message}".rstrip())
+        return 0
+    if run.state == "done" and not run.trials_failed:
         say(f"Run {run.id} is done.")
         return 0
+    if run.state == "cancelled":
+        for sentence in failures(run, trials):
+            say(sentence)
+        say(f"Cancelled. Go on with: python -m core resume {run.id}")
+    else:
+        say_failures(run, trials)
     return 1
 
 
@@ -126,6 +160,12 @@ def _answer(run: RunRow, chosen: argparse.Namespace, settings: Settings, text: s
         put_json(run_document(run))
     else:
         put(text)
+
+
+def _told(event: EventRow) -> str:
+    """An event with what it is about: the text that was written, the folder that was filled."""
+    about = event.data.get("text") if "sample" in event.data else event.data.get("folder")
+    return f"{event.message.removesuffix('.')}: {one_line(str(about), 200)}" if about else event.message
 
 
 class _Watch:
@@ -139,7 +179,7 @@ class _Watch:
     def __call__(self, run: RunRow) -> None:
         for event in self._store.events.tail(run.id, after=self._seen):
             level: Any = event.level
-            self.line.event(level, event.message)
+            self.line.event(level, _told(event))
             self._seen = event.id
         if run.state == "running":
             self.line.progress(run.done, run.total, run.message)

@@ -8,6 +8,7 @@ from typing import Any
 
 from core.analysis.differences import difference
 from core.analysis.paired_times import aligned, busy, references, sentences, stray, timed
+from core.jobs.again import can_help
 from core.metrics import DASH, find_metric, in_full, interval, metric
 from core.results import Result
 from core.store import RunRow, TrialRow
@@ -18,7 +19,10 @@ _COLUMNS = ("perplexity", "loss_change", "parameters", "disk_bytes", "prefill_ms
 
 
 def run_document(
-    run: RunRow, trials: Sequence[TrialRow] | None = None, results: Sequence[Result] | None = None
+    run: RunRow,
+    trials: Sequence[TrialRow] | None = None,
+    results: Sequence[Result] | None = None,
+    failed: Sequence[TrialRow] = (),
 ) -> dict[str, Any]:
     """A run as plain data; times in ISO 8601. Per-window samples are left out: they are in each result's file."""
     document: dict[str, Any] = {
@@ -29,6 +33,11 @@ def run_document(
         "trials": {"total": run.trials_total, "done": run.trials_done, "failed": run.trials_failed},
         "tags": list(run.tags), "parent": run.parent,
     }  # fmt: skip
+    known = trials if trials is not None else failed
+    document["failed"] = [
+        {"trial": t.label, "cause": t.cause, "remedy": t.remedy} for t in known if t.state == "failed"
+    ]
+    document["resume_can_help"] = can_help(run, known)
     if trials is not None:
         document["trial_list"] = [
             {"index": t.index, "label": t.label, "key": t.key, "state": t.state,
@@ -45,10 +54,14 @@ def run_document(
 def show_runs(runs: Sequence[RunRow]) -> None:
     """A table of runs."""
     rows = [
-        [r.id, r.state, f"{r.trials_done}/{r.trials_total}" if r.trials_total else "", r.kind, r.model, r.name]
+        [r.id, _state(r), f"{r.trials_done}/{r.trials_total}" if r.trials_total else "", r.kind, r.model, r.name]
         for r in runs
     ]
     put_table(["run", "state", "trials", "kind", "model", "name"], rows)
+
+
+def _state(run: RunRow) -> str:
+    return f"{run.state}, {run.trials_failed} failed" if run.state == "done" and run.trials_failed else run.state
 
 
 def show_results(results: Sequence[Result]) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 
 from core.engine.bench import Bench
@@ -14,7 +14,7 @@ from core.engine.prune.apply import restore_dense
 from core.engine.prune.statistics import Statistics
 from core.engine.session import Session
 from core.engine.transform import Source, apply, calibrated, measured_key, needed, salted, statistics_for
-from core.errors import RetortError
+from core.errors import Impossible, RetortError
 from core.methods import METHODS
 from core.results import Result, Trial
 from core.trial_keys import trials_of
@@ -72,17 +72,19 @@ def _sweep(session: Session, bench: Bench, source: Source, trials: list[Trial]) 
     pending = [t.prune for t in trials if t.prune is not None]
     statistics = statistics_for(source, needed(pending), hooks.settings, session.reporter)
     bench.dense = beside(session)
-    failed = []
+    failed: list[RetortError | None] = []
     for trial in trials:
         session.reporter.checkpoint()
         failed.append(_run(session, trial, partial(pruned_candidate, session, bench, source, statistics, trial)))
-    refuse_if_all_failed(session, sum(error is not None for error in failed))
+    refuse_if_all_failed(session, [error for error in failed if error is not None])
 
 
-def refuse_if_all_failed(session: Session, failed: int) -> None:
+def refuse_if_all_failed(session: Session, failed: Sequence[RetortError]) -> None:
     """Raises RetortError where no trial but the baseline has a result, from this run or an earlier one."""
-    if failed and failed == session.reporter.total - 1:
-        raise RetortError("Every trial of the sweep failed.", "Read what each trial says, change it, and retry.")
+    if failed and len(failed) == session.reporter.total - 1:
+        kind = Impossible if all(isinstance(error, Impossible) for error in failed) else RetortError
+        first = failed[0].cause if len({error.cause for error in failed}) == 1 else ""
+        raise kind(f"Every trial of the sweep failed. {first}".strip(), "Do what each trial says.")
 
 
 def beside(session: Session) -> Loaded | None:

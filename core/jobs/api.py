@@ -15,8 +15,9 @@ from collections.abc import Callable, Sequence
 
 from core.catalogue.samples import sample
 from core.durable_files import make_folder, move
-from core.errors import RetortError
+from core.errors import SAME_AGAIN, RetortError
 from core.hooks import STOP_AND_KEEP
+from core.jobs import again
 from core.jobs.damaged import damaged
 from core.jobs.executors import start_detached
 from core.jobs.guards import refuse_impossible
@@ -119,15 +120,21 @@ def retry(run_id: str, settings: Settings) -> None:
     Finished trials are not repeated, unless their model was kept and is damaged.
 
     Raises:
-        RetortError: there is no such run, it is active, there is nothing left to do in it, or no right to.
+        RetortError: there is no such run, it is active, there is nothing left to do in it, the same again would fail
+            the same way, or no right to.
     """
     check(settings.actor, "run")
     store = Store(settings)
     run = store.runs.get(run_id)
     if run.active:
         raise RetortError(f"'{run.name}' is {run.state} already.", "Wait until it has ended, or cancel it first.")
-    if run.state == "done" and run.trials_failed == 0 and not damaged(run_id, settings, store):
+    broken = damaged(run_id, settings, store)
+    if run.state == "done" and run.trials_failed == 0 and not broken:
         raise RetortError(f"Everything in '{run.name}' is finished.", "Change its recipe to measure something else.")
+    trials = store.trials.of(run_id)
+    if not broken and not again.can_help(run, trials):
+        cause = run.cause or next(t.cause for t in trials if t.state == "failed")
+        raise RetortError(f"Trying '{run.name}' again cannot help. {cause}", SAME_AGAIN)
     store.runs.requeue(run_id)
     _record(store, run_id, "Queued again by")
     _ensure_runner(settings, store)

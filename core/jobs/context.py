@@ -6,7 +6,7 @@ from pathlib import Path
 
 from core.catalogue.saved_models import model_damage
 from core.durable_files import make_folder
-from core.errors import RetortError
+from core.errors import RetortError, recorded_remedy
 from core.jobs.reporter import StoreReporter
 from core.results import Result, Trial
 from core.settings import Settings
@@ -53,7 +53,7 @@ class RunHooks:
         self._store.trials.finish(self._run_id, index, result.label)
 
     def trial_failed(self, index: int, error: RetortError) -> None:
-        self._store.trials.fail(self._run_id, index, error.cause, error.remedy)
+        self._store.trials.fail(self._run_id, index, error.cause, recorded_remedy(error))
 
     def candidate_folder(self, key: str) -> Path:
         return self._store.candidates.folder(key)

@@ -15,7 +15,7 @@ from pathlib import Path
 from types import FrameType
 
 from core import memory
-from core.errors import Cancelled, RetortError
+from core.errors import Cancelled, RetortError, recorded_remedy
 from core.jobs import api, failures, guards
 from core.jobs.context import RunHooks
 from core.jobs.executors import worker_lock
@@ -69,7 +69,7 @@ def _guard(run: RunRow, settings: Settings, store: Store, reporter: StoreReporte
 
 def _fail(store: Store, run_id: str, reporter: StoreReporter, reason: RetortError) -> int:
     _end(store, run_id, reporter)
-    store.runs.finish(run_id, "failed", cause=reason.cause, remedy=reason.remedy)
+    store.runs.finish(run_id, "failed", cause=reason.cause, remedy=recorded_remedy(reason))
     return 1
 
 

@@ -41,7 +41,7 @@ def progress(run: RunRow, trials: list[TrialRow]) -> None:
     store = home.store()
     series = {name: store.series.read(run.id, name, _POINTS) for name in store.series.names(run.id)}
     with st.container(horizontal=True, vertical_alignment="center"):
-        run_panel.actions(run, "distil")
+        run_panel.actions(run, trials, "distil")
         if run.state == "running" and "loss/total" in series:
             login.button(
                 "run", "Stop and keep", icon=":material/save:", on_click=run_panel.do, args=(api.stop_and_keep, run.id),
@@ -49,10 +49,7 @@ def progress(run: RunRow, trials: list[TrialRow]) -> None:
             )  # fmt: skip
         run_panel.tradeoffs_link(run)
     if "loss/total" not in series:
-        text = (
-            "The teacher is measured first; then every step adds a point." if run.active else "The reason stands above."
-        )
-        empty("No step yet", text, icon=":material/show_chart:", height=_CHART)
+        _no_step(run)
     else:
         _numbers(series, run.active)
         _charts(series)

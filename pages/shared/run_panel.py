@@ -11,7 +11,7 @@ import streamlit as st
 from core.analysis.estimate import read_probe
 from core.analysis.remaining import seconds_left, seconds_taken, share_done
 from core.errors import RetortError
-from core.jobs import api, errands
+from core.jobs import again, api, errands
 from core.jobs.damaged import damaged
 from core.jobs.logs import log_path, tail
 from core.jobs.waiting import waits_for
@@ -101,8 +101,8 @@ def _line(run: RunRow, trials: Sequence[TrialRow], now: float) -> str:
     return ", ".join(parts)
 
 
-def actions(run: RunRow, key: str) -> None:
-    """Buttons for what this run allows now: cancel, or retry, resume and delete."""
+def actions(run: RunRow, trials: Sequence[TrialRow], key: str) -> None:
+    """A button for what this run allows now: cancel, or, where that can help, retry or resume."""
     if run.active:
         login.button(
             "run", "Stopping" if run.cancel_requested else "Cancel", key=f"cancel-{key}", icon=":material/stop_circle:",
@@ -117,7 +117,7 @@ def actions(run: RunRow, key: str) -> None:
             f"{broken[0]}{more} Retort saved this itself.",
             "Make it again from the recipe: what is whole stays as it is.",
         )
-    if broken or run.state in ("failed", "cancelled") or run.trials_failed:
+    if broken or again.can_help(run, trials):
         usual = "Make again" if broken else "Retry failed trials"
         label = {"failed": "Retry", "cancelled": "Resume"}.get(run.state, usual)
         login.button("run", label, key=f"retry-{key}", icon=":material/replay:", on_click=do, args=(api.retry, run.id))

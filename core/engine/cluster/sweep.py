@@ -82,7 +82,7 @@ class _Sweep:
         study = replace(study, baseline=hooks.finished(dense.key), statistics=self._statistics(statistics))
         study = replace(study, id=uuid.uuid4().hex)
         self._fleet.run(study, [t for t in open_trials if t.prune is not None])
-        refuse_if_all_failed(session, len(self._failed))
+        refuse_if_all_failed(session, list(self._failed.values()))
 
     def _study(self, inputs: Inputs) -> Study:
         session = self._session
