@@ -12,6 +12,7 @@ from core.analysis.doctor import size_of
 from core.analysis.estimate import training_seconds
 from core.catalogue.anatomy import Anatomy
 from core.errors import RetortError
+from core.jobs import api
 from core.metrics import show, show_bytes
 from core.recipe_files import dump_recipe
 from core.recipes import Distil, Recipe
@@ -91,6 +92,7 @@ def _start(model: str, step: dict[str, Any], found: Anatomy) -> None:
         }
         try:
             recipe = distil_form.checked(data)
+            api.check_recipe(recipe, home.settings())
         except RetortError as error:
             refused(error.cause, error.remedy)
             st.button("Start", type="primary", disabled=True, width="stretch")

@@ -82,7 +82,7 @@ def start(data: dict[str, Any], found: Anatomy) -> None:
         data["name"] = (name or "").strip() or f"Sweep of {flat(data['model'], 80)}"
         try:
             recipe = sweep_form.checked(data)
-            api.check_limits(recipe, home.settings())
+            api.check_recipe(recipe, home.settings())
         except RetortError as error:
             refused(error.cause, error.remedy)
             st.button("Start the sweep", type="primary", disabled=True, width="stretch")

@@ -112,7 +112,7 @@ def memory_needed(method: Method, found: Anatomy, dtype: str) -> int:
 def _verdict(method: Method, found: Anatomy, free_bytes: int, settings: Settings) -> Verdict:
     probe = read_probe(settings)
     needed = memory_needed(method, found, probe.dtype if probe else "float32")
-    why = _obstacle(method, found)
+    why = obstacle(method, found)
     if not why and needed > free_bytes:
         why = f"It takes about {show_bytes(needed)} of memory, and {show_bytes(free_bytes)} are free."
     return Verdict(
@@ -126,7 +126,7 @@ def _verdict(method: Method, found: Anatomy, free_bytes: int, settings: Settings
     )
 
 
-def _obstacle(method: Method, found: Anatomy) -> str:
+def obstacle(method: Method, found: Anatomy) -> str:
     """Why a method cannot work with this model, whatever the machine; empty where it can."""
     shape = found.shape
     if found.obstacle:

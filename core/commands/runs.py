@@ -7,13 +7,13 @@ from collections.abc import Sequence
 from typing import Any
 
 from core.catalogue.references import resolve
-from core.catalogue.samples import refuse_unfetched, sample
 from core.commands.outcome import exports_of, failures, list_failures, put_exports, put_notes, say_failures
 from core.commands.show import run_document, show_results, show_runs
 from core.errors import RetortError
 from core.jobs import api
 from core.jobs.waiting import waits_for
 from core.plain_text import one_line
+from core.preflight.samples import missing
 from core.recipe_files import load_recipe
 from core.recipes import Recipe
 from core.settings import Settings
@@ -32,6 +32,7 @@ def start(chosen: argparse.Namespace, settings: Settings) -> int:
         raise RetortError("This recipe has steps, not a sweep.", f"Use: python -m core run {chosen.recipe}")
     api.check_limits(recipe, settings)
     _refuse_what_is_not_here(recipe, settings)
+    api.check_recipe(recipe, settings)
     run_id = api.submit(recipe, settings)
     say(f"Run {run_id} is queued.")
     return _follow(run_id, chosen, settings)
@@ -41,9 +42,12 @@ def _refuse_what_is_not_here(recipe: Recipe, settings: Settings) -> None:
     """A model or sample text that is missing is said now, not by a run that fails later. The hub is not asked."""
     if not recipe.model.startswith("hub:"):
         resolve(recipe.model, settings, download=False)
-    for text in (recipe.calibration.data, recipe.evaluation.data):
-        if text.startswith("sample:"):
-            refuse_unfetched(sample(text.removeprefix("sample:")), settings)
+    if needed := [sample.id for sample in missing(recipe, settings)]:
+        said = " and ".join(f"sample:{name}" for name in needed)
+        raise RetortError(
+            f"{said} {'has' if len(needed) == 1 else 'have'} not been fetched yet.",
+            f"Fetch what is missing with: python -m core fetch {' '.join(needed)}",
+        )
 
 
 def resume(chosen: argparse.Namespace, settings: Settings) -> int:

@@ -11,7 +11,7 @@ from core.engine.data.corpora import load_texts
 from core.engine.data.framing import frame_for, spoken
 from core.engine.data.windows import calibration_windows, digest_of, evaluation_windows, overlap
 from core.engine.models.load import Task
-from core.errors import RetortError
+from core.errors import Impossible, RetortError
 from core.progress import Reporter
 from core.recipes import Recipe
 from core.settings import Settings
@@ -66,7 +66,7 @@ def prepare(
 
 def _fits(length: int, context: int | None, name: str) -> None:
     if context is not None and length > context:
-        raise RetortError(
+        raise Impossible(
             f"The recipe asks for {length} tokens at a time ({name}), but this model reads at most {context}.",
             f"Set {name} to {context} or less.",
         )

@@ -7,6 +7,7 @@ from core.engine.session import Session
 from core.engine.steps import run_steps
 from core.engine.sweep import run_sweep
 from core.hooks import Hooks
+from core.preflight.check import refuse_impossible
 from core.recipes import Recipe
 
 
@@ -18,6 +19,7 @@ def execute(recipe: Recipe, hooks: Hooks) -> None:
         Cancelled: the user asked to stop; finished trials are kept.
     """
     session = Session(recipe, hooks)
+    refuse_impossible(recipe, hooks.settings, session.resolved)
     if recipe.sweep is not None:
         run_sweep(session, measure_on_cluster if recipe.executor != "local" else None)
     else:

@@ -18,7 +18,7 @@ from core.engine.models.matrices import prunable
 from core.engine.models.packed import packed_weights
 from core.engine.prune.apply import tensor_files
 from core.engine.prune.report import PruneReport
-from core.errors import RetortError
+from core.errors import Impossible, RetortError
 from core.progress import Reporter
 
 NEEDS_TORCHAO = "Plain transformers loads it where the package torchao is installed as well."
@@ -43,7 +43,7 @@ def quantise(folder: Path, dtype: str, reporter: Reporter) -> tuple[Loaded, Prun
     matrices = prunable(skeleton)
     inside = {m.name for m in matrices if m.expert is None and isinstance(m.module, nn.Linear)}
     if not inside:
-        raise RetortError(
+        raise Impossible(
             "This model has no ordinary linear layers in its blocks, so torchao would leave all weights as they are.",
             "Leave the quantise step out for this model.",
         )

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Literal
 
 from core.engine.bench import Wanted
-from core.errors import RetortError
+from core.errors import Impossible
 from core.recipes import Distil, Evaluate, Export, Measure, Prune, Quantise, Recipe, Select, Step
 from core.results import Trial
 from core.trial_keys import Identity, chain_key
@@ -72,7 +72,7 @@ def _refuse_later_teacher(step: Changing, done: int) -> None:
     lessons = [s for s in (step, getattr(step, "recovery", None)) if isinstance(s, Distil)]
     for lesson in lessons:
         if lesson.earlier_step is not None and lesson.earlier_step > done:
-            raise RetortError(
+            raise Impossible(
                 f"The teacher '{lesson.teacher}' is no step before this one: {done} changed the model by then.",
                 "Name an earlier step that prunes or trains (counted from 1), 'baseline', or a model reference.",
             )

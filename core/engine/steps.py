@@ -28,7 +28,7 @@ from core.engine.stages import Changing, Stage, stages_of
 from core.engine.teach import Lesson, Saved, teach
 from core.engine.transform import Source, apply, calibrated, needed, spread_by, statistics_for
 from core.errors import RetortError
-from core.export_check import refuse_impossible, refuse_quantise
+from core.export_check import refuse_quantise
 from core.exports import EXPORTS
 from core.integrity import write_sealed
 from core.metrics import find_metric
@@ -81,7 +81,6 @@ def run_steps(session: Session) -> None:
         Cancelled: the user asked to stop.
     """
     hooks, identity = session.hooks, session.identity
-    refuse_impossible(session.recipe, session.resolved.folder, hooks.settings)
     stages = stages_of(session.recipe, identity, partial(_spread_by, session))
     hooks.register_trials([s.trial for s in stages])
     session.reporter.total = len(stages)

@@ -13,21 +13,23 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 
+from core.analysis.sensitivity import SensitivitySpec
 from core.catalogue.samples import sample
 from core.durable_files import make_folder, move
 from core.errors import SAME_AGAIN, RetortError
 from core.hooks import STOP_AND_KEEP
-from core.jobs import again
+from core.jobs import again, guards
 from core.jobs.damaged import damaged
 from core.jobs.executors import start_detached
-from core.jobs.guards import refuse_impossible
 from core.jobs.locks import FileLock
 from core.jobs.runner import runner_lock
+from core.preflight.check import refuse_impossible
 from core.recipes import Recipe
 from core.roles import check
 from core.settings import Settings
 from core.store import RunRow, Store
 from core.store.problems import plain_errors
+from core.store.rows import ACTIVE
 
 log = logging.getLogger("retort")
 
@@ -38,12 +40,11 @@ def submit(
     """Queues a recipe or a sweep, makes sure that a runner works, and returns the run's id.
 
     Raises:
-        RetortError: too many trials, more memory than a job may take, a full queue, a data folder that cannot be
-            written, or no right to.
+        RetortError: too many trials, more memory than a job may take, a trial or step that cannot be done, a full
+            queue, a data folder that cannot be written, or no right to.
     """
     check(settings.actor, "run")
-    check_limits(recipe, settings)
-    refuse_impossible(recipe, settings)
+    check_recipe(recipe, settings)
     store = Store(settings)
     run_id = store.runs.add(
         recipe.kind, recipe.name, recipe.model, recipe.model_dump(mode="json"),
@@ -68,6 +69,19 @@ def submit_fetch(sample_id: str, settings: Settings, *, accept_terms: bool = Fal
     )  # fmt: skip
     ensure_runner(settings)
     return run_id
+
+
+def check_recipe(recipe: Recipe, settings: Settings) -> None:
+    """Refuses what can be known to fail before it starts; pages and the command line ask before they offer to start.
+
+    Raises:
+        RetortError: too many trials, more memory than a job may take, or a trial or step that cannot be done.
+    """
+    check_limits(recipe, settings)
+    guards.refuse_impossible(recipe, settings)
+    queued = Store(settings).runs.find(kinds=("sensitivity",), states=ACTIVE, model=recipe.model)
+    coming = [SensitivitySpec.model_validate(run.recipe) for run in queued]
+    refuse_impossible(recipe, settings, coming=coming)
 
 
 def check_limits(recipe: Recipe, settings: Settings) -> None:
@@ -135,6 +149,8 @@ def retry(run_id: str, settings: Settings) -> None:
     if not broken and not again.can_help(run, trials):
         cause = run.cause or next(t.cause for t in trials if t.state == "failed")
         raise RetortError(f"Trying '{run.name}' again cannot help. {cause}", SAME_AGAIN)
+    if run.kind in ("sweep", "recipe"):
+        check_recipe(run.parsed(), settings)
     store.runs.requeue(run_id)
     _record(store, run_id, "Queued again by")
     _ensure_runner(settings, store)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from core.analysis.sensitivity import SensitivitySpec
 from core.catalogue.references import Reference
 from core.jobs.api import ensure_runner
+from core.preflight.check import refuse_impossible
 from core.roles import check
 from core.settings import Settings
 from core.store import Store
@@ -31,9 +32,10 @@ def submit_sensitivity(spec: SensitivitySpec, settings: Settings) -> str:
     """Queues a sensitivity measurement; returns its run's id.
 
     Raises:
-        RetortError: the queue is full, or no right to.
+        RetortError: the method or the texts do not fit the model, the queue is full, or no right to.
     """
     check(settings.actor, "run")
+    refuse_impossible(spec.recipe(), settings)
     run_id = Store(settings).runs.add(
         "sensitivity", f"Sensitivity of {spec.model}", spec.model, spec.model_dump(mode="json"),
         max_queued=settings.limits.queued_runs, started_by=settings.actor.name,

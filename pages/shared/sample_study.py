@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from core.catalogue.samples import Sample, is_fetched, sample
 from core.jobs import api
+from core.preflight.samples import missing as missing
 from core.recipe_files import load_recipe
 from core.recipes import Recipe
 from core.settings import Settings
@@ -15,16 +15,6 @@ RECIPE = Path(__file__).resolve().parents[2] / "examples" / "sample-study.yaml"
 
 def sample_study() -> Recipe:
     return load_recipe(RECIPE)
-
-
-def missing(recipe: Recipe, settings: Settings) -> list[Sample]:
-    """The samples a recipe needs that are not in the home yet."""
-    labelled = recipe.evaluation.labelled
-    references = [recipe.model, recipe.calibration.data, recipe.evaluation.data, labelled.data if labelled else ""]
-    references += ["sample:tasks"] if recipe.evaluation.tasks else []
-    names = dict.fromkeys(r.removeprefix("sample:").partition("/")[0] for r in references if r.startswith("sample:"))
-    wanted = [sample(name) for name in names]
-    return [s for s in wanted if not is_fetched(s, settings)]
 
 
 def start(recipe: Recipe, settings: Settings) -> str:

@@ -30,7 +30,7 @@ from core.engine.distil.batches import Answers, Examples, Labelled, Windows
 from core.engine.distil.divergences import log_probabilities
 from core.engine.distil.stored import INDEX, Index, Shard, file_hash
 from core.engine.distil.teacher import LiveTeacher
-from core.errors import RetortError
+from core.errors import Impossible, RetortError
 from core.integrity import damage, write_sealed
 from core.progress import Reporter
 
@@ -72,7 +72,7 @@ def build_cache(
         RetortError: the data is streamed or masked anew each time, or the disk is too small.
     """
     if not isinstance(examples, Windows | Answers | Labelled):
-        raise RetortError(
+        raise Impossible(
             "A stored teacher needs sequences that stay the same, and these are streamed or masked anew each time.",
             "Use the live teacher, or turn streaming off.",
         )

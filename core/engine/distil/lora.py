@@ -9,7 +9,7 @@ from transformers.pytorch_utils import Conv1D
 
 from core.distil_spec import Lora
 from core.engine.models.matrices import prunable
-from core.errors import RetortError
+from core.errors import Impossible
 
 
 def add_lora(model: PreTrainedModel, lora: Lora, seed: int) -> int:
@@ -26,7 +26,7 @@ def add_lora(model: PreTrainedModel, lora: Lora, seed: int) -> int:
     names = [n for n in linear.values() if not lora.modules or n.rsplit(".", 1)[-1] in lora.modules]
     if not names:
         known = sorted({n.rsplit(".", 1)[-1] for n in linear.values()})
-        raise RetortError(
+        raise Impossible(
             f"The model has no linear layer named {', '.join(lora.modules) or 'at all inside its blocks'}.",
             f"Choose among: {', '.join(known)}." if known else "Train all weights instead.",
         )

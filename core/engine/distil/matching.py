@@ -9,7 +9,7 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from core.engine.models.probes import PROBES
-from core.errors import RetortError
+from core.errors import Impossible, RetortError
 
 _WAY_OUT = "Choose a student with the teacher's own tokenizer, or let the student learn the teacher's texts instead."
 
@@ -27,15 +27,15 @@ def check_tokenizers(teacher: Any, student: Any, teacher_model: Any, student_mod
     """
     rows_t, rows_s = (int(m.config.get_text_config().vocab_size) for m in (teacher_model, student_model))
     if rows_t != rows_s:
-        raise RetortError(f"The teacher predicts {rows_t:,} tokens and the student {rows_s:,}.", _WAY_OUT)
+        raise Impossible(f"The teacher predicts {rows_t:,} tokens and the student {rows_s:,}.", _WAY_OUT)
     if difference := _tokens_that_differ(teacher.get_vocab(), student.get_vocab()):
-        raise RetortError(f"The teacher and the student use different tokens: {difference}.", _WAY_OUT)
+        raise Impossible(f"The teacher and the student use different tokens: {difference}.", _WAY_OUT)
     for text in PROBES:
         ids_t, ids_s = (t(text, add_special_tokens=False)["input_ids"] for t in (teacher, student))
         if ids_t != ids_s:
             shared = zip(ids_t, ids_s, strict=False)
             at = next((i for i, (a, b) in enumerate(shared) if a != b), min(len(ids_t), len(ids_s)))
-            raise RetortError(
+            raise Impossible(
                 f"The teacher and the student split the text {text[:40]!r} differently: from token {at + 1} on the "
                 f"teacher reads {ids_t[at : at + 3]} and the student {ids_s[at : at + 3]}.",
                 _WAY_OUT,

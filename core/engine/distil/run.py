@@ -31,7 +31,7 @@ from core.engine.distil.writing import on_policy, teacher_texts
 from core.engine.distil.zeros import Zeros
 from core.engine.models.context import context_of, padding_of, pools_last
 from core.engine.models.load import Loaded
-from core.errors import RetortError
+from core.errors import Impossible, RetortError
 from core.progress import Reporter
 
 
@@ -114,18 +114,18 @@ def check_fit(student: Loaded, teacher: Loaded | None, spec: Distil, examples: E
         if teacher.model is student.model:
             raise RetortError("Teacher and student are the same model in memory.", "Load the student separately.")
         if teacher.task != student.task and spec.needs_teacher:
-            raise RetortError(
+            raise Impossible(
                 f"The teacher is a {teacher.task} model and the student a {student.task} one.",
                 "Choose two models for the same task.",
             )
         check_tokenizers(teacher.tokenizer, student.tokenizer, teacher.model, student.model)
     if student.task == "encoder" and any(t.described.group != "feature" for t in spec.losses):
-        raise RetortError(
+        raise Impossible(
             "The student has no output layer, so only what happens inside it can be compared.",
             "Use the hidden state or attention relation losses, or give the model a head for its task first.",
         )
     if (student.task == "classification") != isinstance(examples, Labelled):
-        raise RetortError(
+        raise Impossible(
             "The data and the student do not fit: a classifier needs texts with labels, a language model plain text.",
             "Set 'form: labels' for a classifier, and 'text' or 'chat' otherwise.",
         )
@@ -136,9 +136,14 @@ def check_fit(student: Loaded, teacher: Loaded | None, spec: Distil, examples: E
             "This classifier looks at the last token that is not padding, and its config does not say which token is.",
             f"Write 'pad_token_id' into its config.json{number}.",
         )
+    if student.task != "causal" and (spec.on_policy or spec.teacher_texts or spec.data.form == "chat"):
+        raise Impossible(
+            "This step needs a model that continues a text, and the student does not.",
+            "Leave out 'on_policy', 'teacher_texts' and 'form: chat', or choose a causal language model.",
+        )
     context = context_of(student.model)
     if context is not None and spec.data.length > context:
-        raise RetortError(
+        raise Impossible(
             f"The sequences are {spec.data.length} tokens long, and the student reads at most {context}.",
             f"Set 'length' to {context} or less.",
         )
@@ -152,7 +157,7 @@ def _prepare(student: Loaded, spec: Distil) -> None:
         model.requires_grad_(True)
         return
     if spec.keep_zeros and Zeros(model):
-        raise RetortError(
+        raise Impossible(
             "The student's pruned weights would not stay zero: merging the adapters fills them.",
             "Train all weights (leave out 'lora'), or set 'keep_zeros: false'.",
         )

@@ -17,7 +17,7 @@ from core.engine.prune.report import PruneReport
 from core.engine.prune.statistics import Statistics
 from core.engine.prune.structured import prune_structure
 from core.engine.prune.surgery import Keep, cut
-from core.errors import RetortError
+from core.errors import Impossible
 from core.progress import Reporter
 from core.recipes import Prune, Sizes, Target
 
@@ -53,7 +53,7 @@ def design_student(
     architecture = adapter_for(teacher.model)
     wanted = design.layers or architecture.layers
     if wanted > architecture.layers:
-        raise RetortError(
+        raise Impossible(
             f"The student should have {wanted} layers, and the teacher has {architecture.layers}.",
             f"Ask for {architecture.layers} layers or fewer.",
         )

@@ -12,7 +12,7 @@ from core.durable_files import replacing_folder
 from core.engine.measure.size import disk_bytes
 from core.errors import RetortError
 from core.export_check import refuse_export
-from core.exports import Format
+from core.exports import Format, describe
 from core.integrity import damage, seal, unseal
 from core.progress import Reporter
 
@@ -32,7 +32,7 @@ def export(chosen: Format, folder: Path, target: Path, source: str, reporter: Re
     Raises:
         RetortError: the format cannot hold this model, the disk is full, or what was written computes something else.
     """
-    refuse_export(chosen.id, folder)
+    refuse_export(chosen.id, describe(folder))
     found = _facts(target)
     if found is not None and found.get("source") == source:
         wrong = damage(target)

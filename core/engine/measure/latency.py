@@ -18,7 +18,7 @@ from transformers import Cache, PreTrainedModel
 from core.engine.measure.clock import OtherLoad, elapsed_ms, spread
 from core.engine.measure.devices import machine_name
 from core.engine.models.context import context_of
-from core.errors import RetortError
+from core.errors import Impossible, RetortError
 from core.metrics import Measurement
 from core.progress import Reporter
 from core.recipes import Latency
@@ -133,7 +133,7 @@ def _fits(models: Mapping[str, PreTrainedModel], tokens: int) -> None:
     for name, model in models.items():
         context = context_of(model)
         if context is not None and tokens > context:
-            raise RetortError(
+            raise Impossible(
                 f"Timing needs {tokens} tokens in a row, and {name} has a context of {context}.",
                 "Choose a shorter prompt or fewer new tokens in the latency settings.",
             )

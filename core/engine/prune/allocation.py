@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from core.engine.models.matrices import Matrix
 from core.engine.prune.report import PruneReport
 from core.engine.prune.statistics import Statistics
-from core.errors import RetortError
+from core.errors import Impossible, RetortError
 from core.recipes import Prune
 
 Curves = Mapping[int, Mapping[float, float]]
@@ -71,13 +71,13 @@ def by_layer(matrices: Sequence[Matrix], protect: Sequence[int] = ()) -> dict[in
         layers.setdefault(matrix.block_index, []).append(matrix)
     missing = sorted(set(protect) - set(layers))
     if missing:
-        raise RetortError(
+        raise Impossible(
             f"The model has no layer {missing[0]} to protect; its layers are 0 to {max(layers)}.",
             "Correct 'protect'.",
         )
     kept = {i: group for i, group in layers.items() if i not in set(protect)}
     if not kept:
-        raise RetortError("Every layer is protected, so there is nothing to prune.", "Protect fewer layers.")
+        raise Impossible("Every layer is protected, so there is nothing to prune.", "Protect fewer layers.")
     return kept
 
 

@@ -16,7 +16,7 @@ from core.engine.models.architectures import Architecture
 from core.engine.prune.gradients import refuse_unless_causal, taylor_sums
 from core.engine.prune.observers import Handle
 from core.engine.prune.statistics import Statistics
-from core.errors import RetortError
+from core.errors import Impossible, RetortError
 from core.methods import METHODS
 from core.progress import Reporter
 
@@ -84,7 +84,7 @@ def angular(context: DepthContext) -> list[int]:
     free, n = set(context.removable), context.count
     starts = [s for s in range(len(blocks) - n + 1) if all(i in free for i in range(s, s + n))]
     if not starts:
-        raise RetortError(
+        raise Impossible(
             f"This method removes {n} layers in a row, and the protected layers leave no such row.",
             "Protect other layers, remove fewer, or choose block influence.",
         )

@@ -14,7 +14,7 @@ from core.engine.models.architectures.base import Axis
 from core.engine.models.load import task_of
 from core.engine.prune.statistics import Statistics
 from core.engine.prune.surgery import unit_sums
-from core.errors import RetortError
+from core.errors import Impossible, RetortError
 from core.integrity import seal, whole
 from core.progress import Reporter
 
@@ -96,7 +96,7 @@ def _gradients(
 def refuse_unless_causal(model: PreTrainedModel, what: str) -> None:
     """Raises a RetortError where the model has no next-token loss."""
     if task_of({"architectures": [type(model).__name__]}) != "causal":
-        raise RetortError(
+        raise Impossible(
             f"{what} needs a model that predicts the next token.",
             "Choose a method that looks at activations, such as block influence.",
         )

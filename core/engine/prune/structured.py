@@ -24,7 +24,7 @@ from core.engine.prune.surgery import Keep, count_parameters, cut
 from core.engine.prune.targets import Plan, Question, plan_for
 from core.engine.prune.unit_observers import Fluctuation, UnitActivations
 from core.engine.prune.width import choose_units
-from core.errors import RetortError
+from core.errors import Impossible, RetortError
 from core.methods import METHODS, Method, Statistic
 from core.progress import Reporter
 from core.recipes import Part, Prune
@@ -94,9 +94,9 @@ def parts_of(method: Method, prune: Prune, architecture: Architecture) -> tuple[
         return ("layers",)
     parts: tuple[Part, ...] = ("experts",) if method.family == "experts" else prune.parts or ("neurons",)
     if "experts" in parts and architecture.family.expert_site is None:
-        raise RetortError("This model has no experts to remove.", "Choose a depth or a width method.")
+        raise Impossible("This model has no experts to remove.", "Choose a depth or a width method.")
     if "neurons" in parts and architecture.family.neuron_site is None:
-        raise RetortError(
+        raise Impossible(
             "The neurons inside this model's experts cannot be removed one by one.",
             "Remove whole experts, or set 'parts' to heads, kv_groups or hidden.",
         )
@@ -112,7 +112,7 @@ def _entry(method: Method) -> Callable[..., Any]:
 def _removable(architecture: Architecture, prune: Prune) -> tuple[int, ...]:
     beyond = [i for i in prune.protect if not 0 <= i < architecture.layers]
     if beyond:
-        raise RetortError(
+        raise Impossible(
             f"Layer {beyond[0]} cannot be protected: the model's layers are 0 to {architecture.layers - 1}.",
             "Correct 'protect'.",
         )

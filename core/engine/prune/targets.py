@@ -16,7 +16,7 @@ from transformers import PreTrainedModel
 from core.engine.models.architectures import Architecture, Sizes
 from core.engine.models.tokenizer_files import write_tokenizer
 from core.engine.prune.surgery import Counts, count_parameters
-from core.errors import RetortError
+from core.errors import Impossible
 from core.recipes import Part, Prune, Target
 from core.recipes import Sizes as AskedSizes
 
@@ -76,14 +76,14 @@ def plan_for(question: Question, prune: Prune) -> Plan:
         return _explicit(question, target.sizes)
     if target.remove_layers is not None:
         if "layers" not in question.parts:
-            raise RetortError(
+            raise Impossible(
                 f"'{prune.method}' does not remove layers.", "Give a fraction or sizes, or choose a depth method."
             )
         _enough_layers(question, target.remove_layers)
         return Plan(architecture.layers - target.remove_layers, dict(architecture.sizes))
     ladder = _ladder(question)
     if len(ladder) == 1 and not _is_nothing(target):
-        raise RetortError(_nothing_to_cut(question), "Choose other parts, or a smaller multiple.")
+        raise Impossible(_nothing_to_cut(question), "Choose other parts, or a smaller multiple.")
     return _first_that_fits(question, ladder, target)
 
 
@@ -125,12 +125,12 @@ def _first_that_fits(question: Question, ladder: Sequence[Plan], target: Target)
     best = reached(ladder[-1])
     if target.megabytes is not None:
         nearest, asked = f"{-best:.1f} MB", f"{target.megabytes:g} MB"
-        raise RetortError(
+        raise Impossible(
             f"The model cannot be brought down to {asked} this way; {nearest} is the least.",
             f"Ask for {nearest} or more, or allow more parts to be removed.",
         )
     of = "block parameters" if target.block_fraction is not None else "all parameters"
-    raise RetortError(
+    raise Impossible(
         f"At most {best:.1%} of {of} can be removed this way; {wanted:.1%} was asked for.",
         "Ask for less, or allow more parts to be removed.",
     )
@@ -214,10 +214,10 @@ def _explicit(question: Question, asked: AskedSizes) -> Plan:
     sizes: Sizes = dict(architecture.sizes)
     layers = asked.layers or architecture.layers
     if layers > architecture.layers:
-        raise RetortError(f"The model has {architecture.layers} layers, fewer than {layers}.", "Ask for fewer.")
+        raise Impossible(f"The model has {architecture.layers} layers, fewer than {layers}.", "Ask for fewer.")
     _enough_layers(question, architecture.layers - layers)
     if question.parts == ("layers",) and any(v is not None for k, v in asked if k != "layers"):
-        raise RetortError("This method removes layers only.", "Leave the other sizes out, or choose a width method.")
+        raise Impossible("This method removes layers only.", "Leave the other sizes out, or choose a width method.")
     named: dict[str, Part] = {
         "layers": "layers", "intermediate": "neurons", "heads": "heads", "kv_heads": "kv_groups",
         "hidden": "hidden", "experts": "experts",
@@ -228,20 +228,20 @@ def _explicit(question: Question, asked: AskedSizes) -> Plan:
             continue
         axis: Any = "kv_heads" if part == "kv_groups" else part
         if axis not in sizes:
-            raise RetortError(
+            raise Impossible(
                 f"A {architecture.family.name} model has no '{key}' that can be set on its own.", "Leave it out."
             )
         if wanted > sizes[axis]:
-            raise RetortError(f"The model has {sizes[axis]} for '{key}', less than {wanted}.", "Ask for less.")
+            raise Impossible(f"The model has {sizes[axis]} for '{key}', less than {wanted}.", "Ask for less.")
         sizes[axis] = wanted
     if asked.kv_heads is not None and asked.heads is None:
         sizes["heads"] = asked.kv_heads * architecture.group
     if asked.experts is not None and asked.experts < question.model.config.num_experts_per_tok:
         least = question.model.config.num_experts_per_tok
-        raise RetortError(f"Each token uses {least} experts, so at least {least} must stay.", f"Keep {least} or more.")
+        raise Impossible(f"Each token uses {least} experts, so at least {least} must stay.", f"Keep {least} or more.")
     reason = refusal(architecture, sizes)
     if reason is not None:
-        raise RetortError(reason, _nearest(architecture, sizes))
+        raise Impossible(reason, _nearest(architecture, sizes))
     return Plan(layers, sizes)
 
 
@@ -257,10 +257,10 @@ def _nearest(architecture: Architecture, sizes: Sizes) -> str:
 def _enough_layers(question: Question, remove: int) -> None:
     total, removable = question.architecture.layers, len(question.removable)
     if remove and not removable:
-        raise RetortError("All layers are protected, so none can be removed.", "Protect fewer layers.")
+        raise Impossible("All layers are protected, so none can be removed.", "Protect fewer layers.")
     if remove > min(removable, total - 1):
         most = min(removable, total - 1)
-        raise RetortError(
+        raise Impossible(
             f"{remove} layers cannot be removed: the model has {total}, "
             + (f"{total - removable} of them protected." if removable < total else "and one must stay."),
             f"Remove {most} or fewer.",

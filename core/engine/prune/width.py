@@ -17,7 +17,7 @@ from core.engine.prune.gradients import taylor_sums
 from core.engine.prune.statistics import Statistics
 from core.engine.prune.surgery import Keep, unit_sums
 from core.engine.prune.unit_observers import unit_sites
-from core.errors import RetortError
+from core.errors import Impossible
 
 
 @dataclass(frozen=True)
@@ -141,7 +141,7 @@ class _Source:
     def hidden_scores(self) -> Tensor:
         """(channels,): the scores of each layer, added up."""
         if self.scorer is flap:
-            raise RetortError(
+            raise Impossible(
                 "FLAP ranks neurons and heads, not hidden channels.",
                 "Choose activations, gradients or weight norms for hidden channels.",
             )

@@ -11,7 +11,7 @@ from transformers import PreTrainedConfig, PreTrainedModel
 
 from core.engine.models.architectures import bert, gemma3, gpt2, gpt_neox, llama, moe, opt, phi3
 from core.engine.models.architectures.base import Axis, Family, Run, Shape
-from core.errors import RetortError
+from core.errors import Impossible, RetortError
 
 FAMILIES: dict[str, Family] = {
     model_type: family
@@ -107,13 +107,13 @@ def adapter_for(model: PreTrainedModel | PreTrainedConfig) -> Architecture:
     config: Any = model if isinstance(model, PreTrainedConfig) else model.config
     family = FAMILIES.get(config.model_type)
     if family is None:
-        raise RetortError(
+        raise Impossible(
             f"Retort does not know where the layers, heads and neurons of a '{config.model_type}' model are.",
             _STILL_WORKS,
         )
     reason = family.refuse(config) if family.refuse else None
     if reason is not None:
-        raise RetortError(f"Parts of this {family.name} model cannot be removed: {reason}.", _STILL_WORKS)
+        raise Impossible(f"Parts of this {family.name} model cannot be removed: {reason}.", _STILL_WORKS)
     sizes = _sizes(config, family)
     head_dim = getattr(config, "head_dim", None) or sizes["hidden"] // sizes["heads"]
     found = Architecture(family, int(getattr(config, family.keys["layers"])), sizes, int(head_dim))

@@ -1,0 +1,24 @@
+"""Which samples a recipe reads, so that they are fetched first or named as missing. Light: no torch."""
+
+from __future__ import annotations
+
+from core.catalogue.samples import Sample, is_fetched, sample
+from core.recipes import Distil, Recipe, Select
+from core.settings import Settings
+
+
+def missing(recipe: Recipe, settings: Settings) -> list[Sample]:
+    """The samples a recipe needs that are not in the home yet: its models, its texts, its sets of questions.
+
+    Raises:
+        RetortError: there is no sample of such a name.
+    """
+    labelled = recipe.evaluation.labelled
+    references = [recipe.model, recipe.calibration.data, recipe.evaluation.data, labelled.data if labelled else ""]
+    references += ["sample:tasks"] if recipe.evaluation.tasks and recipe.evaluation.scorer == "retort" else []
+    for step in recipe.steps:
+        lesson = step.recovery if isinstance(step, Select) else step
+        if isinstance(lesson, Distil):
+            references += [lesson.data.data, lesson.teacher, lesson.student]
+    names = dict.fromkeys(r.removeprefix("sample:").partition("/")[0] for r in references if r.startswith("sample:"))
+    return [s for s in map(sample, names) if not is_fetched(s, settings)]
