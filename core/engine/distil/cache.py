@@ -1,5 +1,6 @@
 """A teacher's largest log-probabilities, stored once and reused by any student and any number of restarts.
 
+Stored are the sequences that a training's budget reads (`Order.reads`), not the whole text; a longer one adds its own.
 A folder holds `index.json` and safetensors shards. For the counted tokens of each sequence, in order:
 
     ids        (tokens, k)             the k likeliest next tokens
@@ -16,7 +17,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -34,6 +35,8 @@ from core.errors import Impossible, RetortError
 from core.integrity import damage, write_sealed
 from core.progress import Reporter
 
+_FORMAT = 2
+"""Raise when what a folder holds is laid out otherwise: it is then made anew."""
 _SHARD_TOKENS = 65_536
 _FLOOR = -1e4  # stands for a tail without any probability: its exponential is exactly 0
 
@@ -61,6 +64,7 @@ def build_cache(
     parent: Path,
     batch: int,
     reporter: Reporter,
+    wanted: Sequence[int],
 ) -> Path:
     """Stores what is still missing and returns the folder, `parent / key`. Stopped halfway, it goes on there.
 
@@ -68,6 +72,7 @@ def build_cache(
         temperatures: those the losses use.
         fingerprint: identifies the teacher's bytes.
         batch: sequences the teacher reads at once.
+        wanted: numbers of the sequences that will be read.
     Raises:
         RetortError: the data is streamed or masked anew each time, or the disk is too small.
     """
@@ -77,21 +82,21 @@ def build_cache(
             "Use the live teacher, or turn streaming off.",
         )
     plan = _plan(teacher, spec, temperatures)
-    counted = [int(examples.take([i], 0).scored.sum()) for i in range(examples.count)]
     key = _key(plan, examples, fingerprint)
     folder = parent / key
     make_folder(folder)
-    index = _usable(folder, key, plan, teacher.outputs.classes, reporter)
-    bounds = _bounds(counted)
-    done = {(s.first, s.last) for s in index.shards}
-    missing = [b for b in bounds if b not in done]
-    _check_disk(folder, sum(sum(counted[a:b]) for a, b in missing) * plan.bytes_per_token())
-    for first, last in missing:
-        tensors, mass = _compute(teacher, examples, plan, range(first, last), batch, reporter)
-        index.shards.append(_write_shard(folder, first, last, tensors, mass))
+    index = _usable(folder, key, plan, teacher.outputs.classes, examples.count, reporter)
+    stored = index.stored
+    counted = {i: int(examples.take([i], 0).scored.sum()) for i in sorted(set(wanted) - stored)}
+    _check_disk(folder, sum(counted.values()) * plan.bytes_per_token())
+    have = len(set(wanted) & stored)
+    for numbers in _groups(counted):
+        tensors, mass = _compute(teacher, examples, plan, numbers, batch, reporter)
+        index.shards.append(_write_shard(folder, numbers, tensors, mass))
+        have += len(numbers)
         write_sealed(folder / INDEX, index.model_dump_json(indent=1))
-        message = f"Stored the teacher's answers for {last} of {examples.count} sequences"
-        reporter.progress(last, examples.count, message)
+        total = len(set(wanted))
+        reporter.progress(have, total, f"Stored the teacher's answers for {have:,} of {total:,} sequences")
     return folder
 
 
@@ -104,7 +109,7 @@ def _plan(teacher: LiveTeacher, spec: TeacherCache, temperatures: Sequence[float
 
 def _key(plan: _Plan, examples: Windows | Answers | Labelled, fingerprint: str) -> str:
     digest = hashlib.sha256()
-    parts = [fingerprint, plan.k, plan.temperatures, str(plan.id_type), str(plan.value_type)]
+    parts = [_FORMAT, fingerprint, plan.k, plan.temperatures, str(plan.id_type), str(plan.value_type)]
     digest.update(json.dumps(parts).encode())
     for i in range(examples.count):
         batch = examples.take([i], 0)
@@ -113,21 +118,24 @@ def _key(plan: _Plan, examples: Windows | Answers | Labelled, fingerprint: str) 
     return digest.hexdigest()[:24]
 
 
-def _bounds(counted: Sequence[int]) -> list[tuple[int, int]]:
-    """Sequences `[first, last)` of each shard: about `_SHARD_TOKENS` counted tokens."""
-    bounds: list[tuple[int, int]] = []
-    first = tokens = 0
-    for i, count in enumerate(counted):
+def _groups(counted: Mapping[int, int]) -> Iterator[list[int]]:
+    """The sequences of each shard: about `_SHARD_TOKENS` counted tokens."""
+    group: list[int] = []
+    tokens = 0
+    for number, count in counted.items():
+        group.append(number)
         tokens += count
-        if tokens >= _SHARD_TOKENS or i == len(counted) - 1:
-            bounds.append((first, i + 1))
-            first, tokens = i + 1, 0
-    return bounds
+        if tokens >= _SHARD_TOKENS:
+            yield group
+            group, tokens = [], 0
+    if group:
+        yield group
 
 
-def _usable(folder: Path, key: str, plan: _Plan, classes: int, reporter: Reporter) -> Index:
+def _usable(folder: Path, key: str, plan: _Plan, classes: int, sequences: int, reporter: Reporter) -> Index:
     """The index with every shard whose file is whole; damaged ones are dropped, and said."""
-    fresh = Index(key=key, k=plan.k, classes=classes, temperatures=list(plan.temperatures))
+    temperatures = list(plan.temperatures)
+    fresh = Index(key=key, k=plan.k, classes=classes, temperatures=temperatures, sequences=sequences)
     wrong = damage(folder / INDEX)
     if wrong is not None:
         reporter.event("warning", f"The list of the stored teacher files is damaged ({wrong}): all are made again.")
@@ -154,13 +162,13 @@ def _check_disk(folder: Path, needed: int) -> None:
 
 @torch.no_grad()
 def _compute(
-    teacher: LiveTeacher, examples: Examples, plan: _Plan, numbers: range, batch: int, reporter: Reporter
+    teacher: LiveTeacher, examples: Examples, plan: _Plan, numbers: Sequence[int], batch: int, reporter: Reporter
 ) -> tuple[dict[str, Tensor], float]:
     parts: list[dict[str, Tensor]] = []
     counts: list[Tensor] = []
-    for start in range(numbers.start, numbers.stop, batch):
+    for start in range(0, len(numbers), batch):
         reporter.checkpoint()
-        part = examples.take(list(range(start, min(start + batch, numbers.stop))), 0)
+        part = examples.take(numbers[start : start + batch], 0)
         counts.append(part.scored.sum(1))
         on_device = part.to(teacher.outputs.device)
         for rows in teacher.rows(on_device, on_device.scored, teacher.outputs.chunk):
@@ -181,10 +189,10 @@ def _stored(log_p: Tensor, plan: _Plan) -> dict[str, Tensor]:
     return {name: t.cpu() for name, t in stored.items()} | {"ids": ids.cpu().to(torch.int32).to(plan.id_type)}
 
 
-def _write_shard(folder: Path, first: int, last: int, tensors: dict[str, Tensor], mass: float) -> Shard:
-    path = folder / f"sequences-{first:08d}-{last:08d}.safetensors"
+def _write_shard(folder: Path, numbers: list[int], tensors: dict[str, Tensor], mass: float) -> Shard:
+    path = folder / f"sequences-{numbers[0]:08d}-{numbers[-1] + 1:08d}.safetensors"
     with replacing(path) as temporary:
         save_file(tensors, temporary)
         sha256 = file_hash(temporary)
     size, tokens = path.stat().st_size, tensors["ids"].shape[0]
-    return Shard(file=path.name, first=first, last=last, sha256=sha256, tokens=tokens, bytes=size, mass=mass)
+    return Shard(file=path.name, numbers=numbers, sha256=sha256, tokens=tokens, bytes=size, mass=mass)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import torch
 
+from core.distil_spec import Budget
 from core.engine.distil.batches import Batch, Examples
 from core.errors import RetortError
 
@@ -51,6 +52,25 @@ class Order:
         for tensor in (held.ids, held.targets):
             read.update(tensor.contiguous().numpy().tobytes())
         return read.hexdigest()
+
+    def reads(self, budget: Budget) -> list[int]:
+        """Numbers of the sequences that a training of this budget reads, those held out among them, ascending.
+
+        Of a budget in minutes nobody knows how far it comes: all of them.
+        """
+        count = self.examples.count
+        assert count is not None, "a stream has no numbers"
+        found = set(range(count if budget.minutes is not None else self.held_out))
+        step = tokens = 0
+        while len(found) < count and (
+            step < budget.steps if budget.steps is not None else tokens < (budget.tokens or 0)
+        ):
+            numbers = [self._number(step * self.batch + i) for i in range(self.batch)]
+            found.update(numbers)
+            step += 1
+            if budget.tokens is not None:
+                tokens += sum(self.examples.take([n], 0).tokens for n in numbers)
+        return sorted(found)
 
     def step(self, step: int, rank: int = 0, ranks: int = 1) -> Batch:
         """What step `step` reads; of several processes, the part of process `rank`."""

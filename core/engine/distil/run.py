@@ -189,9 +189,10 @@ def _teacher(
         return live
     temperatures = [p.temperature for p in parts if p.loss.kind == "distribution"]
     asked = around.teacher if order is None else f"{around.teacher} {order.tolist()}"  # answers in the student's order
+    wanted = Order(examples, spec.held_out, spec.batch, spec.seed).reads(spec.budget) if examples.count else []
     folder = build_cache(
         live, examples, spec.cache, temperatures, asked, around.cache / "teachers", spec.batch,
-        around.reporter,
+        around.reporter, wanted,
     )  # fmt: skip
     return CachedTeacher(folder, spec.cache, student.model.device)
 
@@ -236,7 +237,8 @@ def _describe(outcome: Outcome, spec: Distil, voice: Teacher | None) -> None:
         index = voice.index
         how = "with one more outcome for the rest" if spec.cache and spec.cache.tail == "bucket" else "made to sum to 1"
         outcome.notes.append(
-            f"The teacher was stored: its {index.k} likeliest tokens ({index.mass_covered:.1%} of the probability, "
+            f"The teacher was stored for {len(index.stored):,} of {index.sequences:,} sequences: "
+            f"its {index.k} likeliest tokens ({index.mass_covered:.1%} of the probability, "
             f"{index.bytes_per_token:.0f} bytes a token), {how}."
         )
     if outcome.stopped:

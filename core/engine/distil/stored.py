@@ -24,8 +24,8 @@ class Shard(BaseModel):
     """One finished file: which sequences it holds, and its hash."""
 
     file: str
-    first: int
-    last: int
+    numbers: list[int]
+    """The sequences, in the order in which their tokens lie in the file."""
     sha256: str
     tokens: int
     bytes: int
@@ -40,7 +40,13 @@ class Index(BaseModel):
     k: int
     classes: int
     temperatures: list[float]
+    sequences: int
+    """How many the data has; of these, those that some training's budget reads are stored."""
     shards: list[Shard] = []
+
+    @property
+    def stored(self) -> set[int]:
+        return {number for shard in self.shards for number in shard.numbers}
 
     @property
     def tokens(self) -> int:
@@ -107,6 +113,7 @@ class CachedTeacher:
         self._device = device
         self._checked: set[str] = set()
         self._open: dict[str, dict[str, Tensor]] = {}
+        self._places = {n: (shard, i) for shard in self.index.shards for i, n in enumerate(shard.numbers)}
 
     def rows(self, batch: Batch, chosen: Tensor, chunk: int) -> Iterator[CachedRows]:
         """See `Teacher.rows`. Raises RetortError for a damaged file or a sequence that was not stored."""
@@ -121,11 +128,11 @@ class CachedTeacher:
             yield CachedRows(part, self.index.temperatures, self._bucket)
 
     def _sequence(self, number: int) -> dict[str, Tensor]:
-        shard = next((s for s in self.index.shards if s.first <= number < s.last), None)
-        if shard is None:
+        if number not in self._places:
             raise RetortError(f"The stored teacher has no answer for sequence {number}.", "Store them again.")
+        shard, place = self._places[number]
         tensors = self._shard(shard)
-        start, end = tensors["offsets"][number - shard.first : number - shard.first + 2].tolist()
+        start, end = tensors["offsets"][place : place + 2].tolist()
         picked: dict[str, Any] = {n: tensors[n][start:end] for n in ("ids", "log_p", "log_z", "log_tail")}
         ids = picked["ids"]
         # Unsigned 16-bit tensors cannot index: they travel as such and become indices here.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -10,15 +12,19 @@ import pytest
 import torch
 from torch import Tensor
 
-from core.distil_spec import TeacherCache, Term
+from core.distil_spec import Budget, Design, Distil, TeacherCache, Term, TrainingData
 from core.engine.distil import cache as cache_module
 from core.engine.distil.batches import Answers, Batch, Examples, Windows
 from core.engine.distil.cache import build_cache
 from core.engine.distil.objective import Objective, Totals, parts_of
+from core.engine.distil.order import Order
 from core.engine.distil.outputs import Outputs
-from core.engine.distil.stored import CachedTeacher
+from core.engine.distil.run import Surroundings, distil
+from core.engine.distil.stored import CachedTeacher, Index
+from core.engine.distil.student import design_student
 from core.engine.distil.teacher import LiveTeacher, Teacher
 from core.engine.distil.texts import Stream
+from core.engine.distil.trainer import Outcome
 from core.engine.models.load import Loaded
 from core.errors import Cancelled, RetortError
 from core.progress import Quiet
@@ -38,7 +44,8 @@ def store(
 ) -> CachedTeacher:
     spec = TeacherCache(**{"k": 16, "precision": "float32"} | given)
     live = LiveTeacher(Outputs(teacher.model, "causal"))
-    made = build_cache(live, examples, spec, [1.0, 2.0], "fingerprint", folder, 3, reporter or Quiet())
+    wanted = range(examples.count or 0)
+    made = build_cache(live, examples, spec, [1.0, 2.0], "fingerprint", folder, 3, reporter or Quiet(), wanted)
     return CachedTeacher(made, spec, torch.device("cpu"))
 
 
@@ -152,6 +159,67 @@ def test_other_data_or_settings_are_stored_apart(teacher: Loaded, windows: Windo
     store(teacher, Windows(windows.ids[:10]), tmp_path)
     store(teacher, windows, tmp_path, k=8)
     assert len(list(tmp_path.iterdir())) == 3
+
+
+def lesson(cached: bool, **budget: Any) -> Distil:
+    stored = TeacherCache(k=VOCABULARY, precision="float32") if cached else None
+    data = TrainingData(length=24)
+    return Distil(
+        losses=tuple(MIX), cache=stored, budget=Budget(**budget), batch=3, held_out=4, evaluate_every=2, data=data
+    )
+
+
+def train(teacher: Loaded, spec: Distil, examples: Examples, folder: Path) -> tuple[Outcome, Loaded]:
+    student = design_student(teacher, Design(layers=2), None, None, Quiet()).loaded
+    around = Surroundings(folder / "checkpoints", folder / "cache", Quiet(), "student", "teacher")
+    return distil(student, teacher, spec, examples, around), student
+
+
+def shards(folder: Path) -> dict[Path, int]:
+    return {f: f.stat().st_mtime_ns for f in folder.rglob("sequences-*.safetensors")}
+
+
+@pytest.mark.parametrize("budget", [{"steps": 4}, {"tokens": 4 * 3 * 24 - 5}])
+def test_only_what_the_budget_reads_is_stored_and_the_training_is_that_of_the_live_teacher(
+    teacher: Loaded, windows: Windows, tmp_path: Path, budget: dict[str, int]
+) -> None:
+    live, taught = train(teacher, lesson(False, **budget), windows, tmp_path / "live")
+    found, same = train(teacher, lesson(True, **budget), windows, tmp_path / "stored")
+    assert (found.steps, found.tokens, found.best_step) == (live.steps, live.tokens, live.best_step) == (4, 288, 4)
+    for a, b in zip(found.evaluations, live.evaluations, strict=True):
+        assert a.value == pytest.approx(b.value, rel=1e-4)
+    for name, weight in taught.model.named_parameters():
+        assert torch.allclose(same.model.get_parameter(name), weight, atol=1e-5), name
+    read = json.loads(next((tmp_path / "stored").rglob("index.json")).read_text())
+    numbers = [n for shard in read["shards"] for n in shard["numbers"]]
+    assert len(numbers) == len(set(numbers)) == 4 + 4 * 3 and {0, 1, 2, 3} <= set(numbers), (
+        "held out, then 4 steps of 3"
+    )
+    assert any("stored for 16 of 64 sequences" in note for note in found.notes)
+
+
+def test_a_longer_budget_adds_only_what_it_reads_beyond(teacher: Loaded, windows: Windows, tmp_path: Path) -> None:
+    train(teacher, lesson(True, steps=2), windows, tmp_path)
+    before = shards(tmp_path)
+    shutil.rmtree(tmp_path / "checkpoints")
+    train(teacher, lesson(True, steps=5), windows, tmp_path)
+    after = shards(tmp_path)
+    assert {f: t for f, t in after.items() if f in before} == before and len(after) == len(before) + 1
+    index = Index.model_validate_json(next(tmp_path.rglob("index.json")).read_text())
+    assert [len(s.numbers) for s in index.shards] == [4 + 2 * 3, 3 * 3] and index.sequences == 64
+
+
+def test_a_budget_over_several_epochs_or_in_minutes_stores_all(windows: Windows) -> None:
+    order = Order(Windows(windows.ids[:10]), held_out=4, batch=3, seed=1)
+    assert order.reads(Budget(steps=2)) == list(range(10)), "six are left to train on: two steps of three"
+    assert order.reads(Budget(minutes=0.001)) == order.reads(Budget(steps=10_000_000)) == list(range(10))
+    by_hand = {int(n) for step in range(1) for n in order.step(step).index}
+    assert order.reads(Budget(steps=1)) == sorted({0, 1, 2, 3} | by_hand)
+    ragged_order = Order(ragged(windows), held_out=2, batch=2, seed=0)
+    first = ragged_order.step(0)
+    assert ragged_order.reads(Budget(tokens=first.tokens)) == sorted({0, 1, *map(int, first.index)})
+    more = {*map(int, first.index), *map(int, ragged_order.step(1).index)}
+    assert ragged_order.reads(Budget(tokens=first.tokens + 1)) == sorted({0, 1} | more)
 
 
 def test_what_cannot_be_stored_is_refused(
