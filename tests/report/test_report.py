@@ -140,6 +140,38 @@ def test_the_command_writes_the_file(home: Settings, tmp_path: Path, form: str) 
     assert out.stat().st_size > 1000 and [p for p in tmp_path.iterdir() if p.name.endswith(".partial")] == []
 
 
+@pytest.mark.parametrize(
+    ("name", "begins"), [("a.html", b"<!doctype html>"), ("a.HTM", b"<!doctype html>"), ("a.pptx", b"PK"),
+                         ("a.csv", b"run,candidate_key,"), ("a.b.json", b"{")],
+)  # fmt: skip
+def test_the_name_of_the_file_says_what_is_written(home: Settings, tmp_path: Path, name: str, begins: bytes) -> None:
+    run, out = finished_study(home), tmp_path / name
+    assert main(["report", run, "--out", str(out), "--home", str(home.home)]) == 0
+    assert out.read_bytes().removeprefix(b"\xef\xbb\xbf").lower().startswith(begins.lower())
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--out", "a.docx"], "'a.docx' does not say which kind of report to write. Let its name end in .html, .pptx, "
+                              ".csv or .json."),
+        (["--out", "report"], "'report' does not say which kind of report to write. Let its name end in .html, .pptx, "
+                              ".csv or .json."),
+        (["--format", "csv", "--out", "a.json"], "'--format csv' and the name 'a.json' say different things. Leave "
+                                                 "'--format' out, or let the name end in .csv."),
+    ],
+)  # fmt: skip
+def test_a_name_that_says_something_else_is_refused(
+    home: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
+    words: list[str], said: str,
+) -> None:  # fmt: skip
+    monkeypatch.chdir(tmp_path)
+    assert main(["report", finished_study(home), *words, "--home", str(home.home)]) == 2
+    assert capsys.readouterr().err == f"{said}\n" and list(tmp_path.glob("a.*")) == []
+    plain = ["report", finished_study(home), "--format", "json", "--out", "plain", "--home", str(home.home)]
+    assert main(plain) == 0 and json.loads((tmp_path / "plain").read_text())
+
+
 def test_every_chart_and_table_of_the_page_names_its_run(home: Settings) -> None:
     report = made(home)
     document = to_html(report)
