@@ -47,16 +47,18 @@ def _measured(
     if step.allocation != "sensitivity":
         return None
     label = METHODS[step.method].label
-    if not subject.fingerprint:
-        return Impossible(
-            "The sparsity cannot be spread by a sensitivity here: the model this step prunes does not exist yet, so "
-            "nobody measured it.",
-            "Make this the first step, or use allocation 'owl' or 'uniform'.",
-        )
-    specs = [known.spec for known in find(settings, subject.fingerprint, step.method)]
+    # Of a model that an earlier step will make, any measurement may be the one: an earlier run may have made it.
+    specs = [known.spec for known in find(settings, subject.fingerprint or None, step.method)]
     specs += [spec for spec in coming if spec.method == step.method]
     if any(max(spec.sparsities) >= step.nominal for spec in specs):
         return None
+    if not subject.fingerprint:
+        return RetortError(
+            f"The model that this step prunes does not exist yet, and no sensitivity was measured with {label} up to "
+            f"{step.nominal:.0%}.",
+            "Do the steps before in a run of their own and measure its model on the Sensitivity page, or use "
+            "allocation 'owl' or 'uniform'.",
+        )
     return RetortError(
         f"The sensitivity of this model was not measured with {label} up to {step.nominal:.0%}.",
         "Measure it on the Sensitivity page first, or use allocation 'owl' or 'uniform'.",
