@@ -135,7 +135,8 @@ def retort(way: str, setup: Setup, student: PreTrainedModel) -> Callable[[list[i
     voice: Teacher = live
     if way == "stored":
         spec = TeacherCache(k=64)
-        made = build_cache(live, setup.windows, spec, [1.0], "benchmark", setup.cache, setup.batch, Quiet())
+        everything = range(setup.windows.count)
+        made = build_cache(live, setup.windows, spec, [1.0], "benchmark", setup.cache, setup.batch, Quiet(), everything)
         voice = CachedTeacher(made, spec, student.device)
     student.eval()
     objective = Objective(Outputs(student, "causal", half=setup.half), voice, parts_of([Term(loss="logit_kl")]))

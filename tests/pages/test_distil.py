@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
+from core.errors import Impossible, recorded_remedy
 from core.hooks import STOP_AND_KEEP
 from core.recipes import Recipe
 from core.settings import Settings
@@ -74,6 +75,48 @@ def test_while_it_runs_it_shows_curves_and_can_be_stopped_and_kept(
     next(b for b in app.button if b.label == "Stop and keep").click().run()
     assert not app.exception
     assert (settings.run_folder(run_id) / STOP_AND_KEEP).is_file()
+
+
+def test_a_run_without_a_step_says_which_of_three_things_that_means(
+    opens: Opens, settings: Settings, store: Store, tiny_llama: Path
+) -> None:
+    recipe = Recipe.model_validate(
+        {"name": "R", "model": model_in(settings, tiny_llama), "steps": [{"step": "distil"}]}
+    )
+    run_id = store.runs.add("recipe", recipe.name, recipe.model, recipe.model_dump(mode="json"))
+    store.runs.claim(run_id)
+    assert "The teacher is measured first; then every step adds a point." in words(opens("distil", run=run_id))
+    store.runs.finish(run_id, "done")
+    said = words(opens("distil", run=run_id))
+    assert "Nothing had to be trained" in said
+    assert "The same student was trained before, and its result is used." in said
+    assert "No step yet" not in said and "The reason stands above" not in said
+    store.runs.requeue(run_id)
+    store.runs.claim(run_id)
+    store.runs.finish(run_id, "failed", cause="It broke.", remedy="Mend it.")
+    said = words(opens("distil", run=run_id))
+    assert "No step was made" in said and "The reason stands above." in said and "It broke." in said
+
+
+def test_what_cannot_work_is_refused_on_the_page(opens: Opens, settings: Settings, tiny_llama: Path) -> None:
+    model = model_in(settings, tiny_llama)
+    app = opens("sweep", model=model, tokens="100", window="256")
+    said = words(app)
+    assert "100 evaluation tokens do not fill one window of 256" in said
+    assert next(b for b in app.button if b.label == "Start the sweep").disabled
+    fits = opens("sweep", model=model, tokens="512", window="256")
+    assert not next(b for b in fits.button if b.label == "Start the sweep").disabled
+
+
+def test_a_failure_that_would_repeat_offers_no_retry(
+    opens: Opens, settings: Settings, store: Store, tiny_llama: Path
+) -> None:
+    run_id = started(store, model_in(settings, tiny_llama))
+    remedy = recorded_remedy(Impossible("It cannot be.", "Ask for less."))
+    store.runs.finish(run_id, "failed", cause="It cannot be.", remedy=remedy)
+    app = opens("distil", run=run_id)
+    assert "start a changed recipe as a new run" in words(app)
+    assert not any(b.label == "Retry" for b in app.button)
 
 
 def test_a_failed_run_says_why(opens: Opens, settings: Settings, store: Store, tiny_llama: Path) -> None:
