@@ -15,7 +15,7 @@ from core.errors import RetortError
 from core.jobs import api
 from core.metrics import show, show_bytes
 from core.recipe_files import dump_recipe
-from core.recipes import Distil, Recipe
+from core.recipes import Calibration, Distil, Evaluation, Recipe
 from pages.shared import distil_form, distil_run, home, login, models, run_panel, sample_study, shell
 from pages.shared.states import empty, refused
 from pages.shared.text import about, flat, md
@@ -88,6 +88,7 @@ def _start(model: str, step: dict[str, Any], found: Anatomy) -> None:
         data = {
             "name": (name or "").strip() or f"Distilling {flat(model, 80)}",
             "model": model,
+            **_texts(found.shape.context),
             "steps": [step, {"step": "evaluate"}, {"step": "measure"}],
         }
         try:
@@ -111,6 +112,12 @@ def _start(model: str, step: dict[str, Any], found: Anatomy) -> None:
         st.download_button("Download it", text, "distil.yaml", "application/yaml", icon=":material/download:",
                            on_click="ignore")  # fmt: skip
         st.caption("Runs from the command line as well: python -m core run distil.yaml")
+
+
+def _texts(context: int | None) -> dict[str, Any]:
+    """The usual texts, in windows that a model of a short context can read."""
+    usual = {"evaluation": ("window", Evaluation().window), "calibration": ("length", Calibration().length)}
+    return {key: {name: min(size, context)} for key, (name, size) in usual.items() if context and context < size}
 
 
 def _submit(recipe: Recipe) -> None:
