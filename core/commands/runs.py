@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from core.catalogue.references import resolve
+from core.catalogue.samples import refuse_unfetched
 from core.commands.outcome import exports_of, failures, list_failures, put_exports, put_notes, say_failures
 from core.commands.show import run_document, show_results, show_runs
 from core.errors import RetortError
@@ -42,11 +43,15 @@ def _refuse_what_is_not_here(recipe: Recipe, settings: Settings) -> None:
     """A model or sample text that is missing is said now, not by a run that fails later. The hub is not asked."""
     if not recipe.model.startswith("hub:"):
         resolve(recipe.model, settings, download=False)
-    if needed := [sample.id for sample in missing(recipe, settings)]:
-        said = " and ".join(f"sample:{name}" for name in needed)
+    needed = missing(recipe, settings)
+    if len(needed) == 1:
+        refuse_unfetched(needed[0], settings)
+    elif needed:
+        names = [sample.id for sample in needed]
+        said = " and ".join(f"sample:{name}" for name in names)
         raise RetortError(
-            f"{said} {'has' if len(needed) == 1 else 'have'} not been fetched yet.",
-            f"Fetch what is missing with: python -m core fetch {' '.join(needed)}",
+            f"{said} have not been fetched yet, or are damaged.",
+            f"Fetch them with: python -m core fetch {' '.join(names)}",
         )
 
 

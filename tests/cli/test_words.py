@@ -91,7 +91,7 @@ def test_what_can_be_known_is_refused_with_nothing_queued(study: Cli) -> None:
     missing = DISTIL.format(models="m").replace("path:m/calibration.txt", "sample:wiki").replace("null", "training")
     done = study("run", study.recipe(missing))
     assert done.returncode == 2 and done.stderr == (
-        "sample:wiki has not been fetched yet. Fetch what is missing with: python -m core fetch wiki\n"
+        "sample:wiki has not been fetched yet. Fetch it with: python -m core fetch wiki\n"
     )
 
 
@@ -101,9 +101,8 @@ def test_notes_and_exports_are_printed_with_their_places(study: Cli) -> None:
     run = Store(study.settings).runs.find()[0]
     folder = study.settings.run_folder(run.id) / "exports"
     lines = done.stdout.splitlines()
-    assert (
-        "  Magnitude 3:5: The last 2 input columns of q_proj stayed dense: 32 inputs are not a multiple of 5." in lines
-    )
+    dense = [line for line in lines if line.startswith("  Magnitude 3:5: The last 2 input columns of ")]
+    assert dense and all(line.endswith(" stayed dense: 32 inputs are not a multiple of 5.") for line in dense), lines
     weights = (folder / "1-huggingface" / "model.safetensors").stat().st_size
     gguf = next((folder / "1-gguf").glob("*.gguf")).stat().st_size
     assert lines[-2:] == [
