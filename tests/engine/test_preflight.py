@@ -27,6 +27,7 @@ from tests.engine.models.zoo import tiny
 
 PLAIN = [{"loss": "cross_entropy"}]
 TEXT = {"length": 32}
+TOKENS = 384  # of the tiny Llama's tokenizer
 Saved = Callable[..., Path]
 
 
@@ -36,7 +37,7 @@ def saved(home: Settings, tiny_llama: Path) -> Saved:
 
     def save(name: str, **changes: Any) -> Path:
         folder = home.roots[0] / f"{name}-{len(list(home.roots[0].iterdir()))}"
-        tiny(name, **changes).save_pretrained(folder)
+        tiny(name, **{"vocab_size": TOKENS, **changes}).save_pretrained(folder)
         for file in ("tokenizer.json", "tokenizer_config.json"):
             shutil.copy(tiny_llama / file, folder)
         return folder
@@ -188,8 +189,8 @@ def test_texts_longer_than_the_model_reads_are_refused(saved: Saved, home: Setti
 
 
 def test_a_teacher_with_other_tokens_is_refused(saved: Saved, home: Settings) -> None:
-    model, wide, renumbered = saved("llama"), saved("llama", vocab_size=97), saved("llama")
-    with pytest.raises(Impossible, match="The teacher predicts 97 tokens and the student 96"):
+    model, wide, renumbered = saved("llama"), saved("llama", vocab_size=400), saved("llama")
+    with pytest.raises(Impossible, match="The teacher predicts 400 tokens and the student 384"):
         refuse_impossible(recipe(model, lesson(teacher=f"path:{wide}")), home)
     path = renumbered / "tokenizer.json"
     read = json.loads(path.read_text())
@@ -224,7 +225,7 @@ def test_nothing_is_refused_that_the_engine_can_do(name: str, saved: Saved, home
     from core.preflight.subject import subject_of
 
     folder = saved(name)
-    model = tiny(name)
+    model = tiny(name, vocab_size=TOKENS)
     architecture, subject = adapter_for(model), subject_of(resolve(f"path:{folder}", home))
     refused = 0
     for given in AMOUNTS:
