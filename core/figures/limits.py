@@ -32,16 +32,18 @@ def draw_limits(
     out = set(found.aside)
     struck = [p for p in points if p.key in out]
     best = next((p for p in points if found.best and p.key == found.best[0]), None)
-    fig.add_traces([*_struck(struck, ground), *_best(best, ground)])
+    fig.add_traces([*_struck(struck, ground), *_best(best, points, ground)])
 
 
-def _best(best: Point | None, ground: Theme) -> list[dict[str, Any]]:
+def _best(best: Point | None, points: Sequence[Point], ground: Theme) -> list[dict[str, Any]]:
     if best is None:
         return []
+    middle = (min(p.x.value for p in points) + max(p.x.value for p in points)) / 2
+    inwards = "bottom right" if best.x.value < middle else "bottom left"  # a narrow screen would cut the words off
     return [
         {
             "type": "scatter", "x": [best.x.value], "y": [best.y.value], "mode": "markers+text", "cliponaxis": False,
-            "hoverinfo": "skip", "text": ["Best within limits"], "textposition": "bottom center",
+            "hoverinfo": "skip", "text": ["Best within limits"], "textposition": inwards,
             "name": "Best within the limits", "textfont": {"color": ground.ink, "size": 13},
             "marker": {
                 "symbol": "diamond-wide-open", "size": SIZE + 18, "color": ground.ink, "line": {"width": 2},

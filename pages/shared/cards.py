@@ -8,7 +8,7 @@ import plotly.graph_objects as go
 import streamlit as st
 
 from core.analysis.differences import difference
-from core.analysis.honesty import Share, shares, verdict
+from core.analysis.honesty import Share, find, shares, verdict
 from core.analysis.paired_times import busy, disturbed, timed
 from core.figures import honesty
 from core.figures.theme import Theme, method_style
@@ -46,8 +46,10 @@ def card(letter: str, candidate: Result, baseline: Result | None, figures: tuple
             found = difference(candidate, baseline, metric_id)
             if found is not None:
                 evidence += [f"{found.label}: {found.evidence}."] if found.evidence else []
+                told = find(candidate, metric_id)
+                estimated = ", estimated" if told is not None and told.obtained == "estimated" else ""
                 st.metric(
-                    found.label, found.shown, found.change, width="content",
+                    f"{found.label}{estimated}", found.shown, found.change, width="content",
                     delta_color={True: "green", False: "red", None: "off"}[found.better],  # type: ignore[arg-type]
                     delta_arrow="off" if found.better is None else ("down" if found.change[0] == "\u2212" else "up"),
                 )  # fmt: skip
