@@ -102,9 +102,13 @@ def test_every_recipe_named_or_shipped_is_valid() -> None:
             load_recipe(block)
 
 
+def listed(text: str) -> dict[str, str]:
+    """The rows of the README's table of methods: id -> whether it makes models smaller."""
+    return dict(re.findall(r"^\| `(\w+)` \|.*\| (yes|no) \|$", text, flags=re.MULTILINE))
+
+
 def test_the_readme_lists_the_methods_there_are_and_says_which_make_models_smaller() -> None:
-    listed = dict(re.findall(r"^\| `(\w+)` \|.*\| (yes|no) \|$", TEXTS["README.md"], flags=re.MULTILINE))
-    assert listed == {m.id: "yes" if m.structured else "no" for m in METHODS.values()}
+    assert listed(TEXTS["README.md"]) == {m.id: "yes" if m.structured else "no" for m in METHODS.values()}
 
 
 def test_every_sample_and_variable_named_exists() -> None:
@@ -127,7 +131,10 @@ def test_settings_of_the_server_are_those_the_documents_state() -> None:
 
 
 def test_the_criterion_shown_works_as_it_stands(tiny_llama: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The function and the line of CONTRIBUTING.md join a real sweep step; its test passes."""
+    """The function and the line of CONTRIBUTING.md join a real sweep step; its test passes, and its row is right.
+
+    Whoever follows the guide has all of it already: afterwards everything is as it was before.
+    """
     import torch
 
     from core.engine.models.load import load_model
@@ -137,25 +144,36 @@ def test_the_criterion_shown_works_as_it_stands(tiny_llama: Path, monkeypatch: p
     from core.recipes import Prune
 
     shown = blocks(TEXTS["CONTRIBUTING.md"], "python")
-    assert len(shown) == 3 and sum(len(b.splitlines()) for b in shown) < 40
+    assert len(shown) == 3 and sum(len(b.splitlines()) for b in shown) < 45
     function, line, test = shown
-    exec(compile(function, "CONTRIBUTING.md", "exec"), criteria.__dict__)
-    try:
-        scope: dict[str, Any] = {"torch": torch, "ria": criteria.__dict__["ria"], "ModuleStatistics": ModuleStatistics}
-        exec(compile(test, "CONTRIBUTING.md", "exec"), scope)
-        tests = [value for name, value in scope.items() if name.startswith("test_")]
-        assert len(tests) == 1
-        tests[0]()
+    module = dict(criteria.__dict__)
+    exec(compile(function, "CONTRIBUTING.md", "exec"), module)
+    (new,) = re.findall(r"^def (\w+)", function, flags=re.MULTILINE)
+    monkeypatch.setattr(criteria, new, module[new], raising=False)
+    scope: dict[str, Any] = {}
+    exec(compile(test, "CONTRIBUTING.md", "exec"), scope)
+    tests = [value for name, value in scope.items() if name.startswith("test_")]
+    assert len(tests) == 1
+    tests[0]()
 
-        entry = eval(line, {"Method": Method})  # noqa: S307 (the repository's own text)
-        monkeypatch.setitem(METHODS, entry.id, entry)
-        matrix = prunable(load_model(tiny_llama, "float32").model)[0]
-        stats = ModuleStatistics(input_norms=torch.rand(matrix.shape[1]) + 0.1, tokens=5)
-        scores = criteria.__dict__["ria"](matrix.read(), stats, torch.Generator())
-        apply.prune_matrix(matrix, Prune(method=entry.id, sparsity=0.5), 0.5, stats, apply.PruneReport())
-        gone = matrix.read() == 0
-        assert (gone.sum(1) == matrix.shape[1] // 2).all()
-        for row in range(matrix.shape[0]):
-            assert scores[row][gone[row]].max() <= scores[row][~gone[row]].min()
-    finally:
-        del criteria.__dict__["ria"]
+    entry = eval(line, {"Method": Method})  # noqa: S307 (the repository's own text)
+    assert entry.symbol not in {m.symbol for m in METHODS.values() if m.id != entry.id}
+    (row,) = blocks(TEXTS["CONTRIBUTING.md"], "markdown")
+    assert listed(row) == {entry.id: "yes" if entry.structured else "no"}
+    monkeypatch.setitem(METHODS, entry.id, entry)
+    matrix = prunable(load_model(tiny_llama, "float32").model)[0]
+    stats = ModuleStatistics(input_norms=torch.rand(matrix.shape[1]) + 0.1, tokens=5)
+    scores = module[new](matrix.read(), stats, torch.Generator())
+    apply.prune_matrix(matrix, Prune(method=entry.id, sparsity=0.5), 0.5, stats, apply.PruneReport())
+    gone = matrix.read() == 0
+    assert (gone.sum(1) == matrix.shape[1] // 2).all()
+    for row_at in range(matrix.shape[0]):
+        assert scores[row_at][gone[row_at]].max() <= scores[row_at][~gone[row_at]].min()
+
+
+def test_the_criterion_shown_leaves_nothing_behind() -> None:
+    """It runs after the one above: who has followed the guide keeps function and entry, who has not gets none."""
+    from core.engine.prune import criteria
+
+    written = "def ria(" in (ROOT / "core/engine/prune/criteria.py").read_text("utf-8")
+    assert hasattr(criteria, "ria") == ("ria" in METHODS) == written
