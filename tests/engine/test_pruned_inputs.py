@@ -11,8 +11,12 @@ import pytest
 import torch
 from torch import Tensor
 
+from core.analysis.sensitivity import SensitivitySpec
+from core.engine import sensitivity
+from core.engine.pipeline import execute
+from core.errors import RetortError
 from tests.engine import by_hand
-from tests.engine.conftest import Study
+from tests.engine.conftest import Memory, Study
 from tests.engine.test_steps import results, saved
 from tests.engine.test_sweep import calibration
 
@@ -118,3 +122,48 @@ def test_sparsegpt_asked_for_less_than_is_zero_already_changes_nothing(study: St
     )
     assert result.notes[0] == "60.0% of the weights were zero before pruning; they stayed zero and count as pruned."
     assert result.parent == found.trials[1].key
+
+
+def test_a_measured_sensitivity_counts_for_the_model_it_was_measured_on(
+    study: Study, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Measured at 40 % and 70 %, asked for 50 % and moved by 10 %: the two layers whose loss rises least get 60 %."""
+    monkeypatch.setattr(sensitivity, "_REPEATS", 2)
+    hooks = study.hooks("one")
+    grid = [{"method": "magnitude", "sparsity": [0.5], "allocation": "sensitivity"}]
+    of = study.recipe(sweep={"grid": grid, "keep": "all"})
+    spec = SensitivitySpec(
+        model=of.model, method="magnitude", sparsities=(0.7, 0.4), dtype="float32", parts=False, removed="nothing",
+        calibration=of.calibration, evaluation=of.evaluation,
+    )  # fmt: skip
+    sensitivity.measure_sensitivity(spec, hooks)
+    execute(of, hooks)
+
+    ids = by_hand.windows(study.evaluation, study.model, 1024, 64)
+
+    def rise(block: int) -> float:
+        low, high = (by_hand.loss(only(study, block, share), ids) for share in (0.4, 0.7))
+        return high - low
+
+    rises = [rise(block) for block in range(4)]
+    shares = [0.6 if i in sorted(range(4), key=rises.__getitem__)[:2] else 0.4 for i in range(4)]
+    told = results(hooks)[1].facts["sparsity_by_layer"]
+    assert [told[str(i)] for i in range(4)] == pytest.approx(shares)
+    model = by_hand.pruned(
+        by_hand.model_of(study.model), lambda name, w: by_hand.magnitude(told[str(block_of(name))])(name, w)
+    )
+    assert by_hand.same(saved(hooks, 1), parameters(model))
+
+    step = {"step": "prune", "method": "magnitude", "sparsity": 0.5, "allocation": "sensitivity"}
+    later = Memory(hooks.settings)
+    with pytest.raises(RetortError, match="not measured with Magnitude up to 50%"):
+        execute(study.recipe(steps=[{"step": "prune", "method": "magnitude", "sparsity": 0.2}, step]), later)
+    assert len(later.results) == 2, "the first step was done, and its model is another"
+
+
+def only(study: Study, block: int, share: float) -> Any:
+    """The dense model with one block pruned."""
+    keep = by_hand.magnitude(share)
+    return by_hand.pruned(
+        by_hand.model_of(study.model), lambda name, w: keep(name, w) if block_of(name) == block else w
+    )
