@@ -150,6 +150,12 @@ def test_the_doctor_and_the_engine_agree(name: str, tiny_llama: Path, home: Sett
     does = {m: done(lambda m=m: pruned(folder, m, home, tmp_path / m)) for m in METHODS}  # type: ignore[misc]
     assert does == {m: said[m] for m in METHODS}
     assert done(lambda: judged(folder)) is not bool(found.obstacle)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", FAMILIES)
+def test_the_doctor_and_the_exports_agree(name: str, tiny_llama: Path, home: Settings, tmp_path: Path) -> None:
+    folder = folder_of(name, tiny_llama, home)
     forms = {o.id: o.possible for o in outlets(describe(folder)) if o.id != "int8"}
     written = {
         f: done(lambda f=f: export(EXPORTS[f], folder, tmp_path / f"as-{f}", "x", Quiet()))  # type: ignore[misc]
