@@ -106,6 +106,24 @@ def test_a_report_of_the_command_line_is_that_of_its_run_with_its_prices_and_lim
     assert float(energy.split()[0]) == pytest.approx(price / 2.5 * 3.6 * 300 / 3600, rel=0.02), "of the same time"
 
 
+def test_a_report_without_picks_knows_the_candidates_and_the_original_of_its_run_only(
+    studies: Home, tmp_path: Path
+) -> None:
+    for study in ("large", "small"):
+        out = tmp_path / f"{study}.html"
+        command = ["report", studies.runs[study], "--out", str(out), "--home", str(studies.settings.home)]
+        assert main(command) == 0
+        page = Page(out.read_text("utf-8"))
+        assert page.points() == {
+            name: (figures["Size on disk"].value, figures["Perplexity"].value)
+            for name, figures in STUDIES[study].items()
+        }
+        shown = [c.removeprefix("Figures of ").partition(", run ")[0] for c in page.tables if c.startswith("Figures")]
+        assert shown and set(shown) < set(STUDIES[study])
+        original = STUDIES[study][DENSE]["Perplexity"].value
+        assert {page.figures(name)["Perplexity"]["Original"] for name in shown} == {original}
+
+
 @pytest.mark.parametrize("wrong", ["disk_bytes", "disk_bytes=much", "=3", "disk_bytes=nan"])
 def test_a_limit_that_is_none_is_refused_in_a_sentence(studies: Home, capsys: Said, tmp_path: Path, wrong: str) -> None:
     command = ["report", studies.runs["small"], "--out", str(tmp_path / "x"), "--home", str(studies.settings.home)]
