@@ -86,6 +86,10 @@ def progress(run: RunRow, trials: Sequence[TrialRow]) -> None:
         st.progress(share_done(run), text=md(waits_for(run, home.store()) or run.message))
     if run.state == "failed":
         refused(run.cause or "The run failed.", run.remedy or "Read its log, then retry it.")
+    broken = [] if run.active else damaged(run.id, home.settings(), home.store())
+    if broken:
+        more = f" {len(broken) - 1} more of what this run saved is damaged too." if len(broken) > 1 else ""
+        refused(f"{broken[0]}{more}", "'Make again' does so from the recipe; what is whole stays as it is.")
 
 
 def _line(run: RunRow, trials: Sequence[TrialRow], now: float) -> str:
@@ -111,15 +115,9 @@ def actions(run: RunRow, trials: Sequence[TrialRow], key: str) -> None:
         )  # fmt: skip
         return
     broken = damaged(run.id, home.settings(), home.store())
-    if broken:
-        more = f" And {len(broken) - 1} more." if len(broken) > 1 else ""
-        refused(
-            f"{broken[0]}{more} Retort saved this itself.",
-            "Make it again from the recipe: what is whole stays as it is.",
-        )
     if broken or again.can_help(run, trials):
-        usual = "Make again" if broken else "Retry failed trials"
-        label = {"failed": "Retry", "cancelled": "Resume"}.get(run.state, usual)
+        usual = {"failed": "Retry", "cancelled": "Resume"}.get(run.state, "Retry failed trials")
+        label = "Make again" if broken else usual
         login.button("run", label, key=f"retry-{key}", icon=":material/replay:", on_click=do, args=(api.retry, run.id))
 
 

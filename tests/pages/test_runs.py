@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from core.jobs.logs import log_path
 from core.settings import Settings
 from core.store import Store
@@ -85,3 +87,19 @@ def test_hostile_logs_events_and_labels_are_plain_text(opens: Opens, settings: S
         said = markup(page)
         assert "<img" not in said and "](http" not in said and ":red[" not in said and len(said) < 50_000
     assert any("[U+202E]abc" in c.value for c in page.code), "the log shows what would not be seen"
+
+
+def test_a_run_whose_kept_model_is_gone_says_so_and_makes_it_again(
+    opens: Opens, settings: Settings, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("core.jobs.api._ensure_runner", lambda *_: False)  # what is queued stays queued
+    run = finished_study(settings)
+    page = opens("runs", run=run)
+    assert "damaged" not in words(page) and not [b for b in page.button if b.label == "Make again"]
+    for found in store.candidates.results(run_id=run)[1:3]:
+        store.candidates.add(found.model_copy(update={"saved": True}))
+    page = opens("runs", run=run)
+    said = words(page).replace("\\", "")
+    assert "is damaged: its folder is missing. 1 more of what this run saved is damaged too." in said
+    next(b for b in page.button if b.label == "Make again").click().run()
+    assert not page.exception and store.runs.get(run).state == "queued"
