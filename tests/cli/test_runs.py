@@ -51,7 +51,7 @@ def test_a_sweep_ends_with_figures_for_every_trial(study: Cli) -> None:
 def test_steps_are_run_in_order_and_the_export_loads(study: Cli) -> None:
     status, document = study.json("run", study.recipe(STEPS))
     assert status == 0, document["error"]
-    exports = list((study.settings.runs / document["id"] / "exports").iterdir())
+    exports = list((study.settings.runs / document["id"] / "exports").glob("[!.]*"))
     assert len(exports) == 1
     assert json.loads((exports[0] / "config.json").read_text())["num_hidden_layers"] == 3
 

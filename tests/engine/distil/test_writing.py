@@ -87,7 +87,7 @@ def test_the_teacher_writes_once_and_goes_on_after_a_stop(teacher: Loaded, windo
     file.write_text(file.read_text()[:-9])
     assert len(file.read_text().splitlines()) == 4
     resumed = write(tmp_path / "part", Quiet())
-    assert resumed[:3] == whole[:3] and len(resumed) == 10
+    assert resumed == whole  # in whole batches: what is sampled depends on who is in one
     asked = Quiet()
     assert write(tmp_path / "part", asked) == resumed and asked.messages == []
 

@@ -138,7 +138,7 @@ def test_an_export_is_complete_or_absent_and_not_written_twice(
     monkeypatch.setattr("core.engine.export.gguf.side_by_side", lambda weight, heads: weight)
     with pytest.raises(RetortError, match="computes something else"):
         export(EXPORTS["gguf"], folder, tmp_path / "wrong", "second", Quiet())
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["model", "out"]
+    assert sorted(p.name for p in tmp_path.glob("[!.]*")) == ["model", "out"]
 
 
 def test_a_tokenizer_with_more_tokens_than_the_model_has_rows_is_refused(tmp_path: Path, tiny_llama: Path) -> None:
