@@ -169,7 +169,7 @@ def test_a_kill_before_the_rename_leaves_nothing(
         os.kill(os.getpid(), signal.SIGKILL)
 
     with monkeypatch.context() as patch:
-        patch.setattr(fetch_module.os, "replace", die)
+        patch.setattr(fetch_module, "put_in_place", die)
         child = FORK.Process(target=fetch_sample, args=("offered", home, Quiet()))
         child.start()
         child.join(60)
