@@ -71,12 +71,23 @@ def test_where_writing_fails_the_old_one_stays_and_nothing_else_is_left(tmp_path
     assert names(tmp_path) == ["a", "b"]
 
 
-def test_a_folder_that_cannot_be_renamed_gives_the_old_one_its_place_back(tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_renamed_gives_the_old_one_its_place_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (tmp_path / "b").mkdir()
     (tmp_path / "b" / "c").write_text("old")
-    with pytest.raises(OSError, match="No such file"), replacing_folder(tmp_path / "b") as folder:
-        folder.rmdir()
-    assert names(tmp_path) == ["b"] and (tmp_path / "b" / "c").read_text() == "old"
+    rename, refused = os.rename, []
+
+    def once(source: Path, target: Path) -> None:
+        if target == tmp_path / "b" and not refused:
+            refused.append(source)
+            raise OSError("busy")
+        rename(source, target)
+
+    monkeypatch.setattr(durable_files.os, "rename", once)
+    with pytest.raises(OSError, match="busy"), replacing_folder(tmp_path / "b") as folder:
+        (folder / "c").write_text("new")
+    assert refused and names(tmp_path) == ["b"] and (tmp_path / "b" / "c").read_text() == "old"
 
 
 def test_a_folder_takes_the_place_of_a_folder_or_a_file(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import time
@@ -108,6 +109,20 @@ def test_a_home_that_may_only_be_read_is_read_once_a_process(model: Path, monkey
     monkeypatch.setattr(integrity.durable_files, "write", refuse)
     assert damage(model) is None and len(read) == 2
     assert damage(model) is None and len(read) == 2
+
+
+OTHER = "model.safetensors holds other bytes than were written"
+
+
+@pytest.mark.parametrize(("later", "said"), [(10**6, OTHER), (10**9, None)], ids=["in the same step", "later"])
+def test_equal_times_prove_nothing_in_the_step_of_the_clock_of_the_note(
+    model: Path, later: int, said: str | None
+) -> None:
+    note = json.loads(note_of(model).read_text())
+    note["files"]["model.safetensors"]["sha256"] = "0" * 64  # as if it had been written once more right away
+    note["made"] = max(max(f["times"]) for f in note["files"].values()) + later
+    note_of(model).write_text(json.dumps(note))
+    assert damage(model) == said
 
 
 def test_of_what_has_no_readable_note_nothing_is_known(model: Path) -> None:
