@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from core import __version__
-from core.commands import cluster, home, models, prune, report, runs, runs_about, samples, track
+from core.commands import cluster, home, models, prune, report, runs, runs_about, samples, time_again, track
 from core.errors import RetortError
 from core.panics import panic_in_words
 from core.plain_text import is_whole
@@ -108,6 +108,7 @@ def parser() -> argparse.ArgumentParser:
     track.register(add("track", track.send, "Send a run that has ended to an experiment tracker, with its figures."))
     report.register(add("report", report.report, "Write a study as a file to hand on: web page, slides, CSV or JSON."))
     prune.register(add("prune", prune.prune, "Zero weights of a model that may be larger than memory, file by file."))
+    time_again.register(add("time", time_again.time, "Time candidates of a run again beside the dense model."))
     cluster.register(add("cluster", cluster.cluster, "Say what a Ray cluster offers to runs with 'executor: ray'."))
     home.register(add("home", home.home, "Check the data folder, or make its index again from the folders in it."))
     one = add("fetch", samples.fetch, "Fetch samples: models and texts that need no hub.")

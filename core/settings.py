@@ -40,6 +40,8 @@ class Limits:
     """Memory a job may take (`RETORT_MEMORY_LIMIT`): '12 GB', or '75 %' of the machine; empty: 90 %."""
     minutes: str = ""
     """Minutes a run may work at a stretch (`RETORT_TIME_LIMIT`); empty: as long as it takes."""
+    quiet_seconds: float = 60.0
+    """Seconds a run waits in all for a quiet machine before it times models (`RETORT_QUIET_SECONDS`)."""
 
 
 @dataclass(frozen=True)
@@ -68,8 +70,9 @@ class Settings:
         base = Path(chosen).expanduser().resolve()
         roots = [Path(r).expanduser().resolve() for r in os.environ.get("RETORT_ROOTS", "").split(os.pathsep) if r]
         limits = Limits(
-            memory=os.environ.get("RETORT_MEMORY_LIMIT", ""), minutes=os.environ.get("RETORT_TIME_LIMIT", "")
-        )
+            memory=os.environ.get("RETORT_MEMORY_LIMIT", ""), minutes=os.environ.get("RETORT_TIME_LIMIT", ""),
+            quiet_seconds=_seconds(os.environ.get("RETORT_QUIET_SECONDS", "")),
+        )  # fmt: skip
         cluster = os.environ.get("RETORT_RAY_ADDRESS") or "auto"
         return cls(home=base, roots=(base / "models", *roots), limits=limits, cluster=cluster)
 
@@ -137,3 +140,12 @@ class Settings:
 
     def run_folder(self, run_id: str) -> Path:
         return self.runs / run_id
+
+
+def _seconds(text: str) -> float:
+    """A number of seconds up to an hour; what is none leaves the default."""
+    try:
+        found = float(text)
+    except ValueError:
+        return Limits.quiet_seconds
+    return found if 0.0 <= found <= 3600.0 else Limits.quiet_seconds

@@ -12,7 +12,17 @@ import streamlit as st
 
 from core.analysis.remaining import seconds_taken, share_done
 from core.store import RunRow, TrialRow
-from pages.shared import home, run_panel, runs_again, runs_detail, runs_filters, runs_lineage, runs_track, shell
+from pages.shared import (
+    home,
+    run_panel,
+    runs_again,
+    runs_detail,
+    runs_filters,
+    runs_lineage,
+    runs_track,
+    shell,
+    time_again,
+)  # fmt: skip
 from pages.shared.states import empty
 from pages.shared.text import duration, md, plural, when, zone
 
@@ -126,6 +136,7 @@ def detail(run: RunRow, trials: list[TrialRow]) -> None:
     if run.trials_total:
         st.header("Trials", anchor=False)
         run_panel.trials_table(trials)
+        time_again.of_run(run)
     st.header("Events", anchor=False)
     run_panel.events(home.store().events.tail(run.id, limit=100))
     with st.expander("Log", icon=":material/article:", expanded=run.active or run.state == "failed"):

@@ -135,7 +135,7 @@ def _follow(run_id: str, chosen: argparse.Namespace, settings: Settings) -> int:
         run = Store(settings).runs.get(run_id)
         _answer(run, chosen, settings, run_id)
         return 0
-    watch = _Watch(settings)
+    watch = Watch(settings)
     try:
         run = api.wait(run_id, settings, watch=watch)
     except KeyboardInterrupt:
@@ -177,7 +177,7 @@ def _told(event: EventRow) -> str:
     return f"{event.message.removesuffix('.')}: {one_line(str(about), 200)}" if about else event.message
 
 
-class _Watch:
+class Watch:
     """Shows a run's progress and, as they come, the sentences it records."""
 
     def __init__(self, settings: Settings) -> None:

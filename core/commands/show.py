@@ -113,7 +113,7 @@ def _say_times(results: Sequence[Result], columns: Sequence[str]) -> None:
             put(said)
     shown = [m for r in results for m in r.measurements if m.metric in columns and timed(m)]
     if any(map(busy, shown)):
-        put("busy: timed while other work kept the machine busy.")
+        put("busy: timed while other work kept the machine busy; 'python -m core time RUN' takes only these again.")
     if any(map(stray, shown)):
         put("not comparable: timed without the dense model in turns with it.")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import platform
 import shutil
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from core.analysis.paired_times import paired_ratio
 from core.engine.inputs import Inputs
 from core.engine.measure.latency import latency
 from core.engine.measure.memory import peak_memory
+from core.engine.measure.patience import Patience
 from core.engine.measure.size import size_measurements
 from core.engine.models.load import Loaded
 from core.engine.models.roundtrip import FreshProcess
@@ -29,11 +31,12 @@ from core.hooks import Hooks
 from core.integrity import seal, unseal
 from core.metrics import Measurement, find_metric, metric
 from core.progress import Reporter
-from core.recipes import Recipe
+from core.recipes import Latency, Recipe
 from core.results import Result, RoundTrip, Trial
 
 _COMPARED_TOKENS = 32
-_BASELINE, _CANDIDATE = "baseline", "candidate"
+BASELINE, CANDIDATE = "baseline", "candidate"
+TIMED_ALONE = "Latency was measured without the baseline beside it: memory holds one model only."
 
 
 @dataclass(frozen=True)
@@ -62,6 +65,11 @@ class Bench:
     dense: Loaded | None = None
     baseline: Result | None = None
     first: dict[str, tuple[str, Measurement]] = field(default_factory=dict)
+    patience: Patience = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.patience = Patience(self.hooks.settings.limits.quiet_seconds)
+
     read: dict[str, str] = field(default_factory=dict)
 
     def remember(self, result: Result) -> None:
@@ -165,17 +173,12 @@ class Bench:
         """The candidate's times; the baseline's, taken in turn with them, go into their settings."""
         if self.recipe.latency is None:
             return []
-        models = {_CANDIDATE: loaded.model}
+        models = {CANDIDATE: loaded.model}
         if self.dense is not None and not trial.dense:
-            models = {_BASELINE: self.dense.model, **models}
+            models = {BASELINE: self.dense.model, **models}
         elif not trial.dense:
-            result.notes.append("Latency was measured without the baseline beside it: memory holds one model only.")
-        times = latency(models, self.recipe.latency, self.reporter)
-        for found in times[_CANDIDATE]:
-            beside = find_metric(times.get(_BASELINE, []), found.metric)
-            if beside is not None:
-                set_beside(found, beside)
-        return times[_CANDIDATE]
+            result.notes.append(TIMED_ALONE)
+        return timed(models, self.recipe.latency, self.reporter, self.patience)
 
     def _round_trip(self, loaded: Loaded, folder: Path) -> RoundTrip:
         ids = self.inputs.evaluation[:1, :_COMPARED_TOKENS]  # (1, tokens)
@@ -183,6 +186,18 @@ class Bench:
             out = loaded.model(input_ids=ids.to(loaded.model.device))
         logits = out.logits if "logits" in out else out.last_hidden_state
         return self.fresh.check(folder, ids, logits)
+
+
+def timed(
+    models: Mapping[str, PreTrainedModel], spec: Latency, reporter: Reporter, patience: Patience | None = None
+) -> list[Measurement]:
+    """Latency of the candidate of `models`, taken in turns with the baseline where there is one among them."""
+    times = latency(models, spec, reporter, patience=patience)
+    for found in times[CANDIDATE]:
+        beside = find_metric(times.get(BASELINE, []), found.metric)
+        if beside is not None:
+            set_beside(found, beside)
+    return times[CANDIDATE]
 
 
 def set_beside(found: Measurement, baseline: Measurement) -> None:

@@ -12,6 +12,7 @@ import torch
 from transformers import PreTrainedModel
 
 from core import plain_json
+from core.analysis.paired_times import aligned, deciding, stray
 from core.budget_spec import Budget, said
 from core.engine.inputs import prepare
 from core.engine.measure.layer_table import LayerTable, layer_table
@@ -125,14 +126,21 @@ class Megabytes:
         return ((self._outside + layers * self._blocks[neurons]) * self._bytes_each + self._beside) / 1e6
 
 
-def report_verdicts(session: Session, budget: Budget, results: Sequence[Result]) -> None:
-    """Says of each measured shape whether it met the budget."""
-    for result in results:
+def report_verdicts(session: Session, budget: Budget, dense: Result | None, shapes: Sequence[Result]) -> None:
+    """Says of each measured shape whether it met the budget.
+
+    A time counts as its ratio to the dense model timed in turns, times one time of that for all: milliseconds of the
+    moment each was measured in are not compared with the limit.
+    """
+    for result in aligned([*([dense] if dense else []), *shapes])[1 if dense else 0 :]:
         values = _measured(result, budget)
         missed = {k: v for k, v in values.items() if v > budget.limits()[k]}
+        alone = not values.keys() >= budget.limits().keys()
         verdict = f"over the budget of {said({k: budget.limits()[k] for k in missed})}" if missed else "in the budget"
-        level: Level = "warning" if missed else "info"
-        session.reporter.event(level, f"{result.label}: measured {said(values)}, {verdict}.")
+        if alone and not missed:
+            verdict = "not shown to be in the budget, as it was not timed in turns with the dense model"
+        level: Level = "warning" if missed or alone else "info"
+        session.reporter.event(level, f"{result.label}: measured {said(values) or 'no time'}, {verdict}.")
 
 
 def _measured(result: Result, budget: Budget) -> dict[str, float]:
@@ -142,8 +150,8 @@ def _measured(result: Result, budget: Budget) -> dict[str, float]:
         if name == "megabytes" and "disk_bytes" in by:
             disk = by["disk_bytes"]
             values[name] = float(disk.settings.get("with_tokenizer_and_config", disk.value)) / 1e6
-        elif name in by:
-            values[name] = by[name].value
+        elif name in by and not stray(by[name]):
+            values[name] = deciding(by[name])
     return values
 
 

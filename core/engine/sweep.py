@@ -49,7 +49,7 @@ def run_sweep(session: Session, measure: Measure | None = None) -> None:
         (measure or _measure)(session, trials, open_trials)
     if budget is not None:
         shapes = [hooks.finished(t.key) for t in trials if t.prune is not None and t.prune.target is not None]
-        report_verdicts(session, budget, [r for r in shapes if r is not None])
+        report_verdicts(session, budget, hooks.finished(trials[0].key), [r for r in shapes if r is not None])
 
 
 def _measure(session: Session, trials: list[Trial], open_trials: list[Trial]) -> None:

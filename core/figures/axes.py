@@ -16,7 +16,7 @@ _ROOM = 0.08  # of the range, at each end
 def axis(values: Sequence[Measurement], logarithmic: bool) -> dict[str, Any]:
     """Plotly's layout of the axis that shows `values`, all of one metric; linear where one is not positive."""
     described = metric(values[0].metric)
-    below = f"<br><sub>{told}</sub>" if (told := relative_to(values)) else ""
+    below = f'<br><span style="font-size:12px">{told}</span>' if (told := relative_to(values)) else ""
     title = words(described.id, "" if described.unit == "B" else described.unit)
     layout: dict[str, Any] = {"title": {"text": f"{title}{below}"}, "showspikes": False}
     if described.unit == "B":

@@ -63,7 +63,7 @@ def _struck(points: Sequence[Point], ground: Theme) -> list[dict[str, Any]]:
             "type": "scattergl" if many else "scatter", "mode": "markers", "hoverinfo": "skip",
             "x": np.array([p.x.value for p in points]) if many else [p.x.value for p in points],
             "y": np.array([p.y.value for p in points]) if many else [p.y.value for p in points],
-            "name": "Struck through: beyond a limit, though not where it is drawn",
+            "name": "Struck through: beyond a limit",
             "marker": {"symbol": "line-ne-open", "size": SIZE + 6, "color": ground.ink, "line": {"width": 1.5}},
             "customdata": [p.key for p in points], **STILL,
         }

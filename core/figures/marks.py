@@ -212,7 +212,7 @@ def frames(points: Sequence[Point], ground: Theme) -> list[Trace]:
             "x": np.array([p.x.value for p in found]) if many else [p.x.value for p in found],
             "y": np.array([p.y.value for p in found]) if many else [p.y.value for p in found],
             "name": "In a square: timed on a busy machine",
-            "marker": {"symbol": "square-open", "size": SIZE + 9, "color": ground.ink, "line": {"width": 1.5}},
+            "marker": {"symbol": "square-open", "size": SIZE + 17, "color": ground.ink, "line": {"width": 1.5}},
             "customdata": [p.key for p in found], **STILL,
         }
     ]  # fmt: skip

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from core.analysis.sensitivity import SensitivitySpec
 from core.catalogue.references import Reference
+from core.errors import RetortError
 from core.jobs.api import ensure_runner
 from core.preflight.check import refuse_impossible
 from core.roles import check
 from core.settings import Settings
 from core.store import Store
+
+NAME_LENGTH = 120
 
 
 def submit_probe(settings: Settings) -> str:
@@ -42,6 +47,32 @@ def submit_sensitivity(spec: SensitivitySpec, settings: Settings) -> str:
     )  # fmt: skip
     ensure_runner(settings)
     return run_id
+
+
+def submit_timing(run_id: str, keys: Sequence[str], settings: Settings) -> str:
+    """Queues the timing of a run's candidates beside the dense model, and nothing else; returns the timing's run.
+
+    One candidate that is being timed already is not queued twice.
+
+    Raises:
+        RetortError: no such run or candidate, the run goes on still, the queue is full, or no right to.
+    """
+    check(settings.actor, "run")
+    store = Store(settings)
+    run = store.runs.get(run_id)
+    if run.active:
+        raise RetortError(f"'{run.name}' has not ended yet.", "Wait until it has, then time its candidates again.")
+    heads = {h.key: h for h in store.columns.heads(run_id)}
+    if not keys or not all(k in heads for k in keys):
+        raise RetortError(f"'{run.name}' has no such candidate.", "Choose one of its candidates.")
+    what = heads[keys[0]].label if len(keys) == 1 else f"{len(keys)} models of {run.name}"
+    timing = store.runs.add(
+        "time", f"Time {what} again"[:NAME_LENGTH], f"run:{run_id}/{keys[0]}",
+        {"run": run_id, "candidates": list(keys)},
+        max_queued=settings.limits.queued_runs, join_active=len(keys) == 1, started_by=settings.actor.name,
+    )  # fmt: skip
+    ensure_runner(settings)
+    return timing
 
 
 def _submit(kind: str, name: str, model: str, settings: Settings) -> str:

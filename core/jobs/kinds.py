@@ -12,7 +12,7 @@ from typing import cast
 
 from core.errors import RetortError
 from core.hooks import Hooks
-from core.store import RunRow
+from core.store import RunRow, Store
 
 Work = Callable[[RunRow, Hooks], None]
 GROUP = "retort.jobs"
@@ -24,6 +24,7 @@ KINDS: dict[str, str] = {
     "download": "core.jobs.kinds:download",
     "probe": "core.engine.probe:run",
     "sensitivity": "core.jobs.kinds:sensitivity",
+    "time": "core.jobs.kinds:time_again",
 }
 
 
@@ -69,3 +70,10 @@ def sensitivity(run: RunRow, hooks: Hooks) -> None:
     from core.engine.sensitivity import measure_sensitivity
 
     measure_sensitivity(SensitivitySpec.model_validate(run.recipe), hooks)
+
+
+def time_again(run: RunRow, hooks: Hooks) -> None:
+    """Candidates timed again beside the dense model; the new times take the place of the earlier ones."""
+    from core.engine.retime import retime
+
+    retime(run.recipe["candidates"], hooks, Store(hooks.settings).candidates.add)

@@ -9,12 +9,11 @@ import streamlit as st
 
 from core.analysis.differences import difference
 from core.analysis.honesty import Share, find, shares, verdict
-from core.analysis.paired_times import busy, disturbed, timed
 from core.figures import honesty
 from core.figures.theme import Theme, method_style
 from core.metrics import interval, metric
 from core.results import Result
-from pages.shared import home, shell
+from pages.shared import home, shell, time_again
 from pages.shared.charts import STATIC, Settled
 from pages.shared.kept import kept
 from pages.shared.text import md
@@ -55,8 +54,6 @@ def card(letter: str, candidate: Result, baseline: Result | None, figures: tuple
                 )  # fmt: skip
     for sentence in evidence:
         st.caption(md(sentence))
-    if disturbed_ := [m for m in candidate.measurements if timed(m) and busy(m)]:
-        st.caption(f":material/crop_square: {md(disturbed(disturbed_[0]))}. Its times may be off.")
     st.markdown(md(verdict(candidate, baseline)))
     found_shares = shares(candidate, baseline)
     ground = shell.ground()
@@ -65,6 +62,7 @@ def card(letter: str, candidate: Result, baseline: Result | None, figures: tuple
         key=f"honesty-{letter}-{candidate.key}", theme=None, config=STATIC,
         alt=honesty.alt(candidate.label, found_shares),
     )  # fmt: skip
+    time_again.of_card(candidate)
     for note in candidate.notes:
         st.caption(md(note))
     if candidate.saved:

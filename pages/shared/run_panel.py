@@ -29,7 +29,14 @@ _STATES = {
     "failed": ("Failed", ":material/error:", "red"),
     "cancelled": ("Cancelled", ":material/do_not_disturb_on:", "gray"),
 }
-_KINDS = {"sweep": "Sweep", "recipe": "Recipe", "fetch": "Download", "download": "Download", "probe": "Timing"}
+_KINDS = {
+    "sweep": "Sweep",
+    "recipe": "Recipe",
+    "fetch": "Download",
+    "download": "Download",
+    "probe": "Timing",
+    "time": "Timing",
+}
 _LEVELS = {"info": ":material/info:", "warning": ":material/warning:", "error": ":material/error:"}
 
 

@@ -48,6 +48,27 @@ def test_a_sweep_ends_with_figures_for_every_trial(study: Cli) -> None:
     assert {p: p.stat().st_mtime_ns for p in study.settings.home.glob("candidates/*/result.json")} == files
 
 
+def test_times_are_taken_again_and_nothing_else(study: Cli) -> None:
+    status, document = study.json("sweep", study.recipe(SWEEP))
+    assert status == 0, document["error"]
+    store, run = Store(study.settings), document["id"]
+    before = next(r for r in store.candidates.results(run_id=run) if r.label == "Wanda 50 %")
+    times = [m.model_copy(update={"settings": {**m.settings, "ratio": 77.0, "contended": True}})
+             if m.metric == "decode_ms" else m for m in before.measurements]  # fmt: skip
+    store.candidates.add(before.model_copy(update={"measurements": times}))
+    refused = study("time", run, "--candidate", "nothing")
+    assert refused.returncode == 2 and "names no candidate" in refused.stderr
+    done = study("time", run, "--candidate", before.key[:8])
+    assert done.returncode == 0, done.stderr
+    assert "its time was 7700.0 %" in done.stderr and "ratio to the dense model timed in turns" in done.stdout
+    now = store.candidates.get(before.key)
+    assert now is not None and next(m for m in now.measurements if m.metric == "decode_ms").settings["ratio"] < 77.0
+    kept = [[m for m in r.measurements if not m.metric.endswith("_ms")] for r in (before, now)]
+    assert kept[0] == kept[1]
+    (timing,) = store.runs.find(kinds=("time",))
+    assert timing.state == "done" and timing.model == f"run:{run}/{before.key}"
+
+
 def test_steps_are_run_in_order_and_the_export_loads(study: Cli) -> None:
     status, document = study.json("run", study.recipe(STEPS))
     assert status == 0, document["error"]

@@ -205,3 +205,26 @@ def test_of_very_many_recoveries_none_is_drawn_and_that_is_said(opens: Opens, st
         arrows = [a for a in spec(page)["layout"].get("annotations", []) if a.get("showarrow")]
         assert len(arrows) == (0 if said else 60)
         assert ("trained after pruning. Arrows" in words(page)) == bool(said) and (said or "") in words(page)
+
+
+def test_what_was_timed_on_a_busy_machine_is_marked_and_can_be_timed_again(
+    opens: Opens, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("core.jobs.errands.ensure_runner", lambda _: False)  # the queue is what is looked at
+    dense, wanda, layers = sweep("a")
+    disturbed = timed(layers, 40.0, 0.8, 50.0, contended=True, other_cpu_cores=1.3)
+    run = study(store, "Sweep", [dense, wanda, disturbed])
+    page = opens("tradeoffs", run=run, pick=layers.key[:10])
+    assert "Timed on a busy machine: other work took 1.3 cores. Its times may be off." in words(page)
+    page.button(key=f"time-{run}-{layers.key}").click().run()
+    assert not page.exception
+    (timing,) = store.runs.find(kinds=("time",))
+    assert (timing.state, timing.recipe) == ("queued", {"run": run, "candidates": [layers.key]})
+    assert not any(b.key == f"time-{run}-{layers.key}" for b in page.button), "it is on its way: no second click"
+    store.runs.request_cancel(timing.id)
+    listed = opens("runs", run=run)
+    assert "Times of 1 model were taken on a busy machine" in words(listed).replace("\\", "")
+    listed.button(key=f"time-{run}-{layers.key}").click().run()
+    assert not listed.exception and len(store.runs.find(kinds=("time",), states=("queued",))) == 1
+    quiet = study(store, "Quiet", sweep("b"))
+    assert "busy machine" not in words(opens("runs", run=quiet))

@@ -7,7 +7,8 @@ choice: what the model costs, without the bookkeeping of `generate()`. The figur
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,6 +18,7 @@ from transformers import Cache, PreTrainedModel
 
 from core.engine.measure.clock import OtherLoad, elapsed_ms, spread
 from core.engine.measure.devices import machine_name
+from core.engine.measure.patience import ACCEPTED, BLOCKS, Block, Patience, error_of, kept, surroundings
 from core.engine.models.context import context_of
 from core.errors import Impossible, RetortError
 from core.metrics import Measurement
@@ -45,6 +47,7 @@ def latency(
     *,
     threads: int | None = None,
     seed: int = 0,
+    patience: Patience | None = None,
 ) -> dict[str, list[Measurement]]:
     """Latency of each of `models` (name -> model), taken in turns: A B A B.
 
@@ -53,6 +56,8 @@ def latency(
             one is measured too, under `batch_prefill_ms` and `batch_decode_ms`.
         threads: fixed for the whole measurement; None leaves PyTorch's setting. Restored afterwards.
         seed: of the random prompt, which is the same for all models.
+        patience: waits for a quiet machine and adds rounds until the error is acceptable; None: one block of rounds,
+            whatever the machine does.
     Returns:
         For each name: prefill_ms, decode_ms (median; low and high are the 10th and 90th percentile) and
         kv_bytes_per_token. Encoders, which write no tokens, have prefill only.
@@ -73,13 +78,56 @@ def latency(
         for batch in dict.fromkeys((1, spec.batch)):
             generator = torch.Generator().manual_seed(seed)
             prompt = torch.randint(0, vocabulary, (batch, spec.prompt), generator=generator)
-            with OtherLoad() as load:
-                times = _interleaved(models, prompt, new_tokens, spec, reporter)
+            blocks = _blocks(models, prompt, new_tokens, spec, reporter, patience)
+            around = surroundings(blocks)
             for name, model in models.items():
-                found[name] += _measurements(model, times[name], spec, batch, len(models), load)
+                found[name] += _measurements(model, _joined(blocks, name), spec, batch, len(models), around)
         return found
     finally:
         torch.set_num_threads(before)
+
+
+def _blocks(
+    models: Mapping[str, PreTrainedModel], prompt: Tensor, new_tokens: int, spec: Latency, reporter: Reporter,
+    patience: Patience | None,
+) -> list[Block]:  # fmt: skip
+    """Blocks of rounds: with patience, until one was taken on a quiet machine and the error is acceptable."""
+    blocks: list[Block] = []
+    for _ in range(1 if patience is None else BLOCKS):
+        if patience is not None:
+            patience.wait(reporter)
+        with OtherLoad() as load:
+            times = _interleaved(models, prompt, new_tokens, spec, reporter)
+        blocks.append(Block(times, load))
+        error = _error(blocks, models)
+        if error <= ACCEPTED and not (load.contended and patience is not None and patience.seconds > 0.0):
+            return blocks
+    if patience is not None:
+        busy = " Other work kept the machine busy." if surroundings(blocks)["contended"] else ""
+        waited = f", after {patience.waited:.0f} s of waiting" if patience.waited >= 1.0 else ""
+        said = "not known" if math.isinf(error) else f"{error:.0%}, above {ACCEPTED:.0%}"
+        if error > ACCEPTED:
+            reporter.event("warning", f"The error of these times stays {said}: {BLOCKS} times {spec.repeats} rounds "
+                                      f"were taken{waited}.{busy} They can be timed again.")  # fmt: skip
+    return blocks
+
+
+def _joined(blocks: Sequence[Block], name: str) -> Times:
+    """The rounds that count, one after the other."""
+    all_of = Times()
+    for block in kept(blocks):
+        once: Times = block.times[name]
+        all_of.prefill += once.prefill
+        all_of.decode += once.decode
+        all_of.cache_bytes, all_of.cache_tokens = once.cache_bytes, once.cache_tokens
+    return all_of
+
+
+def _error(blocks: Sequence[Block], models: Mapping[str, PreTrainedModel]) -> float:
+    times = [_joined(blocks, name) for name in models]
+    rounds = len(times[0].prefill)
+    series = [[t.prefill for t in times], *([[t.decode for t in times]] if all(t.decode for t in times) else [])]
+    return max(error_of(s, rounds) for s in series)
 
 
 @torch.inference_mode()
@@ -140,7 +188,7 @@ def _fits(models: Mapping[str, PreTrainedModel], tokens: int) -> None:
 
 
 def _measurements(
-    model: PreTrainedModel, times: Times, spec: Latency, batch: int, interleaved: int, load: OtherLoad
+    model: PreTrainedModel, times: Times, spec: Latency, batch: int, interleaved: int, around: Mapping[str, Any]
 ) -> list[Measurement]:
     common: dict[str, Any] = {"device": model.device.type, "dtype": str(model.dtype).removeprefix("torch.")}
     record = {
@@ -153,7 +201,7 @@ def _measurements(
         "machine": machine_name(model.device),
         "interleaved_models": interleaved,
         "interval": "10th to 90th percentile",
-        **load.settings(),
+        **around,
     }
     prefix = "" if batch == 1 else "batch_"
     found = [_timing(f"{prefix}prefill_ms", times.prefill, {**record, "samples": "each prefill, ms"}, common)]

@@ -18,6 +18,7 @@ from transformers import PreTrainedModel
 
 from core.engine.measure.devices import cpu_name
 from core.engine.measure.latency import latency
+from core.engine.measure.patience import Patience
 from core.engine.models.architectures import Architecture
 from core.engine.prune.surgery import Keep, cut
 from core.integrity import damage, write_sealed
@@ -76,20 +77,21 @@ def layer_table(
             return known
     except (OSError, ValueError):
         pass
-    table = measure(model, architecture, widths, spec, reporter)
+    table = measure(model, architecture, widths, spec, reporter, Patience(settings.limits.quiet_seconds))
     write_sealed(path, table.model_dump_json())
     return table
 
 
 def measure(
-    model: PreTrainedModel, architecture: Architecture, widths: Sequence[int], spec: Latency, reporter: Reporter
-) -> LayerTable:
+    model: PreTrainedModel, architecture: Architecture, widths: Sequence[int], spec: Latency, reporter: Reporter,
+    patience: Patience | None = None,
+) -> LayerTable:  # fmt: skip
     """Times cut-down copies of the model in turns: one of a single layer, and a deeper one at each width."""
     depth, full = min(architecture.layers, _DEPTH), widths[-1]
     shapes = {"1": (1, full), **{f"{depth} x {w}": (depth, w) for w in widths}}
     with torch.no_grad():
         models = {name: _cut(model, architecture, layers, w) for name, (layers, w) in shapes.items()}
-    found = latency(models, spec.model_copy(update={"batch": 1}), reporter)
+    found = latency(models, spec.model_copy(update={"batch": 1}), reporter, patience=patience)
     times = {name: {m.metric: m for m in ms} for name, ms in found.items()}
     layer: dict[str, list[float]] = {}
     rest: dict[str, float] = {}

@@ -151,3 +151,29 @@ def test_a_run_builds_and_measures_the_shapes(tiny_llama: Path, tiny_text: str, 
     again = Memory(home, home.home, results=hooks.results)
     execute(Recipe.model_validate(data), again)
     assert [t.key for t in again.trials] == keys, "a run that goes on keeps its shapes"
+
+
+def test_the_verdict_on_a_time_takes_the_ratio_not_the_milliseconds_of_a_moment() -> None:
+    from types import SimpleNamespace
+
+    from core.engine.budget import report_verdicts
+    from core.progress import Quiet
+    from tests.analysis.test_paired_times import model, paired, time
+
+    told = Quiet()
+    dense = model("dense", 25.0, time(50.0))
+    shapes = [
+        model("slow moment", 30.0, paired(0.8, 100.0)),  # 80 ms then; 40 beside a dense model of 50
+        model("quick moment", 30.0, paired(0.96, 30.0, 0.01)),  # 28.8 ms then; 48
+        model("no faster", 30.0, paired(0.99, 50.0, 0.02)),  # a tie, so the dense model's 50 decides
+        model("alone", 30.0, time(9.0)),
+    ]
+    session = SimpleNamespace(reporter=told)
+    report_verdicts(session, Budget(decode_ms=45.0), dense, shapes)  # type: ignore[arg-type]
+    assert [(level, message) for level, message, _ in told.events] == [
+        ("info", "slow moment: measured 40 ms a token, in the budget."),
+        ("warning", "quick moment: measured 48 ms a token, over the budget of 45 ms a token."),
+        ("warning", "no faster: measured 50 ms a token, over the budget of 45 ms a token."),
+        ("warning", "alone: measured no time, not shown to be in the budget, as it was not timed in turns with the "
+                    "dense model."),
+    ]  # fmt: skip
