@@ -118,8 +118,9 @@ def _candidate(result: Result, session: Session) -> Loaded:
     settings, reporter = session.hooks.settings, session.reporter
     windows = None
     if calibrated(prune):
-        context = context_of(session.loaded.model)
-        windows = prepare(session.recipe, session.loaded.tokenizer, context, settings, reporter, True).calibration
+        loaded = session.loaded
+        context = context_of(loaded.model)
+        windows = prepare(session.recipe, loaded.tokenizer, loaded.task, context, settings, reporter, True).calibration
     source = Source(session.loaded, session.resolved.fingerprint, windows)
     statistics = statistics_for(source, needed([prune]), settings, reporter)
     return apply(source, prune, statistics, reporter, settings)[0]

@@ -47,13 +47,13 @@ def honesty(shares: Sequence[Share], ground: Theme, color: str) -> go.Figure:
     fig.add_trace(
         go.Scatter(
             x=[most * 1.03] * len(names), y=names, mode="text", textposition="middle right", hoverinfo="skip",
-            text=[s.said for s in shares],
-            textfont={"color": ground.ink, "size": 14}, cliponaxis=False, showlegend=False,
+            text=[s.said.replace(" (", "<br>(", 1) for s in shares],  # an interval beside it is cut off on a phone
+            textfont={"color": ground.ink, "size": 13}, cliponaxis=False, showlegend=False,
         )
     )  # fmt: skip
     fig.add_vline(x=100, line={"color": ground.ink, "width": 1.5, "dash": "dot"})
     timed = any(s.interval for s in shares)
-    room = 1.75 if timed else 1.42 if estimated else 1.2
+    room = 1.9 if timed else 1.42 if estimated else 1.2
     fig.update_xaxes(range=[0, most * room], ticksuffix=" %", tickvals=[0, 50, 100])
     fig.update_yaxes(autorange="reversed", showgrid=False, ticksuffix="  ", tickfont={"color": ground.ink})
     fig.update_layout(bargap=0.35, dragmode=False, margin={"l": 8, "r": 24, "t": 8, "b": 8})

@@ -81,7 +81,7 @@ def test_the_bar_of_a_time_bears_its_interval() -> None:
     found = shares(fast, DENSE)  # 0.8; down by the root of ln(8/7.9)^2 + ln(11/10)^2, up of ln(8.3/8)^2 + ln(10/9.5)^2
     assert (found[1].low, found[1].high) == pytest.approx((0.72667, 0.85214), rel=1e-4)
     fig = honesty.honesty(found, LIGHT, "#0072B2")
-    assert fig.data[1].text == ("88 %", "80.0 % (72.7 to 85.2 %)")
+    assert fig.data[1].text == ("88 %", "80.0 %<br>(72.7 to 85.2 %)")
     assert "(72.7 to 85.2 %)" in fig.data[0].hovertext[1]
     assert "latency per token 80.0 % (72.7 to 85.2 %)" in honesty.alt("Layers", found)
 
