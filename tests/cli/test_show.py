@@ -22,10 +22,10 @@ def test_errors_ties_and_what_times_are_stand_in_the_table(capsys: pytest.Captur
     show_results(found)
     out = capsys.readouterr().out
     rows = {line.split()[0]: line for line in out.splitlines() if line}
-    assert "25.05 (24.95 to 25.15), tie" in rows["wanda"] and "50.1 ms (49.4 to 50.9), tie" in rows["wanda"]
-    assert "40 (39.9 to 40.1)  " in rows["short"] and "40 ms (39.2 to 40.8)" in rows["short"]
-    assert "45 ms (44.2 to 45.8), busy" in rows["busy"]
-    assert "10 ms (9.7 to 10.4), not comparable" in rows["alone"]
+    assert "25.05 (24.95 to 25.15), tie" in rows["wanda"] and "50.1 ms (49.4 to 50.9 ms), tie" in rows["wanda"]
+    assert "40 (39.9 to 40.1)  " in rows["short"] and "40 ms (39.2 to 40.8 ms)" in rows["short"]
+    assert "45 ms (44.2 to 45.8 ms), busy" in rows["busy"]
+    assert "10 ms (9.7 to 10.4 ms), not comparable" in rows["alone"]
     assert "50 ms" in rows["dense"] and "120" not in out and "tie" not in rows["dense"] + rows["short"]
     assert "ratio to the dense model timed in turns with it, times 50 ms" in out
     assert "tie: no difference" in out and "busy: timed" in out and "not comparable: timed without" in out
