@@ -12,8 +12,11 @@ import platformdirs
 from core.errors import RetortError
 from core.roles import LOCAL, Actor
 
-_KEPT_LIMITS = ("memory", "minutes", "attempts", "cancel_grace_seconds")
+_KEPT_LIMITS = ("memory", "minutes", "attempts", "cancel_grace_seconds", "quiet_seconds")
 """The limits that a run takes with it from whoever queued it."""
+
+
+QUIET_SECONDS = 60.0
 
 
 @dataclass(frozen=True)
@@ -40,7 +43,7 @@ class Limits:
     """Memory a job may take (`RETORT_MEMORY_LIMIT`): '12 GB', or '75 %' of the machine; empty: 90 %."""
     minutes: str = ""
     """Minutes a run may work at a stretch (`RETORT_TIME_LIMIT`); empty: as long as it takes."""
-    quiet_seconds: float = 60.0
+    quiet_seconds: float = field(default_factory=lambda: _seconds(os.environ.get("RETORT_QUIET_SECONDS", "")))
     """Seconds a run waits in all for a quiet machine before it times models (`RETORT_QUIET_SECONDS`)."""
 
 
@@ -71,7 +74,6 @@ class Settings:
         roots = [Path(r).expanduser().resolve() for r in os.environ.get("RETORT_ROOTS", "").split(os.pathsep) if r]
         limits = Limits(
             memory=os.environ.get("RETORT_MEMORY_LIMIT", ""), minutes=os.environ.get("RETORT_TIME_LIMIT", ""),
-            quiet_seconds=_seconds(os.environ.get("RETORT_QUIET_SECONDS", "")),
         )  # fmt: skip
         cluster = os.environ.get("RETORT_RAY_ADDRESS") or "auto"
         return cls(home=base, roots=(base / "models", *roots), limits=limits, cluster=cluster)
@@ -147,5 +149,5 @@ def _seconds(text: str) -> float:
     try:
         found = float(text)
     except ValueError:
-        return Limits.quiet_seconds
-    return found if 0.0 <= found <= 3600.0 else Limits.quiet_seconds
+        return QUIET_SECONDS
+    return found if 0.0 <= found <= 3600.0 else QUIET_SECONDS
