@@ -126,12 +126,12 @@ def test_the_live_host_opens_for_each_what_they_may_open(bench: Bench, tiny_llam
 def test_what_a_run_keeps_is_json_and_comes_back(tmp_path: Path) -> None:
     mine = Settings(
         home=tmp_path / "a", roots=(tmp_path / "a" / "models", tmp_path / "x:y"), cluster="h:1",
-        limits=Limits(memory="75 %", minutes="3", attempts=2, cancel_grace_seconds=7.5),
+        limits=Limits(memory="75 %", minutes="3", attempts=2, cancel_grace_seconds=7.5, quiet_seconds=9.0),
     )  # fmt: skip
     kept = json.loads(json.dumps(mine.kept()))
     assert kept == {
         "roots": [str(tmp_path / "x:y")], "cluster": "h:1", "memory": "75 %", "minutes": "3", "attempts": 2,
-        "cancel_grace_seconds": 7.5,
+        "cancel_grace_seconds": 7.5, "quiet_seconds": 9.0,
     }  # fmt: skip
     assert Settings(home=tmp_path / "a").of_run(kept) == mine
     moved = Settings(home=tmp_path / "b").of_run(kept)
