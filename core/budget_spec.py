@@ -16,11 +16,11 @@ from core.recipe_parts import Strict
 class Budget(Strict):
     """At least one limit. Times are those of the recipe's `latency`: its prompt, one sequence at a time."""
 
-    megabytes: float | None = Field(None, gt=0.0)
+    megabytes: float | None = Field(None, gt=0.0, le=1e12)
     """On disk, tokenizer included."""
-    decode_ms: float | None = Field(None, gt=0.0)
+    decode_ms: float | None = Field(None, gt=0.0, le=1e9)
     """Milliseconds a new token."""
-    prefill_ms: float | None = Field(None, gt=0.0)
+    prefill_ms: float | None = Field(None, gt=0.0, le=1e9)
     """Milliseconds to read the prompt."""
     keep: int = Field(3, ge=1, le=20)
     """How many of the best shapes are built and measured."""

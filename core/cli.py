@@ -18,6 +18,7 @@ from core.commands import cluster, home, models, prune, report, runs, runs_about
 from core.errors import RetortError
 from core.panics import panic_in_words
 from core.plain_text import is_whole
+from core.private import keep_private
 from core.settings import Settings
 from core.terminal import put_json, refuse, say
 
@@ -31,6 +32,7 @@ class _Parser(argparse.ArgumentParser):
 
 def main(arguments: list[str] | None = None) -> int:
     """Runs one command. Returns the exit status; a refusal is one sentence of cause and one of remedy."""
+    keep_private()
     words = sys.argv[1:] if arguments is None else arguments
     try:
         if not all(map(is_whole, words)):

@@ -11,13 +11,25 @@ from __future__ import annotations
 
 import re
 from pathlib import PurePath
-from typing import Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from core.losses import LOSSES, Loss, Value
 from core.plain_text import one_line
-from core.recipe_parts import Corpus, Sizes, Strict
+from core.recipe_parts import Corpus, Layer, Name, Seed, Sizes, Strict
+from core.reference_forms import labelled_form, model_parts, rows_form, text_form
+
+_STEPS = 10_000_000
+_EARLIER = re.compile(r"step:([1-9][0-9]{0,3})")
+_REFERENCES = "'sample:NAME', 'path:/folder', 'hub:org/name@revision' or 'run:ID'"
+
+
+def number_or_choice(value: Any) -> Any:
+    """Raises ValueError where a loss's parameter is neither a number nor text."""
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        raise ValueError("must be a number, or one of the parameter's choices")
+    return value
 
 
 class Term(Strict):
@@ -25,12 +37,17 @@ class Term(Strict):
 
     loss: str
     weight: float = Field(1.0, gt=0.0, le=1e6)
-    parameters: dict[str, Value] = {}
+    parameters: dict[Name, Annotated[Value, BeforeValidator(number_or_choice)]] = {}
+
+    @field_validator("loss")
+    @classmethod
+    def known_loss(cls, value: str) -> str:
+        if value not in LOSSES:
+            raise ValueError(f"unknown loss '{value}'; known: {', '.join(LOSSES)}")
+        return value
 
     @model_validator(mode="after")
-    def known(self) -> Term:
-        if self.loss not in LOSSES:
-            raise ValueError(f"unknown loss '{self.loss}'; known: {', '.join(LOSSES)}")
+    def known_parameters(self) -> Term:
         LOSSES[self.loss].settings(self.parameters)
         return self
 
@@ -47,7 +64,7 @@ class Term(Strict):
 class Design(Strict):
     """A student made from the teacher's own layers: fewer of them (`layers`), each narrower (`sizes`), or both."""
 
-    layers: int | None = Field(None, ge=1)
+    layers: int | None = Field(None, ge=1, le=10_000)
     sizes: Sizes | None = None
     initialise: Literal["spread", "importance", "random"] = "spread"
     """Which teacher layers it starts from: evenly spread, or the most important ones. `random` starts from nothing."""
@@ -75,23 +92,40 @@ class TrainingData(Corpus):
     `label` for classification.
     """
 
-    split: str | None = "training"
+    split: Name | None = "training"
     form: Literal["text", "chat", "labels"] = "text"
     length: int = Field(512, ge=8, le=131_072)
-    prompt: str = "prompt"
-    answer: str = "answer"
-    label: str = "label"
+    prompt: Name = "prompt"
+    answer: Name = "answer"
+    label: Name = "label"
     count_prompt: bool = False
     """Chat: the prompt's tokens count too."""
     streaming: bool = False
     """Read the text as it is needed instead of all at once: for what does not fit in memory."""
 
+    @field_validator("data")
+    @classmethod
+    def known_data(cls, value: str) -> str:
+        return value  # which references there are depends on the form
+
+    @model_validator(mode="after")
+    def data_fits_form(self) -> TrainingData:
+        try:
+            {"text": text_form, "chat": rows_form, "labels": labelled_form}[self.form](self.data)
+        except ValueError as error:
+            raise ValueError(f"'data' and 'form: {self.form}' do not fit: {error}") from None
+        if self.count_prompt and self.form != "chat":
+            raise ValueError("'count_prompt' is for 'form: chat': other texts have no prompt")
+        if self.streaming and self.form == "labels":
+            raise ValueError("labelled texts are read whole: leave out 'streaming'")
+        return self
+
 
 class Budget(Strict):
     """How long to train: exactly one of these. `tokens` are tokens read, padding left out."""
 
-    steps: int | None = Field(None, ge=1, le=10_000_000)
-    tokens: int | None = Field(None, ge=1)
+    steps: int | None = Field(None, ge=1, le=_STEPS)
+    tokens: int | None = Field(None, ge=1, le=10**15)
     minutes: float | None = Field(None, gt=0.0, le=100_000)
 
     @model_validator(mode="after")
@@ -121,7 +155,7 @@ class Schedule(Strict):
     warmup: float = Field(0.05, ge=0.0, lt=1.0)
     final: float = Field(0.1, ge=0.0, le=1.0)
     weight_decay: float = Field(0.0, ge=0.0, le=1.0)
-    clip: float = Field(1.0, gt=0.0)
+    clip: float = Field(1.0, gt=0.0, le=1e9)
     """Largest norm of the gradient; longer ones are shortened to it."""
 
 
@@ -131,7 +165,7 @@ class Lora(Strict):
     rank: int = Field(16, ge=1, le=1_024)
     alpha: int = Field(32, ge=1, le=65_536)
     dropout: float = Field(0.0, ge=0.0, lt=1.0)
-    modules: tuple[str, ...] = ()
+    modules: tuple[Name, ...] = Field((), max_length=200)
     """Names of the linear layers to adapt; empty: every one inside the blocks."""
 
 
@@ -151,7 +185,7 @@ class OnPolicy(Strict):
     """A share of the sequences is continued by the student itself and judged by the teacher (GKD)."""
 
     share: float = Field(0.5, gt=0.0, le=1.0)
-    prompt: int = Field(32, ge=1)
+    prompt: int = Field(32, ge=1, le=131_072)
     """Tokens of the text it starts from."""
     temperature: float = Field(1.0, gt=0.0, le=5.0)
 
@@ -160,7 +194,7 @@ class TeacherTexts(Strict):
     """Sequence level: the teacher continues `sequences` prompts once, and the student learns those texts."""
 
     sequences: int = Field(256, ge=1, le=1_000_000)
-    prompt: int = Field(32, ge=1)
+    prompt: int = Field(32, ge=1, le=131_072)
     temperature: float = Field(1.0, ge=0.0, le=5.0)
     """0: the likeliest token every time."""
 
@@ -177,8 +211,8 @@ class Distil(Strict):
     teacher: str = "baseline"
     student: str = "current"
     design: Design | None = None
-    losses: tuple[Term, ...] = Field((Term(loss="logit_kl"),), min_length=1)
-    layer_map: tuple[tuple[int, int], ...] = ()
+    losses: tuple[Term, ...] = Field((Term(loss="logit_kl"),), min_length=1, max_length=20)
+    layer_map: tuple[tuple[Layer, Layer], ...] = Field((), max_length=10_000)
     """Pairs (student layer, teacher layer) for feature losses; empty: from the layers the student was made of."""
     data: TrainingData = TrainingData()
     batch: int = Field(4, ge=1, le=4_096)
@@ -194,26 +228,44 @@ class Distil(Strict):
     gradient_checkpointing: bool = False
     keep_zeros: bool = True
     """Weights pruned to zero stay zero."""
-    checkpoint_every: int = Field(50, ge=1)
-    evaluate_every: int = Field(50, ge=1)
+    checkpoint_every: int = Field(50, ge=1, le=_STEPS)
+    evaluate_every: int = Field(50, ge=1, le=_STEPS)
     held_out: int = Field(16, ge=1, le=100_000)
     """Sequences left out of training, on which the best step is chosen."""
-    seed: int = Field(0, ge=0)
+    seed: Seed = 0
+
+    @field_validator("teacher")
+    @classmethod
+    def known_teacher(cls, value: str) -> str:
+        if value != "baseline" and not _EARLIER.fullmatch(value) and model_parts(value) is None:
+            raise ValueError(f"is 'baseline', 'step:N' with N from 1, {_REFERENCES}")
+        return value
+
+    @field_validator("student")
+    @classmethod
+    def known_student(cls, value: str) -> str:
+        if value != "current" and model_parts(value) is None:
+            raise ValueError(f"is 'current', {_REFERENCES}")
+        return value
 
     @model_validator(mode="after")
     def fits_together(self) -> Distil:
-        for field, words in (("teacher", "baseline"), ("student", "current")):
-            value = getattr(self, field)
-            earlier = field == "teacher" and self.earlier_step is not None
-            if value != words and not earlier and not re.match(r"^(hub|path|sample|run):\S", value):
-                raise ValueError(f"'{field}' is '{words}' or starts with 'sample:', 'path:', 'hub:' or 'run:'")
         if self.step == "finetune" and self.needs_teacher:
             raise ValueError("fine-tuning takes only 'cross_entropy'; use 'step: distil' for the other losses")
         if self.design is not None and self.student != "current":
             raise ValueError("give 'student' or 'design', not both")
+        if self.micro_batch is not None and self.micro_batch > self.batch:
+            raise ValueError(f"'micro_batch' is {self.micro_batch}, and the whole 'batch' only {self.batch}")
+        self._layers_fit()
         self._cache_fits()
         self._writing_fits()
         return self
+
+    def _layers_fit(self) -> None:
+        if self.layer_map and not any(t.described.group == "feature" for t in self.losses):
+            raise ValueError("no loss here compares layers: leave out 'layer_map'")
+        if len(set(self.layer_map)) < len(self.layer_map):
+            raise ValueError("'layer_map' names a pair twice")
 
     def _cache_fits(self) -> None:
         if self.cache is None:
@@ -243,7 +295,7 @@ class Distil(Strict):
     @property
     def earlier_step(self) -> int | None:
         """N of the teacher `step:N`."""
-        found = re.fullmatch(r"step:([1-9]\d{0,3})", self.teacher)
+        found = _EARLIER.fullmatch(self.teacher)
         return int(found[1]) if found else None
 
     @property

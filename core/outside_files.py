@@ -29,6 +29,8 @@ def read_bounded(path: Path, most: int) -> bytes:
 
 def reason(error: BaseException) -> str:
     """Why a file could not be read, in a few words."""
+    if isinstance(error, RuntimeError) and "home directory" in str(error):
+        return "there is no such user here"
     said = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
     return one_line(said, 200).rstrip(".") or type(error).__name__
 

@@ -15,6 +15,18 @@ def one_line(text: str, limit: int) -> str:
     return line if len(line) <= limit else line[: limit - 1] + "\u2026"
 
 
+def visible(text: str) -> str:
+    """The text with everything that cannot be seen written out: control characters, escape sequences, direction marks
+    and zero widths as `\\x1b` or `\\u202e`. Line ends and tabs stay. For terminals and logs, which would obey them."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() or c in "\n\t" else _escaped(c) for c in text)
+
+
+def _escaped(character: str) -> str:
+    return character.encode("unicode_escape").decode("ascii")
+
+
 def without_middle(line: str, limit: int) -> str:
     """A line without its middle where it is long: labels of one study often differ at the end only."""
     if len(line) <= limit:
@@ -31,3 +43,8 @@ def whole(text: str) -> str:
 def is_whole(text: str) -> bool:
     """False for text with half a character in it, as in a file name that is no UTF-8."""
     return whole(text) == text
+
+
+def is_line(text: str) -> bool:
+    """Whether every character can be seen: no control characters, line ends, direction marks or zero widths."""
+    return text.isprintable()

@@ -23,6 +23,7 @@ _VALUES = 10_000
 _KEY = 200
 _LARGEST = 2.0**63
 _TAG = "tag:yaml.org,2002:"
+_POWER = re.compile(r"[-+]?[0-9]+[eE]\+?[0-9]+")
 _SCHEMA = (
     ("null", r"~|null|Null|NULL|", ["~", "n", "N", ""]),
     ("bool", r"true|True|TRUE|false|False|FALSE", list("tTfF")),
@@ -169,7 +170,7 @@ def _number(kind: str, text: str, line: int) -> int | float:
     try:
         number = int(text) if kind == "int" else float(text)
         if abs(number) < _LARGEST:
-            return number
+            return int(number) if _POWER.fullmatch(text) else number  # 1e6 tokens are a whole number
     except ValueError:
         pass
     raise _refused(f"line {line}: '{one_line(text, 40)}' is not a number that can be read")

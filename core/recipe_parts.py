@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from core.plain_text import is_line
+from core.reference_forms import labelled_form, split_form, text_form
 from core.task_sets import TASK_SETS
 
 Mode = Literal["joint", "sequential"]
@@ -16,12 +18,38 @@ Pattern = Annotated[str, Field(description="'unstructured' or 'N:M' such as '2:4
 StartToken = Literal["tokenizer", "none", "each"]
 """What windows of text begin with: what the tokenizer puts before a text, nothing, or its start token."""
 Fraction = Annotated[float, Field(ge=0.0, lt=1.0)]
+Seed = Annotated[int, Field(ge=0, lt=2**63)]
+Layer = Annotated[int, Field(ge=0, lt=10_000)]
+"""A layer, counted from 0."""
+
+
+def shown(value: str) -> str:
+    """Raises ValueError for text with characters that nobody sees: they could hide or turn what stands beside them."""
+    if not is_line(value):
+        raise ValueError("holds control characters or other characters that cannot be seen")
+    return value
+
+
+Name = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(shown)]
+"""What a column, a part, a task or a module is called."""
 
 
 class Strict(BaseModel):
-    """Unknown keys and numbers that are none are refused; values are frozen so a recipe can be hashed."""
+    """Unknown keys are refused, and values of another type: text or true for a number, a number for text, NaN.
 
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+    Values are frozen, so that a recipe can be hashed; lists, as files have them, become tuples.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, strict=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def lists_are_tuples(cls, data: Any) -> Any:
+        return {k: _tuples(v) for k, v in data.items()} if isinstance(data, dict) else data
+
+
+def _tuples(value: Any) -> Any:
+    return tuple(_tuples(v) for v in value) if isinstance(value, list) else value
 
 
 class Corpus(Strict):
@@ -32,17 +60,27 @@ class Corpus(Strict):
     """
 
     data: str = "sample:wiki"
-    split: str | None = None
-    column: str | None = None
+    split: Name | None = None
+    column: Name | None = None
+
+    @field_validator("data")
+    @classmethod
+    def known_data(cls, value: str) -> str:
+        return text_form(value)
+
+    @model_validator(mode="after")
+    def known_split(self) -> Self:
+        split_form(self.data, self.split)
+        return self
 
 
 class Calibration(Corpus):
     """What statistics are gathered on: `sequences` windows of `length` tokens, drawn with `seed`."""
 
-    split: str | None = "calibration"
+    split: Name | None = "calibration"
     sequences: int = Field(32, ge=1, le=100_000)
     length: int = Field(512, ge=8, le=131_072)
-    seed: int = Field(0, ge=0)
+    seed: Seed = 0
     start_token: StartToken = "tokenizer"
     """As `Evaluation.start_token`."""
 
@@ -51,22 +89,27 @@ class LabelledSet(Strict):
     """Labelled texts a classifier is judged on: `sample:reuters-r8/test`, or a file with a text and a label column."""
 
     data: str = "sample:reuters-r8/test"
-    items: int | None = Field(None, ge=2)
+    items: int | None = Field(None, ge=2, le=10_000_000)
     """Only the first so many; None: all."""
+
+    @field_validator("data")
+    @classmethod
+    def known_data(cls, value: str) -> str:
+        return labelled_form(value)
 
 
 class Evaluation(Corpus):
     """What quality is measured on: the first `tokens` tokens in windows of `window`, tasks, and a labelled set."""
 
-    split: str | None = "evaluation"
+    split: Name | None = "evaluation"
     tokens: int = Field(8_192, ge=16, le=1_000_000_000)
     window: int = Field(512, ge=8, le=131_072)
     batch: int = Field(4, ge=1, le=4_096)
     start_token: StartToken = "tokenizer"
     """What each window begins with. Published tables often begin with the text itself: `none`."""
-    tasks: tuple[str, ...] = ()
+    tasks: tuple[Name, ...] = Field((), max_length=100)
     """Multiple-choice sets (`core.task_sets`), or any task of lm-evaluation-harness where that is the scorer."""
-    items: int | None = Field(200, ge=2)
+    items: int | None = Field(200, ge=2, le=10_000_000)
     """The first so many items of each task; None: all."""
     scorer: Literal["retort", "lm-eval"] = "retort"
     labelled: LabelledSet | None = None
@@ -102,12 +145,18 @@ class Latency(Strict):
 class Sizes(Strict):
     """Explicit sizes of the pruned model; what is left out stays as it is."""
 
-    layers: int | None = Field(None, ge=1)
-    intermediate: int | None = Field(None, ge=1)
-    heads: int | None = Field(None, ge=1)
-    kv_heads: int | None = Field(None, ge=1)
-    hidden: int | None = Field(None, ge=1)
-    experts: int | None = Field(None, ge=1)
+    layers: int | None = Field(None, ge=1, le=10_000)
+    intermediate: int | None = Field(None, ge=1, le=10_000_000)
+    heads: int | None = Field(None, ge=1, le=100_000)
+    kv_heads: int | None = Field(None, ge=1, le=100_000)
+    hidden: int | None = Field(None, ge=1, le=1_000_000)
+    experts: int | None = Field(None, ge=1, le=100_000)
+
+    @model_validator(mode="after")
+    def some_size(self) -> Sizes:
+        if all(v is None for _, v in self):
+            raise ValueError(f"gives no size: name at least one of {', '.join(type(self).model_fields)}")
+        return self
 
 
 class Target(Strict):
@@ -118,10 +167,10 @@ class Target(Strict):
     sizes: explicit.
     """
 
-    remove_layers: int | None = Field(None, ge=0)
+    remove_layers: int | None = Field(None, ge=0, lt=10_000)
     block_fraction: float | None = Field(None, ge=0.0, lt=1.0)
     total_fraction: float | None = Field(None, ge=0.0, lt=1.0)
-    megabytes: float | None = Field(None, gt=0.0)
+    megabytes: float | None = Field(None, gt=0.0, le=1e12)
     sizes: Sizes | None = None
 
     @model_validator(mode="after")

@@ -32,8 +32,11 @@ _SENTENCES = {
     "string_type": "must be text (put it in quotes); you gave {given}",
     "string_too_short": "must not be empty",
     "string_too_long": "must have at most {max_length} characters",
+    "bool_type": "must be true or false; you gave {given}",
     "tuple_type": "must be a list; you gave {given}",
-    "too_short": "must have at least one entry",
+    "dict_type": "must hold keys with values; you gave {given}",
+    "too_short": "must have at least {min_length} {entries}",
+    "too_long": "must have at most {max_length:,} entries",
     "model_type": "must hold keys with values; you gave {given}",
     "model_attributes_type": "must hold keys with values; you gave {given}",
     "union_tag_not_found": "needs a 'step': {steps}",
@@ -60,12 +63,27 @@ def problems(failed: ValidationError, document: Document) -> tuple[list[str], in
     return told, max(len(told), len(found) if len(found) > MOST else 0)
 
 
+def sentences(failed: ValidationError) -> list[str]:
+    """The same of data that stands in no file: 'sparsities[0]: must be below 1; you gave 1.5.'"""
+    found: list[str] = []
+    for error in failed.errors(include_url=False)[:MOST]:
+        path = tuple(error["loc"])
+        what = one_line(_what(dict(error), path, None), 800)
+        found.append(f"{one_line(dotted(path), 300)}: {what}".removeprefix(": ").rstrip(".") + ".")
+    return found
+
+
 def _of_a_field(error: Error, data: dict[str, Any]) -> bool:
     """False for what the recipe's validator found in a combination: pydantic reports it under the trial's own field."""
     loc = error["loc"]
     if error["type"] == "missing" or len(loc) > 1:
         return True
-    return bool(loc) and loc[0] in data and data[loc[0]] == error["input"]
+    return bool(loc) and loc[0] in data and _lists(error["input"]) == _lists(data[loc[0]])
+
+
+def _lists(value: Any) -> Any:
+    """Lists in place of the tuples that `core.recipe_parts.Strict` makes of them."""
+    return [_lists(v) for v in value] if isinstance(value, list | tuple) else value
 
 
 def _follows(error: Error, places: list[Path]) -> bool:
@@ -121,10 +139,10 @@ def _sentence(error: Error, document: Document) -> str:
     return f"{where} (line {line}): {what}{end}"
 
 
-def _what(error: Error, path: Path, document: Document) -> str:
+def _what(error: Error, path: Path, document: Document | None) -> str:
     kind, given = error["type"], error.get("input")
     if kind == "extra_forbidden":
-        known = sorted(_keys_at(path[:-1], document.data))
+        known = sorted(_keys_at(path[:-1], document.data)) if document is not None else []
         return "is not a known key" + _suggest(str(path[-1]), known)
     if kind == "value_error":
         text: str = error["msg"].removeprefix("Value error, ")
@@ -137,7 +155,8 @@ def _what(error: Error, path: Path, document: Document) -> str:
     template = _SENTENCES.get(kind)
     if template is None:
         return str(error["msg"])[:1].lower() + str(error["msg"])[1:]
-    text = template.format(**context, given=_show(given), steps=", ".join(STEPS))
+    entries = "entry" if context.get("min_length") == 1 else "entries"
+    text = template.format(**context, given=_show(given), steps=", ".join(STEPS), entries=entries)
     if kind in ("literal_error", "union_tag_invalid"):
         names = str(context.get("expected") or context.get("expected_tags"))
         text += _did_you_mean(str(given), [n.strip(" '") for n in names.replace(" or ", ",").split(",")])
@@ -171,13 +190,14 @@ def _keys_at(path: Path, data: Any) -> set[str]:
             fields = [m.model_fields[part] for m in models if part in m.model_fields]
             models = [m for f in fields for m in _models((f.annotation, *f.metadata))]
         step = data.get("step") if isinstance(data, dict) else None
-        models = [m for m in models if step is None or _step(m) in (None, step)]
+        models = [m for m in models if step is None or not _steps(m) or step in _steps(m)]
     return {name for m in models for name in m.model_fields}
 
 
-def _step(model: type[BaseModel]) -> Any:
+def _steps(model: type[BaseModel]) -> tuple[str, ...]:
+    """What a model's own 'step' may say."""
     field = model.model_fields.get("step")
-    return field.default if field else None
+    return get_args(field.annotation) if field else ()
 
 
 def _models(annotations: tuple[Any, ...]) -> list[type[BaseModel]]:
@@ -202,7 +222,7 @@ def _did_you_mean(name: str, known: list[str]) -> str:
 def _show(value: Any) -> str:
     if isinstance(value, str):
         return f"'{one_line(value, 60)}'"
-    if isinstance(value, list):
+    if isinstance(value, list | tuple):
         return "a list"
     if isinstance(value, dict):
         return "keys with values"
@@ -211,4 +231,4 @@ def _show(value: Any) -> str:
     return str(value)[:60].lower() if isinstance(value, bool) else str(value)[:60]
 
 
-STEPS = [_step(model) for model in _models((Recipe.model_fields["steps"].annotation,))]
+STEPS = [name for model in _models((Recipe.model_fields["steps"].annotation,)) for name in _steps(model)]

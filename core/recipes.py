@@ -7,111 +7,32 @@ calibration, a grid of trials). `load_recipe` refuses anything else with the pat
 from __future__ import annotations
 
 import itertools
-import re
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from core.budget_spec import Budget as Budget
 from core.distil_spec import Distil as Distil
 from core.exports import EXPORTS
 from core.methods import METHODS
+from core.prune_spec import Prune as Prune
 from core.recipe_parts import Allocation as Allocation
 from core.recipe_parts import Calibration as Calibration
 from core.recipe_parts import Corpus as Corpus
 from core.recipe_parts import Evaluation as Evaluation
 from core.recipe_parts import Fraction as Fraction
 from core.recipe_parts import Latency as Latency
+from core.recipe_parts import Layer as Layer
 from core.recipe_parts import Mode as Mode
 from core.recipe_parts import Part as Part
 from core.recipe_parts import Pattern as Pattern
+from core.recipe_parts import Seed as Seed
 from core.recipe_parts import Sizes as Sizes
 from core.recipe_parts import Strict as Strict
 from core.recipe_parts import Target as Target
 from core.recipe_parts import n_of_m as n_of_m
-
-
-class Prune(Strict):
-    """One pruning step. Weight methods take `sparsity`, structured ones a `target`."""
-
-    step: Literal["prune"] = "prune"
-    method: str
-    sparsity: Fraction | None = None
-    pattern: Pattern = "unstructured"
-    mode: Mode = "joint"
-    target: Target | None = None
-    allocation: Allocation = "uniform"
-    """How a weight method's sparsity is spread over the layers; the mean is the same."""
-    protect: tuple[int, ...] = ()
-    """Layers (counted from 0) that stay untouched."""
-    parts: tuple[Part, ...] = ()
-    """What a width method may shrink, all by the same share; empty: the MLP neurons."""
-    multiple: int = Field(8, ge=1, le=4_096)
-    """Sizes of neurons and hidden channels are rounded to multiples of this."""
-    seed: int = Field(0, ge=0)
-
-    @field_validator("method")
-    @classmethod
-    def known_method(cls, value: str) -> str:
-        if value not in METHODS:
-            raise ValueError(f"unknown method '{value}'; known: {', '.join(METHODS)}")
-        return value
-
-    @field_validator("pattern")
-    @classmethod
-    def known_pattern(cls, value: str) -> str:
-        if value != "unstructured":
-            n_of_m(value)
-        return value
-
-    @model_validator(mode="after")
-    def amount_fits_method(self) -> Prune:
-        if METHODS[self.method].structured:
-            if self.target is None or self.sparsity is not None:
-                raise ValueError(f"'{self.method}' removes parts: give 'target', not 'sparsity'")
-            if self.pattern != "unstructured":
-                raise ValueError(f"'{self.method}' removes parts: a pattern such as '{self.pattern}' does not apply")
-        elif self.target is not None:
-            raise ValueError(f"'{self.method}' zeroes weights: give 'sparsity', not 'target'")
-        elif self.pattern != "unstructured":
-            n, m = n_of_m(self.pattern)
-            if self.sparsity is not None and abs(self.sparsity - (1 - n / m)) > 1e-9:
-                raise ValueError(f"pattern {self.pattern} means sparsity {1 - n / m:g}; leave 'sparsity' out")
-        elif self.sparsity is None:
-            raise ValueError("needs 'sparsity', from 0 up to but not including 1")
-        return self
-
-    @model_validator(mode="after")
-    def allocation_fits(self) -> Prune:
-        if self.allocation != "uniform" and (METHODS[self.method].structured or self.pattern != "unstructured"):
-            raise ValueError(f"allocation '{self.allocation}' needs a weight method without an N:M pattern")
-        return self
-
-    @model_validator(mode="after")
-    def parts_fit_method(self) -> Prune:
-        if self.parts and METHODS[self.method].family != "width":
-            raise ValueError(f"'{self.method}' has no choice of parts: 'parts' is for width methods")
-        if "experts" in self.parts:
-            raise ValueError("experts are removed by an expert method, such as 'reap'")
-        return self
-
-    @property
-    def nominal(self) -> float:
-        """The sparsity asked of a weight method (0 for structured ones)."""
-        if self.pattern != "unstructured":
-            n, m = n_of_m(self.pattern)
-            return 1 - n / m
-        return self.sparsity or 0.0
-
-    def label(self) -> str:
-        name = METHODS[self.method].label
-        if self.target is not None:
-            parts = f" ({', '.join(self.parts)})" if self.parts else ""
-            return f"{name}, {self.target.label()}{parts}".replace("kv_groups", "key-value groups")
-        amount = self.pattern if self.pattern != "unstructured" else f"{self.nominal * 100:g} %"
-        how = [] if self.allocation == "uniform" else [{"owl": "OWL", "sensitivity": "by sensitivity"}[self.allocation]]
-        how += ["sequential"] if self.mode == "sequential" else []
-        return f"{name} {amount}" + (f" ({', '.join(how)})" if how else "")
+from core.recipe_parts import shown
+from core.reference_forms import ModelReference
 
 
 class Evaluate(Strict):
@@ -192,19 +113,23 @@ MOST_AT_ONCE = 0.34
 Step = Annotated[Prune | Distil | Quantise | Select | Evaluate | Measure | Export, Field(discriminator="step")]
 
 
+_LISTED = 10_000
+"""Entries of one list: `core.recipe_files` refuses more trials than that."""
+
+
 class Grid(Strict):
     """A block of trials: every combination of its lists."""
 
-    method: tuple[str, ...]
-    sparsity: tuple[Fraction, ...] = ()
-    pattern: tuple[Pattern, ...] = ("unstructured",)
-    target: tuple[Target, ...] = ()
+    method: tuple[str, ...] = Field(min_length=1, max_length=100)
+    sparsity: tuple[Fraction, ...] = Field((), max_length=_LISTED)
+    pattern: tuple[Pattern, ...] = Field(("unstructured",), min_length=1, max_length=100)
+    target: tuple[Target, ...] = Field((), max_length=_LISTED)
     mode: Mode = "joint"
     allocation: Allocation = "uniform"
-    protect: tuple[int, ...] = ()
-    parts: tuple[Part, ...] = ()
+    protect: tuple[Layer, ...] = Field((), max_length=10_000)
+    parts: tuple[Part, ...] = Field((), max_length=6)
     multiple: int = Field(8, ge=1, le=4_096)
-    seeds: tuple[int, ...] = (0,)
+    seeds: tuple[Seed, ...] = Field((0,), min_length=1, max_length=_LISTED)
 
     @field_validator("method", mode="before")
     @classmethod
@@ -227,13 +152,24 @@ class Grid(Strict):
                         out += [Prune(**base, sparsity=s, allocation=self.allocation) for s in self.sparsity]
         if not out:
             raise ValueError("no trials: give 'sparsity' (or an N:M 'pattern') or, for structured methods, 'target'")
+        self._refuse_idle()
         return out
+
+    def _refuse_idle(self) -> None:
+        """Raises ValueError for a list that no trial takes anything from."""
+        families = {METHODS[name].family for name in self.method}
+        if self.sparsity and not ("weight" in families and "unstructured" in self.pattern):
+            raise ValueError("nothing here takes 'sparsity': leave it out, or add a method or pattern that does")
+        if self.target and families == {"weight"}:
+            raise ValueError("nothing here takes 'target': leave it out, or add a method that removes parts")
+        if self.parts and "width" not in families:
+            raise ValueError("nothing here takes 'parts': leave it out, or add a width method")
 
 
 class Sweep(Strict):
     """A grid of prune trials over one model with one calibration, shapes found for a budget, or both."""
 
-    grid: tuple[Grid, ...] = ()
+    grid: tuple[Grid, ...] = Field((), max_length=500)
     budget: Budget | None = None
     keep: Literal["all", "structured", "none"] = "structured"
     """Which saved models stay on disk after they were measured."""
@@ -252,28 +188,21 @@ class Sweep(Strict):
 class Recipe(Strict):
     """A model reference and what to do with it."""
 
-    name: str = Field(min_length=1, max_length=120)
-    model: str
+    name: Annotated[str, Field(min_length=1, max_length=120), AfterValidator(shown)]
+    model: ModelReference
     calibration: Calibration = Calibration()
     evaluation: Evaluation = Evaluation()
     latency: Latency | None = Latency()
     """None: latency is not measured."""
     dtype: Literal["auto", "float32", "bfloat16"] = "auto"
     """auto: bfloat16 where this processor computes in it, else float32."""
-    steps: tuple[Step, ...] = ()
+    steps: tuple[Step, ...] = Field((), max_length=200)
     sweep: Sweep | None = None
-    minutes: float | None = Field(None, gt=0.0)
+    minutes: float | None = Field(None, gt=0.0, le=1e7)
     """The run stops after so many at a stretch, keeps what it has, and can be resumed; None: no limit."""
-    seed: int = Field(0, ge=0)
+    seed: Seed = 0
     executor: Literal["local", "ray", "ray-sharded"] = "local"
     """ray: nodes of a Ray cluster measure a sweep's trials and train; sharded: each keeps a part (docs/cluster.md)."""
-
-    @field_validator("model")
-    @classmethod
-    def model_reference(cls, value: str) -> str:
-        if not re.match(r"^(hub|path|sample|run):\S", value):
-            raise ValueError("a model reference starts with 'sample:', 'path:', 'hub:' or 'run:'")
-        return value
 
     @model_validator(mode="after")
     def one_kind(self) -> Recipe:
@@ -291,6 +220,20 @@ class Recipe(Strict):
                 "int8 weights can be neither pruned nor trained: 'quantise' comes after those steps, once "
                 "('of: baseline' may stand anywhere)"
             )
+        return self
+
+    @model_validator(mode="after")
+    def teachers_come_before(self) -> Recipe:
+        done = 0  # steps that changed the model so far
+        for index, step in enumerate(self.steps):
+            lesson = step.recovery if isinstance(step, Select) else step
+            if isinstance(lesson, Distil) and (lesson.earlier_step or 0) > done:
+                raise ValueError(
+                    f"the teacher '{lesson.teacher}' of steps[{index}] is no step before it: {done} changed the model "
+                    "by then"
+                )
+            aside = isinstance(step, Quantise) and step.of == "baseline"
+            done += not (aside or isinstance(step, Evaluate | Measure | Export))
         return self
 
     @property

@@ -61,7 +61,7 @@ class Roles(BaseModel):
         hours: how long a sign-in lasts.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
     people: dict[str, Role] = {}
     groups: dict[str, Role] = {}
@@ -94,6 +94,16 @@ def check(actor: Actor, right: Right) -> None:
         )
 
 
+def not_here(what: str) -> RetortError:
+    """What is said to somebody who may not download what is not on this machine."""
+    least, words = NEEDS["fetch"]
+    return RetortError(
+        f"{what} is not on this machine, and {words} needs the role {least}.",
+        f"Ask somebody with the role {least} to fetch it (a model on the Model page, anything else by a run of their "
+        "own), then start this again.",
+    )
+
+
 def read_roles(path: Path) -> Roles:
     """The file of roles.
 
@@ -107,7 +117,9 @@ def read_roles(path: Path) -> Roles:
     except ValidationError as error:
         first = error.errors()[0]
         cause = f"The file {path.name} is not valid at '{'.'.join(map(str, first['loc']))}': {first['msg']}."
-    except (OSError, ValueError):
+    except OSError as error:
+        cause = f"The file {path.name} cannot be read ({(error.strerror or 'unknown reason').lower()})."
+    except ValueError:
         cause = f"The file {path.name} cannot be read as TOML."
     raise RetortError(cause, f"Whoever runs this Retort writes {path.name} in its data folder; docs/login.md says how.")
 

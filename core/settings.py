@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -10,7 +11,8 @@ from typing import Any
 import platformdirs
 
 from core.errors import RetortError
-from core.roles import LOCAL, Actor
+from core.plain_text import one_line
+from core.roles import LOCAL, ROLES, Actor
 
 _KEPT_LIMITS = ("memory", "minutes", "attempts", "cancel_grace_seconds", "quiet_seconds")
 """The limits that a run takes with it from whoever queued it."""
@@ -70,8 +72,8 @@ class Settings:
     def load(cls, home: str | Path | None = None) -> Settings:
         """Settings from the environment; `home` (the command line's --home) wins over `RETORT_HOME`."""
         chosen = home or os.environ.get("RETORT_HOME") or platformdirs.user_data_dir("retort", appauthor=False)
-        base = Path(chosen).expanduser().resolve()
-        roots = [Path(r).expanduser().resolve() for r in os.environ.get("RETORT_ROOTS", "").split(os.pathsep) if r]
+        base = _folder(chosen)
+        roots = [_folder(r) for r in os.environ.get("RETORT_ROOTS", "").split(os.pathsep) if r]
         limits = Limits(
             memory=os.environ.get("RETORT_MEMORY_LIMIT", ""), minutes=os.environ.get("RETORT_TIME_LIMIT", ""),
         )  # fmt: skip
@@ -101,14 +103,17 @@ class Settings:
     def kept(self) -> dict[str, Any]:
         """What a run keeps of the settings it is queued with, as JSON: whoever works on it later goes by these."""
         limits = {name: getattr(self.limits, name) for name in _KEPT_LIMITS}
-        return {"roots": [str(root) for root in self._own_roots()], "cluster": self.cluster, **limits}
+        roots = [str(root) for root in self._own_roots()]
+        return {"roots": roots, "cluster": self.cluster, "name": self.actor.name, "role": self.actor.role, **limits}
 
     def of_run(self, kept: dict[str, Any]) -> Settings:
         """These settings with what a run has `kept`; a run of an older Retort has kept nothing and changes nothing."""
         limits = {name: type(getattr(self.limits, name))(kept[name]) for name in _KEPT_LIMITS if name in kept}
         roots = (self.home / "models", *map(Path, kept["roots"])) if "roots" in kept else self.roots
         cluster = str(kept.get("cluster", self.cluster))
-        return replace(self, roots=roots, cluster=cluster, limits=replace(self.limits, **limits))
+        role = next((r for r in ROLES if r == kept.get("role")), None)
+        actor = self.actor if role is None else Actor(str(kept.get("name", "")), role)
+        return replace(self, roots=roots, cluster=cluster, actor=actor, limits=replace(self.limits, **limits))
 
     def _own_roots(self) -> list[Path]:
         """The roots without that of the home, which `load` adds by itself."""
@@ -151,3 +156,25 @@ def _seconds(text: str) -> float:
     except ValueError:
         return QUIET_SECONDS
     return found if 0.0 <= found <= 3600.0 else QUIET_SECONDS
+
+
+def _folder(text: str | Path) -> Path:
+    """The real path of a folder that somebody named.
+
+    Raises:
+        RetortError: it starts with the home of a user who is not there, or can be no path.
+    """
+    try:
+        return Path(text).expanduser().resolve()
+    except (OSError, RuntimeError, ValueError) as error:
+        shown = one_line(str(text), 120)
+        if isinstance(error, OSError) and error.errno == errno.ENAMETOOLONG:
+            raise RetortError(f"The path '{shown}' is longer than this system allows.", "Give a shorter one.") from None
+        if str(text).startswith("~") and isinstance(error, RuntimeError):
+            user = one_line(str(text).partition("/")[0][1:], 60)
+            raise RetortError(
+                f"There is no home of a user '{user}', which '{shown}' starts with.", "Give the full path."
+            ) from None
+        raise RetortError(
+            f"'{shown}' is no usable path ({one_line(str(error), 120)}).", "Give the full path."
+        ) from None

@@ -9,12 +9,13 @@ from typing import Any, TextIO
 
 from core.errors import RetortError
 from core.plain_json import dump
+from core.plain_text import visible
 from core.progress import Level
 
 
 def put(text: str) -> None:
     """A line of the answer."""
-    sys.stdout.write(text + "\n")
+    sys.stdout.write(visible(text) + "\n")
 
 
 def put_json(document: Any) -> None:
@@ -82,5 +83,5 @@ class Line:
 
 
 def _plain(text: str) -> str:
-    """One line without control characters: names and messages may hold what a terminal would obey."""
-    return "".join(c if c.isprintable() else " " for c in text)
+    """One line: names and messages may hold what a terminal would obey."""
+    return visible(" ".join(text.splitlines()).replace("\t", " "))

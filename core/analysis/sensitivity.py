@@ -13,7 +13,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from core import plain_json
 from core.analysis.estimate import ModelSize, read_probe
@@ -21,8 +21,10 @@ from core.catalogue.contents import content_of
 from core.integrity import damage, write_sealed
 from core.methods import METHODS
 from core.outside_files import reason
-from core.recipe_parts import Calibration, Evaluation, Fraction, Strict
+from core.plain_text import one_line
+from core.recipe_parts import Calibration, Evaluation, Fraction, Seed, Strict
 from core.recipes import Grid, Recipe, Sweep
+from core.reference_forms import ModelReference
 from core.results import ENGINE_REVISION
 from core.settings import Settings
 from core.trial_keys import hashed, library_versions
@@ -43,7 +45,7 @@ _SKIPPED = 0.55  # the layers before the changed one are not computed again
 class SensitivitySpec(Strict):
     """One measurement: a method at some sparsities, layer by layer and part by part, and layers taken out."""
 
-    model: str
+    model: ModelReference
     method: str = "magnitude"
     sparsities: tuple[Fraction, ...] = Field((0.5,), min_length=1, max_length=10)
     parts: bool = True
@@ -52,19 +54,20 @@ class SensitivitySpec(Strict):
     calibration: Calibration = Calibration()
     evaluation: Evaluation = MEASURED_ON
     dtype: Literal["auto", "float32", "bfloat16"] = "auto"
-    seed: int = Field(0, ge=0)
+    seed: Seed = 0
 
-    @model_validator(mode="after")
-    def zeroes_weights(self) -> SensitivitySpec:
-        if self.method not in METHODS or METHODS[self.method].structured:
+    @field_validator("method")
+    @classmethod
+    def zeroes_weights(cls, value: str) -> str:
+        if value not in METHODS or METHODS[value].structured:
             known = ", ".join(m.id for m in METHODS.values() if not m.structured)
-            raise ValueError(f"'{self.method}' is no method that zeroes weights; those are {known}")
-        return self
+            raise ValueError(f"'{value}' is no method that zeroes weights; those are {known}")
+        return value
 
     def recipe(self) -> Recipe:
         """The sweep that reads the same model and texts."""
         return Recipe(
-            name=f"Sensitivity of {self.model}"[:120], model=self.model, calibration=self.calibration,
+            name=one_line(f"Sensitivity of {self.model}", 120), model=self.model, calibration=self.calibration,
             evaluation=self.evaluation, latency=None, dtype=self.dtype, seed=self.seed,
             sweep=Sweep(grid=(Grid(method=(self.method,), sparsity=self.sparsities, seeds=(self.seed,)),)),
         )  # fmt: skip

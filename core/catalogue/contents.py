@@ -19,6 +19,7 @@ from core.catalogue.references import resolve
 from core.catalogue.samples import SAMPLES, is_fetched
 from core.distil_spec import Distil
 from core.recipes import Recipe, Select
+from core.roles import may
 from core.settings import Settings
 from core.task_sets import TASK_SETS
 
@@ -43,7 +44,7 @@ def pinned(recipe: Recipe, settings: Settings) -> Recipe:
             return reference
         if (field, reference) not in seen:
             seen[field, reference] = (
-                str(resolve(reference, settings).reference) if field in _MODELS else _pinned_data(reference)
+                str(resolve(reference, settings).reference) if field in _MODELS else _pinned_data(reference, settings)
             )
         return seen[field, reference]
 
@@ -87,7 +88,7 @@ def content_of(data: str, settings: Settings) -> str:
         if wanted is None or not is_fetched(wanted, settings):
             return ABSENT
         return f"{_files(_inside(wanted.folder(settings)), settings)} {part}".strip()
-    return _pinned_data(data)
+    return _pinned_data(data, settings)
 
 
 def changed(before: dict[str, str], now: dict[str, str]) -> list[str]:
@@ -125,11 +126,12 @@ def _replaced(value: Any, pin: Callable[[str, str], str]) -> Any:
     return [_replaced(v, pin) for v in value] if isinstance(value, list) else value
 
 
-def _pinned_data(reference: str) -> str:
+def _pinned_data(reference: str, settings: Settings) -> str:
     """`hub:org/name/configuration@commit`; as it is where neither the hub nor the local cache knows its commit."""
     name, _, revision = reference.removeprefix("hub:").partition("@")
     repository = "/".join(name.split("/")[:2])
-    commit = dataset_commit(repository, revision or None) or _cached_commit(repository, revision or "main")
+    asked = dataset_commit(repository, revision or None, may(settings.actor, "fetch"))
+    commit = asked or _cached_commit(repository, revision or "main")
     return f"hub:{name}@{commit}" if commit else reference
 
 

@@ -20,6 +20,7 @@ from core.errors import RetortError
 from core.integrity import seal, unseal
 from core.metrics import show_bytes
 from core.progress import Reporter
+from core.roles import check
 from core.settings import Settings
 
 _CHILD = {
@@ -38,12 +39,14 @@ def fetch_sample(sample_id: str, settings: Settings, reporter: Reporter, accept_
     one removes.
 
     Raises:
-        RetortError: unknown id, terms not accepted, no network, wrong checksum, no space, failed conversion.
+        RetortError: unknown id, no right to download, terms not accepted, no network, wrong checksum, no space,
+            failed conversion.
         Cancelled: the user asked to stop.
     """
     wanted = sample(sample_id)
     if is_fetched(wanted, settings):
         return wanted.folder(settings)
+    check(settings.actor, "fetch")
     if wanted.opt_in and not accept_terms:
         raise RetortError(f"{wanted.label} has terms of use. {wanted.terms}", "Accept them to fetch it.")
     if wanted.made_from:

@@ -40,7 +40,7 @@ def fetch_snapshot(name: str, revision: str | None, download: bool = True) -> Sn
     from huggingface_hub import constants
 
     if not download or constants.HF_HUB_OFFLINE:
-        return _cached(name, revision)
+        return _cached(name, revision, asked=False)
     if revision and _COMMIT.fullmatch(revision):
         try:
             return _cached(name, revision)
@@ -85,8 +85,8 @@ def _online(name: str, revision: str | None) -> Snapshot:
     return Snapshot(folder, folder.name, str(data.get("license") or "") if data else "", "")
 
 
-def dataset_commit(name: str, revision: str | None) -> str | None:
-    """The commit a data set's branch or tag stands for; None where the hub cannot be reached.
+def dataset_commit(name: str, revision: str | None, ask: bool = True) -> str | None:
+    """The commit a data set's branch or tag stands for; None where the hub cannot be reached, or may not be asked.
 
     Raises:
         RetortError: the hub knows no such public data set or revision.
@@ -94,6 +94,8 @@ def dataset_commit(name: str, revision: str | None) -> str | None:
     from huggingface_hub import HfApi
     from huggingface_hub import errors as hub
 
+    if not ask:
+        return None
     try:
         return str(HfApi().dataset_info(name, revision=revision, timeout=_TIMEOUT).sha)
     except (hub.RepositoryNotFoundError, hub.RevisionNotFoundError, hub.HFValidationError) as error:
@@ -105,7 +107,8 @@ def dataset_commit(name: str, revision: str | None) -> str | None:
         return None
 
 
-def _cached(name: str, revision: str | None) -> Snapshot:
+def _cached(name: str, revision: str | None, asked: bool = True) -> Snapshot:
+    why = ", and the hub could not be reached" if asked else ""
     from huggingface_hub import snapshot_download
 
     try:
@@ -116,13 +119,15 @@ def _cached(name: str, revision: str | None) -> Snapshot:
         )
     except Exception as error:  # as above: any failure means there is no whole local copy
         raise RetortError(
-            f"The hub could not be reached and hub:{name}{f'@{revision}' if revision else ''} is not on this disk.",
-            "Check the network and try again, or use a sample or a model from a local folder.",
+            f"hub:{name}{f'@{revision}' if revision else ''} is not on this disk{why}.",
+            "Check the network and try again, or use a sample or a model from a local folder."
+            if asked
+            else "Download it on the Model page, or use a sample or a model from a local folder.",
         ) from error
     try:
         weight_files(folder)
     except RetortError as error:
         raise RetortError(
-            f"Only a part of hub:{name} is on this disk, and the hub could not be reached.", "Try again with a network."
+            f"Only a part of hub:{name} is on this disk{why}.", "Download it again, with a network."
         ) from error
     return Snapshot(folder, folder.name, "", "From the local cache; the hub was not asked for a newer version.")

@@ -23,7 +23,7 @@ def exclusive(path: Path, waiting: Callable[[], None]) -> Iterator[None]:
     The kernel lets go of it once this process and the children started under it are all gone, so whoever
     holds it next never meets a child that still writes.
     """
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
     os.set_inheritable(descriptor, True)
     try:
         while True:

@@ -5,10 +5,9 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 from core.catalogue.checks import check_model_folder, inside_roots, read_json, refuse_outside_links
 from core.catalogue.fingerprint import folder_fingerprint
@@ -19,15 +18,16 @@ from core.catalogue.saved_models import model_damage
 from core.errors import RetortError
 from core.integrity import damage
 from core.outside_files import readable
-from core.plain_text import is_whole, one_line
+from core.plain_text import one_line
 from core.records import makes_again, run_makes_again
+from core.reference_forms import is_part, model_parts
 from core.results import FILE_BYTES
+from core.roles import may, not_here
 from core.settings import Settings
 
 Kind = Literal["sample", "path", "hub", "run"]
 RUN_RESULT = "result.json"
 """In a run's folder: which candidate its recipe ended with, `{"candidate": KEY}`."""
-_PART = r"[A-Za-z0-9][A-Za-z0-9._-]{0,199}"
 
 
 @dataclass(frozen=True)
@@ -41,22 +41,14 @@ class Reference:
     @classmethod
     def parse(cls, text: str) -> Reference:
         """Reads a reference. Raises RetortError for anything else."""
-        kind, colon, name = text.strip().partition(":")
-        name = name.strip()
-        if colon and name and "\0" not in name and is_whole(name):
-            if kind == "path":
-                return cls("path", name)
-            if kind == "sample" and re.fullmatch(_PART, name):
-                return cls("sample", name)
-            if kind == "run" and re.fullmatch(rf"{_PART}(/{_PART})?", name):
-                return cls("run", name)
-            found = re.fullmatch(rf"({_PART}(?:/{_PART})?)(?:@([A-Za-z0-9][A-Za-z0-9._/-]{{0,199}}))?", name)
-            if kind == "hub" and found and ".." not in name:
-                return cls("hub", found[1], found[2])
-        raise RetortError(
-            f"'{one_line(text, 200)}' is no model reference.",
-            "Write sample:smollm2-135m, path:/a/folder, hub:org/name@revision or run:ID.",
-        )
+        found = model_parts(text)
+        if found is None:
+            raise RetortError(
+                f"'{one_line(text, 200)}' is no model reference.",
+                "Write sample:smollm2-135m, path:/a/folder, hub:org/name@revision or run:ID.",
+            )
+        kind, name, revision = found
+        return cls(cast(Kind, kind), name, revision)
 
     def __str__(self) -> str:
         return f"{self.kind}:{self.name}" + (f"@{self.revision}" if self.revision else "")
@@ -79,7 +71,8 @@ def resolve(text: str, settings: Settings, download: bool = True) -> ResolvedMod
         text: the reference.
         download: False never touches the network: a hub model must then be in the local cache.
     Raises:
-        RetortError: not found, not allowed, or no model Retort opens (one sentence and the remedy).
+        RetortError: not found, not allowed, not on this disk where `settings.actor` may not download, or no model
+            Retort opens (one sentence and the remedy).
     """
     reference = Reference.parse(text)
     with readable(str(reference)):
@@ -121,7 +114,13 @@ def _path(reference: Reference, settings: Settings) -> ResolvedModel:
 
 
 def _hub(reference: Reference, settings: Settings, download: bool) -> ResolvedModel:
-    snapshot = fetch_snapshot(reference.name, reference.revision, download)
+    allowed = may(settings.actor, "fetch")
+    try:
+        snapshot = fetch_snapshot(reference.name, reference.revision, download and allowed)
+    except RetortError as error:
+        if allowed or not download:
+            raise
+        raise not_here(str(reference)) from error
     check_model_folder(snapshot.folder)
     pinned = Reference("hub", reference.name, snapshot.commit)
     provenance = {
@@ -137,7 +136,7 @@ def _run(reference: Reference, settings: Settings) -> ResolvedModel:
     key = reference.name.rpartition("/")[2]
     if "/" not in reference.name and settings.run_folder(key).is_dir():
         key = _ended_with(key, settings)
-    if not re.fullmatch(_PART, key):
+    if not is_part(key):
         raise RetortError(f"{reference} names no candidate.", "Copy the reference from the Runs or Trade-offs page.")
     candidate = settings.home / "candidates" / key
     if not (candidate / "result.json").is_file():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import signal
 import subprocess
 import sys
 import time
@@ -16,7 +17,9 @@ from core.errors import RetortError
 from core.jobs.device import take_device
 from core.jobs.waiting import device_user
 from core.methods import METHODS
-from core.recipes import Prune
+from core.private import hand_on
+from core.recipe_problems import sentences
+from core.recipes import Calibration, Prune
 from core.settings import Settings
 from core.store import Store
 from core.store.problems import plain_errors
@@ -31,25 +34,32 @@ def prune(chosen: argparse.Namespace, settings: Settings) -> int:
     """
     try:
         step = Prune(method=chosen.method, sparsity=chosen.sparsity, pattern=chosen.pattern, mode=chosen.mode)
+        calibration = Calibration(sequences=chosen.sequences, length=chosen.length)
     except ValidationError as error:
-        said = error.errors()[0]["msg"].removeprefix("Value error, ")
+        said = "; ".join(s.rstrip(".") for s in sentences(error))
         raise RetortError(f"This cannot be pruned: {said}.", "See 'python -m core prune --help'.") from None
     request = {
         "home": str(settings.home),
         "folder": str(resolve(chosen.model, settings).folder),
         "target": str(chosen.out.resolve()),
         "prune": step.model_dump(mode="json"),
-        "calibration": {"sequences": chosen.sequences, "length": chosen.length},
+        "calibration": calibration.model_dump(mode="json"),
     }
     done = _alone([sys.executable, "-m", "core.engine.prune.shards_process"], json.dumps(request), settings)
     if done.returncode != 0:
+        if done.returncode == -signal.SIGKILL:
+            raise RetortError(
+                "The pruning process was killed, most likely for want of memory.",
+                "Close other programs, or calibrate with fewer sequences.",
+            )
         raise RetortError(
-            "The pruning process ended before it was done, most likely for want of memory.",
-            "Close other programs, or calibrate with fewer sequences.",
+            f"The pruning process ended before it was done (exit status {done.returncode}).",
+            "What it wrote above says why.",
         )
     answer = json.loads(done.stdout.splitlines()[-1])
     if "error" in answer:
         raise RetortError(**answer["error"])
+    hand_on(chosen.out)
     if chosen.json:
         put_json({"folder": request["target"], **answer})
         return 0

@@ -11,7 +11,9 @@ from core.analysis.limits import limit_unit
 from core.durable_files import write
 from core.errors import RetortError
 from core.metrics import METRICS
+from core.outside_files import reason
 from core.plain_text import one_line
+from core.private import hand_on
 from core.report.forms import FORMS, Form
 from core.settings import Settings
 from core.store import Store
@@ -45,9 +47,11 @@ def report(chosen: argparse.Namespace, settings: Settings) -> int:
     out: Path = chosen.out
     try:
         write(out, data, private=False)
+        hand_on(out)
     except OSError as error:
         raise RetortError(
-            f"The report could not be written to '{out}'.", "Choose a folder you may write to."
+            f"The report could not be written to '{one_line(str(out), 200)}' ({reason(error)}).",
+            "Name a file in a folder that is there and that you may write to.",
         ) from error
     if chosen.json:
         put_json({"file": str(out), "format": form, "bytes": len(data), "picks": [c.key for c in made.chosen]})

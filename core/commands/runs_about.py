@@ -11,6 +11,9 @@ from core.analysis.run_differences import changes, figures, versions
 from core.durable_files import write
 from core.errors import RetortError
 from core.notebook import notebook
+from core.outside_files import reason
+from core.plain_text import one_line
+from core.private import hand_on
 from core.recipe_files import dump_recipe
 from core.settings import Settings
 from core.store import RunRow, Store
@@ -123,9 +126,11 @@ def _write_notebook(chosen: argparse.Namespace, store: Store, run: RunRow) -> in
     text = notebook(run.id, run.parsed(), store.candidates.results(run_id=run.id))
     try:
         write(out, text, private=False)
+        hand_on(out)
     except OSError as error:
         raise RetortError(
-            f"The notebook could not be written to '{out}'.", "Choose a folder you may write to."
+            f"The notebook could not be written to '{one_line(str(out), 200)}' ({reason(error)}).",
+            "Name a file in a folder that is there and that you may write to.",
         ) from error
     if chosen.json:
         put_json({"id": run.id, "file": str(out)})

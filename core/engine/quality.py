@@ -7,6 +7,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 from core.analysis.statistics import mcnemar_exact, only_one
+from core.catalogue.rights import refuse_remote_tasks
 from core.catalogue.samples import SAMPLES, is_fetched
 from core.engine.data.classification import load_labelled
 from core.engine.distil.matching import class_names
@@ -85,6 +86,7 @@ def _language(
 def _tasks(loaded: Loaded, wanted: Evaluation, settings: Settings, reporter: Reporter) -> list[Measurement]:
     sets = _sets(settings)
     if wanted.scorer == "lm-eval":
+        refuse_remote_tasks(wanted.model_dump(), settings)
         return harness_measurements(
             loaded.model, loaded.tokenizer, wanted.tasks, wanted.items, wanted.batch, reporter, sets
         )

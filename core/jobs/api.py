@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Sequence
 
 from core.analysis.sensitivity import SensitivitySpec
+from core.catalogue.rights import refuse_downloads
 from core.catalogue.samples import sample
 from core.durable_files import make_folder, move
 from core.errors import SAME_AGAIN, RetortError
@@ -32,6 +33,8 @@ from core.store.problems import plain_errors
 from core.store.rows import ACTIVE
 
 log = logging.getLogger("retort")
+DOWNLOADS = ("fetch", "download")
+"""Kinds of runs that only bring something here."""
 
 
 def submit(
@@ -41,13 +44,16 @@ def submit(
 
     Raises:
         RetortError: too many trials, more memory than a job may take, a trial or step that cannot be done, a full
-            queue, a data folder that cannot be written, or no right to.
+            queue, a data folder that cannot be written, something to download that `settings.actor` may not, or no
+            right to.
     """
     check(settings.actor, "run")
+    document = recipe.model_dump(mode="json")
+    refuse_downloads(document, settings)
     check_recipe(recipe, settings)
     store = Store(settings)
     run_id = store.runs.add(
-        recipe.kind, recipe.name, recipe.model, recipe.model_dump(mode="json"),
+        recipe.kind, recipe.name, recipe.model, document,
         parent=parent, tags=tags, notes=notes, max_queued=settings.limits.queued_runs,
         started_by=settings.actor.name, refuse_missing=True,
     )  # fmt: skip
@@ -145,6 +151,9 @@ def retry(run_id: str, settings: Settings) -> None:
     broken = damaged(run_id, settings, store)
     if run.state == "done" and run.trials_failed == 0 and not broken:
         raise RetortError(f"Everything in '{run.name}' is finished.", "Change its recipe to measure something else.")
+    if run.kind in DOWNLOADS:
+        check(settings.actor, "fetch")
+    refuse_downloads(run.recipe, settings)
     trials = store.trials.of(run_id)
     if not broken and not again.can_help(run, trials):
         cause = run.cause or next(t.cause for t in trials if t.state == "failed")

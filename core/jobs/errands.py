@@ -6,8 +6,10 @@ from collections.abc import Sequence
 
 from core.analysis.sensitivity import SensitivitySpec
 from core.catalogue.references import Reference
+from core.catalogue.rights import refuse_downloads
 from core.errors import RetortError
 from core.jobs.api import ensure_runner
+from core.plain_text import one_line
 from core.preflight.check import refuse_impossible
 from core.roles import check
 from core.settings import Settings
@@ -40,9 +42,11 @@ def submit_sensitivity(spec: SensitivitySpec, settings: Settings) -> str:
         RetortError: the method or the texts do not fit the model, the queue is full, or no right to.
     """
     check(settings.actor, "run")
+    document = spec.model_dump(mode="json")
+    refuse_downloads(document, settings)
     refuse_impossible(spec.recipe(), settings)
     run_id = Store(settings).runs.add(
-        "sensitivity", f"Sensitivity of {spec.model}", spec.model, spec.model_dump(mode="json"),
+        "sensitivity", one_line(f"Sensitivity of {spec.model}", 120), spec.model, document,
         max_queued=settings.limits.queued_runs, started_by=settings.actor.name,
     )  # fmt: skip
     ensure_runner(settings)
@@ -77,7 +81,7 @@ def submit_timing(run_id: str, keys: Sequence[str], settings: Settings) -> str:
 
 def _submit(kind: str, name: str, model: str, settings: Settings) -> str:
     run_id = Store(settings).runs.add(
-        kind, name, model, {}, max_queued=settings.limits.queued_runs, join_active=True,
+        kind, one_line(name, 120), model, {}, max_queued=settings.limits.queued_runs, join_active=True,
         started_by=settings.actor.name,
     )  # fmt: skip
     ensure_runner(settings)

@@ -20,6 +20,7 @@ from pathlib import Path
 import psutil
 
 from core import memory, plain_json
+from core.analysis.fits import refuse_misfit
 from core.analysis.needs import Need, need_of
 from core.catalogue.anatomy import Anatomy, anatomy
 from core.catalogue.references import resolve
@@ -45,10 +46,12 @@ def refuse_impossible(recipe: Recipe, settings: Settings) -> None:
     """Refuses what cannot work on this machine whatever else runs. A model that is not here yet is not judged.
 
     Raises:
-        RetortError: with what it needs, what a job may take, and what to do; a model whose files do not hold what its
-            config states; or a limit cannot be read.
+        RetortError: what the model does not have; what the recipe needs, what a job may take, and what to do; a model
+            whose files do not hold what its config states; or a limit cannot be read.
     """
     _refuse_obstacle(recipe, settings)
+    if (found := _anatomy(recipe, settings)) is not None:
+        refuse_misfit(recipe, found)
     _refused_need(recipe, settings)
 
 

@@ -88,7 +88,8 @@ def ask(settings: Settings, op: str, request: dict[str, Any], *, session: str = 
 
 
 def status(settings: Settings) -> LiveStatus:
-    """How the host is; starts nothing."""
+    """How the host is; starts nothing. Raises RetortError where there is no right to look."""
+    check(settings.actor, "look")
     if Store(settings).runs.counts().active:
         return LiveStatus("busy")
     for event in _ask_running(settings, "status"):
@@ -99,8 +100,9 @@ def status(settings: Settings) -> LiveStatus:
 def release(settings: Settings) -> bool:
     """Ends the host, if there is one, and waits until it is gone; one that does not leave is killed.
 
-    True where none is left.
+    True where none is left. Raises RetortError where there is no right to.
     """
+    check(settings.actor, "run")
     _ask_running(settings, "release")
     if wait_until_gone(settings, settings.limits.live_leave_seconds):
         return True

@@ -35,8 +35,10 @@ from core.jobs.live_operations import OPERATIONS
 from core.jobs.live_process import PREVIEWS, address_file, live_lock
 from core.jobs.live_request import Request, error_event, explained
 from core.jobs.locks import FileLock
+from core.jobs.logs import log_to_stderr
 from core.jobs.process import prepare_process
 from core.panics import is_failure
+from core.private import keep_private
 from core.settings import Limits, Settings
 from core.store import Store
 
@@ -252,6 +254,7 @@ def function_of(op: str) -> Callable[[Request, dict[str, Any]], Iterator[dict[st
 
 def main(arguments: list[str] | None = None) -> int:
     """The program. `--lock` is the descriptor of the host's lock, which whoever started it took."""
+    keep_private()
     parser = argparse.ArgumentParser(prog="core.jobs.live_host")
     parser.add_argument("--home", type=Path)
     parser.add_argument("--lock", type=int, required=True)
@@ -259,7 +262,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--memory", type=int, default=Limits.live_bytes)
     parser.add_argument("--patience", type=float, default=Limits.live_answer_seconds)
     chosen = parser.parse_args(arguments)
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
+    log_to_stderr()
     settings = Settings.load(chosen.home)
     settings = replace(settings, limits=replace(settings.limits, live_answer_seconds=chosen.patience))
     lock = FileLock(live_lock(settings), chosen.lock)

@@ -2,11 +2,29 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import re
+import sys
 from pathlib import Path
 
-_ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
+from core.plain_text import visible
+
+_COLOURS = re.compile(r"\x1b\[[0-9;]*[mK]")
+
+
+class Plain(logging.Formatter):
+    """Writes out what cannot be seen: names, tags and references may hold what a terminal that shows the log obeys."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return visible(super().format(record))
+
+
+def log_to_stderr(form: str = "%(asctime)s %(levelname)s %(message)s") -> None:
+    """Lets a program of its own write its log, which goes to a file, as plain text."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(Plain(form))
+    logging.basicConfig(level=logging.INFO, handlers=[handler])
 
 
 def log_path(run_folder: Path) -> Path:
@@ -30,4 +48,4 @@ def tail(path: Path, kilobytes: int = 64) -> str:
     if end > size:
         text = text.partition("\n")[2] or text
     lines = (line.rstrip("\r").rpartition("\r")[2] for line in text.split("\n"))
-    return _ESCAPES.sub("", "\n".join(lines))
+    return visible(_COLOURS.sub("", "\n".join(lines)))

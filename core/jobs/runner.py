@@ -17,6 +17,8 @@ from core.jobs import failures, guards
 from core.jobs.executors import Ended, Executor, LocalExecutor
 from core.jobs.litter import sweep_up
 from core.jobs.locks import FileLock
+from core.jobs.logs import log_to_stderr
+from core.private import keep_private
 from core.settings import Limits, Settings
 from core.store import RunRow, Store
 
@@ -125,6 +127,7 @@ class Runner:
 
 def main(arguments: list[str] | None = None) -> int:
     """The program. `--lock` is the descriptor of the runner's lock, if whoever started it took it already."""
+    keep_private()
     parser = argparse.ArgumentParser(prog="core.jobs.runner")
     parser.add_argument("--home", type=Path)
     parser.add_argument("--lock", type=int)
@@ -132,7 +135,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--grace", type=float, default=Limits.cancel_grace_seconds)
     parser.add_argument("--attempts", type=int, default=Limits.attempts)
     chosen = parser.parse_args(arguments)
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", stream=sys.stderr)
+    log_to_stderr("%(asctime)s %(message)s")
     settings = Settings.load(chosen.home)
     limits = replace(
         settings.limits,

@@ -11,6 +11,7 @@ import os
 import signal
 import sys
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from types import FrameType
 
@@ -21,9 +22,11 @@ from core.jobs.context import RunHooks
 from core.jobs.executors import worker_lock
 from core.jobs.kinds import work_of
 from core.jobs.locks import FileLock
+from core.jobs.logs import log_to_stderr
 from core.jobs.process import prepare_process
 from core.jobs.reporter import StoreReporter
 from core.panics import is_failure
+from core.private import keep_private
 from core.settings import Settings
 from core.store import RunRow, Store
 
@@ -107,20 +110,22 @@ def _prepare_process(reporter: StoreReporter) -> None:
 
 def main(arguments: list[str] | None = None) -> int:
     """The program. `--lock` and `--device-lock` are descriptors of locks that the runner took for it."""
+    keep_private()
     parser = argparse.ArgumentParser(prog="core.jobs.worker")
     parser.add_argument("--home", type=Path)
     parser.add_argument("--run", required=True)
     parser.add_argument("--lock", type=int, required=True)
     parser.add_argument("--device-lock", type=int, required=True)
     chosen = parser.parse_args(arguments)
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
+    log_to_stderr()
     settings = Settings.load(chosen.home)
     lock = FileLock(worker_lock(settings, chosen.run), chosen.lock)
     lock.sign()
     os.set_inheritable(chosen.device_lock, False)  # held, never released: it ends with this process
     store = Store(settings)
     run = store.runs.get(chosen.run)
-    settings = settings.of_run(run.settings)  # not those of whoever started the runner
+    # Those of whoever started the run, not of whoever started the runner: it may no more than they may.
+    settings = replace(settings.of_run(run.settings), actor=run.actor)
     reporter = StoreReporter(store, run.id)
     _prepare_process(reporter)
     guards.remember_kills(settings.run_folder(run.id))

@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 
 from core.durable_files import make_folder, replacing
 from core.errors import RetortError
+from core.private import tighten
 from core.store.folders import export, record_run
 from core.store.problems import plain_errors
 from core.store.rebuild import doubt, is_damage, ready
@@ -57,6 +58,7 @@ class Database:
         self.read_only = False
         with plain_errors(self.folder):
             make_folder(self.folder)
+            tighten(self.folder)
             self._again_if_damaged(self._migrate)
         if read_only:
             self.read_only, self._local = True, threading.local()

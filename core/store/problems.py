@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import errno
+import os
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from core.errors import RetortError
+from core.plain_text import one_line
 
+DATABASE = "retort.sqlite3"
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _DENIED = (errno.EROFS, errno.EACCES, errno.EPERM)
 
@@ -18,8 +21,17 @@ def explain_os(error: OSError, folder: Path) -> RetortError | None:
     """The sentence for a full or read-only disk; None where the error is something else."""
     if error.errno in _FULL:
         return disk_full(folder)
-    if error.errno in _DENIED or isinstance(error, (FileExistsError, NotADirectoryError)):
+    if error.errno == errno.ENAMETOOLONG:
+        return too_long(folder)
+    if isinstance(error, (FileExistsError, NotADirectoryError)):
+        return in_the_way(folder)
+    if error.errno in _DENIED:
         return read_only(folder)
+    if error.errno == errno.ENOENT and not folder.is_dir():
+        return RetortError(
+            f"The data folder {folder} is not there and cannot be made.",
+            "Choose another with RETORT_HOME or --home.",
+        )
     return None
 
 
@@ -28,6 +40,11 @@ def explain_sqlite(error: sqlite3.Error, folder: Path) -> RetortError:
     code = getattr(error, "sqlite_errorcode", 0) & 0xFF
     if code == sqlite3.SQLITE_FULL:
         return disk_full(folder)
+    if code in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_IOERR) and (folder / DATABASE).is_dir():
+        return RetortError(
+            f"There is a folder called {DATABASE} in {folder}, where Retort's own file of that name belongs.",
+            "Move it elsewhere, or choose another data folder with RETORT_HOME or --home.",
+        )
     if code in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM):
         return read_only(folder)
     if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
@@ -54,6 +71,25 @@ def disk_full(folder: Path) -> RetortError:
     return RetortError(
         f"The disk that holds {folder} is full.",
         "Free some space, or delete old runs on the Runs page, then retry: finished trials are kept.",
+    )
+
+
+def too_long(folder: Path) -> RetortError:
+    return RetortError(
+        f"The path of the data folder is longer than this system allows: {one_line(str(folder), 120)}",
+        "Choose a shorter one with RETORT_HOME or --home.",
+    )
+
+
+def in_the_way(folder: Path) -> RetortError:
+    """For a file that stands where a folder is needed."""
+    found = next((p for p in (folder, *folder.parents) if os.path.lexists(p)), folder)
+    what = "is a file" if found.is_file() else "is no folder"
+    return RetortError(
+        f"Retort's data folder cannot be {folder}: {found} {what}."
+        if found.exists() and not found.is_dir()
+        else f"A file in the data folder {folder} stands where Retort needs a folder of that name.",
+        "Move it elsewhere, or choose another data folder with RETORT_HOME or --home.",
     )
 
 

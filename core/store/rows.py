@@ -14,6 +14,7 @@ from core.errors import RetortError
 from core.metrics import Measurement, find_metric
 from core.recipes import Recipe
 from core.results import Trial
+from core.roles import LOCAL, ROLES, Actor, Role
 
 RunState = Literal["queued", "running", "done", "failed", "cancelled"]
 TrialState = Literal["queued", "running", "done", "failed"]
@@ -58,6 +59,13 @@ class RunRow:
     @property
     def active(self) -> bool:
         return self.state in ACTIVE
+
+    @property
+    def actor(self) -> Actor:
+        """For whom the run acts: whoever started it last. Of somebody who signed in with an earlier version only the
+        least that can start a run is certain."""
+        least: Role = "editor" if self.started_by else LOCAL.role
+        return Actor(self.started_by, next((r for r in ROLES if r == self.settings.get("role")), least))
 
     def parsed(self) -> Recipe:
         """The recipe, for the kinds that have one ('sweep' and 'recipe').

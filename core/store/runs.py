@@ -159,7 +159,7 @@ class Runs:
         return {r[0]: json.loads(r[1]) for r in rows}
 
     def kinds(self) -> list[str]:
-        """Every kind of run there is, in alphabetical order."""
+        """Every kind of run, in alphabetical order."""
         return [r[0] for r in self._db.read("SELECT DISTINCT kind FROM runs ORDER BY kind")]
 
     def models(self, limit: int = 200) -> list[str]:
@@ -232,7 +232,7 @@ class Runs:
     def annotate(
         self, run_id: str, *, name: str | None = None, tags: Sequence[str] | None = None, notes: str | None = None
     ) -> None:
-        """Changes what the user wrote about a run; None leaves a field as it is.
+        """Changes what the user wrote about a run; None leaves a field.
 
         Raises:
             RetortError: a tag or the note breaks the rules of core/store/labels.py, or there is no such run.

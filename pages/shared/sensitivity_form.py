@@ -10,6 +10,7 @@ from pydantic import ValidationError
 from core.analysis.sensitivity import SensitivitySpec
 from core.errors import RetortError
 from core.methods import METHODS
+from core.recipe_problems import sentences
 from pages.shared.text import flat, md
 
 CORPORA = ["sample:wiki"]
@@ -66,11 +67,8 @@ def checked(data: dict[str, Any]) -> SensitivitySpec:
     try:
         return SensitivitySpec.model_validate(data)
     except ValidationError as failed:
-        first = failed.errors()[0]
-        where = ".".join(str(p) for p in first["loc"] if isinstance(p, str)) or "the form"
-        raise RetortError(
-            f"These choices cannot be measured: {where}: {first['msg']}.", "Change them; nothing was started."
-        ) from None
+        said = "; ".join(s.rstrip(".") for s in sentences(failed))
+        raise RetortError(f"These choices cannot be measured: {said}.", "Change them; nothing was started.") from None
 
 
 def _fraction(text: str) -> float | str:

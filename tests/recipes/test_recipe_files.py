@@ -206,9 +206,12 @@ WEIGHT = [m.id for m in METHODS.values() if not m.structured]
 STRUCTURED = [m.id for m in METHODS.values() if m.structured]
 fractions = st.floats(0.0, 1.0, exclude_max=True)
 texts = st.text(min_size=1, max_size=40)
+words = texts.filter(str.isprintable)
+paths = texts.filter(lambda t: "\0" not in t).map(lambda t: f"path:/{t}")
 seeds = st.integers(0, 2**31)
+layers = st.integers(0, 9_999)
 prunes = st.one_of(
-    st.builds(Prune, method=st.sampled_from(WEIGHT), sparsity=fractions, protect=st.tuples(seeds), seed=seeds),
+    st.builds(Prune, method=st.sampled_from(WEIGHT), sparsity=fractions, protect=st.tuples(layers), seed=seeds),
     st.builds(Prune, method=st.sampled_from(WEIGHT), pattern=st.sampled_from(["2:4", "1:60", "4:8"])),
     st.builds(
         Prune,
@@ -228,16 +231,16 @@ grids = st.builds(
 )
 recipes = st.builds(
     Recipe,
-    name=texts,
-    model=texts.map(lambda t: f"path:/{t}"),
-    calibration=st.builds(Calibration, data=texts, split=st.none() | texts, column=st.none() | texts),
-    evaluation=st.builds(Evaluation, data=texts, split=st.none() | texts),
+    name=words,
+    model=paths,
+    calibration=st.builds(Calibration, data=paths, split=st.none() | words, column=st.none() | words),
+    evaluation=st.builds(Evaluation, data=paths, split=st.none() | words),
     latency=st.none() | st.just(Latency()),
     steps=st.lists(prunes, min_size=1, max_size=3).map(tuple),
     seed=seeds,
 ) | st.builds(
     Recipe,
-    name=texts,
+    name=words,
     model=st.just("sample:smollm2-135m"),
     sweep=st.builds(
         Sweep, grid=st.lists(grids, min_size=1, max_size=3).map(tuple), keep=st.sampled_from(["all", "none"])
@@ -290,3 +293,37 @@ def test_any_structure_is_a_recipe_or_gets_sentences(tree: object) -> None:
         assert all("(line " in p and p.endswith((".", "?")) and "\n" not in p for p in error.problems)
     except RetortError as error:
         assert error.cause and error.remedy
+
+
+@pytest.mark.parametrize(
+    ("block", "key"),
+    [
+        ("{method: [block_influence], target: [{remove_layers: 1}], sparsity: [0.5]}", "sparsity"),
+        ("{method: [magnitude], pattern: ['2:4'], sparsity: [0.5]}", "sparsity"),
+        ("{method: [magnitude], sparsity: [0.5], target: [{remove_layers: 1}]}", "target"),
+        ("{method: [magnitude], sparsity: [0.5], parts: [neurons]}", "parts"),
+    ],
+)
+def test_a_list_that_no_trial_reads_is_refused(block: str, key: str) -> None:
+    found = problems(f"name: x\nmodel: sample:m\nsweep:\n  grid:\n    - {block}\n")
+    assert len(found) == 1 and found[0].startswith(f"sweep.grid[0] (line 5): nothing here takes '{key}'")
+
+
+def test_a_whole_number_may_be_written_as_a_power_of_ten() -> None:
+    assert load_recipe(GOOD + "evaluation: {tokens: 2e3}\n").evaluation.tokens == 2_000
+    assert problems(GOOD + "evaluation: {tokens: 2e-3}\n") == [
+        "evaluation.tokens (line 10): must be a whole number; you gave 0.002."
+    ]
+    assert problems(GOOD + "evaluation: {tokens: 64.0}\n")[0].startswith("evaluation.tokens (line 10): must be a whole")
+
+
+@pytest.mark.parametrize("teacher", ["step:1", "step:0", "step:x", "file:/etc/passwd", "hub:", "path:", "run:a/b/c"])
+def test_a_teacher_that_cannot_be_is_refused_in_the_recipe(teacher: str) -> None:
+    text = f"name: x\nmodel: sample:m\nsteps:\n  - {{step: distil, teacher: '{teacher}'}}\n"
+    found = problems(text)
+    assert len(found) == 1 and ("is no step before it" in found[0] or found[0].startswith("steps[0].teacher (line 4)"))
+    pruned = text.replace("steps:\n", "steps:\n  - {step: prune, method: magnitude, sparsity: 0.5}\n")
+    if teacher == "step:1":
+        assert load_recipe(pruned).steps[1].label().startswith("Distilled")
+    else:
+        assert problems(pruned)

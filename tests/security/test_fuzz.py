@@ -250,9 +250,9 @@ def test_references(world: Settings, kind: str, name: str, more: str) -> None:
         found = tried(lambda: resolve(text, world, download=False))
         assert found is None or found.folder.is_relative_to(world.home)
     for suffix in ("", ".txt", ".csv"):
-        tried(lambda suffix=suffix: load_texts(Corpus(data=text + suffix), world)) if not text.startswith(
-            "hub:"
-        ) else None
+        tried(
+            lambda suffix=suffix: load_texts(Corpus.model_construct(data=text + suffix, split=None, column=None), world)
+        ) if not text.startswith("hub:") else None
         tried(lambda suffix=suffix: load_labelled(text + suffix, world))
     tried(lambda: load_recipe(Path(name)))
 

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
+import http.client
 import json
 import subprocess
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any, NamedTuple
 
 import psutil
 import pytest
 from streamlit.web.server.starlette.starlette_app_utils import create_signed_value
+from websockets.exceptions import ConnectionClosed
 
 from core.settings import Settings
+from pages.shared.doors import CONNECTIONS, Doors
 from scripts.dashboard import free_port, serving
 from tests.security import wire
 from tests.security.conftest import ROLES, STUDY, study_home
@@ -90,23 +95,89 @@ def test_pages_other_programs_of_this_machine_serve_get_nothing(local: Local, or
     assert seen.elements("button") == [] and seen.menu == [] and STUDY.encode() not in seen.raw
 
 
-def test_an_upload_needs_the_token(local: Local) -> None:
+@pytest.mark.parametrize("method", ["PUT", "POST", "PATCH", "DELETE", "GET"])
+def test_nothing_can_be_uploaded(local: Local, method: str) -> None:
+    """Not even with the token that Streamlit asks for, by a tab that is open."""
     token = wire.token_of(local.port)
     with wire.session(local.port) as open_tab:
         open_tab.runs()
         path = f"/_stcore/upload_file/{open_tab.id}/a1"
         form = b'--b\r\nContent-Disposition: form-data; name="f"; filename="f.yaml"\r\n\r\nx\r\n--b--\r\n'
-        kind = {"Content-Type": "multipart/form-data; boundary=b"}
+        kind = {"Content-Type": "multipart/form-data; boundary=b", "Cookie": f"_streamlit_xsrf={token}"}
+        status, body, _ = wire.request(local.port, method, path, form, kind | {"X-Xsrftoken": token})
+        assert status == 403 and b"takes no files" in body
 
-        def put(**headers: str) -> int:
-            return wire.request(local.port, "PUT", path, form, kind | headers)[0]
 
-        cookie = f"_streamlit_xsrf={token}"
-        assert put() == 403
-        assert put(Cookie=cookie) == 403
-        assert put(**{"X-Xsrftoken": token}) == 403
-        assert put(Cookie=cookie, **{"X-Xsrftoken": wire.token_of(local.port)}) == 403
-        assert put(Cookie=cookie, **{"X-Xsrftoken": token}) == 204, "the same with both is accepted"
+def held(local: Local) -> int:
+    return psutil.Process(local.process.pid).memory_info().rss
+
+
+def test_a_stranger_does_not_make_the_server_hold_what_is_sent(local: Local) -> None:
+    """Twenty files of 20 MB to the upload address, and twenty messages of 5 MB: all refused, none kept."""
+    wire.visit(local.port)
+    before, chunk = held(local), b"x" * 1_000_000
+    for number in range(20):
+        connection = http.client.HTTPConnection("127.0.0.1", local.port, timeout=60)
+        try:
+            connection.putrequest("PUT", f"/_stcore/upload_file/none/{number}")
+            connection.putheader("Content-Length", str(20 * len(chunk)))
+            connection.endheaders()
+            with suppress(OSError):  # it hangs up in the middle
+                for _ in range(20):
+                    connection.send(chunk)
+        finally:
+            connection.close()
+        with wire.session(local.port) as tab, pytest.raises(ConnectionClosed):
+            tab.connection.send(5 * chunk)
+            tab.connection.recv(timeout=60)
+    assert held(local) - before < 60_000_000
+    assert STUDY.encode() in wire.visit(local.port, page="runs").raw, "and it goes on answering"
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["/", "/runs", "/_stcore/health", "/_stcore/host-config", "/no/such/file.js", "/media/none", "/component/none/x",
+     "/_stcore/upload_file/a/b", "/_stcore/metrics"],
+)  # fmt: skip
+def test_no_answer_may_be_shown_in_a_frame(local: Local, path: str) -> None:
+    connection = http.client.HTTPConnection("127.0.0.1", local.port, timeout=60)
+    connection.request("GET", path)
+    headers = connection.getresponse().headers
+    connection.close()
+    assert headers.get_all("Content-Security-Policy") == ["frame-ancestors 'none'"]
+    assert headers.get_all("X-Frame-Options") == ["DENY"]
+
+
+def test_strangers_learn_nothing_from_metrics_and_health(local: Local) -> None:
+    assert wire.request(local.port, "GET", "/_stcore/metrics")[0] == 403
+    assert wire.request(local.port, "GET", "/_stcore/health")[1] == b"ok"
+    assert wire.request(local.port, "GET", "/_stcore/script-health-check")[1].startswith(b"<!")  # as any page
+
+
+def test_so_many_tabs_and_no_more() -> None:
+    """Of the middleware alone: whoever comes when all doors are taken is told to try again later."""
+    said: list[str] = []
+
+    async def streamlit(scope: Any, receive: Any, send: Any) -> None:
+        await send({"type": "websocket.accept"})
+        await asyncio.sleep(0.5)
+
+    async def visit(door: Doors) -> None:
+        async def send(message: Any) -> None:
+            said.append(message["type"])
+
+        async def receive() -> dict[str, str]:
+            return {"type": "websocket.connect"}
+
+        await door({"type": "websocket", "path": "/_stcore/stream"}, receive, send)
+
+    async def everybody() -> None:
+        door = Doors(streamlit)
+        await asyncio.gather(*(visit(door) for _ in range(CONNECTIONS + 3)))
+        await visit(door)
+
+    asyncio.run(everybody())
+    assert said.count("websocket.close") == 3 and said.count("websocket.accept") == CONNECTIONS + 1
 
 
 def test_programs_cannot_drive_it_without_a_page(local: Local) -> None:
@@ -115,7 +186,7 @@ def test_programs_cannot_drive_it_without_a_page(local: Local) -> None:
         status, body, _ = wire.request(
             local.port, "POST", f"/_stcore/agent/{path}", b"{}", {"Content-Type": "application/json"}
         )
-        assert status >= 400 and b"does not serve the agent API" in body, (path, status, body[:200])
+        assert status == 403 and b"no commands" in body, (path, status, body[:200])
 
 
 @pytest.mark.parametrize(

@@ -27,6 +27,7 @@ from tests.layout.modules import inside, modules, tree
 NOW = 1_800_000_000.0
 ROOT = Path(__file__).resolve().parents[2]
 ADA = {"sub": "1", "email": "ada@example.org", "email_verified": True, "iat": NOW - 60}
+SPEC = SensitivitySpec(model="sample:m")
 RECIPE = load_recipe(ROOT / "examples" / "sample-study.yaml")
 
 
@@ -37,19 +38,91 @@ def no_runner(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 ACTIONS: dict[str, tuple[Role, Callable[[Settings, str], Any]]] = {
-    "submit": ("editor", lambda s, run: api.submit(RECIPE, s)),
-    "cancel": ("editor", lambda s, run: api.cancel(run, s)),
-    "retry": ("editor", lambda s, run: api.retry(run, s)),
-    "stop and keep": ("editor", lambda s, run: api.stop_and_keep(run, s)),
-    "time": ("editor", lambda s, run: errands.submit_probe(s)),
-    "sensitivity": ("editor", lambda s, run: errands.submit_sensitivity(SensitivitySpec(model="sample:m"), s)),
-    "note": ("editor", lambda s, run: marks.annotate(run, s, tags=["a"], notes="b")),
-    "vote": ("editor", lambda s, run: marks.vote("run:a", "run:b", "p", "run:a", s)),
-    "forget votes": ("admin", lambda s, run: marks.forget_votes("run:a", "run:b", s)),
-    "delete": ("admin", lambda s, run: api.delete(run, s)),
-    "fetch": ("admin", lambda s, run: api.submit_fetch("wiki", s)),
-    "download": ("admin", lambda s, run: errands.submit_download("hub:org/name", s)),
+    "api.submit": ("editor", lambda s, run: api.submit(RECIPE, s)),
+    "api.cancel": ("editor", lambda s, run: api.cancel(run, s)),
+    "api.retry": ("editor", lambda s, run: api.retry(run, s)),
+    "api.stop_and_keep": ("editor", lambda s, run: api.stop_and_keep(run, s)),
+    "errands.submit_probe": ("editor", lambda s, run: errands.submit_probe(s)),
+    "errands.submit_sensitivity": (
+        "editor",
+        lambda s, run: errands.submit_sensitivity(SensitivitySpec(model="sample:m"), s),
+    ),
+    "marks.annotate": ("editor", lambda s, run: marks.annotate(run, s, tags=["a"], notes="b")),
+    "marks.vote": ("editor", lambda s, run: marks.vote("run:a", "run:b", "p", "run:a", s)),
+    "marks.forget_votes": ("admin", lambda s, run: marks.forget_votes("run:a", "run:b", s)),
+    "api.delete": ("admin", lambda s, run: api.delete(run, s)),
+    "api.submit_fetch": ("admin", lambda s, run: api.submit_fetch("wiki", s)),
+    "errands.submit_download": ("admin", lambda s, run: errands.submit_download("hub:org/name", s)),
+    "live.release": ("editor", lambda s, run: live.release(s)),
+    "live.status": ("viewer", lambda s, run: live.status(s)),
+    "api.wait": ("viewer", lambda s, run: api.wait(run, s, timeout=0)),
+    "api.ensure_runner": ("viewer", lambda s, run: api.ensure_runner(s)),
 }
+ELSEWHERE = {"live.ask": "tested below"}
+INSIDE = {
+    "api": ["check_limits"],
+    "device": ["take_device"],
+    "executors": ["spawn", "start_detached", "device_lock", "worker_lock"],
+    "failures": ["explain", "is_out_of_memory", "lost", "out_of_memory"],
+    "guards": ["end_for", "killed_for_memory", "minutes_of", "refuse_impossible", "refuse_unfit", "remember_kills",
+               "used_exactly", "used_quickly"],
+    "kinds": ["download", "fetch", "run_recipe", "sensitivity", "work_of"],
+    "litter": ["sweep_up"],
+    "live": ["refuse_if_busy", "live_lock", "address_file"],
+    "live_host": ["function_of", "main"],
+    "locks": ["held", "signer"],
+    "logs": ["log_path", "log_to_stderr", "tail"],
+    "process": ["physical_cores", "prepare_process"],
+    "runner": ["main", "runner_lock"],
+    "worker": ["main", "work"],
+}  # fmt: skip
+"""Of each module, what decides nothing or runs in the runner, the worker, the live host or the command line: pages do
+not call it, but for the limits of a form and the end of a log, which they show to whoever may look."""
+SHOWN = {"api.check_limits", "logs.log_path", "logs.tail"}
+
+
+def public(folder: str) -> dict[str, set[str]]:
+    """The public functions of each module in a folder."""
+    found: dict[str, set[str]] = {}
+    for module, path in modules().items():
+        if inside(module, folder):
+            functions = {n.name for n in tree(path).body if isinstance(n, ast.FunctionDef) and n.name[0] != "_"}
+            found[module.rpartition(".")[2]] = functions
+    return found
+
+
+def test_every_public_function_of_the_jobs_is_in_the_table() -> None:
+    listed = {*ACTIONS, *ELSEWHERE, *(f"{module}.{name}" for module, names in INSIDE.items() for name in names)}
+    found = {f"{module}.{name}" for module, names in public("core.jobs").items() for name in names}
+    assert found == listed - {"api.resume"}, "say who may call it, in ACTIONS, or that no page does, in INSIDE"
+
+
+def test_pages_call_of_the_jobs_only_what_asks_who_may() -> None:
+    called: set[str] = set()
+    for module, path in modules().items():
+        if not inside(module, "pages", "app"):
+            continue
+        for node in ast.walk(tree(path)):
+            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("core.jobs."):
+                called |= {f"{(node.module or '').rpartition('.')[2]}.{a.name}" for a in node.names}
+            if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
+                called.add(f"{node.value.id}.{node.attr}")
+    functions = {f"{module}.{name}" for module, names in public("core.jobs").items() for name in names}
+    assert called & functions - {"api.resume"} <= {*ACTIONS, *ELSEWHERE} | SHOWN
+
+
+def test_pages_reach_neither_the_network_nor_what_only_the_command_line_does() -> None:
+    """Downloads are runs, whose right is asked in core (tests/security/test_downloads.py)."""
+    network = {"fetch_sample", "fetch_snapshot", "dataset_commit", "download", "load_texts", "extract"}
+    for module, path in modules().items():
+        if inside(module, "pages", "app"):
+            for node in ast.walk(tree(path)):
+                if isinstance(node, ast.ImportFrom):
+                    assert not (node.module or "").startswith("core.commands"), module
+                    assert not network & {a.name for a in node.names if node.module != "core.jobs.api"}, module
+                if isinstance(node, ast.Call) and ast.unparse(node.func) in ("resolve", "references.resolve"):
+                    said = {k.arg: ast.unparse(k.value) for k in node.keywords}
+                    assert said.get("download") == "False", f"{module} may download while it draws a page"
 
 
 @pytest.mark.parametrize("role", ROLES)
@@ -58,9 +131,9 @@ def test_core_lets_a_role_do_what_it_may_and_no_more(home: Settings, name: str, 
     least, act = ACTIONS[name]
     store = Store(home)
     run = store.runs.add("sweep", "Study", "sample:m", {})
-    if name in ("retry", "delete"):
+    if name in ("api.retry", "api.delete"):
         store.runs.request_cancel(run)
-    elif name == "stop and keep":
+    elif name == "api.stop_and_keep":
         store.runs.claim(run)
     settings = replace(home, actor=Actor("ada@example.org", role))
     before, folders = store.runs.find(), sorted(home.runs.rglob("*"))

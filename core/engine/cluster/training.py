@@ -25,6 +25,7 @@ from core.engine.models.load import Loaded, load_model
 from core.engine.models.save import save_model
 from core.engine.teach import Samples, sample_prompt
 from core.errors import Cancelled
+from core.private import keep_private
 from core.progress import Level
 
 _EVERY = 0.5
@@ -55,6 +56,7 @@ class Lecture:
 
 def train(task: dict[str, Any]) -> None:
     """What each worker of Ray Train runs. `task`: a reference to the `Lecture`, and the desk."""
+    keep_private()
     ray = library()
     lecture: Lecture = ray.get(task["lecture"])
     first = distributed.get_rank() == 0

@@ -24,6 +24,7 @@ from core.engine.transform import Source
 from core.errors import RetortError
 from core.metrics import Measurement, find_metric
 from core.panics import panic_in_words
+from core.private import keep_private
 from core.progress import Quiet
 from core.results import Result, Trial
 from core.settings import Settings
@@ -101,6 +102,7 @@ class Workshop:
     """A study opened in this process; also the `Hooks` of its session, as far as measuring needs them."""
 
     def __init__(self, ray: Any, study: Study, node: str, reporter: Quiet) -> None:
+        keep_private()
         self.run_folder = cache = node_cache(node)
         self.reporter = reporter
         self.study = study

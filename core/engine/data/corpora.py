@@ -18,6 +18,7 @@ from core.metrics import show_bytes
 from core.outside_files import reason
 from core.plain_text import one_line, whole
 from core.recipes import Corpus
+from core.roles import may, not_here
 from core.settings import Settings
 
 _COLUMN = "text"
@@ -42,7 +43,7 @@ def load_texts(corpus: Corpus, settings: Settings) -> list[str]:
     elif kind == "path":
         texts = _file(inside_roots(name, settings), corpus.column)
     elif kind == "hub":
-        texts = _hub(name, corpus.split, corpus.column)
+        texts = _hub(name, corpus.split, corpus.column, settings)
     else:
         raise RetortError(
             f"'{one_line(corpus.data, 200)}' is no data reference.",
@@ -141,20 +142,20 @@ def _string(value: Any) -> str:
     return value if isinstance(value, str) else "" if value is None else str(value)
 
 
-def _hub(name: str, split: str | None, column: str | None) -> list[str]:
-    found = load_hub_rows(name, split)
+def _hub(name: str, split: str | None, column: str | None, settings: Settings) -> list[str]:
+    found = load_hub_rows(name, split, settings)
     chosen = _choose(column, found.column_names, f"hub:{name}")
     return [_string(value) for value in found[chosen]]
 
 
-def load_hub_rows(name: str, split: str | None) -> Any:
+def load_hub_rows(name: str, split: str | None, settings: Settings) -> Any:
     """A split of a hub data set, as `datasets` gives it (an iterable of rows with `column_names`).
 
     `name` is `org/name` or `org/name/configuration`, with `@revision`. It is pinned to a commit; the local
     cache serves where the hub cannot be reached.
 
     Raises:
-        RetortError: no such data set or split, or no network and no local copy.
+        RetortError: no such data set or split, or no local copy and no network or no right to download.
     """
     import datasets
 
@@ -162,12 +163,15 @@ def load_hub_rows(name: str, split: str | None) -> Any:
     parts = repository.split("/")
     path, configuration = "/".join(parts[:2]), "/".join(parts[2:]) or None
     where = f"hub:{name}"
-    commit = dataset_commit(path, revision or None)
+    allowed = may(settings.actor, "fetch")
+    commit = dataset_commit(path, revision or None, allowed)
     before = datasets.config.HF_HUB_OFFLINE
     datasets.config.HF_HUB_OFFLINE = before or commit is None  # no minutes of retries where the hub just did not answer
     try:
         return datasets.load_dataset(path, configuration, split=split or "train", revision=commit or revision or None)
     except (OSError, datasets.exceptions.DatasetNotFoundError) as error:
+        if not allowed:
+            raise not_here(where) from error
         raise RetortError(
             f"{where} could not be read: the hub could not be reached and there is no local copy.",
             "Check the network and try again, or use sample:wiki or a local file.",

@@ -19,6 +19,7 @@ from core.engine.models.context import padding_of
 from core.engine.models.load import Loaded
 from core.errors import RetortError
 from core.recipes import Corpus
+from core.roles import may, not_here
 from core.settings import Settings
 
 Row = Mapping[str, Any]
@@ -101,7 +102,7 @@ def stream_rows(data: TrainingData, settings: Settings) -> Iterable[Row]:
     if kind == "path":
         return _file_rows(inside_roots(name, settings))
     if kind == "hub":
-        return _hub_rows(name, data.split)
+        return _hub_rows(name, data.split, settings)
     raise RetortError(f"'{data.data}' has no rows to read.", "Write path:/folder/file.jsonl or hub:org/name@revision.")
 
 
@@ -120,9 +121,12 @@ def _file_rows(path: Path) -> Iterable[Row]:
         ) from error
 
 
-def _hub_rows(name: str, split: str | None) -> Iterable[Row]:
+def _hub_rows(name: str, split: str | None, settings: Settings) -> Iterable[Row]:
+    """Streamed: nothing of it lies on this machine, so every reading is a download."""
     import datasets
 
+    if not may(settings.actor, "fetch"):
+        raise not_here(f"hub:{name}, read as it is needed,")
     repository, _, revision = name.partition("@")
     parts = repository.split("/")
     path, configuration = "/".join(parts[:2]), "/".join(parts[2:]) or None

@@ -16,6 +16,7 @@ from tokenizers import Tokenizer, pre_tokenizers
 from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
 
 from core.errors import RetortError
+from core.plain_text import visible
 
 
 def convert_gguf(source: Path, target: Path) -> int:
@@ -75,7 +76,7 @@ def main(arguments: list[str]) -> int:
     try:
         convert_gguf(Path(arguments[0]), Path(arguments[1]))
     except RetortError as error:
-        sys.stderr.write(f"\n{error}\n")
+        sys.stderr.write(visible(f"\n{error}\n"))
         return 1
     return 0
 

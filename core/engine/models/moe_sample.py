@@ -16,6 +16,7 @@ from torch import nn
 from transformers import AutoModelForCausalLM, MixtralConfig, MixtralForCausalLM
 
 from core.errors import RetortError
+from core.plain_text import visible
 
 EXPERTS = 4
 ACTIVE = 2
@@ -82,7 +83,7 @@ def main(arguments: list[str]) -> int:
     try:
         make_moe(Path(arguments[0]), Path(arguments[1]))
     except RetortError as error:
-        sys.stderr.write(f"\n{error}\n")
+        sys.stderr.write(visible(f"\n{error}\n"))
         return 1
     return 0
 

@@ -20,6 +20,7 @@ from core.engine.prune.shards import prune_shards
 from core.errors import RetortError
 from core.methods import METHODS
 from core.panics import panic_in_words
+from core.plain_text import visible
 from core.progress import Quiet
 from core.recipes import Calibration, Prune
 from core.settings import Settings
@@ -29,7 +30,7 @@ class _Spoken(Quiet):
     """Progress as lines on standard error."""
 
     def progress(self, done: float, total: float, message: str = "") -> None:
-        sys.stderr.write(f"{message}\n")
+        sys.stderr.write(visible(message) + "\n")
         sys.stderr.flush()
 
 

@@ -1,0 +1,220 @@
+"""Downloading is an administrator's right: nothing an editor's run reads comes over the network, whatever names it."""
+
+from __future__ import annotations
+
+import copy
+import json
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from core.analysis.sensitivity import SensitivitySpec
+from core.errors import RetortError
+from core.jobs import api, errands
+from core.recipes import Recipe
+from core.roles import Actor, Role
+from core.settings import Settings
+from core.store import Store
+
+LESSON = {"step": "distil", "budget": {"steps": 1}}
+STEPS = {
+    "name": "Study", "model": "path:/models/a", "evaluation": {"labelled": {"data": "path:/x/labels.csv"}},
+    "steps": [
+        {"step": "prune", "method": "magnitude", "sparsity": 0.5}, LESSON | {"student": "path:/models/b"},
+        {"step": "select", "options": [{"method": "magnitude", "sparsity": s} for s in (0.1, 0.2)],
+         "recovery": {"budget": {"steps": 1}}},
+    ],
+}  # fmt: skip
+SWEEP = {"name": "Study", "model": "path:/models/a", "sweep": {"grid": [{"method": "magnitude", "sparsity": [0.5]}]}}
+PLACES: dict[str, tuple[dict[str, Any], tuple[str | int, ...]]] = {
+    "model of steps": (STEPS, ("model",)),
+    "model of a sweep": (SWEEP, ("model",)),
+    "teacher": (STEPS, ("steps", 1, "teacher")),
+    "student": (STEPS, ("steps", 1, "student")),
+    "teacher of a recovery": (STEPS, ("steps", 2, "recovery", "teacher")),
+    "training text": (STEPS, ("steps", 1, "data")),
+    "training text of a recovery": (STEPS, ("steps", 2, "recovery", "data")),
+    "calibration": (SWEEP, ("calibration",)),
+    "evaluation": (SWEEP, ("evaluation",)),
+    "tasks of lm-eval": (SWEEP, ("evaluation", "tasks")),
+}
+
+
+def naming_the_hub(name: str) -> dict[str, Any]:
+    document, path = PLACES[name]
+    changed = copy.deepcopy(document)
+    inner: Any = changed
+    for part in path[:-1]:
+        inner = inner.setdefault(part, {}) if isinstance(inner, dict) else inner[part]
+    value: Any = "hub:org/name"
+    if path[-1] == "tasks":
+        inner |= {"scorer": "lm-eval"}
+        value = ["piqa"]
+    elif path[-1] in ("data", "calibration", "evaluation"):
+        value = {"data": value, "split": "train"}
+    inner[path[-1]] = value
+    return changed
+
+
+@pytest.fixture(autouse=True)
+def alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Empty caches of the hub; what is queued stays queued."""
+    from huggingface_hub import constants
+
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
+    monkeypatch.setenv("HF_DATASETS_CACHE", str(tmp_path / "sets"))
+    monkeypatch.setattr(api, "ensure_runner", lambda _: False)
+    monkeypatch.setattr(api, "_ensure_runner", lambda *_: False)
+    monkeypatch.setattr(errands, "ensure_runner", lambda _: False)
+
+
+def of(home: Settings, role: Role) -> Settings:
+    return replace(home, actor=Actor(f"{role}@example.org", role))
+
+
+@pytest.mark.parametrize("name", PLACES)
+def test_an_editors_recipe_that_would_download_is_not_queued(home: Settings, name: str) -> None:
+    recipe = Recipe.model_validate(naming_the_hub(name))
+    with pytest.raises(RetortError, match="is not on this machine, and downloading .* needs the role admin") as refused:
+        api.submit(recipe, of(home, "editor"))
+    assert "Ask somebody with the role admin" in refused.value.remedy
+    assert Store(home).runs.find() == []
+    run = api.submit(recipe, of(home, "admin"))
+    api.cancel(run, of(home, "editor"))
+    with pytest.raises(RetortError, match="needs the role admin"):
+        api.retry(run, of(home, "editor"))
+    assert Store(home).runs.get(run).state == "cancelled"
+
+
+def test_a_sensitivity_is_asked_the_same(home: Settings) -> None:
+    for changed in ({"model": "hub:org/name"}, {"evaluation": {"data": "hub:org/texts", "split": None}}):
+        spec = SensitivitySpec.model_validate({"model": "path:/models/a"} | changed)
+        with pytest.raises(RetortError, match="needs the role admin"):
+            errands.submit_sensitivity(spec, of(home, "editor"))
+        assert Store(home).runs.get(errands.submit_sensitivity(spec, of(home, "admin"))).actor.role == "admin"
+
+
+@pytest.mark.parametrize("kind", ["fetch", "download"])
+def test_an_editor_does_not_start_a_download_of_somebody_else_again(home: Settings, kind: str) -> None:
+    admin = of(home, "admin")
+    run = api.submit_fetch("wiki", admin) if kind == "fetch" else errands.submit_download("hub:org/name", admin)
+    api.cancel(run, of(home, "editor"))
+    with pytest.raises(RetortError, match="needs the role admin"):
+        api.retry(run, of(home, "editor"))
+    api.retry(run, admin)
+    assert Store(home).runs.get(run).state == "queued"
+
+
+def test_a_run_acts_for_whoever_started_it_last(home: Settings) -> None:
+    run = api.submit(Recipe.model_validate(SWEEP), of(home, "editor"))
+    store = Store(home)
+    assert store.runs.get(run).actor == Actor("editor@example.org", "editor")
+    api.cancel(run, home)
+    api.retry(run, of(home, "admin"))
+    assert store.runs.get(run).actor == Actor("editor@example.org", "admin")
+    assert store.runs.get(api.submit(Recipe.model_validate(SWEEP), home)).actor == home.actor
+    old = replace(store.runs.get(run), settings={})
+    assert old.actor.role == "editor", "of earlier versions only the least is certain"
+    assert replace(old, started_by="").actor == home.actor
+
+
+ATTEMPTS = """
+import json, sys
+from dataclasses import replace
+from pathlib import Path
+from core.catalogue.contents import content_of
+from core.catalogue.fetch import fetch_sample
+from core.catalogue.references import resolve
+from core.engine.data.corpora import load_texts
+from core.engine.distil.loading import stream_rows
+from core.errors import RetortError
+from core.progress import Quiet
+from core.recipes import Corpus
+from core.distil_spec import TrainingData
+from core.roles import Actor
+from core.settings import Settings
+
+settings = replace(Settings.load(sys.argv[1]), actor=Actor("", sys.argv[2]))
+text = Corpus(data="hub:org/texts", split="train")
+attempts = {
+    "model": lambda: resolve("hub:org/name", settings),
+    "commit": lambda: content_of("hub:org/texts", settings),
+    "text": lambda: load_texts(text, settings),
+    "stream": lambda: list(stream_rows(TrainingData(data="hub:org/texts", form="chat"), settings)),
+}
+if sys.argv[2] != "admin":
+    attempts["sample"] = lambda: fetch_sample("wiki", settings, Quiet())
+said = {}
+for name, attempt in attempts.items():
+    try:
+        said[name] = str(attempt())
+    except RetortError as error:
+        said[name] = error.cause
+print(json.dumps(said))
+"""
+
+
+@contextmanager
+def counting_hub() -> Iterator[tuple[str, list[str]]]:
+    """A hub that has nothing, and the paths it was asked for."""
+    asked: list[str] = []
+
+    class Nothing(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            asked.append(self.path)
+            self.send_error(404)
+
+        do_HEAD = do_POST = do_GET
+
+        def log_message(self, *_: Any) -> None:
+            return None
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Nothing)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        yield f"http://127.0.0.1:{server.server_address[1]}", asked
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("role", ["viewer", "editor", "admin"])
+def test_where_the_download_would_happen_the_right_is_asked(home: Settings, tmp_path: Path, role: Role) -> None:
+    with counting_hub() as (address, asked):
+        env = os.environ | {"HF_ENDPOINT": address, "HF_HOME": str(tmp_path / "hf"), "NO_PROXY": "127.0.0.1"}
+        done = subprocess.run(
+            [sys.executable, "-c", ATTEMPTS, str(home.home), role], env=env, capture_output=True, text=True
+        )
+    assert done.returncode == 0, done.stderr[-3000:]
+    said = json.loads(done.stdout.splitlines()[-1])
+    if role == "admin":
+        assert asked and not [w for w in said.values() if "needs the role" in w]
+        return
+    assert asked == [], "nothing may leave this machine"
+    assert "needs the role admin" in said["model"] and said["commit"] == "hub:org/texts"
+    assert all("needs the role admin" in said[name] for name in ("text", "stream", "sample"))
+
+
+@pytest.mark.jobs
+def test_a_worker_downloads_no_more_than_who_started_its_run(home: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Past every check at submission: the run stands in the store as an editor's."""
+    monkeypatch.undo()
+    with counting_hub() as (address, asked):
+        for name, value in {"HF_ENDPOINT": address, "HF_HOME": str(home.home / "hf"), "NO_PROXY": "127.0.0.1"}.items():
+            monkeypatch.setenv(name, value)
+        for role, reached in (("editor", False), ("admin", True)):
+            run_id = Store(of(home, role)).runs.add("download", "Download", "hub:org/name", {}, started_by="a@b.c")
+            api.ensure_runner(home)
+            run = api.wait(run_id, home, timeout=300)
+            assert run.state == "failed" and ("needs the role admin" in run.cause) is not reached, run
+            assert bool(asked) is reached
