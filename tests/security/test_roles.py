@@ -61,24 +61,29 @@ ACTIONS: dict[str, tuple[Role, Callable[[Settings, str], Any]]] = {
 ELSEWHERE = {"live.ask": "tested below"}
 INSIDE = {
     "api": ["check_limits"],
+    "damaged": ["damaged"],
     "device": ["take_device"],
     "executors": ["spawn", "start_detached", "device_lock", "worker_lock"],
     "failures": ["explain", "is_out_of_memory", "lost", "out_of_memory"],
     "guards": ["end_for", "killed_for_memory", "minutes_of", "refuse_impossible", "refuse_unfit", "remember_kills",
                "used_exactly", "used_quickly"],
+    "home": ["check_home", "rebuild_home"],
     "kinds": ["download", "fetch", "run_recipe", "sensitivity", "work_of"],
     "litter": ["sweep_up"],
-    "live": ["refuse_if_busy", "live_lock", "address_file"],
+    "live": ["refuse_if_busy"],
     "live_host": ["function_of", "main"],
-    "locks": ["held", "signer"],
+    "live_process": ["address_file", "end", "live_lock", "wait_until_gone"],
+    "live_request": ["error_event", "explained"],
+    "locks": ["held", "holder", "signer"],
     "logs": ["log_path", "log_to_stderr", "tail"],
     "process": ["physical_cores", "prepare_process"],
     "runner": ["main", "runner_lock"],
+    "waiting": ["device_user", "waits_for"],
     "worker": ["main", "work"],
 }  # fmt: skip
 """Of each module, what decides nothing or runs in the runner, the worker, the live host or the command line: pages do
-not call it, but for the limits of a form and the end of a log, which they show to whoever may look."""
-SHOWN = {"api.check_limits", "logs.log_path", "logs.tail"}
+not call it, but for what they show to whoever may look: limits, the end of a log, what is damaged or waited for."""
+SHOWN = {"api.check_limits", "damaged.damaged", "logs.log_path", "logs.tail", "waiting.waits_for"}
 
 
 def public(folder: str) -> dict[str, set[str]]:
