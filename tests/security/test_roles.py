@@ -58,9 +58,10 @@ ACTIONS: dict[str, tuple[Role, Callable[[Settings, str], Any]]] = {
     "api.wait": ("viewer", lambda s, run: api.wait(run, s, timeout=0)),
     "api.ensure_runner": ("viewer", lambda s, run: api.ensure_runner(s)),
 }
-ELSEWHERE = {"live.ask": "tested below"}
+ELSEWHERE = {"live.ask": "tested below", "errands.submit_timing": "tested below"}
 INSIDE = {
-    "api": ["check_limits"],
+    "again": ["can_help"],
+    "api": ["check_limits", "check_recipe"],
     "damaged": ["damaged"],
     "device": ["take_device"],
     "executors": ["spawn", "start_detached", "device_lock", "worker_lock"],
@@ -68,7 +69,7 @@ INSIDE = {
     "guards": ["end_for", "killed_for_memory", "minutes_of", "refuse_impossible", "refuse_unfit", "remember_kills",
                "used_exactly", "used_quickly"],
     "home": ["check_home", "rebuild_home"],
-    "kinds": ["download", "fetch", "run_recipe", "sensitivity", "work_of"],
+    "kinds": ["download", "fetch", "run_recipe", "sensitivity", "time_again", "work_of"],
     "litter": ["sweep_up"],
     "live": ["refuse_if_busy"],
     "live_host": ["function_of", "main"],
@@ -83,7 +84,15 @@ INSIDE = {
 }  # fmt: skip
 """Of each module, what decides nothing or runs in the runner, the worker, the live host or the command line: pages do
 not call it, but for what they show to whoever may look: limits, the end of a log, what is damaged or waited for."""
-SHOWN = {"api.check_limits", "damaged.damaged", "logs.log_path", "logs.tail", "waiting.waits_for"}
+SHOWN = {
+    "again.can_help",
+    "api.check_limits",
+    "api.check_recipe",
+    "damaged.damaged",
+    "logs.log_path",
+    "logs.tail",
+    "waiting.waits_for",
+}
 
 
 def public(folder: str) -> dict[str, set[str]]:
@@ -148,6 +157,13 @@ def test_core_lets_a_role_do_what_it_may_and_no_more(home: Settings, name: str, 
     with pytest.raises(RetortError, match=f"needs the role {least}, and yours is {role}"):
         act(settings, run)
     assert store.runs.find() == before and store.events.tail(run) == [] and sorted(home.runs.rglob("*")) == folders
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_a_viewer_does_not_have_candidates_timed(home: Settings, role: Role) -> None:
+    run = Store(home).runs.add("sweep", "Waiting", "sample:m", {})
+    with pytest.raises(RetortError, match="needs the role editor" if role == "viewer" else "has not ended yet"):
+        errands.submit_timing(run, ["key"], replace(home, actor=Actor("a@b.c", role)))
 
 
 @pytest.mark.parametrize("role", ROLES)
