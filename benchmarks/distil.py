@@ -35,10 +35,10 @@ from core.engine.distil.batches import Windows
 from core.engine.distil.cache import build_cache
 from core.engine.distil.objective import Objective, Totals, parts_of
 from core.engine.distil.outputs import Outputs
+from core.engine.distil.packing import packed
 from core.engine.distil.stored import CachedTeacher
 from core.engine.distil.student import design_student
 from core.engine.distil.teacher import LiveTeacher, Teacher
-from core.engine.distil.texts import packed
 from core.engine.models.load import Loaded, load_model
 from core.progress import Quiet
 from core.recipes import Corpus

@@ -86,6 +86,8 @@ class TrainingData(Corpus):
     prompt: Name = "prompt"
     answer: Name = "answer"
     label: Name = "label"
+    classes: dict[str, str] = {}
+    """Labels: which class of the model a label of the file stands for, where the two are called differently."""
     count_prompt: bool = False
     """Chat: the prompt's tokens count too."""
     streaming: bool = False
@@ -155,6 +157,13 @@ class Lora(Strict):
     dropout: float = Field(0.0, ge=0.0, lt=1.0)
     modules: tuple[Name, ...] = Field((), max_length=200)
     """Names of the linear layers to adapt; empty: every one inside the blocks."""
+    ratio: float | None = Field(None, ge=1.0, le=64.0)
+    """How many times faster the adapters' second matrices learn, which start at zero (LoRA+). None: 16 for a
+    classifier, whose head has to learn at the same time; else 1."""
+
+    def ratio_for(self, task: str) -> float:
+        """The ratio where the model does this (`causal`, `classification`, ...)."""
+        return self.ratio or (16.0 if task == "classification" else 1.0)
 
 
 class TeacherCache(Strict):

@@ -91,6 +91,8 @@ class LabelledSet(Strict):
     data: str = "sample:reuters-r8/test"
     items: int | None = Field(None, ge=2, le=10_000_000)
     """Only the first so many; None: all."""
+    classes: dict[str, str] = {}
+    """Which class of the model a label of the file stands for, where the two are called differently."""
 
     @field_validator("data")
     @classmethod

@@ -237,5 +237,11 @@ class Recipe(Strict):
         return self
 
     @property
+    def lessons(self) -> list[Distil]:
+        """Every training among the steps, recoveries included."""
+        steps = [s.recovery if isinstance(s, Select) else s for s in self.steps]
+        return [s for s in steps if isinstance(s, Distil)]
+
+    @property
     def kind(self) -> Literal["sweep", "recipe"]:
         return "sweep" if self.sweep is not None else "recipe"

@@ -17,8 +17,7 @@ from core.catalogue.fingerprint import remembered_hash
 from core.catalogue.hub import dataset_commit
 from core.catalogue.references import resolve
 from core.catalogue.samples import SAMPLES, is_fetched
-from core.distil_spec import Distil
-from core.recipes import Recipe, Select
+from core.recipes import Recipe
 from core.roles import may
 from core.settings import Settings
 from core.task_sets import TASK_SETS
@@ -61,7 +60,7 @@ def contents_of(recipe: Recipe, settings: Settings) -> dict[str, str]:
         RetortError: a teacher or student is not there, or a path lies outside the roots.
     """
     found = {d: content_of(d, settings) for d in _references(recipe.model_dump(mode="json"), _DATA)}
-    for step in _lessons(recipe):
+    for step in recipe.lessons:
         for model in (step.teacher, step.student):
             if ":" in model and step.earlier_step is None:
                 found[model] = resolve(model, settings).fingerprint
@@ -94,14 +93,6 @@ def content_of(data: str, settings: Settings) -> str:
 def changed(before: dict[str, str], now: dict[str, str]) -> list[str]:
     """The references whose content is another one than before."""
     return [reference for reference in now if before.get(reference, now[reference]) != now[reference]]
-
-
-def _lessons(recipe: Recipe) -> Iterator[Distil]:
-    for step in recipe.steps:
-        if isinstance(step, Distil):
-            yield step
-        elif isinstance(step, Select):
-            yield step.recovery
 
 
 def _references(value: Any, fields: tuple[str, ...]) -> Iterator[str]:

@@ -51,7 +51,8 @@ def prepare(
             load_texts(calibration, settings), tokenizer, calibration.sequences, calibration.length, calibration.seed,
             frame_for(tokenizer, task, calibration.start_token),
         )  # fmt: skip
-        _refuse_overlap(cal_windows, eval_windows, tokenizer, reporter)
+        shared = overlap(tokenizer.batch_decode(eval_windows), tokenizer.batch_decode(cal_windows))
+        refuse_overlap(shared, "the calibration text", reporter)
     said = {
         "corpus": evaluation.data,
         "split": evaluation.split,
@@ -72,13 +73,19 @@ def _fits(length: int, context: int | None, name: str) -> None:
         )
 
 
-def _refuse_overlap(calibration: torch.Tensor, evaluation: torch.Tensor, tokenizer: Any, reporter: Reporter) -> None:
-    """A model calibrated on the text it is judged by looks better than it is."""
-    shared = overlap(tokenizer.batch_decode(evaluation), tokenizer.batch_decode(calibration))
+def refuse_overlap(shared: float, where: str, reporter: Reporter) -> None:
+    """A model that has seen the text it is judged by looks better than it is.
+
+    Args:
+        shared: the share (0 to 1) of the evaluation text that stands there too.
+
+    Raises:
+        RetortError: it is more than a twentieth; less is said.
+    """
     if shared > _REFUSED_OVERLAP:
         raise RetortError(
-            f"{shared:.0%} of the evaluation text also stands in the calibration text, so the figures would flatter.",
+            f"{shared:.0%} of the evaluation text also stands in {where}, so the figures would flatter.",
             "Choose another split or another text for one of the two.",
         )
     if shared > 0:
-        reporter.event("warning", f"{shared:.1%} of the evaluation text also stands in the calibration text.")
+        reporter.event("warning", f"{shared:.1%} of the evaluation text also stands in {where}.")

@@ -7,6 +7,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 from core.analysis.statistics import mcnemar_exact, only_one
+from core.catalogue.classifiers import unjudged
 from core.catalogue.rights import refuse_remote_tasks
 from core.catalogue.samples import SAMPLES, is_fetched
 from core.engine.data.classification import load_labelled
@@ -108,14 +109,18 @@ def _sets(settings: Settings) -> Path | None:
 def _classes(
     loaded: Loaded, wanted: Evaluation, settings: Settings, reporter: Reporter
 ) -> tuple[list[Measurement], list[str]]:
+    reason = unjudged(loaded.model.config.to_dict())
+    if reason is not None:
+        return [], [f"Its quality was not measured: {reason}."]
     if wanted.labelled is None:
         return [], ["Its accuracy was not measured: the recipe names no 'evaluation.labelled' set."]
-    data = load_labelled(wanted.labelled.data, settings, class_names(loaded.model)).first(wanted.labelled.items)
+    names, given = class_names(loaded.model), wanted.labelled.classes
+    data = load_labelled(wanted.labelled.data, settings, names, given).first(wanted.labelled.items)
     said = {"corpus": wanted.labelled.data, "content": data.digest}
     return classification_measurements(
         loaded.model, loaded.tokenizer, data.texts, data.labels, 4 * wanted.batch, reporter,
         settings=said,
-    ), []  # fmt: skip
+    ), [data.note] if data.note else []  # fmt: skip
 
 
 def with_pairs(

@@ -18,6 +18,7 @@ from core.catalogue.fingerprint import folder_fingerprint
 from core.catalogue.references import RUN_RESULT
 from core.engine.bench import Bench
 from core.engine.cluster.teach import ClusterTraining
+from core.engine.distil.beforehand import check_lessons
 from core.engine.distil.run import distil
 from core.engine.export.write import export
 from core.engine.models.load import Loaded, load_model
@@ -85,6 +86,10 @@ def run_steps(session: Session) -> None:
     hooks.register_trials([s.trial for s in stages])
     session.reporter.total = len(stages)
     with session.bench(any(_calibrated(s.trial) for s in stages)) as bench:
+        judged = any(s.wanted.quality for s in stages)
+        windows = bench.inputs.evaluation if judged else ()
+        texts = session.loaded.tokenizer.batch_decode(windows)
+        check_lessons(session.recipe, session.loaded.tokenizer, texts, hooks.settings, session.reporter)
         line = _Line(session, bench, Made(Saved(session.resolved.folder)))
         for stage in stages:
             session.reporter.checkpoint()

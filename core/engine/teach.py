@@ -13,7 +13,7 @@ from core.catalogue.fingerprint import folder_fingerprint
 from core.catalogue.references import resolve
 from core.engine.data.classification import load_labelled
 from core.engine.distil.batches import Examples
-from core.engine.distil.heads import with_classes
+from core.engine.distil.heads import unchanged, untrained_head, with_classes
 from core.engine.distil.loading import load_examples
 from core.engine.distil.run import Surroundings, distil
 from core.engine.distil.student import design_student, kept_layers
@@ -91,10 +91,18 @@ def teach(lesson: Lesson, settings: Settings, reporter: Reporter, train: Train =
         layers_kept=kept,
         stop_and_keep=stop.exists,
     )
-    examples = load_examples(spec.data, student, settings)
+
+    def say(sentence: str) -> None:
+        report.note(sentence)
+        reporter.event("warning", sentence)
+
+    examples = load_examples(spec.data, student, settings, say)
     if student.task == "causal" and examples.count:
         around.checked = Samples(student, teacher, sample_prompt(examples), reporter).write
+    head = untrained_head(student) if spec.data.form == "labels" else {}
     outcome = train(student, teacher, spec, examples, around)
+    if outcome.steps and unchanged(student, head):
+        say("The layer that tells the classes apart did not change in training: its answers are those of chance.")
     stop.unlink(missing_ok=True)
     for sentence in outcome.notes:
         report.note(sentence)
@@ -144,7 +152,8 @@ def _with_head(loaded: Loaded, spec: Distil, settings: Settings) -> Loaded:
     """A model without a head for its classes gets one, with the classes of the training data; others stay."""
     if spec.data.form != "labels" or loaded.task == "classification":
         return loaded
-    return with_classes(loaded, load_labelled(spec.data.data, settings).names, spec.seed)
+    names = load_labelled(spec.data.data, settings, given=spec.data.classes).names
+    return with_classes(loaded, names, spec.seed)
 
 
 def _teacher(lesson: Lesson, settings: Settings) -> tuple[Loaded | None, str]:

@@ -11,6 +11,8 @@ from importlib.util import find_spec
 
 from core.analysis.doctor import ADAPTED
 from core.analysis.sensitivity import SensitivitySpec
+from core.catalogue.checks import read_json
+from core.catalogue.classifiers import unjudged
 from core.catalogue.references import ResolvedModel, resolve
 from core.errors import Impossible, RetortError
 from core.export_check import refuse_export, refuse_quantise
@@ -41,6 +43,7 @@ def refuse_impossible(
     except RetortError:
         return  # what is wrong with the model is said by whoever opens it
     _context(recipe, start.found.shape.context, start.task == "causal")
+    _judged(recipe, start)
     if recipe.sweep is not None:
         _sweep(recipe, start, settings, coming)
     else:
@@ -60,6 +63,18 @@ def _harness(recipe: Recipe) -> None:
         raise RetortError(
             "lm-evaluation-harness is not installed.",
             "Install it with 'pip install -r requirements-tasks.txt -c constraints.txt', or leave 'scorer' out.",
+        )
+
+
+def _judged(recipe: Recipe, start: Subject) -> None:
+    """A recipe that asks how often a model is right which gives no one class."""
+    asked = recipe.evaluation.labelled is not None or any(s.data.form == "labels" for s in recipe.lessons)
+    reason = unjudged(read_json(start.folder / "config.json")) if asked else None
+    if reason is not None:
+        raise Impossible(
+            f"How often this model is right cannot be measured: {reason}.",
+            "Leave out 'evaluation.labelled' (size and latency are measured all the same), or use a model that gives "
+            "each text one class.",
         )
 
 

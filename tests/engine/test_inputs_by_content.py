@@ -134,20 +134,27 @@ def test_model_bytes_that_are_overwritten_count(home: Settings, model: Path, tex
 
 @pytest.mark.parametrize("file", ["tokenizer.json", "tokenizer_config.json", "config.json", "model.safetensors"])
 def test_every_file_of_a_model_makes_its_fingerprint(file: str, home: Settings, model: Path) -> None:
+    def fingerprint() -> str:
+        return resolve(f"path:{model}", home).fingerprint
+
+    before = fingerprint()
+    raw = bytearray((model / file).read_bytes())
+    raw[-2:-2] = b" "
+    (model / file).write_bytes(bytes(raw))
+    assert fingerprint() != before
+    note = model / "retort-files.json"
+    after = fingerprint()
+    note.write_text("{}")
+    assert fingerprint() == after, "Retort's own notes are no part of the model"
+
+
+def test_a_candidate_is_identified_by_its_files(home: Settings, model: Path) -> None:
     candidate = home.home / "candidates" / "k1"
     candidate.mkdir(parents=True)
+    before = resolve(f"path:{model}", home).fingerprint
     model.rename(candidate / "model")
     (candidate / "result.json").write_text('{"model": "sample:x"}')
-    before = resolve("run:k1", home).fingerprint
-    path = candidate / "model" / file
-    raw = bytearray(path.read_bytes())
-    raw[-2:-2] = b" "
-    path.write_bytes(bytes(raw))
-    assert resolve("run:k1", home).fingerprint != before
-    (candidate / "model" / "retort-files.json").write_text("{}")
-    after = resolve("run:k1", home).fingerprint
-    (candidate / "model" / "retort-files.json").unlink()
-    assert resolve("run:k1", home).fingerprint == after, "Retort's own notes are no part of the model"
+    assert resolve("run:k1", home).fingerprint == before
 
 
 def test_a_teacher_that_is_overwritten_counts(

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import csv
 import json
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from core.catalogue.checks import inside_roots
 from core.catalogue.samples import SAMPLES, Sample, refuse_unfetched
+from core.engine.data.classes import classes_of, plain_label
 from core.engine.data.corpora import UNREADABLE
 from core.errors import RetortError
 from core.outside_files import reason
@@ -29,10 +31,12 @@ class Labelled:
     texts: list[str]
     labels: list[int]
     names: list[str]
+    note: str = ""
+    """What had to be assumed about the labels."""
 
     def first(self, count: int | None) -> Labelled:
         """Only the first so many; None: all."""
-        return Labelled(self.texts[:count], self.labels[:count], self.names)
+        return replace(self, texts=self.texts[:count], labels=self.labels[:count])
 
     @property
     def digest(self) -> str:
@@ -40,11 +44,14 @@ class Labelled:
         return hashed([self.texts, [self.names[label] for label in self.labels]])[:16]
 
 
-def load_labelled(data: str, settings: Settings, names: list[str] | None = None) -> Labelled:
+def load_labelled(
+    data: str, settings: Settings, names: list[str] | None = None, given: Mapping[str, str] | None = None
+) -> Labelled:
     """Reads `sample:reuters-r8/train`, `sample:20newsgroups/test`, `sample:tasks/sst2` or `path:/file.csv|jsonl|tsv`.
 
     Args:
         names: the classes in the order a model knows them; default: sorted by name (or by number).
+        given: which class a label stands for, where the two are called differently.
     Raises:
         RetortError: unknown reference, missing column, fewer than two classes, or a class not in `names`.
     """
@@ -57,21 +64,11 @@ def load_labelled(data: str, settings: Settings, names: list[str] | None = None)
         raise RetortError(
             f"'{one_line(data, 200)}' is no labelled data.", "Write sample:reuters-r8/train or path:/folder/file.csv."
         )
-    found = names or order or sorted({label for _, label in rows}, key=_by_number)
-    index = {label: i for i, label in enumerate(found)}
-    strange = next((label for _, label in rows if label not in index), None)
-    if strange is not None:
-        raise RetortError(
-            f"{one_line(data, 200)} has the class '{one_line(strange, 60)}', which the model does not know.",
-            "Use data with the model's classes.",
-        )
-    if len(found) < 2:
+    labels = [plain_label(label) for _, label in rows]
+    found = classes_of(labels, names, given or {}, order, data)
+    if len(found.names) < 2:
         raise RetortError(f"{one_line(data, 200)} has fewer than two classes.", "Check which column holds the label.")
-    return Labelled([text for text, _ in rows], [index[label] for _, label in rows], list(found))
-
-
-def _by_number(label: str) -> tuple[int, str]:
-    return (int(label), "") if label.isdecimal() and len(label) < 19 else (1 << 62, label)
+    return Labelled([text for text, _ in rows], [found.index[label] for label in labels], found.names, found.note)
 
 
 def _sample(name: str, settings: Settings) -> tuple[list[tuple[str, str]], list[str] | None]:

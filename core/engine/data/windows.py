@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 import torch
@@ -82,14 +83,16 @@ def calibration_windows(
     return _framed(ids[starts[:, None] + torch.arange(body)], frame)  # (sequences, length)
 
 
-def overlap(evaluation: list[str], calibration: list[str]) -> float:
-    """Share of the evaluation text's runs of 13 words that the calibration text contains too, 0 to 1.
+def overlap(evaluation: Iterable[str], other: Iterable[str]) -> float:
+    """Share of the evaluation text's runs of 13 words that another text contains too, 0 to 1.
 
     Letter case and punctuation do not count; a document of fewer words is one run.
     """
-    known: set[int] = set().union(*(shingles(text, _SHINGLE_WORDS) for text in calibration))
     asked: set[int] = set().union(*(shingles(text, _SHINGLE_WORDS) for text in evaluation))
-    return len(asked & known) / len(asked) if asked else 0.0
+    found: set[int] = set()
+    for text in other:  # of any length: only what both have is kept
+        found |= asked & shingles(text, _SHINGLE_WORDS)
+    return len(found) / len(asked) if asked else 0.0
 
 
 def _body(window: int, frame: Frame) -> int:

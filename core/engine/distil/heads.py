@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 import torch
-from transformers import AutoModelForSequenceClassification
+from torch import Tensor, nn
+from transformers import AutoModelForSequenceClassification, PreTrainedModel
 
 from core.engine.models.load import Loaded
 from core.errors import RetortError
@@ -38,3 +39,22 @@ def with_classes(loaded: Loaded, names: Sequence[str], seed: int = 0) -> Loaded:
     # Some classifiers have a pooling layer that the model they are made from may lack.
     assert not [name for name in found.missing_keys if "pool" not in name], found
     return replace(loaded, model=model.to(loaded.model.device).eval(), task="classification")
+
+
+def head_parameters(model: PreTrainedModel) -> dict[str, nn.Parameter]:
+    """What a classifier adds to the model below it: its output layers, and the pooling layer that only they read."""
+    inside = f"{model.base_model_prefix}."
+    return {n: p for n, p in model.named_parameters() if not n.startswith(inside) or "pool" in n}
+
+
+def untrained_head(loaded: Loaded) -> dict[str, Tensor]:
+    """The weights of a classifier's head as they are now, for `unchanged`; empty for other models."""
+    if loaded.task != "classification":
+        return {}
+    return {n: p.detach().clone() for n, p in head_parameters(loaded.model).items()}
+
+
+def unchanged(loaded: Loaded, before: Mapping[str, Tensor]) -> bool:
+    """True where training left every weight of the head as it was."""
+    now = dict(loaded.model.named_parameters())
+    return bool(before) and all(torch.equal(now[n].detach().to(p.dtype), p) for n, p in before.items())

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from core import plain_json
 from core.catalogue.checks import inside_roots
 from core.catalogue.hub import dataset_commit
 from core.distil_spec import TrainingData
@@ -14,7 +16,8 @@ from core.engine.data.corpora import load_texts
 from core.engine.data.framing import frame_for
 from core.engine.distil.batches import Answers, Examples, MaskedWindows, Windows
 from core.engine.distil.matching import class_names
-from core.engine.distil.texts import Message, Stream, conversations, labelled, packed
+from core.engine.distil.packing import Stream, packed
+from core.engine.distil.texts import Conversation, Say, conversations, labelled
 from core.engine.models.context import padding_of
 from core.engine.models.load import Loaded
 from core.errors import RetortError
@@ -24,18 +27,22 @@ from core.settings import Settings
 
 Row = Mapping[str, Any]
 _READERS = {".txt": "text", ".md": "text", ".raw": "text", ".csv": "csv", ".jsonl": "json", ".parquet": "parquet"}
+_CHECKED = 256
 
 
-def load_examples(data: TrainingData, student: Loaded, settings: Settings) -> Examples:
+def load_examples(data: TrainingData, student: Loaded, settings: Settings, say: Say = lambda text: None) -> Examples:
     """The training sequences of a recipe, in the student's own tokens.
+
+    Args:
+        say: told, in a sentence each, what of the data is left out or cut.
 
     Raises:
         RetortError: unknown reference, file, split or column; nothing in it; or data that does not fit the student.
     """
     if data.form == "labels":
-        return _labelled(data, student, settings)
+        return _labelled(data, student, settings, say)
     if data.form == "chat":
-        rows = conversations(_messages(data, settings), student.tokenizer, data.length, data.count_prompt)
+        rows = conversations(_messages(data, settings), student.tokenizer, data.length, data.count_prompt, say)
         return Answers(rows, _padding(student.tokenizer))
     frame = frame_for(student.tokenizer, student.task)
     if data.streaming:
@@ -53,18 +60,55 @@ def load_examples(data: TrainingData, student: Loaded, settings: Settings) -> Ex
     return MaskedWindows(windows, int(tokenizer.mask_token_id), tuple(tokenizer.all_special_ids), share)
 
 
-def _labelled(data: TrainingData, student: Loaded, settings: Settings) -> Examples:
+def training_texts(data: TrainingData, settings: Settings) -> Iterator[str]:
+    """The text of a language model's training data, as it stands there.
+
+    Raises:
+        RetortError: as `load_examples`.
+    """
+    if data.form != "chat":
+        yield from load_texts(Corpus(data=data.data, split=data.split, column=data.column), settings)
+        return
+    for messages in _messages(data, settings):
+        yield from (str(part) for m in messages for part in _spoken(m.get("content")))
+
+
+def _spoken(content: Any) -> list[Any]:
+    if isinstance(content, list):
+        return [p.get("text", "") if isinstance(p, Mapping) else p for p in content]
+    return [] if content is None else [content]
+
+
+def _labelled(data: TrainingData, student: Loaded, settings: Settings, say: Say) -> Examples:
     names = class_names(student.model)
-    found = load_labelled(data.data, settings, names)
+    found = load_labelled(data.data, settings, names, data.classes)
+    if found.note:
+        say(found.note)
     labels = [found.names[label] for label in found.labels]
     return labelled(found.texts, labels, names, student.tokenizer, data.length, padding_of(student.model.config))
 
 
-def _messages(data: TrainingData, settings: Settings) -> Iterator[list[Message]]:
-    """Conversations from a `messages` column, or one turn from the prompt and answer columns."""
-    for row in stream_rows(data, settings):
-        if row.get("messages") is not None:
-            yield [{"role": str(m["role"]), "content": str(m["content"])} for m in row["messages"]]
+def check_chat(data: TrainingData, tokenizer: Any, settings: Settings) -> None:
+    """Puts the first `_CHECKED` conversations into the chat template: what it refuses is known before any work.
+
+    Raises:
+        RetortError: they cannot be read, or the template refuses too many of them.
+    """
+    conversations(islice(_messages(data, settings), _CHECKED), tokenizer, data.length, data.count_prompt)
+
+
+def _messages(data: TrainingData, settings: Settings) -> Iterator[Conversation]:
+    """Conversations from a `messages` column (and `tools`), or one turn from the prompt and answer columns."""
+    for number, row in enumerate(stream_rows(data, settings), 1):
+        messages = row.get("messages")
+        if messages is not None:
+            if not isinstance(messages, list) or not all(isinstance(m, Mapping) for m in messages):
+                raise RetortError(
+                    f"'messages' in row {number} of {data.data} is no list of messages.",
+                    'Write each conversation as a list such as [{"role": "user", "content": "..."}].',
+                )
+            tools = row.get("tools")
+            yield Conversation(messages, tools if isinstance(tools, list) else ())
             continue
         for column in (data.prompt, data.answer):
             if row.get(column) is None:
@@ -72,10 +116,12 @@ def _messages(data: TrainingData, settings: Settings) -> Iterator[list[Message]]
                     f"{data.data} has no column '{column}' (it has: {', '.join(row)}).",
                     "Name the columns in 'prompt' and 'answer', or give a 'messages' column.",
                 )
-        yield [
-            {"role": "user", "content": str(row[data.prompt])},
-            {"role": "assistant", "content": str(row[data.answer])},
-        ]
+        yield Conversation(
+            [
+                {"role": "user", "content": str(row[data.prompt])},
+                {"role": "assistant", "content": str(row[data.answer])},
+            ]
+        )
 
 
 def _streamed_texts(data: TrainingData, settings: Settings) -> Iterator[str]:
@@ -112,10 +158,28 @@ def _file_rows(path: Path) -> Iterable[Row]:
     reader = _READERS.get(path.suffix.lower())
     if reader is None or not path.is_file():
         raise RetortError(f"'{path}' is no file Retort reads.", "Use .txt, .csv, .jsonl or .parquet.")
+    if reader == "json":
+        yield from _json_rows(path)  # as they are: a table would fill every row up with the others' fields
+        return
     options = {"sample_by": "paragraph"} if reader == "text" else {}
     try:
         yield from datasets.load_dataset(reader, data_files=str(path), split="train", streaming=True, **options)
     except (OSError, ValueError, datasets.exceptions.DatasetGenerationError) as error:
+        raise RetortError(
+            f"{path.name} cannot be read ({_first(error)}).", "Check that it is whole and in UTF-8."
+        ) from error
+
+
+def _json_rows(path: Path) -> Iterator[Row]:
+    try:
+        with path.open("rb") as file:
+            for number, line in enumerate(file, 1):
+                if line.strip():
+                    row = plain_json.load(line.removeprefix(b"\xef\xbb\xbf"))
+                    if not isinstance(row, dict):
+                        raise ValueError(f"line {number} is no JSON object")
+                    yield row
+    except (OSError, ValueError) as error:
         raise RetortError(
             f"{path.name} cannot be read ({_first(error)}).", "Check that it is whole and in UTF-8."
         ) from error

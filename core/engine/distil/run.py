@@ -16,6 +16,7 @@ from core.engine.distil.batches import Batch, Examples, Labelled
 from core.engine.distil.cache import build_cache
 from core.engine.distil.feature_terms import FeatureTerms
 from core.engine.distil.features import layer_map
+from core.engine.distil.heads import head_parameters
 from core.engine.distil.lora import add_lora, merge_lora
 from core.engine.distil.matching import check_tokenizers, label_order
 from core.engine.distil.objective import Objective, Part, parts_of
@@ -162,6 +163,10 @@ def _prepare(student: Loaded, spec: Distil) -> None:
             "Train all weights (leave out 'lora'), or set 'keep_zeros: false'.",
         )
     add_lora(model, spec.lora, spec.seed)
+    if student.task == "classification":
+        # Adapters sit inside the blocks; a head that keeps a random start would answer by chance.
+        for parameter in head_parameters(model).values():
+            parameter.requires_grad_(True)
     if spec.gradient_checkpointing:
         model.enable_input_require_grads()
 

@@ -79,7 +79,8 @@ class Trainer:
     def __post_init__(self) -> None:
         self._model = self.objective.student.model
         self._names = _trainable(self.objective)
-        self._optimizer = _optimizer(self._names, self.spec)
+        ratio = self.spec.lora.ratio_for(self.objective.student.task) if self.spec.lora else 1.0
+        self._optimizer = _optimizer(self._names, self.spec, ratio)
         # Adapters start at zero and must not stay there; the frozen weights keep theirs by themselves.
         self._zeros = Zeros(self._model) if self.spec.keep_zeros and self.spec.lora is None else None
         self._held = self.order.held()
@@ -202,7 +203,7 @@ class Trainer:
 
     def _update(self, rate: float) -> None:
         for group in self._optimizer.param_groups:
-            group["lr"] = rate
+            group["lr"] = rate * group["scale"]
         self._optimizer.step()
         self._optimizer.zero_grad()
         if self._zeros:
@@ -268,13 +269,20 @@ def _trainable(objective: Objective) -> dict[nn.Parameter, str]:
     return found
 
 
-def _optimizer(names: dict[nn.Parameter, str], spec: Distil) -> torch.optim.Optimizer:
-    """AdamW; only matrices decay (Loshchilov and Hutter 2019)."""
+def _optimizer(names: dict[nn.Parameter, str], spec: Distil, ratio: float) -> torch.optim.Optimizer:
+    """AdamW; only matrices decay (Loshchilov and Hutter 2019).
+
+    `ratio`: how many times faster than the rest the second matrix of each adapter learns, which starts at zero
+    (Hayou et al. 2024, LoRA+).
+    """
     decay, rate = spec.schedule.weight_decay, spec.schedule.learning_rate
-    groups = [  # a fused step takes whole tensors or parts, not both
-        {"params": [p for p in names if (p.ndim >= 2) == matrix and isinstance(p, DTensor) == part],
-         "weight_decay": decay if matrix else 0.0}
-        for matrix in (True, False) for part in (False, True)
-    ]  # fmt: skip
-    groups = [g for g in groups if g["params"]]
-    return torch.optim.AdamW(groups, lr=rate, betas=_BETAS, eps=_EPSILON, fused=True)
+    groups: dict[tuple[bool, bool, float], list[nn.Parameter]] = {}
+    for parameter, name in names.items():
+        scale = ratio if "lora_B" in name else 1.0
+        # A fused step takes whole tensors or parts, not both.
+        groups.setdefault((parameter.ndim >= 2, isinstance(parameter, DTensor), scale), []).append(parameter)
+    settings = [
+        {"params": parameters, "weight_decay": decay if matrix else 0.0, "scale": scale}
+        for (matrix, _, scale), parameters in groups.items()
+    ]
+    return torch.optim.AdamW(settings, lr=rate, betas=_BETAS, eps=_EPSILON, fused=True)

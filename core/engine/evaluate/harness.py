@@ -23,6 +23,8 @@ from core.progress import Reporter
 from core.task_sets import accuracy_id, task_label
 
 EXTRA = "requirements-tasks.txt"
+_COLUMNS = {"boolq": {"doc_to_target": "{{ 1 if answer else 0 }}"}}
+"""Where the sample sets name a column otherwise than the harness expects: the right answer of BoolQ."""
 _SCORES = {"acc": False, "acc_norm": True}  # the harness's name: whether it is length-normalised
 
 
@@ -92,6 +94,7 @@ def _at_home(manager: Any, task: str, sets: Path | None, scratch: Path) -> str:
         "validation_split": split,
         "training_split": None,
         "test_split": None,
+        **_COLUMNS.get(task, {}),
     }
     path = scratch / f"{task}.yaml"
     path.write_text(yaml.safe_dump(changed), encoding="utf-8")
@@ -102,6 +105,12 @@ def _measurements(
     task: str, items: Sequence[Mapping[str, Any]], model: PreTrainedModel, version: str
 ) -> list[Measurement]:
     ordered = sorted(items, key=lambda item: int(item["doc_id"]))
+    without = sum(str(item.get("target", "")).strip() in ("", "-100", "None") for item in ordered)
+    if without:
+        raise RetortError(
+            f"lm-eval found no right answer for {without} of {len(ordered)} items of {task_label(task)}.",
+            "Its items lie here in another form than it expects: choose Retort's own scorer for this task.",
+        )
     record = {
         "task": task,
         "items": len(ordered),

@@ -14,7 +14,7 @@ from transformers import AutoModelForCausalLM
 
 from core.engine.data.framing import Frame, closing, frame_for, opened_ids, spoken
 from core.engine.data.windows import calibration_windows, evaluation_windows
-from core.engine.distil.texts import pack
+from core.engine.distil.packing import pack
 from core.engine.evaluate.choice import encode
 from core.errors import RetortError
 from core.metrics import find_metric

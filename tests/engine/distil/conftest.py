@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from core.engine.distil.batches import Windows
-from core.engine.distil.texts import packed
+from core.engine.distil.packing import packed
 from core.engine.models.load import Loaded, load_model
 
 

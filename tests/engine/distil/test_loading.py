@@ -14,7 +14,7 @@ from core.distil_spec import TrainingData
 from core.engine.distil.batches import IGNORED, Answers, Windows
 from core.engine.distil.heads import with_classes
 from core.engine.distil.loading import load_examples
-from core.engine.distil.texts import Stream
+from core.engine.distil.packing import Stream
 from core.engine.models.load import Loaded
 from core.errors import RetortError
 from core.settings import Settings

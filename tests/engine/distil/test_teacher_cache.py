@@ -19,11 +19,11 @@ from core.engine.distil.cache import build_cache
 from core.engine.distil.objective import Objective, Totals, parts_of
 from core.engine.distil.order import Order
 from core.engine.distil.outputs import Outputs
+from core.engine.distil.packing import Stream
 from core.engine.distil.run import Surroundings, distil
 from core.engine.distil.stored import CachedTeacher, Index
 from core.engine.distil.student import design_student
 from core.engine.distil.teacher import LiveTeacher, Teacher
-from core.engine.distil.texts import Stream
 from core.engine.distil.trainer import Outcome
 from core.engine.models.load import Loaded
 from core.errors import Cancelled, RetortError

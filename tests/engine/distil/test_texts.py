@@ -12,7 +12,8 @@ from transformers import AutoTokenizer
 
 from core.engine.distil.batches import IGNORED, Answers, MaskedWindows, Windows
 from core.engine.distil.order import Order
-from core.engine.distil.texts import Stream, conversation, conversations, labelled, overlay, pack, packed
+from core.engine.distil.packing import Stream, pack, packed
+from core.engine.distil.texts import conversation, conversations, labelled, overlay
 from core.errors import RetortError
 
 TEMPLATE = (
@@ -103,7 +104,7 @@ def test_a_template_that_rewrites_earlier_turns_is_refused(tokenizer: Any) -> No
 
 def test_answers_beyond_the_length_are_left_out(tokenizer: Any) -> None:
     tokenizer.chat_template = None
-    with pytest.raises(RetortError, match="No conversation has an answer"):
+    with pytest.raises(RetortError, match="None of 1 conversations has an answer"):
         conversations([TALK], tokenizer, 5)
 
 

@@ -1,0 +1,56 @@
+"""What can be known of the training data of a recipe before its first step: said and refused then, not hours later."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from core.engine.data.classification import load_labelled
+from core.engine.data.windows import overlap
+from core.engine.distil.loading import check_chat, training_texts
+from core.engine.inputs import refuse_overlap
+from core.progress import Reporter
+from core.recipe_parts import LabelledSet
+from core.recipes import Distil, Recipe
+from core.settings import Settings
+
+
+def check_lessons(
+    recipe: Recipe, tokenizer: Any, evaluation: Sequence[str], settings: Settings, reporter: Reporter
+) -> None:
+    """Reads the data of every training step, as the recipe's own model would.
+
+    Args:
+        tokenizer: of the recipe's model.
+        evaluation: the texts quality is measured on; empty where it is not.
+
+    Raises:
+        RetortError: data that cannot be read, conversations the chat template refuses, or a training text that holds
+            more than a twentieth of the evaluation text.
+    """
+    for step in {(s.data.model_dump_json(), s.student): s for s in recipe.lessons}.values():
+        data = step.data
+        if data.form == "labels":
+            _check_labels(step, recipe.evaluation.labelled, settings, reporter)
+            continue
+        if data.form == "chat" and step.student == "current":
+            check_chat(data, tokenizer, settings)
+        if evaluation and not data.streaming:
+            shared = overlap(evaluation, training_texts(data, settings))
+            refuse_overlap(shared, f"the training text {data.data}", reporter)
+
+
+def _check_labels(step: Distil, judged_on: LabelledSet | None, settings: Settings, reporter: Reporter) -> None:
+    """A classifier is told about the texts it is judged on, and so is who reads its accuracy."""
+    learnt = load_labelled(step.data.data, settings, given=step.data.classes)
+    if judged_on is None:
+        return
+    texts = load_labelled(judged_on.data, settings, given=judged_on.classes).first(judged_on.items).texts
+    known = {" ".join(t.lower().split()) for t in learnt.texts}
+    shared = sum(" ".join(t.lower().split()) in known for t in texts)
+    if shared:
+        reporter.event(
+            "warning",
+            f"{shared:,} of the {len(texts):,} texts the accuracy is measured on ({judged_on.data}) also stand in the "
+            f"training data ({step.data.data}): the accuracy flatters.",
+        )

@@ -1,0 +1,49 @@
+"""Every bundled set asks the same questions as lm-evaluation-harness, with the same right answers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from core.catalogue.samples import SAMPLES, is_fetched
+from core.engine.evaluate.harness import _at_home, _measurements
+from core.engine.evaluate.tasks.items import load_items
+from core.engine.evaluate.tasks.registry import TASKS
+from core.errors import RetortError
+from core.settings import Settings
+
+ITEMS = 200
+
+
+@pytest.fixture(scope="module")
+def manager() -> Any:
+    return pytest.importorskip("lm_eval.tasks", reason="needs lm-eval (requirements-tasks.txt)").TaskManager()
+
+
+@pytest.mark.sample
+@pytest.mark.parametrize("name", TASKS)
+def test_items_are_the_harnesss_own(name: str, manager: Any, sample_home: Settings, tmp_path: Path) -> None:
+    if not is_fetched(SAMPLES["tasks"], sample_home):
+        pytest.skip("needs sample:tasks; fetch it with 'python -m core fetch tasks' first")
+    sets = sample_home.samples / "tasks"
+    task = next(iter(manager.load([_at_home(manager, name, sets, tmp_path)])["tasks"].values()))
+    mine = load_items(TASKS[name], sets, ITEMS)
+    theirs = list(task.validation_docs())[: len(mine)]
+    assert len(mine) == len(theirs) and len(mine) >= 100
+    for item, record in zip(mine, theirs, strict=True):
+        asked = task.construct_requests(record, task.fewshot_context(record, 0))[: len(item.contexts)]
+        assert [tuple(r.args) for r in asked] == list(zip(item.contexts, item.continuations, strict=True))
+        target = task.doc_to_target(record)
+        choices = task.doc_to_choice(record)
+        right = target if isinstance(target, int) else choices.index(target) if target in choices else None
+        assert name == "winogrande" or right == item.gold  # there the options are the contexts
+        if name == "winogrande":
+            assert int(record["answer"]) - 1 == item.gold
+
+
+def test_a_set_without_right_answers_is_refused() -> None:
+    items = [{"doc_id": 0, "target": "1", "acc": 1.0}, {"doc_id": 1, "target": "", "acc": 0.0}]
+    with pytest.raises(RetortError, match="no right answer for 1 of 2 items of BoolQ"):
+        _measurements("boolq", items, None, "0.4")  # type: ignore[arg-type]
