@@ -86,7 +86,7 @@ class TrainingData(Corpus):
     prompt: Name = "prompt"
     answer: Name = "answer"
     label: Name = "label"
-    classes: dict[str, str] = {}
+    classes: dict[Name, Name] = Field({}, max_length=1_000)
     """Labels: which class of the model a label of the file stands for, where the two are called differently."""
     count_prompt: bool = False
     """Chat: the prompt's tokens count too."""

@@ -91,7 +91,7 @@ class LabelledSet(Strict):
     data: str = "sample:reuters-r8/test"
     items: int | None = Field(None, ge=2, le=10_000_000)
     """Only the first so many; None: all."""
-    classes: dict[str, str] = {}
+    classes: dict[Name, Name] = Field({}, max_length=1_000)
     """Which class of the model a label of the file stands for, where the two are called differently."""
 
     @field_validator("data")

@@ -158,5 +158,6 @@ def test_a_regression_model_is_refused_before_the_start(home: Settings, encoder:
     with pytest.raises(RetortError, match=r"gives one number \(regression or reward\), which Retort does not judge"):
         execute(Recipe.model_validate({
             "name": "r", "model": f"path:{encoder}", "dtype": "float32", "steps": [{"step": "evaluate"}],
-            "evaluation": {"data": f"path:{home.roots[0] / 'train.txt'}", "tokens": 64, "window": 16, "labelled": {"data": f"path:{test}"}},
+            "evaluation": {"data": f"path:{home.roots[0] / 'train.txt'}", "tokens": 64,
+                           "window": 16, "labelled": {"data": f"path:{test}"}},
         }), Memory(home))  # fmt: skip
