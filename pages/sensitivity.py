@@ -5,12 +5,13 @@ from pages.shared.shell import guard
 guard()
 
 from collections.abc import Sequence
+from typing import Any
 
 import streamlit as st
 
 from core.analysis import sensitivity as kept
 from core.analysis.doctor import size_of
-from core.analysis.sensitivity import Change, Sensitivity
+from core.analysis.sensitivity import Change, Sensitivity, SensitivitySpec
 from core.catalogue.anatomy import Anatomy
 from core.catalogue.references import ResolvedModel
 from core.errors import RetortError
@@ -18,7 +19,7 @@ from core.figures import sensitivity as figures
 from core.jobs import api, errands
 from core.methods import METHODS
 from core.metrics import show, show_bytes
-from core.recipes import Grid, Recipe, Sweep, Target
+from core.recipes import Evaluation, Grid, Recipe, Sweep, Target
 from core.store import RunRow, TrialRow
 from pages.shared import charts, home, login, models, run_panel, sample_study, sensitivity_form, sensitivity_view, shell
 from pages.shared.states import empty, refused
@@ -167,7 +168,7 @@ def result(measured: Sensitivity, resolved: ResolvedModel, found: Anatomy) -> No
         st.header("Without a layer", anchor=False)
         by_hand(measured, resolved, found)
     sensitivity_view.break_even(measured.break_even)
-    spread(measured, resolved)
+    spread(measured, resolved, found)
 
 
 def by_hand(measured: Sensitivity, resolved: ResolvedModel, found: Anatomy) -> None:
@@ -185,7 +186,7 @@ def by_hand(measured: Sensitivity, resolved: ResolvedModel, found: Anatomy) -> N
         if gone:
             estimate_of(gone, changes, measured, found)
             if login.button("run", "Measure this model", type="primary", icon=":material/play_arrow:"):
-                run_id = sample_study.start(without(gone, len(changes), resolved, measured), home.settings())
+                run_id = sample_study.start(without(gone, len(changes), resolved, measured, found), home.settings())
                 st.switch_page(shell.path("sweep"), query_params={"run": run_id})
         else:
             st.caption("Choose layers to see at once what would go with them.")
@@ -212,13 +213,13 @@ def estimate_of(gone: Sequence[int], changes: dict[int, Change], measured: Sensi
     )
 
 
-def without(gone: Sequence[int], layers: int, resolved: ResolvedModel, measured: Sensitivity) -> Recipe:
+def without(gone: Sequence[int], layers: int, resolved: ResolvedModel, measured: Sensitivity, found: Anatomy) -> Recipe:
     """A sweep of one trial that takes out exactly these layers: all others are protected."""
     stay = tuple(i for i in range(layers) if i not in gone)
     grid = Grid(method=("block_influence",), target=(Target(remove_layers=len(gone)),), protect=stay)
     return Recipe(
         name=f"Without layers {', '.join(map(str, gone))}"[:120], model=str(resolved.reference),
-        calibration=measured.spec.calibration, sweep=Sweep(grid=(grid,)),
+        **readable(measured.spec, found), sweep=Sweep(grid=(grid,)),
     )  # fmt: skip
 
 
@@ -236,7 +237,17 @@ def heads_table(removed: Sequence[Change]) -> None:
             )  # fmt: skip
 
 
-def spread(measured: Sensitivity, resolved: ResolvedModel) -> None:
+def readable(spec: SensitivitySpec, found: Anatomy) -> dict[str, Any]:
+    """The texts of a sweep: the measurement's calibration and the usual evaluation, in windows the model can read."""
+    calibration, usual = spec.calibration, Evaluation()
+    most = found.shape.context or max(calibration.length, usual.window)
+    return {
+        "calibration": calibration.model_copy(update={"length": min(calibration.length, most)}),
+        "evaluation": usual.model_copy(update={"window": min(usual.window, most)}),
+    }
+
+
+def spread(measured: Sensitivity, resolved: ResolvedModel, found: Anatomy) -> None:
     """From the map to a sweep that uses it."""
     spec, most = measured.spec, max(measured.spec.sparsities)
     amount = round(max(most - 0.1, most / 2), 3)  # below what was measured, so that there is room above it
@@ -249,7 +260,7 @@ def spread(measured: Sensitivity, resolved: ResolvedModel) -> None:
         )  # fmt: skip
         recipe = Recipe(
             name=f"Even and measured sparsity, {METHODS[spec.method].label}", model=str(resolved.reference),
-            calibration=spec.calibration, sweep=Sweep(grid=(same, spread_out)),
+            **readable(spec, found), sweep=Sweep(grid=(same, spread_out)),
         )  # fmt: skip
         run_id = sample_study.start(recipe, home.settings())
         st.switch_page(shell.path("sweep"), query_params={"run": run_id})

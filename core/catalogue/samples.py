@@ -253,7 +253,7 @@ def refuse_unfetched(wanted: Sample, settings: Settings) -> None:
         f"sample:{wanted.id} has not been fetched yet."
         if wrong is None
         else f"sample:{wanted.id}, which Retort fetched itself, is damaged: {wrong}.",
-        f"Fetch it{'' if wrong is None else ' again'} on the Model page, or with: python -m core fetch {wanted.id}"
+        f"Fetch it{'' if wrong is None else ' again'} on the Model page, or with 'python -m core fetch {wanted.id}'."
         if wanted.kind == "model"
         else f"Fetch it{'' if wrong is None else ' again'} with: python -m core fetch {wanted.id}",
     )

@@ -225,4 +225,4 @@ def test_the_tail_of_a_log_is_short_and_clean(tmp_path: Path) -> None:
     path.write_bytes(b"old\n" * 100_000 + b"10 %\r50 %\r100 %\n\x1b[31mred\x1b[0m \x00\xff\nlast")
     text = tail(path, kilobytes=1)
     assert len(text) < 1100 and text.startswith("old\n")
-    assert text.endswith("100 %\nred \N{REPLACEMENT CHARACTER}\nlast")
+    assert text.endswith("100 %\nred \\x00\N{REPLACEMENT CHARACTER}\nlast")

@@ -84,7 +84,10 @@ def test_it_counts_and_starts_what_is_asked(opens: Opens, settings: Settings, fo
     assert app.query_params["run"] == run.id and "No place measured yet" in said(app)
 
 
-@pytest.mark.parametrize(("choice", "says"), [({"sparsity": "120"}, "less than 1"), ({"sparsity": ""}, "No sparsity")])
+@pytest.mark.parametrize(
+    ("choice", "says"),
+    [({"sparsity": "120"}, "sparsities[0]: must be below 1; you gave 1.2"), ({"sparsity": ""}, "No sparsity")],
+)
 def test_a_wrong_choice_is_refused(opens: Opens, folder: str, choice: dict[str, str], says: str) -> None:
     app = opens("sensitivity", model=folder, **choice)
     assert says in said(app)
@@ -128,7 +131,7 @@ def test_a_running_measurement_shows_the_map_so_far(
     spec = SensitivitySpec(model=folder)
     run_id = errands.submit_sensitivity(spec, settings)
     key = spec.key(resolve(folder, settings).fingerprint, settings)
-    settings.run_folder(run_id).mkdir(parents=True)
+    settings.run_folder(run_id).mkdir(parents=True, exist_ok=True)
     note_key(settings.run_folder(run_id), key)
     path = working_path(settings, key, "cells")
     path.parent.mkdir(parents=True)

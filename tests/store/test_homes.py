@@ -114,7 +114,7 @@ def test_a_file_that_is_no_database_makes_way_and_is_kept(home: Settings) -> Non
 def test_a_home_that_is_a_file_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     for home in (tmp_path / "file", tmp_path / "file" / "below"):
-        with pytest.raises(RetortError, match="may not write"):
+        with pytest.raises(RetortError, match="file is a file"):
             Store(Settings(home=home))
 
 
