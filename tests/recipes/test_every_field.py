@@ -24,7 +24,7 @@ TEXT = {"data": "path:/texts/a.csv", "split": "train", "column": "text"}
 CALIBRATION = TEXT | {"sequences": 4, "length": 64, "seed": 3, "start_token": "each"}
 EVALUATION = TEXT | {
     "tokens": 4096, "window": 64, "batch": 2, "start_token": "none", "tasks": ["piqa"], "items": 50, "scorer": "retort",
-    "labelled": {"data": "path:/texts/labels.csv", "items": 20},
+    "labelled": {"data": "path:/texts/labels.csv", "items": 20, "classes": {"spam": "LABEL_1"}},
 }  # fmt: skip
 SIZES = {"layers": 4, "intermediate": 64, "heads": 4, "kv_heads": 2, "hidden": 32, "experts": 4}
 TARGETS = [
@@ -55,11 +55,12 @@ DISTIL = {
     "layer_map": [[0, 1], [1, 3]],
     "data": TEXT | {
         "data": "path:/texts/a.jsonl", "form": "chat", "length": 64, "prompt": "q", "answer": "a", "label": "l",
+        "classes": {"spam": "LABEL_1"},
         "count_prompt": True, "streaming": True,
     },
     "batch": 4, "micro_batch": 2, "budget": {"steps": 10},
     "schedule": {"learning_rate": 1e-4, "warmup": 0.1, "final": 0.1, "weight_decay": 0.1, "clip": 1.0},
-    "lora": {"rank": 4, "alpha": 8, "dropout": 0.1, "modules": ["q_proj"]},
+    "lora": {"rank": 4, "alpha": 8, "dropout": 0.1, "modules": ["q_proj"], "ratio": 4.0},
     "on_policy": {"share": 0.5, "prompt": 8, "temperature": 1.0},
     "gradient_checkpointing": True, "keep_zeros": False, "checkpoint_every": 5, "evaluate_every": 5, "held_out": 4,
     "seed": 2,

@@ -54,7 +54,7 @@ OTHER: dict[str, Any] = {
     "method": "sparsegpt", "mode": "sequential", "allocation": "owl", "dtype": "bfloat16", "scorer": "lm-eval",
     "pattern": "2:4", "step": "finetune", "form": "chat", "loss": "attention_relations", "tasks": ["copa"],
     "layer_map": ((0, 0),), "protect": [1], "modules": ["k_proj"], "split": "another", "student": "current",
-    "teacher": "baseline", "start_token": "none", "data": "path:/texts/another.txt",
+    "teacher": "baseline", "start_token": "none", "data": "path:/texts/another.txt", "micro_batch": 4,
 }  # fmt: skip
 UNSAID = {("name",), ("model",)}
 """The name says nothing, and the model counts by its bytes (`Identity.model`)."""
