@@ -120,7 +120,7 @@ def _not_served(config: dict[str, Any], named: str) -> str:
 def _pair(config: dict[str, Any]) -> bool:
     """True for an encoder with a decoder. The decoder alone (BartForCausalLM) is none."""
     said = config.get("is_encoder_decoder")
-    return said is True or (said is not False and config.get("model_type") in _PAIRS)
+    return said is True or (said is not False and str(config.get("model_type")) in _PAIRS)
 
 
 def _guessed(config: dict[str, Any], names: list[str]) -> Kind:
