@@ -5,7 +5,7 @@ PY := .venv/bin/python
 PYTHON ?=
 SAMPLES := smollm2-135m wiki
 ALONE := sample or browser or jobs
-FAST := not ($(ALONE) or slow)
+FAST := not ($(ALONE) or slow or long)
 
 bootstrap = @found=; for p in $(PYTHON) python3 python3.13 python3.12 python3.11 python; do \
 	if "$$p" -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1; then found=$$p; break; fi; done; \
@@ -28,7 +28,7 @@ run:
 test:
 	$(bootstrap) test chromium
 	-@$(PY) -m core fetch $(SAMPLES)
-	OMP_NUM_THREADS=1 $(PY) -m pytest -n 2 -m "not ($(ALONE))"
+	OMP_NUM_THREADS=1 $(PY) -m pytest -n 2 -m "not ($(ALONE) or long)"
 	OMP_NUM_THREADS=1 $(PY) -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m "($(ALONE)) and not long"
 
 check:

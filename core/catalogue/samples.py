@@ -255,7 +255,7 @@ def refuse_unfetched(wanted: Sample, settings: Settings) -> None:
         else f"sample:{wanted.id}, which Retort fetched itself, is damaged: {wrong}.",
         f"Fetch it{'' if wrong is None else ' again'} on the Model page, or with 'python -m core fetch {wanted.id}'."
         if wanted.kind == "model"
-        else f"Fetch it{'' if wrong is None else ' again'} with: python -m core fetch {wanted.id}",
+        else f"Fetch it{'' if wrong is None else ' again'} with 'python -m core fetch {wanted.id}'.",
     )
 
 

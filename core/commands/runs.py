@@ -51,7 +51,7 @@ def _refuse_what_is_not_here(recipe: Recipe, settings: Settings) -> None:
         said = " and ".join(f"sample:{name}" for name in names)
         raise RetortError(
             f"{said} have not been fetched yet, or are damaged.",
-            f"Fetch them with: python -m core fetch {' '.join(names)}",
+            f"Fetch them with 'python -m core fetch {' '.join(names)}'.",
         )
 
 

@@ -280,7 +280,7 @@ def test_a_damaged_sample_is_named_and_fetched_again(
     assert not is_fetched(offered, home)
     with pytest.raises(RetortError, match=r"which Retort fetched itself, is damaged: .*") as refusal:
         refuse_unfetched(offered, home)
-    assert Path(name).name in refusal.value.cause and "Fetch it again with: python -m core fetch offered" in str(
+    assert Path(name).name in refusal.value.cause and "Fetch it again with 'python -m core fetch offered'." in str(
         refusal.value
     )
     assert main(["fetch", "offered", "--home", str(home.home)]) == 0

@@ -91,7 +91,7 @@ def test_what_can_be_known_is_refused_with_nothing_queued(study: Cli) -> None:
     missing = DISTIL.format(models="m").replace("path:m/calibration.txt", "sample:wiki").replace("null", "training")
     done = study("run", study.recipe(missing))
     assert done.returncode == 2 and done.stderr == (
-        "sample:wiki has not been fetched yet. Fetch it with: python -m core fetch wiki\n"
+        "sample:wiki has not been fetched yet. Fetch it with 'python -m core fetch wiki'.\n"
     )
 
 
