@@ -21,7 +21,7 @@ from core.settings import Settings
 from tests.cli.conftest import ROOT, SWEEP, Cli
 from tests.pages.study import recipe, results
 
-HOSTILE = 'a""" + __import__("os").getcwd() + """ \\" \\\' {x} <img src=x> \u2028 b\\'
+HOSTILE = 'a""" + __import__("os").getcwd() + """ \\" \\\' {x} <img src=x> b\\'
 
 
 def is_valid(document: Any) -> None:

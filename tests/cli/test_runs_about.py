@@ -144,7 +144,7 @@ def test_diff_says_what_differs_and_which_way_round(runs: Runs, say: Say) -> Non
         'torch: "2.12.0" -> "2.13.0"',
         "Magnitude 50 %, Loss per token: 3.042 nats -> 3.542 nats (higher in the second by 0.5 nats)",
         f"Magnitude 50 %, Accuracy: 0.6 -> 0.25 (differs ({p}))",
-        "Magnitude 50 %, Size on disk: 2.0 kB -> 1.8 kB",
+        "Magnitude 50 %, Weights on disk: 2.0 kB -> 1.8 kB",
     ]
     turned = say("diff", runs.other, runs.one)[1].splitlines()
     assert turned[1] == "sweep.grid[1].sparsity[0]: 0.6 -> 0.5"

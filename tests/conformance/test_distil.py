@@ -142,7 +142,7 @@ def test_presets_end_at_the_plain_divergences_and_nothing_jumps_on_the_way() -> 
 
 @pytest.mark.parametrize(("loss", "given"), [c for c in CASES if c[0] != "cross_entropy"])
 def test_identical_models_cost_nothing(loss: str, given: dict[str, float | str]) -> None:
-    same = torch.tensor(logits(1), dtype=torch.float32)
+    same = torch.tensor(logits(1), dtype=torch.float64)
     part = parts_of([Term(loss=loss, parameters=given)])
     found = chunk_losses(part, same, torch.zeros(N).long(), torch.ones(N, dtype=torch.bool), LiveRows(same))
     assert abs(float(found[loss])) < 1e-6

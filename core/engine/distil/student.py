@@ -85,9 +85,9 @@ def _narrowing(design: Design) -> list[tuple[str, Sizes]]:
     """The pruning steps that bring a model to the designed sizes: experts first, then units."""
     if design.sizes is None:
         return []
-    experts, others = Sizes(experts=design.sizes.experts), design.sizes.model_copy(update={"experts": None})
-    steps = [(_EXPERTS, experts), (_WIDTH, others)]
-    return [(method, sizes) for method, sizes in steps if sizes != Sizes()]
+    experts, others = design.sizes.experts, design.sizes.model_copy(update={"experts": None})
+    steps = [] if experts is None else [(_EXPERTS, Sizes(experts=experts))]
+    return [*steps, (_WIDTH, others)] if any(size is not None for _, size in others) else steps
 
 
 def _pruned(

@@ -107,7 +107,7 @@ def test_a_classifier_learns_from_a_teacher_with_its_classes_in_another_order(
 def step(**given: Any) -> Distil:
     usual: dict[str, Any] = {
         "batch": 8, "budget": Budget(steps=60), "schedule": Schedule(learning_rate=4e-3), "held_out": 20,
-        "evaluate_every": 20, "data": TrainingData(form="labels", length=48),
+        "evaluate_every": 20, "data": TrainingData(data="sample:reuters-r8/train", form="labels", length=48),
     }  # fmt: skip
     return Distil(**usual | given)
 
@@ -261,7 +261,11 @@ def test_a_decoder_learns_classes_only_where_it_knows_which_token_is_padding(
     """It looks at the last token that is not padding; the refusal names the key and a token for it."""
     config = LlamaConfig(**SIZES, num_labels=5, pad_token_id=None)
     student = loaded(LlamaForSequenceClassification(config), tokenizer, "classification")
-    spec = Distil(losses=(Term(loss="cross_entropy"),), teacher="baseline", data=TrainingData(form="labels", length=48))
+    spec = Distil(
+        losses=(Term(loss="cross_entropy"),),
+        teacher="baseline",
+        data=TrainingData(data="sample:reuters-r8/train", form="labels", length=48),
+    )
     with pytest.raises(RetortError, match="does not say which token") as refused:
         check_fit(student, None, spec, sentences)
     assert refused.value.remedy == "Write 'pad_token_id' into its config.json, such as 0, its end token."
