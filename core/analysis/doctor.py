@@ -13,6 +13,7 @@ from core.catalogue.anatomy import Anatomy
 from core.exports import EXPORTS, Described, quantisable, reason_against
 from core.methods import METHODS, Method
 from core.metrics import show_bytes
+from core.plain_text import one_line
 from core.recipes import Grid, Recipe, Sweep, Target
 from core.settings import Settings
 
@@ -71,7 +72,7 @@ def outlets(model: Described) -> list[Outlet]:
 
 
 def _outlet(name: str, label: str, explanation: str, reason: str | None, remark: str) -> Outlet:
-    why = f"{reason[:1].upper()}{reason[1:]}." if reason else remark
+    why = one_line(f"{reason[:1].upper()}{reason[1:]}." if reason else remark, 900)  # it may quote the config
     return Outlet(id=name, label=label, explanation=explanation, possible=reason is None, why=why)
 
 

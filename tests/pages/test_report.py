@@ -85,7 +85,7 @@ def test_an_address_that_cannot_be_says_so_and_leads_back(opens: Opens, settings
 
 
 def test_hostile_names_reach_page_and_slides_as_plain_words(opens: Opens, settings: Settings) -> None:
-    run = finished_study(settings, name=HOSTILE[:120])
+    run = finished_study(settings, name="".join(filter(str.isprintable, HOSTILE))[:120])
     store = Store(settings)
     for found in store.candidates.results(run_id=run):
         store.candidates.add(found.model_copy(update={"label": HOSTILE, "notes": [HOSTILE]}))

@@ -74,7 +74,7 @@ def test_what_a_run_was_built_on_is_listed_with_links(opens: Opens, settings: Se
 
 def test_hostile_logs_events_and_labels_are_plain_text(opens: Opens, settings: Settings, store: Store) -> None:
     hostile = "<img src=x onerror=alert(1)> [a](http://evil.invalid) \u202eabc \x01 :red[x] $y$" + "A" * 100_000
-    run = finished_study(settings, name=hostile[:120])
+    run = finished_study(settings, name="".join(filter(str.isprintable, hostile))[:120])
     for found in store.candidates.results(run_id=run):
         store.candidates.add(found.model_copy(update={"label": hostile, "notes": [hostile]}))
     store.events.add(run, "warning", hostile)

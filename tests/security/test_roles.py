@@ -144,7 +144,7 @@ def test_pages_reach_neither_the_network_nor_what_only_the_command_line_does() -
 def test_core_lets_a_role_do_what_it_may_and_no_more(home: Settings, name: str, role: Role) -> None:
     least, act = ACTIONS[name]
     store = Store(home)
-    run = store.runs.add("sweep", "Study", "sample:m", {})
+    run = store.runs.add("sweep", "Study", RECIPE.model, RECIPE.model_dump(mode="json"))
     if name in ("api.retry", "api.delete"):
         store.runs.request_cancel(run)
     elif name == "api.stop_and_keep":

@@ -16,8 +16,8 @@ from tests.surfaces.readers import Deck, Page, csv_tables, json_tables, terminal
 from tests.surfaces.studies import key
 
 NAMES = list(STUDIES)
-MONEY = ("Cost per million tokens", "Energy per million tokens", "Size on disk")
-FIGURES = ("PIQA accuracy", "Perplexity", "Loss change", "Parameters", "Size on disk")
+MONEY = ("Cost per million tokens", "Energy per million tokens", "Weights on disk")
+FIGURES = ("PIQA accuracy", "Perplexity", "Loss change", "Parameters", "Weights on disk")
 Said = pytest.CaptureFixture[str]
 
 
@@ -51,7 +51,13 @@ def test_two_runs_are_compared_figure_by_figure_in_words(studies: Home, capsys: 
     home = ["--home", str(studies.settings.home)]
     assert main(["diff", studies.runs["small"], studies.runs["large"], *home]) == 0
     said = capsys.readouterr().out
-    for figure in ("Perplexity", "Size on disk", "Memory of the weights", "Key-value cache per token", "PIQA accuracy"):
+    for figure in (
+        "Perplexity",
+        "Weights on disk",
+        "Memory of the weights",
+        "Key-value cache per token",
+        "PIQA accuracy",
+    ):
         old, new = (STUDIES[s][DENSE][figure].value for s in ("small", "large"))
         assert f"{DENSE}, {figure}: {old} -> {new}\n" in said
     assert WANDA_37 not in said and FOUR not in said
@@ -81,16 +87,16 @@ def test_a_report_of_the_command_line_is_that_of_its_run_with_its_prices_and_lim
     if form in ("csv", "json"):
         table = (csv_tables if form == "csv" else json_tables)(data.decode())[FOUR]  # type: ignore[operator]
         cost, energy, size = (
-            table[f]["shown"] for f in ("Cost per million tokens", "Energy per million tokens", "Size on disk")
+            table[f]["shown"] for f in ("Cost per million tokens", "Energy per million tokens", "Weights on disk")
         )
     elif form == "html":
         page = Page(data.decode())
         table = page.figures(FOUR)
         cost, energy, size = (
-            table[f]["Value"] for f in ("Cost per million tokens", "Energy per million tokens", "Size on disk")
+            table[f]["Value"] for f in ("Cost per million tokens", "Energy per million tokens", "Weights on disk")
         )
         assert any(
-            item.startswith("Limits: Size on disk at most 250.0 MB; PIQA accuracy at least 0.58.")
+            item.startswith("Limits: Weights on disk at most 250.0 MB; PIQA accuracy at least 0.58.")
             for item in page.items
         )
         assert page.charts["tradeoff"]["light"]["layout"]["xaxis"]["title"]["text"].startswith("Memory of the weights")
@@ -98,7 +104,7 @@ def test_a_report_of_the_command_line_is_that_of_its_run_with_its_prices_and_lim
         deck = Deck(data)
         table = deck.figures("A")
         cost, energy, size = (
-            table[f]["Value"] for f in ("Cost per million tokens", "Energy per million tokens", "Size on disk")
+            table[f]["Value"] for f in ("Cost per million tokens", "Energy per million tokens", "Weights on disk")
         )
         assert deck.titled("Perplexity against memory of the weights")
     assert cost.endswith(" EUR, estimated") and energy.endswith(" kWh, estimated") and size == "240.7 MB"
@@ -115,7 +121,7 @@ def test_a_report_without_picks_knows_the_candidates_and_the_original_of_its_run
         assert main(command) == 0
         page = Page(out.read_text("utf-8"))
         assert page.points() == {
-            name: (figures["Size on disk"].value, figures["Perplexity"].value)
+            name: (figures["Weights on disk"].value, figures["Perplexity"].value)
             for name, figures in STUDIES[study].items()
         }
         shown = [c.removeprefix("Figures of ").partition(", run ")[0] for c in page.tables if c.startswith("Figures")]

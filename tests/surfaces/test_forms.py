@@ -145,7 +145,8 @@ def test_bars_of_every_form_are_the_shares_of_the_original(studies: Home, study:
 def test_the_chart_of_every_form_has_the_points_of_this_study_and_no_other(studies: Home, study: str) -> None:
     page, deck = Page(studies.form(study, "html").decode()), Deck(studies.form(study, "pptx"))
     told = {
-        name: (figures["Size on disk"].value, figures["Perplexity"].value) for name, figures in STUDIES[study].items()
+        name: (figures["Weights on disk"].value, figures["Perplexity"].value)
+        for name, figures in STUDIES[study].items()
     }
     assert page.points() == told
     results = {r.key: r for r in Store(studies.settings).candidates.results(run_id=studies.runs[study])}
@@ -154,8 +155,8 @@ def test_the_chart_of_every_form_has_the_points_of_this_study_and_no_other(studi
         assert set(drawn) == set(results)
         for k, (x, y, words) in drawn.items():
             name = results[k].label
-            size, quality = STUDIES[study][name]["Size on disk"], STUDIES[study][name]["Perplexity"]
-            assert f"Size on disk: {size.value}" in words
+            size, quality = STUDIES[study][name]["Weights on disk"], STUDIES[study][name]["Perplexity"]
+            assert f"Weights on disk: {size.value}" in words
             assert f"Perplexity: {quality.value} ({quality.interval})" in words
             assert (x, y) == tuple(find_metric(results[k].measurements, m).value for m in ("disk_bytes", "perplexity"))
     unit, size = ("GB", 1e9) if study == "large" else ("MB", 1e6)
@@ -173,10 +174,10 @@ def test_the_chart_of_every_form_has_the_points_of_this_study_and_no_other(studi
         ((down, up),) = deck.errors(next(n for n in points if n.startswith(series[:39])), "y")
         assert (y - down, y + up) == pytest.approx((perplexity.low, perplexity.high))
     axes = deck.scatter_chart()
-    assert axes.category_axis.axis_title.text_frame.text == f"Size on disk, {unit} (lower is better)"
+    assert axes.category_axis.axis_title.text_frame.text == f"Weights on disk, {unit} (lower is better)"
     assert axes.value_axis.axis_title.text_frame.text == "Perplexity (lower is better)"
     layout = page.charts["tradeoff"]["light"]["layout"]
-    assert layout["xaxis"]["title"]["text"] == "Size on disk (lower is better)"
+    assert layout["xaxis"]["title"]["text"] == "Weights on disk (lower is better)"
     assert layout["yaxis"]["title"]["text"] == "Perplexity (lower is better)"
 
 

@@ -62,7 +62,7 @@ def test_cards_of_the_trade_offs_say_what_the_report_says(opens: Opens, studies:
     for (head, card), spec in zip(found.items(), drawn, strict=True):
         name = head.partition(". ")[2]
         told = {m.label: m for m in card.metric}
-        for figure in ("Perplexity", "Size on disk"):
+        for figure in ("Perplexity", "Weights on disk"):
             wanted = STUDIES[study][name][figure]
             assert (told[figure].value, told[figure].delta) == (wanted.value, wanted.change)
         said = plain("\n".join(c.value for c in card.caption))
@@ -88,7 +88,7 @@ def test_accuracies_stand_with_their_interval_and_their_test(opens: Opens, studi
 @pytest.mark.parametrize("study", NAMES)
 @pytest.mark.parametrize(
     ("x", "figure"),
-    [("disk_bytes", "Size on disk"), ("memory_bytes", "Memory of the weights"), ("parameters", "Parameters"),
+    [("disk_bytes", "Weights on disk"), ("memory_bytes", "Memory of the weights"), ("parameters", "Parameters"),
      ("peak_memory_bytes", "Peak memory"), ("kv_bytes_per_token", "Key-value cache per token")],
 )  # fmt: skip
 def test_the_chart_draws_the_numbers_of_the_store_and_says_them(
@@ -124,7 +124,7 @@ def test_the_table_of_the_trade_offs_is_written_as_everywhere(opens: Opens, stud
     results = Store(studies.settings).candidates.results(run_id=studies.runs[study])
     for i, figures in enumerate(STUDIES[study].values()):
         for figure, metric in (
-            ("Perplexity", "perplexity"), ("Loss change", "loss_change"), ("Size on disk", "disk_bytes"),
+            ("Perplexity", "perplexity"), ("Loss change", "loss_change"), ("Weights on disk", "disk_bytes"),
             ("Memory of the weights", "memory_bytes"), ("Sparsity of the pruned matrices", "sparsity_pruned"),
         ):  # fmt: skip
             wanted = figures.get(figure)
@@ -150,7 +150,7 @@ def test_a_table_of_thousands_holds_numbers_with_the_unit_in_the_head(
     page.session_state["all"] = True
     page.run()
     table = page.dataframe[0].value
-    assert table["Size on disk, GB"].tolist() == [2.471645608, 2.106745304, 2.471645608]
+    assert table["Weights on disk, GB"].tolist() == [2.471645608, 2.106745304, 2.471645608]
     assert table["Perplexity"].tolist() == [11.07, 16.91, 14.62]
 
 
@@ -177,7 +177,7 @@ def test_slides_say_what_the_report_says(opens: Opens, studies: Home, study: str
     names = {r.key: r.label for r in report.results}
     assert {names[k] for k in drawn} == set(STUDIES[study])
     for k, said in drawn.items():
-        assert f"Size on disk: {STUDIES[study][names[k]]['Size on disk'].value}" in said
+        assert f"Weights on disk: {STUDIES[study][names[k]]['Weights on disk'].value}" in said
     for candidate in report.chosen:
         title = f"{report.letters[candidate.key]}. {candidate.label}"
         told, (spec,) = next((t, c) for t, c in found if t["title"] == title)
@@ -187,7 +187,7 @@ def test_slides_say_what_the_report_says(opens: Opens, studies: Home, study: str
     head, *rows = costs
     assert head == ["Figure", "Original", *(f"{report.letters[c.key]}. {c.label}" for c in report.chosen)]
     table = {row[0]: row[1:] for row in rows}
-    for figure in ("Size on disk", "Memory of the weights"):
+    for figure in ("Weights on disk", "Memory of the weights"):
         wanted = [STUDIES[study][c.label][figure] for c in report.chosen]
         assert table[figure] == [STUDIES[study][DENSE][figure].value, *(f"{w.value} ({w.change})" for w in wanted)]
     assert {"Cost per million tokens", "Energy per million tokens"} <= set(table)
@@ -214,7 +214,7 @@ def test_the_second_study_opened_is_not_the_first(opens: Opens, studies: Home) -
         assert chosen and all(studies.runs[study] in caption for caption in chosen)
         board = opens("tradeoffs", run=studies.runs[study])
         assert len(list(marks(charts(board)[0]))) == len(STUDIES[study])
-        small = {f.value for f in (STUDIES[study][DENSE]["Perplexity"], STUDIES[study][DENSE]["Size on disk"])}
+        small = {f.value for f in (STUDIES[study][DENSE]["Perplexity"], STUDIES[study][DENSE]["Weights on disk"])}
         assert all(f in board.get("plotly_chart")[0].proto.alt for f in small)
 
 
@@ -268,7 +268,7 @@ def test_a_deleted_study_is_gone_and_what_it_shared_stays(opens: Opens, studies:
     assert "There is no run" in words(opens("tradeoffs", run=studies.runs["small"]))
     assert "There is no run" in words(opens("report", run=studies.runs["small"]))
     assert preview(opens, studies.runs["follow"]).points() == {
-        name: (figures["Size on disk"].value, figures["Perplexity"].value)
+        name: (figures["Weights on disk"].value, figures["Perplexity"].value)
         for name, figures in STUDIES["follow"].items()
     }
     assert store.candidates.get(key("aa1")) is None and store.candidates.get(key("aa2")) is not None
@@ -294,7 +294,7 @@ def test_studies_that_share_candidates_are_drawn_once_each_with_their_own_origin
     drawn = [k for k, *_ in marks(charts(page)[0])]
     assert sorted(drawn) == sorted(key(n) for n in ("aa0", "aa1", "aa2", "aa3", "aa4", "aa6"))
     found = cards(page)
-    assert [m.delta for m in found[f"A. {SIX}"].metric if m.label == "Size on disk"] == ["\u221216 %"]
+    assert [m.delta for m in found[f"A. {SIX}"].metric if m.label == "Weights on disk"] == ["\u221216 %"]
     apart = opens("tradeoffs", run=[studies.runs["small"], studies.runs["large"]])
     assert sorted(k for k, *_ in marks(charts(apart)[0])) == sorted(key(n) for n in ("aa0", "aa1", "aa2", "aa3", "aa4"))
     assert "its model is hub" in plain(apart.info[0].value)
@@ -320,9 +320,9 @@ def test_a_candidate_is_held_against_the_original_of_its_own_run(opens: Opens, s
     page = opens("tradeoffs", run=[studies.runs["small"], run], pick=[key("aa4")[:10], key("cc1")[:10]])
     found = cards(page)
     told = {head: {m.label: m.delta for m in card.metric} for head, card in found.items()}
-    assert (told[f"A. {FOUR}"]["Size on disk"], told[f"A. {FOUR}"]["Perplexity"]) == ("\u221211 %", "+29.04")
-    assert (told[f"B. {FOUR}"]["Size on disk"], told[f"B. {FOUR}"]["Perplexity"]) == ("\u221220 %", "+28.96")
-    assert preview(opens, run).figures(FOUR)["Size on disk"]["Against the baseline"] == "\u221220 %"
+    assert (told[f"A. {FOUR}"]["Weights on disk"], told[f"A. {FOUR}"]["Perplexity"]) == ("\u221211 %", "+29.04")
+    assert (told[f"B. {FOUR}"]["Weights on disk"], told[f"B. {FOUR}"]["Perplexity"]) == ("\u221220 %", "+28.96")
+    assert preview(opens, run).figures(FOUR)["Weights on disk"]["Against the baseline"] == "\u221220 %"
 
 
 def test_links_to_the_model_stand_on_the_card_of_what_is_kept(opens: Opens, studies: Home) -> None:
@@ -352,7 +352,7 @@ def test_two_runs_side_by_side_show_the_figures_of_those_two(opens: Opens, studi
     table = next(d.value for d in page.dataframe if "Verdict" in d.value.columns)
     rows = {(r["Candidate"], r["Figure"]): (r["This run"], r["Second run"]) for r in table.to_dict("records")}
     assert {name for name, _ in rows} == {DENSE}, "no other step was done in both"
-    for figure in ("Perplexity", "PIQA accuracy", "Size on disk", "Parameters", "Sparsity of the pruned matrices"):
+    for figure in ("Perplexity", "PIQA accuracy", "Weights on disk", "Parameters", "Sparsity of the pruned matrices"):
         assert rows[DENSE, figure][0] == STUDIES["small"][DENSE][figure].value
         if figure not in ("Sparsity of the pruned matrices",):
             assert rows[DENSE, figure][1] == STUDIES["large"][DENSE][figure].value
@@ -414,9 +414,9 @@ def test_limits_say_and_draw_the_same_on_trade_offs_and_in_the_report(opens: Ope
     query = links(board)["Make a report"]
     assert "x=disk_bytes" in query and "limit-disk_bytes=250" in query.replace("250.0", "250")
     page = opens("report", audience="engineers", **address)
-    assert "Size on disk at most 250.0 MB; PIQA accuracy at least 0.58" in plain(words(page))
+    assert "Weights on disk at most 250.0 MB; PIQA accuracy at least 0.58" in plain(words(page))
     document = Page(page.get("iframe")[0].proto.srcdoc)
-    assert f"Limits: Size on disk at most 250.0 MB; PIQA accuracy at least 0.58. {WITHIN}" in document.items
+    assert f"Limits: Weights on disk at most 250.0 MB; PIQA accuracy at least 0.58. {WITHIN}" in document.items
     assert WITHIN in "".join(document.said)
     names = {t["name"] for t in charts(board)[0]["data"]}
     drawn = {t["name"] for t in document.charts["tradeoff"]["light"]["data"]}
