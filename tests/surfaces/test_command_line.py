@@ -44,7 +44,8 @@ def test_the_list_of_runs_counts_the_trials_of_each(studies: Home, capsys: Said)
     assert main(["runs", "--home", str(studies.settings.home)]) == 0
     rows = [line.split() for line in capsys.readouterr().out.splitlines()]
     counts = [("large", "3/3"), ("follow", "3/3"), ("small", "5/6")]
-    assert [(r[0], r[2]) for r in rows[1:]] == [(studies.runs[study], count) for study, count in counts]
+    told = [(r[0], next(w for w in r if w[:1].isdigit() and "/" in w)) for r in rows[1:] if r and r[0] in runs]
+    assert told == [(studies.runs[study], count) for study, count in counts]
 
 
 def test_two_runs_are_compared_figure_by_figure_in_words(studies: Home, capsys: Said) -> None:
