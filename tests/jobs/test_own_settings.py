@@ -131,7 +131,7 @@ def test_what_a_run_keeps_is_json_and_comes_back(tmp_path: Path) -> None:
     kept = json.loads(json.dumps(mine.kept()))
     assert kept == {
         "roots": [str(tmp_path / "x:y")], "cluster": "h:1", "memory": "75 %", "minutes": "3", "attempts": 2,
-        "cancel_grace_seconds": 7.5, "quiet_seconds": 9.0,
+        "cancel_grace_seconds": 7.5, "quiet_seconds": 9.0, "name": "", "role": "admin",
     }  # fmt: skip
     assert Settings(home=tmp_path / "a").of_run(kept) == mine
     moved = Settings(home=tmp_path / "b").of_run(kept)
