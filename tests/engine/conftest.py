@@ -20,6 +20,8 @@ from core.results import Result, Trial
 from core.settings import Settings
 from tests.jobs.tiny_study import text
 
+JUDGED = "\n\n".join(f"Line {i} is of boats, {i * 3} nets and {i % 7} men who went to sea." for i in range(300))
+
 
 @dataclass
 class Memory(Quiet):
@@ -70,6 +72,8 @@ def run(home: Settings, tiny_text: str) -> Callable[..., Memory]:
     """Executes a recipe of these steps over a model folder under the home, on a small text."""
     text = home.roots[0] / "text.txt"
     text.write_text(tiny_text)
+    judged = home.roots[0] / "judged.txt"  # no text that anything learns from
+    judged.write_text(JUDGED)
 
     def start(
         model: Path, *steps: dict[str, Any], hooks: Memory | None = None, evaluation: dict[str, Any] | None = None
@@ -80,7 +84,7 @@ def run(home: Settings, tiny_text: str) -> Callable[..., Memory]:
                 "name": "test",
                 "model": f"path:{model}",
                 "dtype": "float32",
-                "evaluation": {**corpus, "tokens": 512, "window": 64, **(evaluation or {})},
+                "evaluation": {"data": f"path:{judged}", "tokens": 512, "window": 64, **(evaluation or {})},
                 "calibration": {**corpus, "sequences": 2, "length": 32},
                 "latency": {"prompt": 8, "new_tokens": 2, "repeats": 1, "warmup": 0},
                 "steps": list(steps),
