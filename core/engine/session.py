@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
-from core import plain_json
+from core import durable_files, plain_json
 from core.catalogue.contents import changed, contents_of, pinned
 from core.catalogue.references import ResolvedModel, resolve
 from core.engine.bench import Bench
@@ -93,7 +93,7 @@ class Session:
             self.reporter.event(
                 "warning", f"{name} is not what it was when this run began: what depends on it is measured anew."
             )
-        note.write_text(plain_json.dump(now), "utf-8")
+        durable_files.write(note, plain_json.dump(now))
 
     @cached_property
     def resolved(self) -> ResolvedModel:
