@@ -182,7 +182,9 @@ def bars(spec: dict[str, Any]) -> dict[str, tuple[float, str]]:
     solid = next(t for t in spec["data"] if t["type"] == "bar")
     words = next(t for t in spec["data"] if t["type"] == "scatter")
     lengths = dict(zip(solid["y"], numbers(solid["x"]), strict=True))
-    return {name: (lengths[name], text) for name, text in zip(words["y"], words["text"], strict=True)}
+    return {
+        name: (lengths[name], text.replace("<br>", " ")) for name, text in zip(words["y"], words["text"], strict=True)
+    }
 
 
 def marks(spec: dict[str, Any]) -> Iterator[tuple[str, float, float, str]]:

@@ -19,7 +19,7 @@ from core.engine.evaluate.choice import encode
 from core.errors import RetortError
 from core.metrics import find_metric
 from core.recipes import Calibration, Evaluation
-from tests.engine.conftest import Memory
+from tests.engine.conftest import JUDGED, Memory
 from tests.engine.models.wild import TEXT, framed
 
 BOS, EOS = 1, 2
@@ -77,7 +77,7 @@ def test_recipes_know_three_words_and_the_default_is_the_tokenizers() -> None:
 
 
 def test_a_run_measures_what_was_asked_for_and_says_so(
-    run: Callable[..., Memory], model: Path, tiny_text: str, monkeypatch: pytest.MonkeyPatch
+    run: Callable[..., Memory], model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Loss by hand: the tiny Llama's tokenizer adds nothing by itself, `each` puts a start token before a window."""
     from tests.engine.models.wild import edit
@@ -85,7 +85,7 @@ def test_a_run_measures_what_was_asked_for_and_says_so(
     edit(model, "tokenizer_config.json", bos_token="<|endoftext|>")
     plain = AutoModelForCausalLM.from_pretrained(model).eval()
     tokenizer: Any = __import__("transformers").AutoTokenizer.from_pretrained(model)
-    ids = tokenizer(tiny_text, add_special_tokens=False)["input_ids"]
+    ids = tokenizer(JUDGED, add_special_tokens=False)["input_ids"]
     figures = {}
     for start, body, before in (("tokenizer", 64, []), ("none", 64, []), ("each", 63, [0])):
         hooks = run(model, {"step": "evaluate"}, evaluation={"start_token": start})
