@@ -8,6 +8,7 @@ import streamlit as st
 
 from core.analysis.doctor import diagnose
 from core.catalogue.anatomy import Anatomy
+from core.catalogue.classifiers import MEASURED_ALL_THE_SAME
 from core.catalogue.references import Reference, ResolvedModel
 from core.catalogue.samples import Sample, is_fetched
 from core.errors import RetortError
@@ -156,6 +157,8 @@ def show(reference: str) -> None:
 def draw(resolved: ResolvedModel, found: Anatomy) -> None:
     if found.obstacle:
         refused(found.obstacle, found.way_on)
+    if found.unjudged:
+        st.warning(f"How often this model is right is not measured: {found.unjudged}. {MEASURED_ALL_THE_SAME}")
     facts(found)
     if st.button("Prune this model", type="primary", icon=":material/tune:"):
         st.switch_page(shell.path("sweep"), query_params={"model": str(resolved.reference)})

@@ -10,6 +10,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict
 
 from core.catalogue.checks import check_model_folder
+from core.catalogue.classifiers import unjudged
 from core.catalogue.fitness import obstacle
 from core.catalogue.kinds import kind_of
 from core.catalogue.manifests import read_manifest
@@ -66,6 +67,8 @@ class Anatomy(BaseModel):
     """Why Retort can do nothing with the model, whatever the machine; empty where it can."""
     way_on: str = ""
     """What to do about the obstacle."""
+    unjudged: str = ""
+    """Why Retort cannot say how often the model is right (it gives no single class); empty where it can."""
 
     @property
     def allocated(self) -> int:
@@ -134,6 +137,7 @@ def _anatomy(folder: Path, config: dict[str, Any]) -> Anatomy:
         source=source,
         obstacle=cause,
         way_on=remedy,
+        unjudged=unjudged(config) or "",
     )
 
 

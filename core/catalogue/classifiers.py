@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+MEASURED_ALL_THE_SAME = "Size, memory and latency are measured all the same."
+
 
 def unjudged(config: Mapping[str, Any]) -> str | None:
     """Why Retort cannot say how often such a model is right; None where it can, or where it is no classifier.

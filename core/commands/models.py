@@ -12,6 +12,7 @@ from core import memory
 from core.analysis.doctor import Outlet, Verdict, diagnose, outlets
 from core.analysis.estimate import read_probe
 from core.catalogue.anatomy import Anatomy, anatomy
+from core.catalogue.classifiers import MEASURED_ALL_THE_SAME
 from core.catalogue.references import ResolvedModel, resolve
 from core.exports import describe
 from core.jobs.device import take_device
@@ -92,6 +93,7 @@ def _show_anatomy(resolved: ResolvedModel, found: Anatomy) -> None:
         ("Weights in memory", ", ".join(f"{show_bytes(found.bytes_in(d))} as {d}" for d in _DTYPES)),
         ("Weights on disk", f"{show_bytes(found.disk_bytes)} ({found.dtype})"),
         ("Key-value cache", f"{show_bytes(cache)} a token" if cache else ""),
+        ("Not judged", f"How often it is right: {found.unjudged}. {MEASURED_ALL_THE_SAME}" if found.unjudged else ""),
         ("Cannot be used", f"{found.obstacle} {found.way_on}" if found.obstacle else ""),
         ("Licence", str(resolved.provenance.get("licence") or found.licence or "not stated")),
         ("Note", str(resolved.provenance.get("note") or found.note)),

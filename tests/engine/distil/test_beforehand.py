@@ -12,6 +12,9 @@ import pytest
 import torch
 from transformers import AutoTokenizer, BertConfig, BertForSequenceClassification, BertModel
 
+from core.catalogue.anatomy import anatomy
+from core.catalogue.references import resolve
+from core.commands.models import _show_anatomy
 from core.engine.distil.heads import head_parameters, unchanged, untrained_head
 from core.engine.models.load import load_model
 from core.engine.pipeline import execute
@@ -151,8 +154,14 @@ def test_texts_that_train_and_judge_are_counted(home: Settings, encoder: Path) -
     assert any("1 of the 2 texts the accuracy is measured on" in m and "flatters" in m for m, _ in hooks.events)
 
 
-def test_a_regression_model_is_refused_before_the_start(home: Settings, encoder: Path) -> None:
+def test_a_regression_model_is_refused_before_the_start_and_the_doctor_says_so(
+    home: Settings, encoder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert anatomy(encoder).unjudged == ""
     BertForSequenceClassification.from_pretrained(encoder, num_labels=1).save_pretrained(encoder)
+    found = anatomy(encoder)
+    _show_anatomy(resolve(f"path:{encoder}", home), found)
+    assert "Not judged        How often it is right: it gives one number (regression" in capsys.readouterr().out
     test = home.roots[0] / "test.csv"
     test.write_text("text,label\na,0.1\nb,0.2\n")
     with pytest.raises(RetortError, match=r"gives one number \(regression or reward\), which Retort does not judge"):
