@@ -91,9 +91,11 @@ def main() -> None:
     for number in args.at_once:
         times, size = measured(args, settings, number)
         first = first or times.wall
-        print(f"{number:3} at once: {times.wall:7.1f} s, {first / times.wall:5.2f}x; before the first pruned trial "
-              f"{times.serial:.1f} s; a trial {sum(times.trials) / len(times.trials):.2f} s and "
-              f"{times.overhead:.2f} s on its way")  # fmt: skip
+        print(
+            f"{number:3} at once: {times.wall:7.1f} s, {first / times.wall:5.2f}x; before the first pruned trial "
+            f"{times.serial:.1f} s; a trial {sum(times.trials) / len(times.trials):.2f} s and "
+            f"{times.overhead:.2f} s on its way"
+        )
     assert times is not None
     print("\nSimulated, 500 trials like those measured, each node with one device, model sent at 1 Gbit/s:")
     for nodes in NODES:
@@ -107,12 +109,16 @@ def measured(args: argparse.Namespace, settings: Settings, at_once: int) -> tupl
     split = {} if args.calibration.startswith("sample:") else {"split": None}
     recipe = Recipe.model_validate(
         {
-            "name": "Benchmark", "model": args.model, "latency": None, "executor": "ray", "seed": at_once,
+            "name": "Benchmark",
+            "model": args.model,
+            "latency": None,
+            "executor": "ray",
+            "seed": at_once,
             "calibration": {"data": args.calibration, "sequences": 16, "length": args.window, "seed": at_once, **split},
             "evaluation": {"data": args.evaluation, "tokens": args.tokens, "window": args.window, **split},
             "sweep": {"grid": [{"method": ["magnitude", "wanda"], "sparsity": SPARSITIES}], "keep": "none"},
         }
-    )  # fmt: skip
+    )
     with tempfile.TemporaryDirectory() as scratch:
         home = Path(scratch) / "home"
         home.mkdir()

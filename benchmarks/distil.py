@@ -121,8 +121,12 @@ def plain(setup: Setup, student: PreTrainedModel, way: str) -> Callable[[list[in
             wanted = teacher(input_ids=ids, use_cache=False).logits[:, :-1].float()
         with torch.autocast("cpu", torch.bfloat16, enabled=half):
             found = student(input_ids=ids, use_cache=False).logits[:, :-1].float()
-        loss = F.kl_div(found.log_softmax(-1).flatten(0, 1), wanted.log_softmax(-1).flatten(0, 1),
-                        log_target=True, reduction="batchmean")  # fmt: skip
+        loss = F.kl_div(
+            found.log_softmax(-1).flatten(0, 1),
+            wanted.log_softmax(-1).flatten(0, 1),
+            log_target=True,
+            reduction="batchmean",
+        )
         loss.backward()  # type: ignore[no-untyped-call]
         return float(loss.detach())
 
@@ -186,9 +190,7 @@ def timed(args: argparse.Namespace, setup: Setup) -> tuple[dict[str, list[float]
     if trl_way.installed():
         student, teacher = copy.deepcopy(setup.student).train(), setup.teacher
         ids = torch.as_tensor(setup.windows.ids)
-        taken, losses["trl"] = trl_way.run(
-            student, teacher.model, teacher.tokenizer, ids, args.batch, setup.half, turn
-        )  # fmt: skip
+        taken, losses["trl"] = trl_way.run(student, teacher.model, teacher.tokenizer, ids, args.batch, setup.half, turn)
         seconds["trl"] = taken[1:]
     else:
         print("TRL is not installed: no comparison with its trainer.")

@@ -48,12 +48,14 @@ def main() -> None:
             grid.append({"method": ["block_influence"], "target": [{"remove_layers": args.layers}]})
         recipe = Recipe.model_validate(
             {
-                "name": "A billion parameters", "model": f"path:{folder}", "latency": None,
+                "name": "A billion parameters",
+                "model": f"path:{folder}",
+                "latency": None,
                 "calibration": {"sequences": args.sequences, "length": args.length},
                 "evaluation": {"tokens": args.tokens, "window": 256, "batch": 1},
                 "sweep": {"grid": grid},
             }
-        )  # fmt: skip
+        )
         size = sum(f.stat().st_size for f in folder.glob("*.safetensors"))
         memory, started = Memory(settings.home), time.perf_counter()
         run = wait(submit(recipe, settings), settings)

@@ -141,9 +141,14 @@ def candidate(number: int, method: str, chooser: random.Random) -> Result:
     def measured(metric: str, value: float, spread: float = 0.0, samples: list[float] | None = None) -> Measurement:
         bounds = {"low": value * (1 - spread), "high": value * (1 + spread)} if spread else {}
         return Measurement(
-            metric=metric, value=value, unit=METRICS[metric].unit, dtype="bfloat16", samples=samples,
-            settings=QUALITY if samples else {"prompt": 64, "new_tokens": 8, "threads": 2}, **bounds,
-        )  # fmt: skip
+            metric=metric,
+            value=value,
+            unit=METRICS[metric].unit,
+            dtype="bfloat16",
+            samples=samples,
+            settings=QUALITY if samples else {"prompt": 64, "new_tokens": 8, "threads": 2},
+            **bounds,
+        )
 
     found = [measured("perplexity", math.exp(loss), 0.07, windows), measured("loss", loss, 0.02, windows)]
     found += [measured(m, 134.5e6 * left) for m in ("parameters", "nonzero_parameters")]
@@ -156,10 +161,15 @@ def candidate(number: int, method: str, chooser: random.Random) -> Result:
         found.append(measured("sparsity_pruned", 100 * amount))
     layers = {f"model.layers.{i}.self_attn.{name}_proj": amount for i in range(30) for name in "qkvo"}
     return Result(
-        key=_key(number), label="Dense baseline" if method == "dense" else f"{method} {100 * amount:.2f} %",
-        model=MODEL, method=method, baseline=method == "dense", baseline_key=_key(0), measurements=found,
+        key=_key(number),
+        label="Dense baseline" if method == "dense" else f"{method} {100 * amount:.2f} %",
+        model=MODEL,
+        method=method,
+        baseline=method == "dense",
+        baseline_key=_key(0),
+        measurements=found,
         facts={"layers": 30, "sparsity_by_matrix": layers},
-    )  # fmt: skip
+    )
 
 
 def _key(number: int) -> str:
@@ -189,9 +199,14 @@ def server(script: Path, settings: Settings) -> Iterator[tuple[psutil.Process, i
 
 
 async def watch(
-    process: psutil.Process, port: int, visits: dict[str, list[tuple[str, str]]], viewers: int, seconds: float,
-    think: float, minutes: float | None,
-) -> Seen:  # fmt: skip
+    process: psutil.Process,
+    port: int,
+    visits: dict[str, list[tuple[str, str]]],
+    viewers: int,
+    seconds: float,
+    think: float,
+    minutes: float | None,
+) -> Seen:
     """Lets the viewers look; they arrive first, each page once, which is not counted."""
     seen, first = Seen(), Seen()
     async with asyncio.TaskGroup() as group:
@@ -224,9 +239,13 @@ async def arrive(
 
 
 async def look(
-    session: ClientConnection, visits: dict[str, list[tuple[str, str]]], seen: Seen, chooser: random.Random,
-    end: float, think: float,
-) -> None:  # fmt: skip
+    session: ClientConnection,
+    visits: dict[str, list[tuple[str, str]]],
+    seen: Seen,
+    chooser: random.Random,
+    end: float,
+    think: float,
+) -> None:
     """Stays on a page for some reruns, then goes to another one."""
     await asyncio.sleep(chooser.uniform(0.0, 2 * think))
     while time.perf_counter() < end:

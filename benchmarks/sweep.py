@@ -47,11 +47,13 @@ def main() -> None:
     torch.set_num_threads(torch.get_num_threads())
     settings = Settings.load()
     recipe = Recipe(
-        name="Benchmark", model=args.model, latency=None,
+        name="Benchmark",
+        model=args.model,
+        latency=None,
         calibration=Calibration(sequences=args.sequences, length=args.length),
         evaluation=Evaluation(tokens=args.tokens),
         sweep={"grid": [{"method": args.methods, "sparsity": SPARSITIES}]},
-    )  # fmt: skip
+    )
     folder = resolve(args.model, settings).folder
     tokenizer = load_model(folder).tokenizer
     inputs = prepare(recipe, tokenizer, "causal", None, settings, Quiet(), calibrated=True)

@@ -53,20 +53,45 @@ def run(
 
     def collate(rows: list[dict[str, Any]]) -> dict[str, torch.Tensor]:
         tokens = torch.tensor([row["tokens"] for row in rows])  # (batch, length)
-        return {"input_ids": tokens, "attention_mask": torch.ones_like(tokens), "labels": tokens.clone(),
-                "prompts": tokens[:, :1], "prompt_attention_mask": torch.ones_like(tokens[:, :1])}  # fmt: skip
+        return {
+            "input_ids": tokens,
+            "attention_mask": torch.ones_like(tokens),
+            "labels": tokens.clone(),
+            "prompts": tokens[:, :1],
+            "prompt_attention_mask": torch.ones_like(tokens[:, :1]),
+        }
 
     with tempfile.TemporaryDirectory() as folder:
         config = GKDConfig(
-            output_dir=folder, per_device_train_batch_size=batch, max_steps=len(ids) // batch, learning_rate=1e-5,
-            lmbda=0.0, beta=0.0, temperature=1.0, use_cpu=not torch.cuda.is_available(), bf16=half, report_to=[],
-            save_strategy="no", logging_steps=1, gradient_checkpointing=False, max_grad_norm=1.0, weight_decay=0.0,
-            lr_scheduler_type="constant", disable_tqdm=True, shuffle_dataset=False, seed=0,
-        )  # fmt: skip
+            output_dir=folder,
+            per_device_train_batch_size=batch,
+            max_steps=len(ids) // batch,
+            learning_rate=1e-5,
+            lmbda=0.0,
+            beta=0.0,
+            temperature=1.0,
+            use_cpu=not torch.cuda.is_available(),
+            bf16=half,
+            report_to=[],
+            save_strategy="no",
+            logging_steps=1,
+            gradient_checkpointing=False,
+            max_grad_norm=1.0,
+            weight_decay=0.0,
+            lr_scheduler_type="constant",
+            disable_tqdm=True,
+            shuffle_dataset=False,
+            seed=0,
+        )
         trainer = GKDTrainer(
-            model=student, teacher_model=teacher, args=config, data_collator=collate, callbacks=[Turns()],
-            train_dataset=Dataset.from_dict({"tokens": ids.tolist()}), processing_class=tokenizer,
-        )  # fmt: skip
+            model=student,
+            teacher_model=teacher,
+            args=config,
+            data_collator=collate,
+            callbacks=[Turns()],
+            train_dataset=Dataset.from_dict({"tokens": ids.tolist()}),
+            processing_class=tokenizer,
+        )
         trainer._get_train_sampler = lambda *_: torch.utils.data.SequentialSampler(trainer.train_dataset)
         trainer.train()
         losses = [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]

@@ -44,5 +44,6 @@ UNITS = {"megabytes": "MB with tokenizer", "decode_ms": "ms a token", "prefill_m
 
 def said(values: dict[str, float]) -> str:
     """'171.2 MB with tokenizer and 38.1 ms a token'."""
-    return " and ".join(f"{value:.3g} {UNITS[name]}" if value < 100 else f"{value:.1f} {UNITS[name]}"
-                        for name, value in values.items())  # fmt: skip
+    return " and ".join(
+        f"{value:.3g} {UNITS[name]}" if value < 100 else f"{value:.1f} {UNITS[name]}" for name, value in values.items()
+    )

@@ -12,9 +12,13 @@ from typing import Any
 from core.recipes import Distil, Prune, Quantise
 
 _SIZES = {
-    "layers": "layers", "hidden": "hidden channels", "intermediate": "MLP neurons", "heads": "heads",
-    "kv_heads": "key-value heads", "experts": "experts",
-}  # fmt: skip
+    "layers": "layers",
+    "hidden": "hidden channels",
+    "intermediate": "MLP neurons",
+    "heads": "heads",
+    "kv_heads": "key-value heads",
+    "experts": "experts",
+}
 
 
 def shape(facts: Mapping[str, Any], dense: Mapping[str, Any]) -> str:

@@ -93,15 +93,21 @@ class Loss(BaseModel):
 
 
 _TEMPERATURE = Parameter(
-    id="temperature", label="Temperature", default=1.0, low=0.1, high=20.0,
+    id="temperature",
+    label="Temperature",
+    default=1.0,
+    low=0.1,
+    high=20.0,
     explain="Above 1 the teacher's smaller probabilities count more. The loss is multiplied by its square, so "
     "that the gradient keeps its size.",
-)  # fmt: skip
+)
 _LAYERS = Parameter(
-    id="layers", label="Layers compared", default="every",
+    id="layers",
+    label="Layers compared",
+    default="every",
     choices={"every": "Every student layer", "last": "The last student layer"},
     explain="Each student layer is compared with the teacher's layer it was made from.",
-)  # fmt: skip
+)
 JENSEN_SHANNON: dict[str, tuple[float, str]] = {
     "forward": (0.0, "Forward KL: cover all the teacher would say"),
     "mostly_forward": (0.1, "Mostly forward"),
@@ -117,85 +123,162 @@ _FEATURES = "core.engine.distil.features"
 LOSSES: dict[str, Loss] = {
     loss.id: loss
     for loss in (
-        Loss(id="soft_labels", label="Soft labels", group="soft", kind="distribution",
-             entry=f"{_DIVERGENCES}:forward_kl",
-             parameters=(_TEMPERATURE.model_copy(update={"default": 2.0}),),
-             summary="The student learns the teacher's whole probability over the next token, softened by a "
-             "temperature. T\u00b2 KL(teacher, student).",
-             source="Hinton et al. 2015, Distilling the knowledge in a neural network"),
-        Loss(id="logit_mse", label="Logit matching (squared error)", group="logit", kind="logits",
-             entry=f"{_DIVERGENCES}:logit_mse",
-             summary="The student copies the teacher's raw scores, each centred on its mean: mean squared error "
-             "over the vocabulary. It equals twice the soft labels at a very high temperature.",
-             source="Ba and Caruana 2014, Do deep nets really need to be deep?; Hinton et al. 2015, eq. 4"),
-        Loss(id="logit_kl", label="Logit matching (KL at temperature 1)", group="logit", kind="distribution",
-             entry=f"{_DIVERGENCES}:forward_kl",
-             summary="The student learns the teacher's probabilities as they are. What Minitron uses alone.",
-             source="Muralidharan et al. 2024, Compact language models via pruning and distillation"),
-        Loss(id="reverse_kl", label="Reverse KL", group="soft", kind="distribution",
-             entry=f"{_DIVERGENCES}:reverse_kl", parameters=(_TEMPERATURE,),
-             summary="Punishes what the student says and the teacher would not; suits a student too small to "
-             "cover everything. KL(student, teacher).",
-             source="Gu et al. 2023, MiniLLM"),
-        Loss(id="jensen_shannon", label="Jensen-Shannon", group="soft", kind="distribution",
-             entry=f"{_DIVERGENCES}:jensen_shannon",
-             parameters=(
-                 Parameter(id="preset", label="Balance", default="balanced",
-                           choices={k: label for k, (_, label) in JENSEN_SHANNON.items()},
-                           explain="From forward KL, which covers everything the teacher would say, to reverse KL, "
-                           "which avoids what it would not."),
-                 _TEMPERATURE,
-             ),
-             summary="Between forward and reverse KL. Scaled so that both ends are exactly those two.",
-             source="Agarwal et al. 2023, On-policy distillation of language models (GKD), rescaled"),
-        Loss(id="skewed_kl", label="Skewed KL", group="soft", kind="distribution", entry=f"{_DIVERGENCES}:skewed_kl",
-             parameters=(
-                 Parameter(id="skew", label="Skew", default=0.1, low=0.0, high=0.9,
-                           explain="Share of the teacher mixed into the student before they are compared: steadier "
-                           "gradients where the student is far off."),
-                 _TEMPERATURE,
-             ),
-             summary="Forward KL against a student with some teacher mixed in.",
-             source="Ko et al. 2024, DistiLLM, eq. 4"),
-        Loss(id="skewed_reverse_kl", label="Skewed reverse KL", group="soft", kind="distribution",
-             entry=f"{_DIVERGENCES}:skewed_reverse_kl",
-             parameters=(
-                 Parameter(id="skew", label="Skew", default=0.1, low=0.0, high=0.9,
-                           explain="Share of the student mixed into the teacher before they are compared."),
-                 _TEMPERATURE,
-             ),
-             summary="Reverse KL against a teacher with some student mixed in.",
-             source="Ko et al. 2024, DistiLLM, eq. 5"),
-        Loss(id="hidden_mse", label="Hidden states (squared error)", group="feature", kind="states",
-             entry=f"{_FEATURES}:hidden_mse",
-             parameters=(
-                 _LAYERS,
-                 Parameter(id="scale", label="Scale", default="plain",
-                           choices={"plain": "As it is", "relative": "Relative to the teacher's size"},
-                           explain="Relative divides by the teacher's mean square at each token, so that a few huge "
-                           "states do not drown the rest."),
-             ),
-             summary="The student's layers copy the vectors inside the teacher's layers. A linear projection is "
-             "learned where the widths differ.",
-             source="Romero et al. 2014, FitNets; Jiao et al. 2019, TinyBERT, eq. 8"),
-        Loss(id="hidden_cosine", label="Hidden states (direction)", group="feature", kind="states",
-             entry=f"{_FEATURES}:hidden_cosine", parameters=(_LAYERS,),
-             summary="The student's layers point the same way as the teacher's: 1 minus the cosine. A linear "
-             "projection is learned where the widths differ.",
-             source="Sanh et al. 2019, DistilBERT"),
-        Loss(id="attention_relations", label="Attention relations", group="feature", kind="relations",
-             entry=f"{_FEATURES}:relation_kl",
-             parameters=(_LAYERS.model_copy(update={"default": "last"}),),
-             summary="The student's queries, keys and values relate to each other as the teacher's do. Works with "
-             "any width and number of heads.",
-             source="Wang et al. 2020, MiniLMv2, eq. 4-6"),
-        Loss(id="cross_entropy", label="Cross-entropy on the text", group="task", kind="labels",
-             entry=f"{_DIVERGENCES}:cross_entropy",
-             summary="The student learns the right next token (or class) itself; no teacher. Alone it is "
-             "fine-tuning.",
-             source="Shannon 1948"),
+        Loss(
+            id="soft_labels",
+            label="Soft labels",
+            group="soft",
+            kind="distribution",
+            entry=f"{_DIVERGENCES}:forward_kl",
+            parameters=(_TEMPERATURE.model_copy(update={"default": 2.0}),),
+            summary="The student learns the teacher's whole probability over the next token, softened by a "
+            "temperature. T\u00b2 KL(teacher, student).",
+            source="Hinton et al. 2015, Distilling the knowledge in a neural network",
+        ),
+        Loss(
+            id="logit_mse",
+            label="Logit matching (squared error)",
+            group="logit",
+            kind="logits",
+            entry=f"{_DIVERGENCES}:logit_mse",
+            summary="The student copies the teacher's raw scores, each centred on its mean: mean squared error "
+            "over the vocabulary. It equals twice the soft labels at a very high temperature.",
+            source="Ba and Caruana 2014, Do deep nets really need to be deep?; Hinton et al. 2015, eq. 4",
+        ),
+        Loss(
+            id="logit_kl",
+            label="Logit matching (KL at temperature 1)",
+            group="logit",
+            kind="distribution",
+            entry=f"{_DIVERGENCES}:forward_kl",
+            summary="The student learns the teacher's probabilities as they are. What Minitron uses alone.",
+            source="Muralidharan et al. 2024, Compact language models via pruning and distillation",
+        ),
+        Loss(
+            id="reverse_kl",
+            label="Reverse KL",
+            group="soft",
+            kind="distribution",
+            entry=f"{_DIVERGENCES}:reverse_kl",
+            parameters=(_TEMPERATURE,),
+            summary="Punishes what the student says and the teacher would not; suits a student too small to "
+            "cover everything. KL(student, teacher).",
+            source="Gu et al. 2023, MiniLLM",
+        ),
+        Loss(
+            id="jensen_shannon",
+            label="Jensen-Shannon",
+            group="soft",
+            kind="distribution",
+            entry=f"{_DIVERGENCES}:jensen_shannon",
+            parameters=(
+                Parameter(
+                    id="preset",
+                    label="Balance",
+                    default="balanced",
+                    choices={k: label for k, (_, label) in JENSEN_SHANNON.items()},
+                    explain="From forward KL, which covers everything the teacher would say, to reverse KL, "
+                    "which avoids what it would not.",
+                ),
+                _TEMPERATURE,
+            ),
+            summary="Between forward and reverse KL. Scaled so that both ends are exactly those two.",
+            source="Agarwal et al. 2023, On-policy distillation of language models (GKD), rescaled",
+        ),
+        Loss(
+            id="skewed_kl",
+            label="Skewed KL",
+            group="soft",
+            kind="distribution",
+            entry=f"{_DIVERGENCES}:skewed_kl",
+            parameters=(
+                Parameter(
+                    id="skew",
+                    label="Skew",
+                    default=0.1,
+                    low=0.0,
+                    high=0.9,
+                    explain="Share of the teacher mixed into the student before they are compared: steadier "
+                    "gradients where the student is far off.",
+                ),
+                _TEMPERATURE,
+            ),
+            summary="Forward KL against a student with some teacher mixed in.",
+            source="Ko et al. 2024, DistiLLM, eq. 4",
+        ),
+        Loss(
+            id="skewed_reverse_kl",
+            label="Skewed reverse KL",
+            group="soft",
+            kind="distribution",
+            entry=f"{_DIVERGENCES}:skewed_reverse_kl",
+            parameters=(
+                Parameter(
+                    id="skew",
+                    label="Skew",
+                    default=0.1,
+                    low=0.0,
+                    high=0.9,
+                    explain="Share of the student mixed into the teacher before they are compared.",
+                ),
+                _TEMPERATURE,
+            ),
+            summary="Reverse KL against a teacher with some student mixed in.",
+            source="Ko et al. 2024, DistiLLM, eq. 5",
+        ),
+        Loss(
+            id="hidden_mse",
+            label="Hidden states (squared error)",
+            group="feature",
+            kind="states",
+            entry=f"{_FEATURES}:hidden_mse",
+            parameters=(
+                _LAYERS,
+                Parameter(
+                    id="scale",
+                    label="Scale",
+                    default="plain",
+                    choices={"plain": "As it is", "relative": "Relative to the teacher's size"},
+                    explain="Relative divides by the teacher's mean square at each token, so that a few huge "
+                    "states do not drown the rest.",
+                ),
+            ),
+            summary="The student's layers copy the vectors inside the teacher's layers. A linear projection is "
+            "learned where the widths differ.",
+            source="Romero et al. 2014, FitNets; Jiao et al. 2019, TinyBERT, eq. 8",
+        ),
+        Loss(
+            id="hidden_cosine",
+            label="Hidden states (direction)",
+            group="feature",
+            kind="states",
+            entry=f"{_FEATURES}:hidden_cosine",
+            parameters=(_LAYERS,),
+            summary="The student's layers point the same way as the teacher's: 1 minus the cosine. A linear "
+            "projection is learned where the widths differ.",
+            source="Sanh et al. 2019, DistilBERT",
+        ),
+        Loss(
+            id="attention_relations",
+            label="Attention relations",
+            group="feature",
+            kind="relations",
+            entry=f"{_FEATURES}:relation_kl",
+            parameters=(_LAYERS.model_copy(update={"default": "last"}),),
+            summary="The student's queries, keys and values relate to each other as the teacher's do. Works with "
+            "any width and number of heads.",
+            source="Wang et al. 2020, MiniLMv2, eq. 4-6",
+        ),
+        Loss(
+            id="cross_entropy",
+            label="Cross-entropy on the text",
+            group="task",
+            kind="labels",
+            entry=f"{_DIVERGENCES}:cross_entropy",
+            summary="The student learns the right next token (or class) itself; no teacher. Alone it is fine-tuning.",
+            source="Shannon 1948",
+        ),
     )
-}  # fmt: skip
+}
 
 
 class Mix(BaseModel):
@@ -211,25 +294,54 @@ class Mix(BaseModel):
 MIXES: dict[str, Mix] = {
     mix.id: mix
     for mix in (
-        Mix(id="minitron", label="Logits only (Minitron)", terms=(("logit_kl", 1.0, {}),),
-            summary="KL to the teacher at temperature 1 and nothing else: best for a pruned model."),
-        Mix(id="hinton", label="Soft labels and text",
+        Mix(
+            id="minitron",
+            label="Logits only (Minitron)",
+            terms=(("logit_kl", 1.0, {}),),
+            summary="KL to the teacher at temperature 1 and nothing else: best for a pruned model.",
+        ),
+        Mix(
+            id="hinton",
+            label="Soft labels and text",
             terms=(("soft_labels", 0.5, {"temperature": 2.0}), ("cross_entropy", 0.5, {})),
-            summary="Half the teacher's softened probabilities, half the text itself."),
-        Mix(id="distilbert", label="DistilBERT",
-            terms=(("soft_labels", 5.0, {"temperature": 2.0}), ("cross_entropy", 2.0, {}),
-                   ("hidden_cosine", 1.0, {"layers": "last"})),
-            summary="5 soft labels at temperature 2, 2 language modelling, 1 direction of the last hidden states."),
-        Mix(id="minilm", label="Attention relations (MiniLM)", terms=(("attention_relations", 1.0, {}),),
-            summary="Only the relations inside the last layer: the general way to a small encoder."),
-        Mix(id="distillm", label="DistiLLM", terms=(("skewed_kl", 1.0, {"skew": 0.1}),),
-            summary="Skewed KL: steady where the student starts far from the teacher."),
-        Mix(id="gkd", label="GKD", terms=(("jensen_shannon", 1.0, {"preset": "balanced"}),),
-            summary="Jensen-Shannon; give it a share of texts the student writes itself."),
-        Mix(id="finetune", label="Fine-tuning", terms=(("cross_entropy", 1.0, {}),),
-            summary="The text alone, no teacher."),
+            summary="Half the teacher's softened probabilities, half the text itself.",
+        ),
+        Mix(
+            id="distilbert",
+            label="DistilBERT",
+            terms=(
+                ("soft_labels", 5.0, {"temperature": 2.0}),
+                ("cross_entropy", 2.0, {}),
+                ("hidden_cosine", 1.0, {"layers": "last"}),
+            ),
+            summary="5 soft labels at temperature 2, 2 language modelling, 1 direction of the last hidden states.",
+        ),
+        Mix(
+            id="minilm",
+            label="Attention relations (MiniLM)",
+            terms=(("attention_relations", 1.0, {}),),
+            summary="Only the relations inside the last layer: the general way to a small encoder.",
+        ),
+        Mix(
+            id="distillm",
+            label="DistiLLM",
+            terms=(("skewed_kl", 1.0, {"skew": 0.1}),),
+            summary="Skewed KL: steady where the student starts far from the teacher.",
+        ),
+        Mix(
+            id="gkd",
+            label="GKD",
+            terms=(("jensen_shannon", 1.0, {"preset": "balanced"}),),
+            summary="Jensen-Shannon; give it a share of texts the student writes itself.",
+        ),
+        Mix(
+            id="finetune",
+            label="Fine-tuning",
+            terms=(("cross_entropy", 1.0, {}),),
+            summary="The text alone, no teacher.",
+        ),
     )
-}  # fmt: skip
+}
 
 
 def loss(loss_id: str) -> Loss | None:

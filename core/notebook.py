@@ -195,8 +195,11 @@ def notebook(run_id: str, recipe: Recipe, results: Sequence[Result] = ()) -> str
         ("markdown", _ABOUT.format(run=run_id, version=__version__)),
         ("code", _FIND.format(version=__version__)),
         ("markdown", "## The recipe\n\nChange it for a variation."),
-        ("code", f"RECIPE = {_literal(dump_recipe(recipe))}\n"
-                 f'recipe = Path("run-{run_id}.yaml").resolve()\nrecipe.write_text(RECIPE, encoding="utf-8")\n'),
+        (
+            "code",
+            f"RECIPE = {_literal(dump_recipe(recipe))}\n"
+            f'recipe = Path("run-{run_id}.yaml").resolve()\nrecipe.write_text(RECIPE, encoding="utf-8")\n',
+        ),
         ("markdown", _RUN_TEXT),
         ("code", _RUN.format(samples=samples)),
         ("markdown", _COMPARE_TEXT),
@@ -205,7 +208,7 @@ def notebook(run_id: str, recipe: Recipe, results: Sequence[Result] = ()) -> str
         ("code", _LOAD),
         ("markdown", "## The study\n\nOpen the HTML file it writes, or look here."),
         ("code", _DRAW.format(quality=quality, run=run_id)),
-    ]  # fmt: skip
+    ]
     document = {
         "cells": [_cell(i, kind, text.rstrip("\n")) for i, (kind, text) in enumerate(cells)],
         "metadata": {

@@ -75,8 +75,9 @@ class Settings:
         base = _folder(chosen)
         roots = [_folder(r) for r in os.environ.get("RETORT_ROOTS", "").split(os.pathsep) if r]
         limits = Limits(
-            memory=os.environ.get("RETORT_MEMORY_LIMIT", ""), minutes=os.environ.get("RETORT_TIME_LIMIT", ""),
-        )  # fmt: skip
+            memory=os.environ.get("RETORT_MEMORY_LIMIT", ""),
+            minutes=os.environ.get("RETORT_TIME_LIMIT", ""),
+        )
         cluster = os.environ.get("RETORT_RAY_ADDRESS") or "auto"
         return cls(home=base, roots=(base / "models", *roots), limits=limits, cluster=cluster)
 

@@ -82,8 +82,9 @@ def track(run_id: str, settings: Settings, tracker: str = "mlflow", store: str |
     if local:
         (settings.home / "tracking").mkdir(parents=True, exist_ok=True)
     told = document(run, results) | {
-        "store": where, "artifacts": (settings.home / "tracking" / "artifacts").as_uri() if local else None,
-    }  # fmt: skip
+        "store": where,
+        "artifacts": (settings.home / "tracking" / "artifacts").as_uri() if local else None,
+    }
     answer = _ask(told)
     return Sent(where, str(answer["run"]), len(results), bool(answer["new"]))
 
@@ -99,9 +100,11 @@ def document(run: RunRow, results: Sequence[Result]) -> dict[str, Any]:
         "params": _params(data),
         "tags": {k: v[:_LONGEST] for k, v in tags.items() if v},
         "files": {"recipe.yaml": dump_recipe(recipe), "environment.json": dump(environment(results))},
-        "start": _milliseconds(run.started), "end": _milliseconds(run.finished), "status": _ENDS[run.state],
+        "start": _milliseconds(run.started),
+        "end": _milliseconds(run.finished),
+        "status": _ENDS[run.state],
         "candidates": [_candidate(r, a) for r, a in zip(results, aligned(results), strict=True)],
-    }  # fmt: skip
+    }
     digest = hashlib.sha256(json.dumps(found, sort_keys=True).encode()).hexdigest()[:32]
     found["tags"]["retort.digest"] = digest
     return found
@@ -115,11 +118,12 @@ def _candidate(result: Result, comparable: Result) -> dict[str, Any]:
         "params": _params({"method": result.method, "baseline": result.baseline, "seconds": result.seconds, **step}),
         "metrics": metrics(comparable),
         "tags": {
-            "retort.key": result.key, "retort.model": result.model[:_LONGEST],
+            "retort.key": result.key,
+            "retort.model": result.model[:_LONGEST],
             **({"retort.not_finite": ", ".join(gone)} if (gone := _not_finite(result)) else {}),
         },
         "files": {"result.json": dump(result.model_dump(mode="python"))},
-    }  # fmt: skip
+    }
 
 
 def metrics(result: Result) -> dict[str, float]:
@@ -165,10 +169,15 @@ def _ask(told: Mapping[str, Any]) -> dict[str, Any]:
     patience = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2", "MLFLOW_HTTP_REQUEST_TIMEOUT": "20"}
     try:
         done = subprocess.run(
-            [sys.executable, "-m", "core.tracking_child"], input=json.dumps(told), capture_output=True, text=True,
-            encoding="utf-8", timeout=_SECONDS, env={**patience, **os.environ},
+            [sys.executable, "-m", "core.tracking_child"],
+            input=json.dumps(told),
+            capture_output=True,
+            text=True,
+            encoding="utf-8",
+            timeout=_SECONDS,
+            env={**patience, **os.environ},
             cwd=Path(core.__file__).resolve().parent.parent,
-        )  # fmt: skip
+        )
         answer: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     except (subprocess.TimeoutExpired, ValueError, IndexError):
         answer = {"error": "it gave no answer"}

@@ -59,9 +59,10 @@ def unlike(chosen: Chosen, tasks: list[str]) -> None:
     pairs = zip(chosen.names, tasks, strict=True)
     kinds = "; ".join(f"{name[:1]} {_DOES.get(task, 'only encodes text')}" for name, task in pairs)
     st.info(
-        f"{kinds}. Choose models that all write, or that all tell classes apart.", icon=":material/compare:",
+        f"{kinds}. Choose models that all write, or that all tell classes apart.",
+        icon=":material/compare:",
         title="These cannot be compared with each other",
-    )  # fmt: skip
+    )
 
 
 main()

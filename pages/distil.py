@@ -57,13 +57,24 @@ def _teacher() -> str | None:
     if wanted and wanted not in options:
         options.insert(0, wanted)
     if not options:
-        empty("No model yet", "Fetch a sample or name a folder first.", shell.path("model"), "Open the Model page",
-              icon=":material/deployed_code:")  # fmt: skip
+        empty(
+            "No model yet",
+            "Fetch a sample or name a folder first.",
+            shell.path("model"),
+            "Open the Model page",
+            icon=":material/deployed_code:",
+        )
         return None
     return st.selectbox(
-        "Teacher", options, key="teacher", bind="query-params", accept_new_options=True, width=720,
-        format_func=lambda r: flat(r, 120), help="The model whose answers the student learns from.",
-    )  # fmt: skip
+        "Teacher",
+        options,
+        key="teacher",
+        bind="query-params",
+        accept_new_options=True,
+        width=720,
+        format_func=lambda r: flat(r, 120),
+        help="The model whose answers the student learns from.",
+    )
 
 
 def _form(found: Anatomy) -> dict[str, Any]:
@@ -109,8 +120,9 @@ def _start(model: str, step: dict[str, Any], found: Anatomy) -> None:
     text = dump_recipe(recipe)
     with st.expander("The same as a recipe file", icon=":material/description:"):
         st.code(text, language=None, height=320)
-        st.download_button("Download it", text, "distil.yaml", "application/yaml", icon=":material/download:",
-                           on_click="ignore")  # fmt: skip
+        st.download_button(
+            "Download it", text, "distil.yaml", "application/yaml", icon=":material/download:", on_click="ignore"
+        )
         st.caption("Runs from the command line as well: python -m core run distil.yaml")
 
 
@@ -138,8 +150,12 @@ def _cost(spec: Distil, found: Anatomy) -> None:
             return
     seconds = training_seconds(spec, student, teacher, home.settings(), found.shape.context or spec.data.length)
     with st.container(horizontal=True):
-        st.metric("Training", "not known yet" if seconds is None else about(seconds), width="content",
-                  help="Then the teacher and the student are measured.")  # fmt: skip
+        st.metric(
+            "Training",
+            "not known yet" if seconds is None else about(seconds),
+            width="content",
+            help="Then the teacher and the student are measured.",
+        )
         st.metric("Student", show("parameters", student.parameters), width="content", help="Parameters.")
     st.caption("Estimated from a timed probe of this machine." if seconds else "This machine has not been timed yet.")
     if seconds is None:

@@ -37,9 +37,13 @@ def main() -> None:
 def from_sample() -> None:
     samples = {s.id: s for s in models.sample_models()}
     chosen = st.selectbox(
-        "Sample model", list(samples), key="sample", bind="query-params", width=520,
+        "Sample model",
+        list(samples),
+        key="sample",
+        bind="query-params",
+        width=520,
         format_func=lambda i: samples[i].label,
-    )  # fmt: skip
+    )
     wanted = samples[chosen]
     if is_fetched(wanted, home.settings()):
         show(f"sample:{wanted.id}")
@@ -84,28 +88,44 @@ def from_folder() -> None:
     folders = models.local_folders(settings)
     roots = "; ".join(str(r) for r in settings.roots)
     chosen = st.selectbox(
-        "Folder", folders, index=None, key="folder", bind="query-params", accept_new_options=True, width=720,
+        "Folder",
+        folders,
+        index=None,
+        key="folder",
+        bind="query-params",
+        accept_new_options=True,
+        width=720,
         format_func=lambda f: flat(f.removeprefix("path:"), 200),
         placeholder="Choose a folder, or type its path",
         help="A Hugging Face folder with config.json and safetensors files.",
-    )  # fmt: skip
+    )
     st.caption(f"Folders may lie under: {md(roots, 600)}. RETORT_ROOTS adds others.")
     if chosen:
         show(chosen if chosen.startswith("path:") else f"path:{chosen}")
     elif not folders:
-        empty("No model folder yet", "Put one under a folder named above, then reload this page.",
-              icon=":material/folder_open:")  # fmt: skip
+        empty(
+            "No model folder yet",
+            "Put one under a folder named above, then reload this page.",
+            icon=":material/folder_open:",
+        )
 
 
 def from_hub() -> None:
     name = st.text_input(
-        "Hub id", key="hub", bind="query-params", max_chars=200, width=520,
+        "Hub id",
+        key="hub",
+        bind="query-params",
+        max_chars=200,
+        width=520,
         placeholder="organisation/name, or organisation/name@revision",
         help="The revision is pinned to a commit. Safetensors only; code from the hub is never run.",
-    )  # fmt: skip
+    )
     if not name:
-        empty("Name a model of the hub", "Its files are downloaded to this machine and pinned to one commit.",
-              icon=":material/cloud_download:")  # fmt: skip
+        empty(
+            "Name a model of the hub",
+            "Its files are downloaded to this machine and pinned to one commit.",
+            icon=":material/cloud_download:",
+        )
         return
     reference = f"hub:{name.strip().removeprefix('hub:')}"
     known = str(Reference.parse(reference))
@@ -132,14 +152,22 @@ def from_hub() -> None:
 def from_run() -> None:
     kept = models.kept_candidates()
     if not kept:
-        empty("No candidate was kept yet", "A sweep keeps the models that are really smaller, unless told otherwise.",
-              shell.path("sweep"), "Open the Sweep page")  # fmt: skip
+        empty(
+            "No candidate was kept yet",
+            "A sweep keeps the models that are really smaller, unless told otherwise.",
+            shell.path("sweep"),
+            "Open the Sweep page",
+        )
         return
     labels = {f"run:{r.key}": f"{r.label} ({r.model})" for r in home.store().candidates.rows(saved=True)}
     chosen = st.selectbox(
-        "Candidate", kept, key="candidate", bind="query-params", width=720,
+        "Candidate",
+        kept,
+        key="candidate",
+        bind="query-params",
+        width=720,
         format_func=lambda k: flat(labels.get(k or "", k or "")),
-    )  # fmt: skip
+    )
     show(chosen or kept[0])
 
 
@@ -166,9 +194,12 @@ def draw(resolved: ResolvedModel, found: Anatomy) -> None:
     with left:
         st.header("Parameters by part", anchor=False)
         st.plotly_chart(
-            figures.parts(found.by_part, shell.ground()), theme=None, key="parts", config=charts.STATIC,
+            figures.parts(found.by_part, shell.ground()),
+            theme=None,
+            key="parts",
+            config=charts.STATIC,
             alt=figures.alt(found.by_part),
-        )  # fmt: skip
+        )
         if found.tied:
             st.caption("The output head shares the word embeddings, so they are stored and counted once.")
     with right:
@@ -196,8 +227,10 @@ def doctor(found: Anatomy) -> None:
             ],
             "To know": [v.why for v in verdicts],
         },
-        hide_index=True, height="content", alt="What each method can do with this model, and what it takes",
-    )  # fmt: skip
+        hide_index=True,
+        height="content",
+        alt="What each method can do with this model, and what it takes",
+    )
     st.caption("Estimates, made before anything is run.")
     run_panel.time_machine_button("model")
 
@@ -212,8 +245,10 @@ def exports(resolved: ResolvedModel) -> None:
             "What it is": [o.explanation for o in found],
             "To know": [o.why for o in found],
         },
-        hide_index=True, height="content", alt="Which formats this model can be exported in, and why not the others",
-    )  # fmt: skip
+        hide_index=True,
+        height="content",
+        alt="Which formats this model can be exported in, and why not the others",
+    )
 
 
 def facts(found: Anatomy) -> None:
@@ -230,8 +265,9 @@ def facts(found: Anatomy) -> None:
         if shape.intermediate:
             st.metric("MLP size", f"{shape.intermediate:,}", border=True, width=120)
         if shape.experts:
-            st.metric("Experts, active", f"{shape.experts}, {shape.active_experts or shape.experts}", border=True,
-                      width=150)  # fmt: skip
+            st.metric(
+                "Experts, active", f"{shape.experts}, {shape.active_experts or shape.experts}", border=True, width=150
+            )
         if shape.context:
             st.metric("Context, tokens", f"{shape.context:,}", border=True, width=150)
         if shape.vocab:
@@ -252,12 +288,19 @@ def memory(found: Anatomy) -> None:
     if cache is not None:
         rows.append(("Key-value cache, per token", show_bytes(cache)))
         if found.shape.context:
-            rows.append((f"Cache of a full context ({found.shape.context:,} tokens)",
-                         show_bytes(found.kv_bytes(found.shape.context) or 0)))  # fmt: skip
+            rows.append(
+                (
+                    f"Cache of a full context ({found.shape.context:,} tokens)",
+                    show_bytes(found.kv_bytes(found.shape.context) or 0),
+                )
+            )
     st.table(
-        {"What": [r[0] for r in rows], "Bytes": [r[1] for r in rows]}, border="horizontal", hide_index=True,
-        hide_header=True, alt="Memory the weights and the key-value cache take",
-    )  # fmt: skip
+        {"What": [r[0] for r in rows], "Bytes": [r[1] for r in rows]},
+        border="horizontal",
+        hide_index=True,
+        hide_header=True,
+        alt="Memory the weights and the key-value cache take",
+    )
     st.caption("Computed from the file's headers, not measured. 8-bit is without its scales; the cache is in 16 bits.")
 
 

@@ -55,9 +55,13 @@ def choose(runs: dict[str, RunRow]) -> Report | None:
     ids = list(runs)
     wanted = st.query_params.get("run", "")
     chosen = st.selectbox(
-        "Study", ids, index=ids.index(wanted) if wanted in ids else 0, width=560, on_change=forget,
+        "Study",
+        ids,
+        index=ids.index(wanted) if wanted in ids else 0,
+        width=560,
+        on_change=forget,
         format_func=lambda i: studies.label(runs[i]),
-    )  # fmt: skip
+    )
     st.query_params["run"] = chosen
     results = home.store().candidates.results(run_id=chosen)
     candidates = {r.key: r for r in results if not r.baseline}
@@ -81,9 +85,14 @@ def picker(candidates: dict[str, Result]) -> list[str]:
     by_short = {picks.short(k): k for k in candidates}
     now = [by_short[s] for s in st.query_params.get_all("pick") if s in by_short][:MOST]
     keys = st.multiselect(
-        "Candidates", list(candidates), default=now, key="report_picks", max_selections=MOST,
-        format_func=lambda k: flat(candidates[k].label), placeholder="Two telling examples, until you choose",
-    )  # fmt: skip
+        "Candidates",
+        list(candidates),
+        default=now,
+        key="report_picks",
+        max_selections=MOST,
+        format_func=lambda k: flat(candidates[k].label),
+        placeholder="Two telling examples, until you choose",
+    )
     if keys:
         st.query_params["pick"] = [picks.short(k) for k in keys]
     else:
@@ -95,22 +104,43 @@ def settings(run: RunRow, results: list[Result], keys: list[str]) -> Report:
     """Headline, audience, price and power; all of them stay in the address."""
     proposal = build(run, results, keys).headline
     headline = st.text_area(
-        "Headline", key="headline", bind="query-params", max_chars=HEADLINE, placeholder=proposal,
+        "Headline",
+        key="headline",
+        bind="query-params",
+        max_chars=HEADLINE,
+        placeholder=proposal,
         help="Leave it empty for the proposal shown.",
-    )  # fmt: skip
+    )
     with st.container(horizontal=True, vertical_alignment="bottom"):
         audience = st.selectbox(
-            "For", ["executives", "engineers"], key="audience", bind="query-params", width=200,
-            format_func=str.capitalize, help="Engineers get every figure, executives the few that decide.",
-        )  # fmt: skip
+            "For",
+            ["executives", "engineers"],
+            key="audience",
+            bind="query-params",
+            width=200,
+            format_func=str.capitalize,
+            help="Engineers get every figure, executives the few that decide.",
+        )
         price = st.number_input(
-            "Price of an hour (USD)", 0.0, 1e6, 0.0, key="price", bind="query-params", width=200,
+            "Price of an hour (USD)",
+            0.0,
+            1e6,
+            0.0,
+            key="price",
+            bind="query-params",
+            width=200,
             help=f"{METRICS['cost_per_mtok'].explain} 0: leave money out.",
-        )  # fmt: skip
+        )
         watts = st.number_input(
-            "Power (W)", 0.0, 1e6, 0.0, key="watts", bind="query-params", width=200,
+            "Power (W)",
+            0.0,
+            1e6,
+            0.0,
+            key="watts",
+            bind="query-params",
+            width=200,
             help="What the machine draws while it writes. 0: leave energy out.",
-        )  # fmt: skip
+        )
     prices = Prices(per_hour=price or None, watts=watts or None)
     made = build(run, results, keys, headline=headline, audience=audience, prices=prices, **looked_at())
     if made.limits:
@@ -131,13 +161,20 @@ def downloads(made: Report) -> None:
     with st.container(horizontal=True):
         for form, (label, media) in FORMS.items():
             st.download_button(
-                label, lambda form=form: render(made, form), f"report-{made.run.id}.{form}", media,
-                icon=":material/download:", on_click="ignore", key=f"download-{form}",
-            )  # fmt: skip
+                label,
+                lambda form=form: render(made, form),
+                f"report-{made.run.id}.{form}",
+                media,
+                icon=":material/download:",
+                on_click="ignore",
+                key=f"download-{form}",
+            )
         st.button(
-            "Present", icon=":material/slideshow:", on_click=lambda: st.query_params.update(present="1", slide="1"),
+            "Present",
+            icon=":material/slideshow:",
+            on_click=lambda: st.query_params.update(present="1", slide="1"),
             help="Large slides, one idea each; arrow keys move. The address carries the choice and the slide.",
-        )  # fmt: skip
+        )
 
 
 def slides(runs: dict[str, RunRow]) -> None:
@@ -149,9 +186,16 @@ def slides(runs: dict[str, RunRow]) -> None:
         audience = "engineers" if query.get("audience") == "engineers" else "executives"
         results = home.store().candidates.results(run_id=run.id)
         present.show(
-            build(run, results, query.get_all("pick"), headline=query.get("headline", ""), audience=audience,
-                  prices=prices, **looked_at())
-        )  # fmt: skip
+            build(
+                run,
+                results,
+                query.get_all("pick"),
+                headline=query.get("headline", ""),
+                audience=audience,
+                prices=prices,
+                **looked_at(),
+            )
+        )
         return
     except ValueError:
         refused("The price or the power in this address is not a number that can be.", "Go back and set them again.")

@@ -22,7 +22,7 @@ from pages.shared import (
     runs_track,
     shell,
     time_again,
-)  # fmt: skip
+)
 from pages.shared.states import empty
 from pages.shared.text import duration, md, plural, when, zone
 
@@ -130,9 +130,11 @@ def detail(run: RunRow, trials: list[TrialRow]) -> None:
             )
         if run.kind == "sweep":
             st.page_link(
-                shell.path("sweep"), label="Open on the Sweep page", icon=":material/tune:",
+                shell.path("sweep"),
+                label="Open on the Sweep page",
+                icon=":material/tune:",
                 query_params={"run": run.id},
-            )  # fmt: skip
+            )
     if run.trials_total:
         st.header("Trials", anchor=False)
         run_panel.trials_table(trials)

@@ -53,15 +53,22 @@ def plan() -> None:
         start(data, found)
     earlier = kept.find(home.settings(), resolved.fingerprint)
     if not earlier:
-        empty("Nothing measured of this model yet", "The map of its layers and parts appears here.",
-              icon=":material/grid_on:")  # fmt: skip
+        empty(
+            "Nothing measured of this model yet",
+            "The map of its layers and parts appears here.",
+            icon=":material/grid_on:",
+        )
         return
     where = zone(st.context.timezone)
     by_key = {e.key: e for e in earlier}
     chosen = st.selectbox(
-        "Measured", list(by_key), key="measured", bind="query-params", width=560,
+        "Measured",
+        list(by_key),
+        key="measured",
+        bind="query-params",
+        width=560,
         format_func=lambda k: f"{METHODS[by_key[k].spec.method].label}, {when(by_key[k].made, where)}, {k[:6]}",
-    )  # fmt: skip
+    )
     result(by_key[chosen], resolved, found)
 
 
@@ -72,14 +79,24 @@ def model() -> tuple[ResolvedModel, Anatomy] | None:
     if wanted and wanted not in options:
         options.insert(0, wanted)
     if not options:
-        empty("No model yet", "Fetch a sample or name a folder first.", shell.path("model"), "Open the Model page",
-              icon=":material/deployed_code:")  # fmt: skip
+        empty(
+            "No model yet",
+            "Fetch a sample or name a folder first.",
+            shell.path("model"),
+            "Open the Model page",
+            icon=":material/deployed_code:",
+        )
         return None
     labels = models.candidate_labels()
     reference = st.selectbox(
-        "Model", options, key="model", bind="query-params", accept_new_options=True, width=720,
+        "Model",
+        options,
+        key="model",
+        bind="query-params",
+        accept_new_options=True,
+        width=720,
         format_func=lambda r: flat(labels.get(r, r), 120),
-    )  # fmt: skip
+    )
     try:
         return models.look(reference or options[0])
     except RetortError as error:
@@ -150,9 +167,12 @@ def progress(run: RunRow, trials: list[TrialRow]) -> None:
         return
     sparsity = max(c.sparsity for c in cells)
     st.plotly_chart(
-        figures.heatmap(cells, sparsity, shell.ground(), (-1, None)), key="filling", theme=None, config=charts.STATIC,
+        figures.heatmap(cells, sparsity, shell.ground(), (-1, None)),
+        key="filling",
+        theme=None,
+        config=charts.STATIC,
         alt=figures.alt(cells, sparsity),
-    )  # fmt: skip
+    )
     st.caption(f"So far, at {sparsity:.0%} sparsity.".replace("%", " %"))
 
 
@@ -178,10 +198,13 @@ def by_hand(measured: Sensitivity, resolved: ResolvedModel, found: Anatomy) -> N
     with right:
         cheapest = sorted(changes, key=lambda i: changes[i].change)
         chosen = st.multiselect(
-            "Layers to take out", [str(i) for i in sorted(changes)], key="out", bind="query-params",
+            "Layers to take out",
+            [str(i) for i in sorted(changes)],
+            key="out",
+            bind="query-params",
             max_selections=max(1, len(changes) - 1),
             placeholder=f"Least loss alone: {', '.join(map(str, cheapest[:4]))}",
-        )  # fmt: skip
+        )
         gone = sorted(int(i) for i in chosen)
         if gone:
             estimate_of(gone, changes, measured, found)
@@ -192,9 +215,12 @@ def by_hand(measured: Sensitivity, resolved: ResolvedModel, found: Anatomy) -> N
             st.caption("Choose layers to see at once what would go with them.")
     with left:
         st.plotly_chart(
-            figures.removed(measured.removed, shell.ground(), gone), key="removed-bars", theme=None,
-            config=charts.STATIC, alt=figures.alt_removed(measured.removed),
-        )  # fmt: skip
+            figures.removed(measured.removed, shell.ground(), gone),
+            key="removed-bars",
+            theme=None,
+            config=charts.STATIC,
+            alt=figures.alt_removed(measured.removed),
+        )
         heads_table(measured.removed)
 
 
@@ -203,8 +229,13 @@ def estimate_of(gone: Sequence[int], changes: dict[int, Change], measured: Sensi
     fewer = sum(sizes.get(i, changes[i].parameters) for i in gone)
     share = fewer / found.parameters
     with st.container(horizontal=True):
-        st.metric("Parameters", show("parameters", found.parameters - fewer), f"{-share:.1%}".replace("%", " %"),
-                  delta_color="inverse", width="content")  # fmt: skip
+        st.metric(
+            "Parameters",
+            show("parameters", found.parameters - fewer),
+            f"{-share:.1%}".replace("%", " %"),
+            delta_color="inverse",
+            width="content",
+        )
         st.metric("Weights on disk", show_bytes(found.disk_bytes * (1 - share)), width="content")
         st.metric("Loss change, sum", f"{sum(changes[i].change for i in gone):+.3f}", width="content")
     st.caption(
@@ -218,9 +249,11 @@ def without(gone: Sequence[int], layers: int, resolved: ResolvedModel, measured:
     stay = tuple(i for i in range(layers) if i not in gone)
     grid = Grid(method=("block_influence",), target=(Target(remove_layers=len(gone)),), protect=stay)
     return Recipe(
-        name=f"Without layers {', '.join(map(str, gone))}"[:120], model=str(resolved.reference),
-        **readable(measured.spec, found), sweep=Sweep(grid=(grid,)),
-    )  # fmt: skip
+        name=f"Without layers {', '.join(map(str, gone))}"[:120],
+        model=str(resolved.reference),
+        **readable(measured.spec, found),
+        sweep=Sweep(grid=(grid,)),
+    )
 
 
 def heads_table(removed: Sequence[Change]) -> None:
@@ -233,8 +266,10 @@ def heads_table(removed: Sequence[Change]) -> None:
                     "Head": [int((c.part or "").split()[-1]) for c in heads],
                     "Loss change, nats": [c.change for c in heads],
                 },
-                hide_index=True, height=320, alt="Loss change without each attention head",
-            )  # fmt: skip
+                hide_index=True,
+                height=320,
+                alt="Loss change without each attention head",
+            )
 
 
 def readable(spec: SensitivitySpec, found: Anatomy) -> dict[str, Any]:
@@ -252,16 +287,20 @@ def spread(measured: Sensitivity, resolved: ResolvedModel, found: Anatomy) -> No
     spec, most = measured.spec, max(measured.spec.sparsities)
     amount = round(max(most - 0.1, most / 2), 3)  # below what was measured, so that there is room above it
     if login.button(
-        "run", f"Compare even and measured sparsity at {amount:.0%}".replace("%", " %"), icon=":material/tune:",
+        "run",
+        f"Compare even and measured sparsity at {amount:.0%}".replace("%", " %"),
+        icon=":material/tune:",
         help="A sweep of two trials: the same sparsity in every layer, and more of it where it hurts least.",
-    ):  # fmt: skip
+    ):
         same, spread_out = (
             Grid(method=(spec.method,), sparsity=(amount,), allocation=a) for a in ("uniform", "sensitivity")
-        )  # fmt: skip
+        )
         recipe = Recipe(
-            name=f"Even and measured sparsity, {METHODS[spec.method].label}", model=str(resolved.reference),
-            **readable(spec, found), sweep=Sweep(grid=(same, spread_out)),
-        )  # fmt: skip
+            name=f"Even and measured sparsity, {METHODS[spec.method].label}",
+            model=str(resolved.reference),
+            **readable(spec, found),
+            sweep=Sweep(grid=(same, spread_out)),
+        )
         run_id = sample_study.start(recipe, home.settings())
         st.switch_page(shell.path("sweep"), query_params={"run": run_id})
 

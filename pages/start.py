@@ -16,7 +16,7 @@ STEPS = (
     (":material/tune:", "Sweep", "Prune it by several methods and amounts, calibrated once for all of them."),
     (":material/scatter_plot:", "Choose", "See quality against real size and latency, with the error of each."),
     (":material/download:", "Take it away", "The model you choose loads with plain transformers, anywhere."),
-)  # fmt: skip
+)
 
 
 def main() -> None:

@@ -64,14 +64,24 @@ def model() -> str | None:
     if wanted and wanted not in options:
         options.insert(0, wanted)
     if not options:
-        empty("No model yet", "Fetch a sample or name a folder first.", shell.path("model"), "Open the Model page",
-              icon=":material/deployed_code:")  # fmt: skip
+        empty(
+            "No model yet",
+            "Fetch a sample or name a folder first.",
+            shell.path("model"),
+            "Open the Model page",
+            icon=":material/deployed_code:",
+        )
         return None
     return st.selectbox(
-        "Model", options, key="model", bind="query-params", accept_new_options=True, width=720,
+        "Model",
+        options,
+        key="model",
+        bind="query-params",
+        accept_new_options=True,
+        width=720,
         format_func=lambda r: flat(r, 120),
         help="A sample, path:/folder, hub:organisation/name@revision, or run:KEY of a kept candidate.",
-    )  # fmt: skip
+    )
 
 
 def start(data: dict[str, Any], found: Anatomy) -> None:
@@ -96,8 +106,9 @@ def start(data: dict[str, Any], found: Anatomy) -> None:
     text = dump_recipe(recipe)
     with st.expander("The same as a recipe file", icon=":material/description:"):
         st.code(text, language=None, height=320)
-        st.download_button("Download it", text, "sweep.yaml", "application/yaml", icon=":material/download:",
-                           on_click="ignore")  # fmt: skip
+        st.download_button(
+            "Download it", text, "sweep.yaml", "application/yaml", icon=":material/download:", on_click="ignore"
+        )
         st.caption("Runs from the command line as well: python -m core sweep sweep.yaml")
 
 

@@ -77,9 +77,14 @@ def board(runs: Sequence[RunRow]) -> None:
     drawn = drawn_field.drawn(View(x, y, log_y, near, methods, limits, letters, shell.ground().name))
     with place:
         st.plotly_chart(
-            drawn.figure, key="chart", theme=None, on_select=toggle, selection_mode="points",
-            config=charts.INTERACTIVE, alt=drawn.alt,
-        )  # fmt: skip
+            drawn.figure,
+            key="chart",
+            theme=None,
+            on_select=toggle,
+            selection_mode="points",
+            config=charts.INTERACTIVE,
+            alt=drawn.alt,
+        )
     notes(drawn)
     compare(drawn_field, placed, picked, bool(chosen), y)
     with st.expander("All candidates as a table", icon=":material/table:", key="all", on_change="rerun") as listed:

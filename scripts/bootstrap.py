@@ -103,8 +103,10 @@ def find_chromium() -> bool:
     if any(shutil.which(name) for name in BROWSERS):
         return True
     if not _apt("chromium"):
-        _say("No Chromium here, and apt cannot install it: the browser tests will be skipped. "
-             "Install Chromium (on Debian and Ubuntu, as root: apt-get install chromium) to run them.")  # fmt: skip
+        _say(
+            "No Chromium here, and apt cannot install it: the browser tests will be skipped. "
+            "Install Chromium (on Debian and Ubuntu, as root: apt-get install chromium) to run them."
+        )
         return False
     return True
 
@@ -149,8 +151,10 @@ def _apt(package: str) -> bool:
 def _pip(*words: str) -> None:
     command = [str(PYTHON), "-m", "pip", "install", "--disable-pip-version-check", "--no-input"]
     if subprocess.run([*command, "-c", str(CONSTRAINTS), *words]).returncode != 0:
-        raise Refusal(f"pip could not install {words[-1]}; its message is above. "
-                      "Check the network connection and the free disk, then run the same command again.")  # fmt: skip
+        raise Refusal(
+            f"pip could not install {words[-1]}; its message is above. "
+            "Check the network connection and the free disk, then run the same command again."
+        )
 
 
 @contextlib.contextmanager

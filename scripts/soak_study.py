@@ -29,18 +29,29 @@ def build(folder: Path) -> None:
     bpe.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     bpe.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(
-        vocab_size=384, special_tokens=["<|endoftext|>"], initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        vocab_size=384,
+        special_tokens=["<|endoftext|>"],
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
         show_progress=False,
-    )  # fmt: skip
+    )
     bpe.train_from_iterator(texts, trainer)
     tokenizer = PreTrainedTokenizerFast(
         tokenizer_object=bpe, eos_token="<|endoftext|>", pad_token="<|endoftext|>", model_max_length=256
     )
     config = LlamaConfig(
-        vocab_size=384, hidden_size=48, intermediate_size=96, num_hidden_layers=4, num_attention_heads=4,
-        num_key_value_heads=2, head_dim=12, max_position_embeddings=256, tie_word_embeddings=True,
-        bos_token_id=0, eos_token_id=0, pad_token_id=0,
-    )  # fmt: skip
+        vocab_size=384,
+        hidden_size=48,
+        intermediate_size=96,
+        num_hidden_layers=4,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        head_dim=12,
+        max_position_embeddings=256,
+        tie_word_embeddings=True,
+        bos_token_id=0,
+        eos_token_id=0,
+        pad_token_id=0,
+    )
     torch.manual_seed(0)
     model: Any = LlamaForCausalLM(config)
     model.save_pretrained(folder / "tiny")
@@ -63,9 +74,13 @@ def studies(folder: Path) -> list[Recipe]:
     lesson = Distil.model_validate(
         {
             "data": {"data": f"path:{folder / 'training.txt'}", "split": None, "length": 32},
-            "budget": {"steps": 80}, "batch": 4, "held_out": 4, "checkpoint_every": 5, "evaluate_every": 40,
+            "budget": {"steps": 80},
+            "batch": 4,
+            "held_out": 4,
+            "checkpoint_every": 5,
+            "evaluate_every": 40,
         }
-    )  # fmt: skip
+    )
     steps = (Prune(method="block_influence", target=Target(remove_layers=1)), lesson, Evaluate(), Measure())
     return [
         Recipe(name="Soak sweep", sweep=Sweep(grid=grids, keep="all"), **common),

@@ -21,9 +21,17 @@ if TYPE_CHECKING:
 
 # Files that take minutes, the longest first: two processes share the files, and a long one at the end leaves one idle.
 LONGEST = (
-    "cluster/test_sweep", "jobs/test_soak", "cli/test_runs", "e2e/test_pages", "e2e/test_study", "e2e/test_axe",
-    "pages/test_compare", "engine/distil/test_sample", "cli/test_notebook", "e2e/test_report",
-)  # fmt: skip
+    "cluster/test_sweep",
+    "jobs/test_soak",
+    "cli/test_runs",
+    "e2e/test_pages",
+    "e2e/test_study",
+    "e2e/test_axe",
+    "pages/test_compare",
+    "engine/distil/test_sample",
+    "cli/test_notebook",
+    "e2e/test_report",
+)
 LEAVING_SECONDS = 60.0
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 

@@ -87,6 +87,7 @@ def test_names_of_runs_hold_only_what_can_be_seen(home: Settings, monkeypatch: p
 def test_a_foreign_name_in_a_command_is_written_out(tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "core", "run", "\x1b[2J\u202e.yaml", "--home", str(tmp_path)],
-        capture_output=True, text=True,
-    )  # fmt: skip
+        capture_output=True,
+        text=True,
+    )
     assert done.returncode == 2 and done.stderr.replace("\n", "").isprintable()

@@ -64,9 +64,7 @@ def test_infinities_are_named_and_tasks_keep_a_name_stores_take(study: tuple[Set
     first = Store(settings).candidates.results(run_id=run)[0]
     task = first.measurements[0].model_copy(update={"metric": "accuracy:arc_easy", "value": 0.5})
     ruined = first.measurements[1].model_copy(update={"value": float("inf")})
-    told = tracking.document(
-        Store(settings).runs.get(run), [first.model_copy(update={"measurements": [task, ruined]})]
-    )  # fmt: skip
+    told = tracking.document(Store(settings).runs.get(run), [first.model_copy(update={"measurements": [task, ruined]})])
     candidate = told["candidates"][0]
     assert candidate["metrics"]["accuracy/arc_easy"] == 0.5 and "perplexity" not in candidate["metrics"]
     assert candidate["tags"]["retort.not_finite"] == "perplexity"

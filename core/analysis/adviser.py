@@ -83,14 +83,22 @@ CONDITIONS: Mapping[str, tuple[Callable[[Situation], bool], str]] = {
 """What a technique may need: whether it is there, and what is said where it is not."""
 
 WORDS: Mapping[str, str] = {
-    "deployment:cloud": "you serve it in the cloud", "deployment:edge": "it runs on an edge device",
-    "deployment:phone": "it runs on a phone", "deployment:realtime": "it must answer in real time",
-    "quality:nearly_all": "nearly all quality must stay", "quality:most": "most of the quality must stay",
-    "quality:some": "quality may give way", "data:none": "you have no training data", "data:text": "you have text",
-    "data:labels": "you have labelled texts", "compute:minutes": "you have minutes of computing",
-    "compute:hours": "you have hours of a processor", "compute:gpu": "you have a graphics card",
-    "latency": "it is too slow as it is", "too_large": "it does not fit as it is",
-}  # fmt: skip
+    "deployment:cloud": "you serve it in the cloud",
+    "deployment:edge": "it runs on an edge device",
+    "deployment:phone": "it runs on a phone",
+    "deployment:realtime": "it must answer in real time",
+    "quality:nearly_all": "nearly all quality must stay",
+    "quality:most": "most of the quality must stay",
+    "quality:some": "quality may give way",
+    "data:none": "you have no training data",
+    "data:text": "you have text",
+    "data:labels": "you have labelled texts",
+    "compute:minutes": "you have minutes of computing",
+    "compute:hours": "you have hours of a processor",
+    "compute:gpu": "you have a graphics card",
+    "latency": "it is too slow as it is",
+    "too_large": "it does not fit as it is",
+}
 
 
 @dataclass(frozen=True)
@@ -137,9 +145,14 @@ def _plan(technique: Technique, situation: Situation, measured: Sequence[tuple[M
     if not fits:
         size += " That does not fit into the memory you named."
     return Plan(
-        technique, sum(counted.values()), tuple(WORDS[a] for a in reasons), size, fits,
-        _own(technique, measured), recipe_of(technique, situation.subject),
-    )  # fmt: skip
+        technique,
+        sum(counted.values()),
+        tuple(WORDS[a] for a in reasons),
+        size,
+        fits,
+        _own(technique, measured),
+        recipe_of(technique, situation.subject),
+    )
 
 
 def _bytes_left(technique: Technique, situation: Situation) -> float:

@@ -8,13 +8,26 @@ from typing import Any, Protocol
 from core.metrics import Measurement, find_metric, metric, show
 
 _TOLD: Mapping[str, str] = {
-    "corpus": "text", "split": "part of the text", "window": "window in tokens", "windows": "number of windows",
+    "corpus": "text",
+    "split": "part of the text",
+    "window": "window in tokens",
+    "windows": "number of windows",
     "begins": "framing",
-    "tokens": "number of tokens", "kind": "kind of measurement", "task": "task", "items": "number of items",
-    "shots": "number of examples", "scorer": "scorer", "prompt": "prompt in tokens", "new_tokens": "new tokens",
-    "threads": "threads", "method": "way of timing", "of": "what is counted", "how": "what is counted",
-    "formula": "formula", "watts": "power in watts",
-}  # fmt: skip
+    "tokens": "number of tokens",
+    "kind": "kind of measurement",
+    "task": "task",
+    "items": "number of items",
+    "shots": "number of examples",
+    "scorer": "scorer",
+    "prompt": "prompt in tokens",
+    "new_tokens": "new tokens",
+    "threads": "threads",
+    "method": "way of timing",
+    "of": "what is counted",
+    "how": "what is counted",
+    "formula": "formula",
+    "watts": "power in watts",
+}
 """Settings that make a figure another one, and their names. The batch of a latency is one, too."""
 
 _SAME_MODEL = 0.005

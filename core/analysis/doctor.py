@@ -164,7 +164,9 @@ def _hessian_bytes(found: Anatomy) -> int:
 
 
 def _one_trial(method: Method) -> Recipe:
-    grid = Grid(method=(method.id,), target=(Target(total_fraction=0.2),)) if method.structured else Grid(
-        method=(method.id,), sparsity=(0.5,)
-    )  # fmt: skip
+    grid = (
+        Grid(method=(method.id,), target=(Target(total_fraction=0.2),))
+        if method.structured
+        else Grid(method=(method.id,), sparsity=(0.5,))
+    )
     return Recipe(name="estimate", model="sample:estimate", sweep=Sweep(grid=(grid,)))

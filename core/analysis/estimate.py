@@ -100,16 +100,21 @@ def estimate(recipe: Recipe, size: ModelSize, settings: Settings, trial_seconds:
     if trial_seconds:
         mean = sum(trial_seconds) / len(trial_seconds)
         seconds = _START_SECONDS + mean * count
-        return Estimate(trials=count, seconds=seconds, disk_bytes=disk,
-                        basis=f"from {len(trial_seconds)} finished trials of this model on this machine")  # fmt: skip
+        return Estimate(
+            trials=count,
+            seconds=seconds,
+            disk_bytes=disk,
+            basis=f"from {len(trial_seconds)} finished trials of this model on this machine",
+        )
     probe = read_probe(settings)
     if probe is None:
         return Estimate(trials=count, seconds=None, disk_bytes=disk, basis="this machine has not been timed yet")
     seconds = _START_SECONDS + _calibration(recipe, prunes, size, probe)
     seconds += sum(_trial(recipe, p, size, probe) for p in [None, *prunes])
     seconds += sum(_search(recipe, p, size, probe) for p in prunes)
-    return Estimate(trials=count, seconds=seconds, disk_bytes=disk,
-                    basis="estimated from a timed probe of this machine")  # fmt: skip
+    return Estimate(
+        trials=count, seconds=seconds, disk_bytes=disk, basis="estimated from a timed probe of this machine"
+    )
 
 
 def _kept(recipe: Recipe, prunes: list[Prune]) -> int:

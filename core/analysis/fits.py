@@ -10,9 +10,13 @@ from core.methods import METHODS
 from core.recipes import Distil, Prune, Recipe, Select, Sizes
 
 _HAS = {
-    "layers": "layers", "intermediate": "MLP neurons", "heads": "query heads", "kv_heads": "key-value heads",
-    "hidden": "hidden channels", "experts": "experts",
-}  # fmt: skip
+    "layers": "layers",
+    "intermediate": "MLP neurons",
+    "heads": "query heads",
+    "kv_heads": "key-value heads",
+    "hidden": "hidden channels",
+    "experts": "experts",
+}
 
 
 def refuse_misfit(recipe: Recipe, found: Anatomy) -> None:

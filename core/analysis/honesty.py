@@ -124,9 +124,16 @@ def _nominal(candidate: Measured) -> Share | None:
         return None
     left = 1.0 - sparsity.value / 100.0
     return Share(
-        NOMINAL, "Weights left where pruned", left, None, None, percent(left), percent(1.0),
-        sparsity.obtained, same=False,
-    )  # fmt: skip
+        NOMINAL,
+        "Weights left where pruned",
+        left,
+        None,
+        None,
+        percent(left),
+        percent(1.0),
+        sparsity.obtained,
+        same=False,
+    )
 
 
 def sparsity_of(candidate: Measured) -> Measurement | None:

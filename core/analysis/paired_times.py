@@ -22,8 +22,10 @@ from core.results import Result
 
 TIMES = ("prefill_ms", "decode_ms", "batch_prefill_ms", "batch_decode_ms")
 FROM_TIMES: Mapping[str, str] = {
-    "energy_j_per_token": "decode_ms", "cost_per_mtok": "decode_ms", "energy_kwh_per_mtok": "decode_ms",
-}  # fmt: skip
+    "energy_j_per_token": "decode_ms",
+    "cost_per_mtok": "decode_ms",
+    "energy_kwh_per_mtok": "decode_ms",
+}
 """What is estimated from a time, and from which: it compares as that time does."""
 ALONE = "timed without the dense model in turns with it"
 """Why a time cannot be compared."""
@@ -242,9 +244,10 @@ def _against(m: Measurement, dense: bool, ref: Reference | None) -> Measurement:
     if ref is None or ratio is None:
         return _with(m, m.value, m.low, m.high, {"comparable": False})
     told: dict[str, Any] = {
-        "measured_ms": m.settings.get("measured_ms", m.value), "reference_ms": ref.value,
+        "measured_ms": m.settings.get("measured_ms", m.value),
+        "reference_ms": ref.value,
         "reference": f"median of {ref.timings} {'quiet ' if ref.quiet else ''}timings of the dense model",
-    }  # fmt: skip
+    }
     if dense:
         return _with(m, ref.value, None, None, told)
     told |= {"ratio": ratio.value, "interval": "95 % interval of the ratio to the dense model timed in turns"}
@@ -256,9 +259,17 @@ def _against(m: Measurement, dense: bool, ref: Reference | None) -> Measurement:
 
 def _with(m: Measurement, value: float, low: float | None, high: float | None, told: dict[str, Any]) -> Measurement:
     return Measurement.model_construct(  # nothing in it is new, and charts have thousands
-        metric=m.metric, unit=m.unit, value=value, low=low, high=high, obtained=m.obtained, device=m.device,
-        dtype=m.dtype, settings={**m.settings, **told}, samples=None,
-    )  # fmt: skip
+        metric=m.metric,
+        unit=m.unit,
+        value=value,
+        low=low,
+        high=high,
+        obtained=m.obtained,
+        device=m.device,
+        dtype=m.dtype,
+        settings={**m.settings, **told},
+        samples=None,
+    )
 
 
 def from_time(m: Measurement, decode: Measurement | None) -> Measurement:

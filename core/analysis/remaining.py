@@ -23,9 +23,11 @@ def seconds_left(run: RunRow, trials: Sequence[TrialRow], now: float) -> float |
     spent = [
         t.finished - t.started
         for t in trials
-        if t.state == "done" and t.started is not None and t.finished is not None
+        if t.state == "done"
+        and t.started is not None
+        and t.finished is not None
         and t.finished - t.started >= _LEAST_SECONDS
-    ]  # fmt: skip
+    ]
     if spent:
         mean = sum(spent) / len(spent)
         waiting = sum(t.state == "queued" for t in trials)

@@ -67,10 +67,15 @@ class SensitivitySpec(Strict):
     def recipe(self) -> Recipe:
         """The sweep that reads the same model and texts."""
         return Recipe(
-            name=one_line(f"Sensitivity of {self.model}", 120), model=self.model, calibration=self.calibration,
-            evaluation=self.evaluation, latency=None, dtype=self.dtype, seed=self.seed,
+            name=one_line(f"Sensitivity of {self.model}", 120),
+            model=self.model,
+            calibration=self.calibration,
+            evaluation=self.evaluation,
+            latency=None,
+            dtype=self.dtype,
+            seed=self.seed,
             sweep=Sweep(grid=(Grid(method=(self.method,), sparsity=self.sparsities, seeds=(self.seed,)),)),
-        )  # fmt: skip
+        )
 
     def key(self, fingerprint: str, settings: Settings) -> str:
         """Where a measurement of this lies: a hash of all that determines it, texts and model by their bytes.

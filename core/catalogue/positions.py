@@ -6,9 +6,19 @@ from collections.abc import Callable
 from typing import Any
 
 RESERVES: dict[str, int] = {
-    "roberta": 1, "xlm-roberta": 1, "xlm-roberta-xl": 1, "camembert": 1, "roberta-prelayernorm": 1, "xmod": 1,
-    "data2vec-text": 1, "longformer": 1, "mpnet": 1, "ibert": 1, "luke": 1, "markuplm": 0,
-}  # fmt: skip
+    "roberta": 1,
+    "xlm-roberta": 1,
+    "xlm-roberta-xl": 1,
+    "camembert": 1,
+    "roberta-prelayernorm": 1,
+    "xmod": 1,
+    "data2vec-text": 1,
+    "longformer": 1,
+    "mpnet": 1,
+    "ibert": 1,
+    "luke": 1,
+    "markuplm": 0,
+}
 """Families that count positions from one after the padding token's id on, and that id where the config is silent."""
 
 

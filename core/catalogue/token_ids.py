@@ -63,9 +63,11 @@ def beyond_embeddings(token: str, number: int, rows: int) -> RetortError:
 
 def _of_tokenizer(found: Any, rows: int) -> dict[int, str]:
     vocabulary = found["model"]["vocab"]
-    numbered = enumerate(v[0] for v in vocabulary) if isinstance(vocabulary, list) else (
-        (number, token) for token, number in vocabulary.items()
-    )  # fmt: skip
+    numbered = (
+        enumerate(v[0] for v in vocabulary)
+        if isinstance(vocabulary, list)
+        else ((number, token) for token, number in vocabulary.items())
+    )
     beyond = {number: str(token) for number, token in numbered if number >= rows}
     added = found.get("added_tokens") or []
     return beyond | {int(t["id"]): str(t["content"]) for t in added if int(t["id"]) >= rows}

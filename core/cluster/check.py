@@ -52,9 +52,7 @@ def ask(ray: Any, patience: float) -> list[Probed]:
     found = nodes(ray)
     affinity = ray.util.scheduling_strategies.NodeAffinitySchedulingStrategy
     task = ray.remote(num_cpus=0, max_retries=0)(probe)
-    asked = {
-        n.id: task.options(scheduling_strategy=affinity(node_id=n.id, soft=False)).remote() for n in found
-    }  # fmt: skip
+    asked = {n.id: task.options(scheduling_strategy=affinity(node_id=n.id, soft=False)).remote() for n in found}
     ready, late = ray.wait(list(asked.values()), num_returns=len(asked), timeout=patience)
     for reference in late:
         ray.cancel(reference, force=True)

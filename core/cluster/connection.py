@@ -54,9 +54,12 @@ def connected(settings: Settings) -> Iterator[Any]:
         _refuse_unreachable(settings.cluster)
     try:
         ray.init(
-            address=settings.cluster, namespace="retort", log_to_driver=False, logging_level=logging.WARNING,
+            address=settings.cluster,
+            namespace="retort",
+            log_to_driver=False,
+            logging_level=logging.WARNING,
             runtime_env={"py_modules": [str(Path(core.__file__).parent)], "excludes": ["**/__pycache__"]},
-        )  # fmt: skip
+        )
     except (ConnectionError, ValueError, RuntimeError) as error:
         raise _unreachable(settings.cluster, str(error).strip().splitlines()[0][:200]) from error
     try:

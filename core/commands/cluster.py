@@ -41,19 +41,29 @@ def register(one: argparse.ArgumentParser) -> None:
 def _row(probed: Probed) -> tuple[str, ...]:
     node, found = probed.node, probed.found
     return (
-        f"{node.short}{' (head)' if node.head else ''}", node.address, str(node.devices), str(node.processors),
-        str(node.graphics), show_bytes(node.memory_bytes),
-        show_bytes(found["free_disk_bytes"]) if found else "no answer", found["versions"]["torch"] if found else "",
-    )  # fmt: skip
+        f"{node.short}{' (head)' if node.head else ''}",
+        node.address,
+        str(node.devices),
+        str(node.processors),
+        str(node.graphics),
+        show_bytes(node.memory_bytes),
+        show_bytes(found["free_disk_bytes"]) if found else "no answer",
+        found["versions"]["torch"] if found else "",
+    )
 
 
 def _document(probed: Probed) -> dict[str, Any]:
     node = probed.node
     return {
-        "id": node.id, "address": node.address, "head": node.head, "devices": node.devices,
-        "processors": node.processors, "graphics_cards": node.graphics, "memory_bytes": node.memory_bytes,
+        "id": node.id,
+        "address": node.address,
+        "head": node.head,
+        "devices": node.devices,
+        "processors": node.processors,
+        "graphics_cards": node.graphics,
+        "memory_bytes": node.memory_bytes,
         **(probed.found or {}),
-    }  # fmt: skip
+    }
 
 
 def _count(number: int, word: str) -> str:

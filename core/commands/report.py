@@ -37,12 +37,15 @@ def report(chosen: argparse.Namespace, settings: Settings) -> int:
     store = Store(settings)
     run = store.runs.get(chosen.run)
     made = build(
-        run, store.candidates.results(run_id=run.id), chosen.pick or (), headline=chosen.headline,
+        run,
+        store.candidates.results(run_id=run.id),
+        chosen.pick or (),
+        headline=chosen.headline,
         audience=chosen.audience,
         prices=Prices(per_hour=chosen.price, watts=chosen.watts, currency=chosen.currency),
         axes=(chosen.x or "disk_bytes", chosen.y or "perplexity") if chosen.x or chosen.y else None,
         limits=chosen.limit or (),
-    )  # fmt: skip
+    )
     data = render(made, form)
     out: Path = chosen.out
     try:

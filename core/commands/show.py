@@ -26,13 +26,22 @@ def run_document(
 ) -> dict[str, Any]:
     """A run as plain data; times in ISO 8601. Per-window samples are left out: they are in each result's file."""
     document: dict[str, Any] = {
-        "id": run.id, "kind": run.kind, "name": run.name, "model": run.model, "state": run.state,
-        "created": _time(run.created), "started": _time(run.started), "finished": _time(run.finished),
-        "done": run.done, "total": run.total, "message": run.message,
+        "id": run.id,
+        "kind": run.kind,
+        "name": run.name,
+        "model": run.model,
+        "state": run.state,
+        "created": _time(run.created),
+        "started": _time(run.started),
+        "finished": _time(run.finished),
+        "done": run.done,
+        "total": run.total,
+        "message": run.message,
         "error": {"cause": run.cause, "remedy": run.remedy} if run.cause else None,
         "trials": {"total": run.trials_total, "done": run.trials_done, "failed": run.trials_failed},
-        "tags": list(run.tags), "parent": run.parent,
-    }  # fmt: skip
+        "tags": list(run.tags),
+        "parent": run.parent,
+    }
     known = trials if trials is not None else failed
     document["failed"] = [
         {"trial": t.label, "cause": t.cause, "remedy": t.remedy} for t in known if t.state == "failed"
@@ -40,14 +49,20 @@ def run_document(
     document["resume_can_help"] = can_help(run, known)
     if trials is not None:
         document["trial_list"] = [
-            {"index": t.index, "label": t.label, "key": t.key, "state": t.state,
-             "error": {"cause": t.cause, "remedy": t.remedy} if t.cause else None}
+            {
+                "index": t.index,
+                "label": t.label,
+                "key": t.key,
+                "state": t.state,
+                "error": {"cause": t.cause, "remedy": t.remedy} if t.cause else None,
+            }
             for t in trials
-        ]  # fmt: skip
+        ]
     if results is not None:
         document["recipe"] = run.recipe
-        document["candidates"] = [r.model_dump(mode="python", exclude={"measurements": {"__all__": {"samples"}}})
-                                  for r in results]  # fmt: skip
+        document["candidates"] = [
+            r.model_dump(mode="python", exclude={"measurements": {"__all__": {"samples"}}}) for r in results
+        ]
     return document
 
 

@@ -65,7 +65,10 @@ def register(one: argparse.ArgumentParser) -> None:
     """The options of `time`."""
     one.add_argument("run", metavar="RUN")
     one.add_argument(
-        "--candidate", metavar="KEY", action="append", default=[],
+        "--candidate",
+        metavar="KEY",
+        action="append",
+        default=[],
         help="a candidate's key or its beginning, may be repeated (default: all whose times are doubtful)",
-    )  # fmt: skip
+    )
     one.add_argument("--detach", action="store_true", help="leave it to the runner")

@@ -203,8 +203,10 @@ def timed(
 def set_beside(found: Measurement, baseline: Measurement) -> None:
     """A time says what the baseline took on the same machine, and the ratio of the two where they took turns."""
     found.settings |= {
-        "baseline_value": baseline.value, "baseline_low": baseline.low, "baseline_high": baseline.high,
-    }  # fmt: skip
+        "baseline_value": baseline.value,
+        "baseline_low": baseline.low,
+        "baseline_high": baseline.high,
+    }
     rounds = found.settings.get("rounds")
     if rounds and found.samples and baseline.samples:
         ratio = paired_ratio(found.samples, baseline.samples, rounds)

@@ -92,17 +92,22 @@ def plan(session: Session, budget: Budget) -> list[Option]:
     every = sorted({*widths, *range(widths[0], widths[-1], budget.multiple)})
     megabytes = Megabytes(size)
     found = options(
-        layers, every, lambda n, w: {"megabytes": megabytes.of(n, w), **_times(table, n, w)},
+        layers,
+        every,
+        lambda n, w: {"megabytes": megabytes.of(n, w), **_times(table, n, w)},
         lambda n, w: depth_loss[n] + float(np.interp(w, widths, width_loss)),
-    )  # fmt: skip
+    )
     dense = found.pop()  # the last of both ranges: the model as it is
     if dense.fits(budget.limits()):
         reporter.event("info", "The model as it is is expected to fit the budget already.")
     chosen = choose(found, budget)
     for option in chosen:
         expected = {k: option.values[k] for k in budget.limits()}
-        reporter.event("info", f"Chosen for the budget: {option.layers} layers, {option.neurons} MLP neurons; "
-                               f"expected {said(expected)}.", loss=option.loss)  # fmt: skip
+        reporter.event(
+            "info",
+            f"Chosen for the budget: {option.layers} layers, {option.neurons} MLP neurons; expected {said(expected)}.",
+            loss=option.loss,
+        )
     return chosen
 
 

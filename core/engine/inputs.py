@@ -29,9 +29,14 @@ class Inputs:
 
 
 def prepare(
-    recipe: Recipe, tokenizer: Any, task: Task, context: int | None, settings: Settings, reporter: Reporter,
+    recipe: Recipe,
+    tokenizer: Any,
+    task: Task,
+    context: int | None,
+    settings: Settings,
+    reporter: Reporter,
     calibrated: bool,
-) -> Inputs:  # fmt: skip
+) -> Inputs:
     """Loads and tokenises the recipe's texts for a model that does `task` and reads `context` tokens at most.
 
     Raises:
@@ -48,9 +53,13 @@ def prepare(
     if calibrated:
         _fits(calibration.length, context, "calibration.length")
         cal_windows = calibration_windows(
-            load_texts(calibration, settings), tokenizer, calibration.sequences, calibration.length, calibration.seed,
+            load_texts(calibration, settings),
+            tokenizer,
+            calibration.sequences,
+            calibration.length,
+            calibration.seed,
             frame_for(tokenizer, task, calibration.start_token),
-        )  # fmt: skip
+        )
         shared = overlap(tokenizer.batch_decode(eval_windows), tokenizer.batch_decode(cal_windows))
         refuse_overlap(shared, "the calibration text", reporter)
     said = {

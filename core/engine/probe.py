@@ -32,9 +32,14 @@ def probe_machine(settings: Settings) -> MachineProbe:
     dtype = compute_dtype("auto")
     torch.manual_seed(0)
     config = LlamaConfig(
-        hidden_size=_HIDDEN, intermediate_size=1536, num_hidden_layers=_LAYERS, num_attention_heads=9,
-        num_key_value_heads=3, vocab_size=8192, tie_word_embeddings=True,
-    )  # fmt: skip
+        hidden_size=_HIDDEN,
+        intermediate_size=1536,
+        num_hidden_layers=_LAYERS,
+        num_attention_heads=9,
+        num_key_value_heads=3,
+        vocab_size=8192,
+        tie_word_embeddings=True,
+    )
     model: Any = LlamaForCausalLM(config).eval()
     model.to(dtype)
     parameters = sum(p.numel() for p in model.parameters())

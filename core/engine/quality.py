@@ -118,9 +118,14 @@ def _classes(
     data = load_labelled(wanted.labelled.data, settings, names, given).first(wanted.labelled.items)
     said = {"corpus": wanted.labelled.data, "content": data.digest}
     return classification_measurements(
-        loaded.model, loaded.tokenizer, data.texts, data.labels, 4 * wanted.batch, reporter,
+        loaded.model,
+        loaded.tokenizer,
+        data.texts,
+        data.labels,
+        4 * wanted.batch,
+        reporter,
         settings=said,
-    ), [data.note] if data.note else []  # fmt: skip
+    ), [data.note] if data.note else []
 
 
 def with_pairs(

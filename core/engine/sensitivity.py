@@ -75,10 +75,16 @@ def measure_sensitivity(spec: SensitivitySpec, hooks: Hooks) -> Sensitivity:
         path = working_path(settings, key, "removed")
         removed += removals(loaded.model, evaluate, path, reporter, heads, identity)
     found = Sensitivity(
-        key=key, fingerprint=fingerprint, spec=spec, loss=sum(base := evaluate()) / len(base),
-        cells=[Change(**asdict(c)) for c in cells], removed=[Change(**asdict(c)) for c in removed],
-        break_even=break_evens(prunable(loaded.model), loaded.dtype, reporter), notes=notes, made=time.time(),
-    )  # fmt: skip
+        key=key,
+        fingerprint=fingerprint,
+        spec=spec,
+        loss=sum(base := evaluate()) / len(base),
+        cells=[Change(**asdict(c)) for c in cells],
+        removed=[Change(**asdict(c)) for c in removed],
+        break_even=break_evens(prunable(loaded.model), loaded.dtype, reporter),
+        notes=notes,
+        made=time.time(),
+    )
     write(settings, found)
     return found
 
@@ -112,10 +118,17 @@ def break_evens(matrices: list[Matrix], dtype: torch.dtype, reporter: Reporter) 
             one = break_even(rows, columns, reporter, repeats=_REPEATS, dtype=dtype)
         except RetortError:
             one = break_even(rows, columns, reporter, repeats=_REPEATS, dtype=torch.float32)
-        found.append(BreakEvenFact(
-            rows=rows, columns=columns, matrices=counts[rows, columns], dense_ms=one.dense_ms,
-            sparse_ms=list(one.sparse_ms), sparsity=one.sparsity, settings=one.settings,
-        ))  # fmt: skip
+        found.append(
+            BreakEvenFact(
+                rows=rows,
+                columns=columns,
+                matrices=counts[rows, columns],
+                dense_ms=one.dense_ms,
+                sparse_ms=list(one.sparse_ms),
+                sparsity=one.sparsity,
+                settings=one.settings,
+            )
+        )
     return found
 
 

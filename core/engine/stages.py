@@ -100,15 +100,27 @@ class _Plan:
         self.chain.append(step)
         for rank in range(step.best):
             self._append(
-                step.recovery, f"{_ORDINALS.get(rank, f'{rank + 1}th')} option, recovered",
-                self._key(self.chain, wanted, rank), wanted, exports if rank + 1 == step.best else (), "recovery", rank,
+                step.recovery,
+                f"{_ORDINALS.get(rank, f'{rank + 1}th')} option, recovered",
+                self._key(self.chain, wanted, rank),
+                wanted,
+                exports if rank + 1 == step.best else (),
+                "recovery",
+                rank,
                 rank + 1 == step.best,
-            )  # fmt: skip
+            )
 
     def _append(
-        self, step: Changing | None, label: str, key: str, wanted: Wanted, exports: tuple[Export, ...], role: Role,
-        rank: int = 0, last: bool = False,
-    ) -> None:  # fmt: skip
+        self,
+        step: Changing | None,
+        label: str,
+        key: str,
+        wanted: Wanted,
+        exports: tuple[Export, ...],
+        role: Role,
+        rank: int = 0,
+        last: bool = False,
+    ) -> None:
         trial = Trial(
             index=len(self.stages),
             key=key,

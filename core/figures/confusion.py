@@ -26,25 +26,45 @@ def confusion(matrix: Matrix, labels: Sequence[str], ground: Theme) -> go.Figure
     places = list(range(classes))
     out = figure(ground, min(900, (44 if classes <= _BOTH else 24) * classes + 96))
     out.add_heatmap(
-        z=shares, x=places, y=places, zmin=0.0, zmax=1.0, colorscale=SHADES[ground.name], showscale=False,
-        xgap=1, ygap=1,
+        z=shares,
+        x=places,
+        y=places,
+        zmin=0.0,
+        zmax=1.0,
+        colorscale=SHADES[ground.name],
+        showscale=False,
+        xgap=1,
+        ygap=1,
         customdata=[[f"{names[i]} called {names[j]}" for j in places] for i in places],
         hovertemplate="%{customdata}: %{z:.1%} of the class<extra></extra>",
-    )  # fmt: skip
+    )
     cells = [(j, i, matrix[i][j], s) for i, row in enumerate(shares) for j, s in enumerate(row) if s and matrix[i][j]]
     out.add_scatter(
-        x=[x for x, *_ in cells], y=[y for _, y, *_ in cells], mode="text", hoverinfo="skip", showlegend=False,
+        x=[x for x, *_ in cells],
+        y=[y for _, y, *_ in cells],
+        mode="text",
+        hoverinfo="skip",
+        showlegend=False,
         text=[_cell(count, share, classes) for *_, count, share in cells],
         textfont={"size": 11, "color": [ink_on(share, ground) for *_, share in cells]},
-    )  # fmt: skip
+    )
     out.update_xaxes(
-        tickvals=places, ticktext=names, title_text="Class given", showgrid=False, fixedrange=True,
-        tickangle=-40, range=[-0.5, classes - 0.5],
-    )  # fmt: skip
+        tickvals=places,
+        ticktext=names,
+        title_text="Class given",
+        showgrid=False,
+        fixedrange=True,
+        tickangle=-40,
+        range=[-0.5, classes - 0.5],
+    )
     out.update_yaxes(
-        tickvals=places, ticktext=names, title_text="True class", showgrid=False, fixedrange=True,
+        tickvals=places,
+        ticktext=names,
+        title_text="True class",
+        showgrid=False,
+        fixedrange=True,
         range=[classes - 0.5, -0.5],
-    )  # fmt: skip
+    )
     out.update_layout(dragmode=False)
     return out
 
@@ -53,7 +73,7 @@ def ink_on(share: float, ground: Theme) -> str:
     """Black or white, whichever is read better on the shade of this share (WCAG 2.2, contrast ratio)."""
     (low, dark), (high, light) = next(
         pair for pair in pairwise(SHADES[ground.name]) if pair[0][0] <= share <= pair[1][0]
-    )  # fmt: skip
+    )
     at = (share - low) / (high - low)
     parts = [(1 - at) * int(dark[i : i + 2], 16) + at * int(light[i : i + 2], 16) for i in (1, 3, 5)]
     linear = [p / 255 / 12.92 if p / 255 <= 0.04045 else ((p / 255 + 0.055) / 1.055) ** 2.4 for p in parts]

@@ -53,9 +53,10 @@ def curves(series: Curves, ground: Theme, *, share: bool = False, height: int = 
     else:
         out.update_yaxes(exponentformat="power")
     out.update_layout(
-        legend={"orientation": "h", "yanchor": "bottom", "y": 1.02, "x": 0}, showlegend=len(series) > 1,
+        legend={"orientation": "h", "yanchor": "bottom", "y": 1.02, "x": 0},
+        showlegend=len(series) > 1,
         uirevision="curves",
-    )  # fmt: skip
+    )
     return out
 
 

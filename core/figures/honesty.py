@@ -46,11 +46,17 @@ def honesty(shares: Sequence[Share], ground: Theme, color: str) -> go.Figure:
     most = max([100.0, *(100 * s.value for s in shares)])
     fig.add_trace(
         go.Scatter(
-            x=[most * 1.03] * len(names), y=names, mode="text", textposition="middle right", hoverinfo="skip",
+            x=[most * 1.03] * len(names),
+            y=names,
+            mode="text",
+            textposition="middle right",
+            hoverinfo="skip",
             text=[s.said.replace(" (", "<br>(", 1) for s in shares],  # an interval beside it is cut off on a phone
-            textfont={"color": ground.ink, "size": 13}, cliponaxis=False, showlegend=False,
+            textfont={"color": ground.ink, "size": 13},
+            cliponaxis=False,
+            showlegend=False,
         )
-    )  # fmt: skip
+    )
     fig.add_vline(x=100, line={"color": ground.ink, "width": 1.5, "dash": "dot"})
     timed = any(s.interval for s in shares)
     room = 1.9 if timed else 1.42 if estimated else 1.2

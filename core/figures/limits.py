@@ -42,15 +42,26 @@ def _best(best: Point | None, points: Sequence[Point], ground: Theme) -> list[di
     inwards = "bottom right" if best.x.value < middle else "bottom left"  # a narrow screen would cut the words off
     return [
         {
-            "type": "scatter", "x": [best.x.value], "y": [best.y.value], "mode": "markers+text", "cliponaxis": False,
-            "hoverinfo": "skip", "text": ["Best within limits"], "textposition": inwards,
-            "name": "Best within the limits", "textfont": {"color": ground.ink, "size": 13},
+            "type": "scatter",
+            "x": [best.x.value],
+            "y": [best.y.value],
+            "mode": "markers+text",
+            "cliponaxis": False,
+            "hoverinfo": "skip",
+            "text": ["Best within limits"],
+            "textposition": inwards,
+            "name": "Best within the limits",
+            "textfont": {"color": ground.ink, "size": 13},
             "marker": {
-                "symbol": "diamond-wide-open", "size": SIZE + 18, "color": ground.ink, "line": {"width": 2},
+                "symbol": "diamond-wide-open",
+                "size": SIZE + 18,
+                "color": ground.ink,
+                "line": {"width": 2},
             },
-            "customdata": [best.key], **STILL,
+            "customdata": [best.key],
+            **STILL,
         }
-    ]  # fmt: skip
+    ]
 
 
 def _struck(points: Sequence[Point], ground: Theme) -> list[dict[str, Any]]:
@@ -60,14 +71,17 @@ def _struck(points: Sequence[Point], ground: Theme) -> list[dict[str, Any]]:
     many = len(points) > MANY
     return [
         {
-            "type": "scattergl" if many else "scatter", "mode": "markers", "hoverinfo": "skip",
+            "type": "scattergl" if many else "scatter",
+            "mode": "markers",
+            "hoverinfo": "skip",
             "x": np.array([p.x.value for p in points]) if many else [p.x.value for p in points],
             "y": np.array([p.y.value for p in points]) if many else [p.y.value for p in points],
             "name": "Struck through: beyond a limit",
             "marker": {"symbol": "line-ne-open", "size": SIZE + 6, "color": ground.ink, "line": {"width": 1.5}},
-            "customdata": [p.key for p in points], **STILL,
+            "customdata": [p.key for p in points],
+            **STILL,
         }
-    ]  # fmt: skip
+    ]
 
 
 def _outside(fig: go.Figure, name: str, limit: float, lower_is_better: bool, ground: Theme) -> list[dict[str, Any]]:

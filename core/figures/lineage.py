@@ -47,10 +47,12 @@ def lineage(family: Family, run: str, names: Mapping[str, str], ground: Theme) -
                 go.Scatter(
                     x=[x for way in ways for x in (*(p[0] for p in way), None)],
                     y=[y for way in ways for y in (*(p[1] for p in way), None)],
-                    mode="lines", name=label, hoverinfo="skip",
+                    mode="lines",
+                    name=label,
+                    hoverinfo="skip",
                     line={"color": ground.color(color), "width": 2, "dash": dash, "shape": "spline"},
                 )
-            )  # fmt: skip
+            )
     kinds = (
         ("This run", "star", 18, ground.ink, [m for m in members if m.name == run]),
         ("Run", "circle", 12, ground.ink, [m for m in members if m.run and m.name != run]),
@@ -60,18 +62,30 @@ def lineage(family: Family, run: str, names: Mapping[str, str], ground: Theme) -
         if those:
             fig.add_trace(
                 go.Scatter(
-                    x=[m.level for m in those], y=[row[m.name] for m in those], mode="markers", name=label,
+                    x=[m.level for m in those],
+                    y=[row[m.name] for m in those],
+                    mode="markers",
+                    name=label,
                     marker={"symbol": symbol, "size": size, "color": ink, "line": {"color": ink, "width": 2}},
-                    hovertext=[safe(names.get(m.name, m.name)) for m in those], hoverinfo="text", cliponaxis=False,
+                    hovertext=[safe(names.get(m.name, m.name)) for m in those],
+                    hoverinfo="text",
+                    cliponaxis=False,
                 )
-            )  # fmt: skip
+            )
     for m in members:
         name = safe(names.get(m.name, m.name), _NAME)
         fig.add_annotation(
-            x=_GRAPH + 0.02, xref="paper", xanchor="left", y=row[m.name], yref="y", yanchor="middle", showarrow=False,
-            text=f"<b>{name}</b>" if m.name == run else name, align="left",
+            x=_GRAPH + 0.02,
+            xref="paper",
+            xanchor="left",
+            y=row[m.name],
+            yref="y",
+            yanchor="middle",
+            showarrow=False,
+            text=f"<b>{name}</b>" if m.name == run else name,
+            align="left",
             font={"size": 13, "color": ground.ink if m.run else ground.muted},
-        )  # fmt: skip
+        )
     span = [min(level.values()) - 0.3, max(level.values()) + 0.3]
     fig.update_xaxes(visible=False, domain=[0, _GRAPH], range=span)
     fig.update_yaxes(visible=False, range=[len(members) - 0.4, -0.6])

@@ -134,9 +134,14 @@ def _errors(points: Sequence[Point], color: str) -> Trace:
         up, down = [_gap(m.high, m.value) for m in values], [_gap(m.value, m.low) for m in values]
         if any(up) or any(down):
             found[name] = {
-                "type": "data", "array": up, "arrayminus": down, "symmetric": False, "color": color, "thickness": 1,
+                "type": "data",
+                "array": up,
+                "arrayminus": down,
+                "symmetric": False,
+                "color": color,
+                "thickness": 1,
                 "width": 3,
-            }  # fmt: skip
+            }
     return found
 
 
@@ -180,9 +185,16 @@ def shape(kind: str, axis: str, start: float, end: float, **look: Any) -> Trace:
     """A line or area across the whole chart, from `start` to `end` of one axis, below the points."""
     other = "y" if axis == "x" else "x"
     return {
-        "type": kind, f"{axis}ref": axis, f"{axis}0": start, f"{axis}1": end, f"{other}ref": f"{other} domain",
-        f"{other}0": 0, f"{other}1": 1, "layer": "below", **look,
-    }  # fmt: skip
+        "type": kind,
+        f"{axis}ref": axis,
+        f"{axis}0": start,
+        f"{axis}1": end,
+        f"{other}ref": f"{other} domain",
+        f"{other}0": 0,
+        f"{other}1": 1,
+        "layer": "below",
+        **look,
+    }
 
 
 def staircase(points: Sequence[Point], ground: Theme) -> list[Trace]:
@@ -193,11 +205,16 @@ def staircase(points: Sequence[Point], ground: Theme) -> list[Trace]:
     better = metric(front[0].x.metric).better
     return [
         {
-            "type": "scatter", "x": [p.x.value for p in front], "y": [p.y.value for p in front],
-            "mode": "lines", "name": "Pareto front", "hoverinfo": "skip", "zorder": -1,
+            "type": "scatter",
+            "x": [p.x.value for p in front],
+            "y": [p.y.value for p in front],
+            "mode": "lines",
+            "name": "Pareto front",
+            "hoverinfo": "skip",
+            "zorder": -1,
             "line": {"color": ground.muted, "width": 2, "shape": "hv" if better == "lower" else "vh"},
         }
-    ]  # fmt: skip
+    ]
 
 
 def frames(points: Sequence[Point], ground: Theme) -> list[Trace]:
@@ -208,14 +225,17 @@ def frames(points: Sequence[Point], ground: Theme) -> list[Trace]:
     many = len(found) > MANY
     return [
         {
-            "type": "scattergl" if many else "scatter", "mode": "markers", "hoverinfo": "skip",
+            "type": "scattergl" if many else "scatter",
+            "mode": "markers",
+            "hoverinfo": "skip",
             "x": np.array([p.x.value for p in found]) if many else [p.x.value for p in found],
             "y": np.array([p.y.value for p in found]) if many else [p.y.value for p in found],
             "name": "In a square: timed on a busy machine",
             "marker": {"symbol": "square-open", "size": SIZE + 17, "color": ground.ink, "line": {"width": 1.5}},
-            "customdata": [p.key for p in found], **STILL,
+            "customdata": [p.key for p in found],
+            **STILL,
         }
-    ]  # fmt: skip
+    ]
 
 
 def rings(points: Sequence[Point], picked: Mapping[str, str], ground: Theme) -> list[Trace]:
@@ -225,13 +245,21 @@ def rings(points: Sequence[Point], picked: Mapping[str, str], ground: Theme) -> 
         return []
     return [
         {
-            "type": "scatter", "x": [p.x.value for p in ringed], "y": [p.y.value for p in ringed],
-            "mode": "markers+text", "cliponaxis": False, "text": [picked[p.key] for p in ringed],
-            "textposition": "top right", "textfont": {"color": ground.ink, "size": 15, "weight": 700},
+            "type": "scatter",
+            "x": [p.x.value for p in ringed],
+            "y": [p.y.value for p in ringed],
+            "mode": "markers+text",
+            "cliponaxis": False,
+            "text": [picked[p.key] for p in ringed],
+            "textposition": "top right",
+            "textfont": {"color": ground.ink, "size": 15, "weight": 700},
             "marker": {"symbol": "circle-open", "size": SIZE + 12, "color": ground.ink, "line": {"width": 2}},
-            "name": "Selected", "hoverinfo": "skip", "customdata": [p.key for p in ringed], **STILL,
+            "name": "Selected",
+            "hoverinfo": "skip",
+            "customdata": [p.key for p in ringed],
+            **STILL,
         }
-    ]  # fmt: skip
+    ]
 
 
 def legend_notes(points: Sequence[Point], ground: Theme) -> list[Trace]:
@@ -247,7 +275,12 @@ def legend_notes(points: Sequence[Point], ground: Theme) -> list[Trace]:
 def legend(name: str, marker: str, color: str, edge: str, group: str) -> Trace:
     """A legend line of its own, so that it shows the plain shape whatever the first point looks like."""
     return {
-        "type": "scatter", "x": [None], "y": [None], "mode": "markers", "name": name, "legendgroup": group,
+        "type": "scatter",
+        "x": [None],
+        "y": [None],
+        "mode": "markers",
+        "name": name,
+        "legendgroup": group,
         "hoverinfo": "skip",
         "marker": {"symbol": marker, "size": SIZE, "color": color, "line": {"width": 1.5, "color": edge}},
-    }  # fmt: skip
+    }

@@ -44,7 +44,16 @@ def placed(
     found = [c for c in candidates if c.key in qualities and (m := costs.get(c.key)) is not None and not stray(m)]
     standing = statuses([qualities[c.key] for c in found], [[costs[c.key] for c in found]])
     return [
-        Point(c.key, c.label, c.method, c.baseline, costs[c.key], qualities[c.key], s == "front", s == "tie",
-              parents.get(c.key))
+        Point(
+            c.key,
+            c.label,
+            c.method,
+            c.baseline,
+            costs[c.key],
+            qualities[c.key],
+            s == "front",
+            s == "tie",
+            parents.get(c.key),
+        )
         for c, s in zip(found, standing, strict=True)
-    ]  # fmt: skip
+    ]

@@ -55,18 +55,34 @@ def arrows(
         place = {"x": _place(after.x.value, log_x), "y": _place(after.y.value, log_y), "xref": "x", "yref": "y"}
         drawn.append(
             {
-                **place, "ax": _place(before.x.value, log_x), "ay": _place(before.y.value, log_y), "axref": "x",
-                "ayref": "y", "text": "", "showarrow": True, "arrowhead": 2, "arrowsize": 1.2, "arrowwidth": 1.8,
-                "arrowcolor": ground.ink, "standoff": 9, "startstandoff": 9, "opacity": 0.75,
+                **place,
+                "ax": _place(before.x.value, log_x),
+                "ay": _place(before.y.value, log_y),
+                "axref": "x",
+                "ayref": "y",
+                "text": "",
+                "showarrow": True,
+                "arrowhead": 2,
+                "arrowsize": 1.2,
+                "arrowwidth": 1.8,
+                "arrowcolor": ground.ink,
+                "standoff": 9,
+                "startstandoff": 9,
+                "opacity": 0.75,
             }
-        )  # fmt: skip
+        )
         if after.key in overtakers:
             font = {"color": ground.ink, "size": 12}
             drawn.append({**place, "text": "overtakes", "showarrow": False, "yshift": -20, "font": font})
     legend = {
-        "type": "scatter", "x": [None], "y": [None], "mode": "markers", "name": "Arrow: training after pruning",
-        "hoverinfo": "skip", "marker": {"symbol": "arrow-down", "size": 12, "color": ground.ink},
-    }  # fmt: skip
+        "type": "scatter",
+        "x": [None],
+        "y": [None],
+        "mode": "markers",
+        "name": "Arrow: training after pruning",
+        "hoverinfo": "skip",
+        "marker": {"symbol": "arrow-down", "size": 12, "color": ground.ink},
+    }
     return drawn, [legend]
 
 

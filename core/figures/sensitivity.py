@@ -43,27 +43,43 @@ def heatmap(cells: Sequence[Change], sparsity: float, ground: Theme, picked: tup
         text=[["" if c is None else number(c.change) for c in row] for row in grid],
         texttemplate="%{text}" if len(parts) <= _NUMBERS else None,
         textfont={"size": 11},
-        x=list(range(len(parts))), y=layers, zmin=0.0, zmax=math.sqrt(most), colorscale=SHADES[ground.name],
-        xgap=1, ygap=1, showscale=False, hoverinfo="skip",
-    )  # fmt: skip
+        x=list(range(len(parts))),
+        y=layers,
+        zmin=0.0,
+        zmax=math.sqrt(most),
+        colorscale=SHADES[ground.name],
+        xgap=1,
+        ygap=1,
+        showscale=False,
+        hoverinfo="skip",
+    )
     known = [(x, i, p, here[i, p]) for i in layers for x, p in enumerate(parts) if (i, p) in here]
     out.add_scatter(
-        x=[x for x, *_ in known], y=[i for _, i, *_ in known], mode="markers",
+        x=[x for x, *_ in known],
+        y=[i for _, i, *_ in known],
+        mode="markers",
         marker={"symbol": "square", "size": _ROW - 2, "opacity": 0.0, "color": ground.ground},
         customdata=[(i, p or "") for _, i, p, _ in known],
-        text=[f"Layer {i}, {safe(p or 'whole')}: {c.change:+.4f} nats<br>{c.parameters:,} weights"
-              for _, i, p, c in known],
-        hovertemplate="%{text}<extra></extra>", showlegend=False,
-    )  # fmt: skip
+        text=[
+            f"Layer {i}, {safe(p or 'whole')}: {c.change:+.4f} nats<br>{c.parameters:,} weights" for _, i, p, c in known
+        ],
+        hovertemplate="%{text}<extra></extra>",
+        showlegend=False,
+    )
     if picked in here:
         x, y = parts.index(picked[1]), picked[0]
         out.add_shape(
             type="rect", x0=x - 0.5, x1=x + 0.5, y0=y - 0.5, y1=y + 0.5, line={"color": ground.color(2), "width": 3}
         )
     out.update_xaxes(
-        tickvals=list(range(len(parts))), ticktext=[safe(part_label(p)) for p in parts], side="top", showgrid=False,
-        range=[-0.5, len(parts) - 0.5], fixedrange=True, tickangle=-40,
-    )  # fmt: skip
+        tickvals=list(range(len(parts))),
+        ticktext=[safe(part_label(p)) for p in parts],
+        side="top",
+        showgrid=False,
+        range=[-0.5, len(parts) - 0.5],
+        fixedrange=True,
+        tickangle=-40,
+    )
     out.update_yaxes(
         title_text="Layer",
         range=[max(layers) + 0.5, min(layers) - 0.5],
@@ -90,20 +106,32 @@ def curve(cells: Sequence[Change], layer: int, part: str | None, ground: Theme, 
     middle = [statistics.median(c.change for c in cells if (c.part, c.sparsity) == (part, m.sparsity)) for m in mine]
     x = [100 * c.sparsity for c in mine]
     out.add_scatter(
-        x=x, y=middle, name="Median of all layers", mode="lines+markers",
-        line={"color": ground.muted, "width": 2, "dash": "dash"}, marker={"symbol": "square", "size": 7},
+        x=x,
+        y=middle,
+        name="Median of all layers",
+        mode="lines+markers",
+        line={"color": ground.muted, "width": 2, "dash": "dash"},
+        marker={"symbol": "square", "size": 7},
         hovertemplate="%{x:g} %: %{y:+.4f} nats<extra>Median</extra>",
-    )  # fmt: skip
+    )
     out.add_scatter(
-        x=x, y=[c.change for c in mine], name=f"Layer {layer}", mode="lines+markers",
-        line={"color": ground.color(1), "width": 2}, marker={"symbol": "circle", "size": 9},
+        x=x,
+        y=[c.change for c in mine],
+        name=f"Layer {layer}",
+        mode="lines+markers",
+        line={"color": ground.color(1), "width": 2},
+        marker={"symbol": "circle", "size": 9},
         error_y={
-            "type": "data", "symmetric": False, "thickness": 1.5, "width": 4, "color": ground.color(1),
+            "type": "data",
+            "symmetric": False,
+            "thickness": 1.5,
+            "width": 4,
+            "color": ground.color(1),
             "array": [0 if math.isnan(b.high) else max(0.0, b.high - b.value) for b in bounds],
             "arrayminus": [0 if math.isnan(b.low) else max(0.0, b.value - b.low) for b in bounds],
         },
         hovertemplate="%{x:g} %: %{y:+.4f} nats<extra></extra>",
-    )  # fmt: skip
+    )
     out.update_xaxes(title_text="Sparsity, %", range=[0, 100])
     out.update_yaxes(title_text="Loss change, nats", rangemode="tozero")
     out.update_layout(legend={"orientation": "h", "yanchor": "bottom", "y": 1.02, "x": 0}, dragmode=False)
@@ -115,13 +143,14 @@ def removed(cells: Sequence[Change], ground: Theme, chosen: Sequence[int], heigh
     layers = sorted((c for c in cells if c.part is None), key=lambda c: c.layer)
     out = figure(ground, height)
     out.add_bar(
-        x=[c.layer for c in layers], y=[c.change for c in layers],
+        x=[c.layer for c in layers],
+        y=[c.change for c in layers],
         marker={
             "color": [ground.color(2) if c.layer in chosen else ground.color(1) for c in layers],
             "pattern": {"shape": ["/" if c.layer in chosen else "" for c in layers], "fgcolor": ground.ground},
         },
         hovertemplate="Without layer %{x}: %{y:+.4f} nats<extra></extra>",
-    )  # fmt: skip
+    )
     out.update_xaxes(title_text="Layer taken out", dtick=1 if len(layers) <= 16 else 5, fixedrange=True)
     out.update_yaxes(title_text="Loss change, nats", fixedrange=True)
     out.update_layout(bargap=0.25, dragmode=False)

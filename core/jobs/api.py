@@ -53,10 +53,17 @@ def submit(
     check_recipe(recipe, settings)
     store = Store(settings)
     run_id = store.runs.add(
-        recipe.kind, recipe.name, recipe.model, document,
-        parent=parent, tags=tags, notes=notes, max_queued=settings.limits.queued_runs,
-        started_by=settings.actor.name, refuse_missing=True,
-    )  # fmt: skip
+        recipe.kind,
+        recipe.name,
+        recipe.model,
+        document,
+        parent=parent,
+        tags=tags,
+        notes=notes,
+        max_queued=settings.limits.queued_runs,
+        started_by=settings.actor.name,
+        refuse_missing=True,
+    )
     ensure_runner(settings)
     return run_id
 
@@ -70,9 +77,14 @@ def submit_fetch(sample_id: str, settings: Settings, *, accept_terms: bool = Fal
     check(settings.actor, "fetch")
     label = sample(sample_id).label
     run_id = Store(settings).runs.add(
-        "fetch", f"Fetch {label}", f"sample:{sample_id}", {"sample": sample_id, "accept_terms": accept_terms},
-        max_queued=settings.limits.queued_runs, join_active=True, started_by=settings.actor.name,
-    )  # fmt: skip
+        "fetch",
+        f"Fetch {label}",
+        f"sample:{sample_id}",
+        {"sample": sample_id, "accept_terms": accept_terms},
+        max_queued=settings.limits.queued_runs,
+        join_active=True,
+        started_by=settings.actor.name,
+    )
     ensure_runner(settings)
     return run_id
 
@@ -253,8 +265,16 @@ def _record(store: Store, run_id: str, did: str) -> None:
 def _start_runner(settings: Settings, lock: FileLock) -> None:
     limits = settings.limits
     command = [
-        sys.executable, "-m", "core.jobs.runner", "--home", str(settings.home),
-        "--idle", str(limits.runner_idle_seconds), "--grace", str(limits.cancel_grace_seconds),
-        "--attempts", str(limits.attempts),
-    ]  # fmt: skip
+        sys.executable,
+        "-m",
+        "core.jobs.runner",
+        "--home",
+        str(settings.home),
+        "--idle",
+        str(limits.runner_idle_seconds),
+        "--grace",
+        str(limits.cancel_grace_seconds),
+        "--attempts",
+        str(limits.attempts),
+    ]
     start_detached(command, settings.home / "runner.log", lock, settings)

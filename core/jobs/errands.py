@@ -46,9 +46,13 @@ def submit_sensitivity(spec: SensitivitySpec, settings: Settings) -> str:
     refuse_downloads(document, settings)
     refuse_impossible(spec.recipe(), settings)
     run_id = Store(settings).runs.add(
-        "sensitivity", one_line(f"Sensitivity of {spec.model}", 120), spec.model, document,
-        max_queued=settings.limits.queued_runs, started_by=settings.actor.name,
-    )  # fmt: skip
+        "sensitivity",
+        one_line(f"Sensitivity of {spec.model}", 120),
+        spec.model,
+        document,
+        max_queued=settings.limits.queued_runs,
+        started_by=settings.actor.name,
+    )
     ensure_runner(settings)
     return run_id
 
@@ -71,18 +75,27 @@ def submit_timing(run_id: str, keys: Sequence[str], settings: Settings) -> str:
         raise RetortError(f"'{run.name}' has no such candidate.", "Choose one of its candidates.")
     what = heads[keys[0]].label if len(keys) == 1 else f"{len(keys)} models of {run.name}"
     timing = store.runs.add(
-        "time", f"Time {what} again"[:NAME_LENGTH], f"run:{run_id}/{keys[0]}",
+        "time",
+        f"Time {what} again"[:NAME_LENGTH],
+        f"run:{run_id}/{keys[0]}",
         {"run": run_id, "candidates": list(keys)},
-        max_queued=settings.limits.queued_runs, join_active=len(keys) == 1, started_by=settings.actor.name,
-    )  # fmt: skip
+        max_queued=settings.limits.queued_runs,
+        join_active=len(keys) == 1,
+        started_by=settings.actor.name,
+    )
     ensure_runner(settings)
     return timing
 
 
 def _submit(kind: str, name: str, model: str, settings: Settings) -> str:
     run_id = Store(settings).runs.add(
-        kind, one_line(name, 120), model, {}, max_queued=settings.limits.queued_runs, join_active=True,
+        kind,
+        one_line(name, 120),
+        model,
+        {},
+        max_queued=settings.limits.queued_runs,
+        join_active=True,
         started_by=settings.actor.name,
-    )  # fmt: skip
+    )
     ensure_runner(settings)
     return run_id

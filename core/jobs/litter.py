@@ -16,9 +16,18 @@ log = logging.getLogger("retort")
 OLD = 3600.0
 """Seconds without a write after which nobody can still be writing."""
 _PLACES = (
-    ".", "candidates/*", "runs/*", "runs/*/checkpoints/*", "runs/*/exports", "cache", "cache/*", "cache/*/*", "samples",
-    "sensitivity", "latency-tables",
-)  # fmt: skip
+    ".",
+    "candidates/*",
+    "runs/*",
+    "runs/*/checkpoints/*",
+    "runs/*/exports",
+    "cache",
+    "cache/*",
+    "cache/*/*",
+    "samples",
+    "sensitivity",
+    "latency-tables",
+)
 _NAMES = (f"*{PARTIAL}", "*.tmp")  # the second as earlier versions named theirs
 
 

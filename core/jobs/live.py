@@ -206,10 +206,18 @@ def _try(settings: Settings) -> socket.socket | None:
 def _start(settings: Settings, lock: FileLock) -> None:
     address_file(settings).unlink(missing_ok=True)
     command = [
-        sys.executable, "-m", "core.jobs.live_host", "--home", str(settings.home),
-        "--idle", str(settings.limits.live_idle_seconds), "--memory", str(settings.limits.live_bytes),
-        "--patience", str(settings.limits.live_answer_seconds),
-    ]  # fmt: skip
+        sys.executable,
+        "-m",
+        "core.jobs.live_host",
+        "--home",
+        str(settings.home),
+        "--idle",
+        str(settings.limits.live_idle_seconds),
+        "--memory",
+        str(settings.limits.live_bytes),
+        "--patience",
+        str(settings.limits.live_answer_seconds),
+    ]
     start_detached(command, _log(settings), lock, settings)
 
 

@@ -118,6 +118,7 @@ def explained(error: BaseException) -> dict[str, Any]:
         return error_event("failed", "There was not enough memory for this.", "Close other programs, then try again.")
     what = " ".join(str(error).split())[:200] or "no message"
     return error_event(
-        "failed", f"Something unexpected happened: {type(error).__name__}: {what}",
+        "failed",
+        f"Something unexpected happened: {type(error).__name__}: {what}",
         "Read live-host.log in the data folder for the details, then try again.",
-    )  # fmt: skip
+    )

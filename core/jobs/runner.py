@@ -139,8 +139,10 @@ def main(arguments: list[str] | None = None) -> int:
     settings = Settings.load(chosen.home)
     limits = replace(
         settings.limits,
-        runner_idle_seconds=chosen.idle, cancel_grace_seconds=chosen.grace, attempts=chosen.attempts,
-    )  # fmt: skip
+        runner_idle_seconds=chosen.idle,
+        cancel_grace_seconds=chosen.grace,
+        attempts=chosen.attempts,
+    )
     settings = replace(settings, limits=limits)
     lock = FileLock(runner_lock(settings), chosen.lock)
     if chosen.lock is None and not lock.acquire():

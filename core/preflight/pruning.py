@@ -35,9 +35,11 @@ def obstacle(
         found = found.model_copy(update={"shape": found.shape.model_copy(update={"task": subject.task})})
     if why := method_obstacle(method, found):
         return Impossible(f"{method.label} cannot be used: {why}", "Choose another method, or another model.")
-    return _measured(step, subject, settings, coming) or (_layers(step, subject) if subject.sized else None) or (
-        _target(step, subject, dtype) if step.target is not None and subject.sized else None
-    )  # fmt: skip
+    return (
+        _measured(step, subject, settings, coming)
+        or (_layers(step, subject) if subject.sized else None)
+        or (_target(step, subject, dtype) if step.target is not None and subject.sized else None)
+    )
 
 
 def _measured(
@@ -98,8 +100,9 @@ def _target(step: Prune, subject: Subject, dtype: str) -> RetortError | None:
     if "hidden" in parts and step.method == "width_flap":
         return Impossible("FLAP ranks neurons and heads, not hidden channels.", "Choose another method for them.")
     if target.sizes is not None:
-        return _sizes(target.sizes, parts, subject) or _count(subject.layers - (target.sizes.layers or subject.layers),
-                                                              step, subject)  # fmt: skip
+        return _sizes(target.sizes, parts, subject) or _count(
+            subject.layers - (target.sizes.layers or subject.layers), step, subject
+        )
     if target.remove_layers is not None:
         if "layers" not in parts:
             return Impossible(
@@ -126,9 +129,13 @@ def _sizes(asked: Sizes, parts: tuple[str, ...], subject: Subject) -> RetortErro
     if parts == ("layers",) and any(v is not None for k, v in asked if k != "layers"):
         return Impossible("This method removes layers only.", "Leave the other sizes out, or choose a width method.")
     have = {
-        "layers": subject.layers, "intermediate": shape.intermediate, "heads": shape.heads,
-        "kv_heads": shape.kv_heads, "hidden": shape.hidden, "experts": shape.experts,
-    }  # fmt: skip
+        "layers": subject.layers,
+        "intermediate": shape.intermediate,
+        "heads": shape.heads,
+        "kv_heads": shape.kv_heads,
+        "hidden": shape.hidden,
+        "experts": shape.experts,
+    }
     for name, wanted in asked:
         there = have[name]
         if wanted is not None and there and wanted > there:

@@ -73,9 +73,12 @@ def subject_of(resolved: ResolvedModel) -> Subject:
     """Raises RetortError where the folder is no model Retort opens."""
     found = anatomy(resolved.folder)
     return Subject(
-        resolved.folder, found, found.shape.task, resolved.fingerprint,
+        resolved.folder,
+        found,
+        found.shape.task,
+        resolved.fingerprint,
         masked=resolved.reference.kind == "run" and _was_masked(resolved.folder),
-    )  # fmt: skip
+    )
 
 
 def _was_masked(folder: Path) -> bool:

@@ -53,6 +53,13 @@ def _scaled(
         return None
     ends = [None if b is None else b * factor for b in (decode.low, decode.high)]
     return Measurement(
-        metric=metric_id, value=decode.value * factor, unit=unit, low=ends[0], high=ends[1], obtained="estimated",
-        device=decode.device, dtype=decode.dtype, settings={**settings, "from": "decode_ms", **compared_as(decode)},
-    )  # fmt: skip
+        metric=metric_id,
+        value=decode.value * factor,
+        unit=unit,
+        low=ends[0],
+        high=ends[1],
+        obtained="estimated",
+        device=decode.device,
+        dtype=decode.dtype,
+        settings={**settings, "from": "decode_ms", **compared_as(decode)},
+    )

@@ -12,9 +12,26 @@ from core.plain_text import whole
 from core.report.model import Report
 
 HEAD = (
-    "run", "candidate_key", "candidate", "metric", "label", "value", "low", "high", "unit", "change", "obtained",
-    "device", "dtype", "settings", "original", "shown", "range", "original_shown", "evidence",
-)  # fmt: skip
+    "run",
+    "candidate_key",
+    "candidate",
+    "metric",
+    "label",
+    "value",
+    "low",
+    "high",
+    "unit",
+    "change",
+    "obtained",
+    "device",
+    "dtype",
+    "settings",
+    "original",
+    "shown",
+    "range",
+    "original_shown",
+    "evidence",
+)
 _FORMULA = r"[=+\-@\uff1d\uff0b\uff0d\uff20]"
 _STARTS = re.compile(rf"(^|[;|])(?=[ \u00a0\ufeff]*{_FORMULA})")
 _SPACES = re.compile(r"[\t\r\n\v\f\x1c-\x1e\x85\u2028\u2029]+")
@@ -30,12 +47,26 @@ def to_csv(report: Report) -> str:
         for f in report.figures(candidate):
             m = f.measurement
             row = (
-                report.run.id, candidate.key, candidate.label, m.metric, f.label, m.value, m.low, m.high, m.unit,
-                f.difference.change if f.difference else "", m.obtained, m.device, m.dtype,
+                report.run.id,
+                candidate.key,
+                candidate.label,
+                m.metric,
+                f.label,
+                m.value,
+                m.low,
+                m.high,
+                m.unit,
+                f.difference.change if f.difference else "",
+                m.obtained,
+                m.device,
+                m.dtype,
                 json.dumps({k: v for k, v in m.settings.items() if k != "answers"}, sort_keys=True, default=str),
-                f.difference.original if f.difference else None, f.value, interval(m), f.original,
+                f.difference.original if f.difference else None,
+                f.value,
+                interval(m),
+                f.original,
                 f.difference.evidence if f.difference else "",
-            )  # fmt: skip
+            )
             writer.writerow([_safe(cell) if isinstance(cell, str) else cell for cell in row])
     return out.getvalue()
 

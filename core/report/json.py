@@ -37,14 +37,22 @@ def to_json(report: Report) -> str:
 
 def _candidate(report: Report, candidate: Result) -> dict[str, Any]:
     return {
-        "key": candidate.key, "label": candidate.label, "model": candidate.model, "method": candidate.method,
+        "key": candidate.key,
+        "label": candidate.label,
+        "model": candidate.model,
+        "method": candidate.method,
         "verdict": None if candidate.baseline else report.verdict(candidate),
         "figures": [
-            f.measurement.model_dump(exclude={"samples"}) | {
-                "run": report.run.id, "label": f.label, "shown": f.value, "range": interval(f.measurement) or None,
+            f.measurement.model_dump(exclude={"samples"})
+            | {
+                "run": report.run.id,
+                "label": f.label,
+                "shown": f.value,
+                "range": interval(f.measurement) or None,
                 "change": f.difference.change if f.difference else None,
                 "evidence": f.difference.evidence or None if f.difference else None,
-                "original": f.difference.original if f.difference else None, "original_shown": f.original,
+                "original": f.difference.original if f.difference else None,
+                "original_shown": f.original,
             }
             for f in report.figures(candidate)
         ],
@@ -52,5 +60,6 @@ def _candidate(report: Report, candidate: Result) -> dict[str, Any]:
             {"metric": s.metric, "label": s.label, "value": s.value, "shown": s.said}
             for s in (charts.promised(report, candidate) if not candidate.baseline else [])
         ],
-        "notes": candidate.notes, "versions": candidate.versions,
-    }  # fmt: skip
+        "notes": candidate.notes,
+        "versions": candidate.versions,
+    }

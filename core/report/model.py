@@ -27,8 +27,14 @@ MOST = 12
 HEADLINE = 400
 """Characters of a headline."""
 _FOR_EXECUTIVES = (
-    "perplexity", "accuracy", "disk_bytes", "memory_bytes", "decode_ms", "cost_per_mtok", "energy_kwh_per_mtok",
-)  # fmt: skip
+    "perplexity",
+    "accuracy",
+    "disk_bytes",
+    "memory_bytes",
+    "decode_ms",
+    "cost_per_mtok",
+    "energy_kwh_per_mtok",
+)
 _COSTS = ("disk_bytes", "decode_ms", "memory_bytes", *(m.id for m in METRICS.values() if m.role == "cost"))
 _QUALITIES = ("perplexity", "accuracy", *(m.id for m in METRICS.values() if m.role == "quality"))
 _WISHED = ("perplexity", "disk_bytes", "peak_memory_bytes", "decode_ms", "energy_j_per_token")
@@ -185,12 +191,21 @@ class Report:
             [self.headline, self.audience, self.prices, self.axes, self.limits, [c.key for c in self.chosen]],
         )
         of = (
-            (r.key, r.label, r.model, r.method, r.parent, r.baseline, r.notes, [
-                (m.metric, m.value, m.low, m.high, m.unit, m.obtained, m.device, m.dtype, m.settings, m.samples)
-                for m in r.measurements
-            ])
+            (
+                r.key,
+                r.label,
+                r.model,
+                r.method,
+                r.parent,
+                r.baseline,
+                r.notes,
+                [
+                    (m.metric, m.value, m.low, m.high, m.unit, m.obtained, m.device, m.dtype, m.settings, m.samples)
+                    for m in r.measurements
+                ],
+            )
             for r in self.results
-        )  # fmt: skip
+        )
         state = [run.state, run.trials_total, run.trials_done, run.trials_failed]
         digest = hashlib.sha256(repr([run.id, run.name, run.model, run.recipe, state, told]).encode(errors="replace"))
         for one in of:

@@ -119,10 +119,13 @@ def _rest(deck: Any, report: Report, title: str, figures: list[Figure]) -> None:
 
 def _figures(slide: Any, figures: list[Figure], box: tuple[float, float, float]) -> None:
     """A table at this left and top, of this width."""
-    rows = [("Figure", "Value", "Range", "Original", "Against the original"), *(
-        tuple(plain(words, 160) for words in (f.label, f.value, f.spread, f.original, f.against or DASH))
-        for f in figures
-    )]  # fmt: skip
+    rows = [
+        ("Figure", "Value", "Range", "Original", "Against the original"),
+        *(
+            tuple(plain(words, 160) for words in (f.label, f.value, f.spread, f.original, f.against or DASH))
+            for f in figures
+        ),
+    ]
     left, top, width = box
     shape = slide.shapes.add_table(
         len(rows), len(rows[0]), Inches(left), Inches(top), Inches(width), Inches(0.32 * len(rows))

@@ -62,8 +62,9 @@ def _costs(report: Report) -> Iterator[Slide]:
         found = [{f.measurement.metric: f for f in report.every_figure(c)} for c in shown]
         rows = [
             (next(f[m].label for f in found if m in f), *(_cell(f.get(m)) for f in found))
-            for m in _COSTS if any(m in f for f in found)
-        ]  # fmt: skip
+            for m in _COSTS
+            if any(m in f for f in found)
+        ]
         if rows:
             names = ["Original"] if dense else []
             names += [f"{report.letters[c.key]}. {without_middle(plain(c.label, 400), 60)}" for c in some]

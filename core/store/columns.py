@@ -76,11 +76,19 @@ class Columns:
         )
         return {
             key: Measurement.model_construct(
-                metric=metric_id, value=_number(value), low=low, high=high, unit=unit, obtained=obtained,
-                device=device, dtype=dtype, settings=_parsed(settings), samples=None,
+                metric=metric_id,
+                value=_number(value),
+                low=low,
+                high=high,
+                unit=unit,
+                obtained=obtained,
+                device=device,
+                dtype=dtype,
+                settings=_parsed(settings),
+                samples=None,
             )
             for key, value, low, high, unit, obtained, device, dtype, settings in rows
-        }  # fmt: skip
+        }
 
     def judged(self, run_id: str, metric_id: str) -> dict[str, Measurement]:
         """The same with device, settings and samples, so that candidates can be compared in pairs."""
@@ -101,8 +109,10 @@ class Columns:
                 samples = self._samples(row["candidate"], metric_id)
             found[row["candidate"]] = Measurement.model_construct(
                 **{k: row[k] for k in ("metric", "unit", "low", "high", "obtained", "device", "dtype")},
-                value=_number(row["value"]), settings=told[text], samples=samples,
-            )  # fmt: skip
+                value=_number(row["value"]),
+                settings=told[text],
+                samples=samples,
+            )
         return found
 
     def parents(self, keys: Sequence[str]) -> dict[str, str]:

@@ -127,9 +127,12 @@ class Database:
 
     def _open(self) -> sqlite3.Connection:
         connection = sqlite3.connect(
-            f"{self.path.absolute().as_uri()}?mode=rw", uri=True,
-            timeout=self._busy_seconds, isolation_level=None, check_same_thread=False,
-        )  # fmt: skip
+            f"{self.path.absolute().as_uri()}?mode=rw",
+            uri=True,
+            timeout=self._busy_seconds,
+            isolation_level=None,
+            check_same_thread=False,
+        )
         connection.row_factory = sqlite3.Row
         connection.execute("PRAGMA foreign_keys = ON")
         # FULL: a submitted run survives a power cut. The worker writes about twice a second, so it costs nothing.

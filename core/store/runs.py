@@ -85,9 +85,20 @@ class Runs:
             db.execute(
                 "INSERT INTO runs (id, kind, name, model, recipe, state, created, tags, notes, parent, started_by,"
                 " settings) VALUES (?, ?, ?, ?, ?, 'queued', ?, ?, ?, ?, ?, ?)",
-                (run_id, kind, name, model, json.dumps(recipe), time.time(), json.dumps(list(tags)), notes, parent,
-                 started_by, self._kept),
-            )  # fmt: skip
+                (
+                    run_id,
+                    kind,
+                    name,
+                    model,
+                    json.dumps(recipe),
+                    time.time(),
+                    json.dumps(list(tags)),
+                    notes,
+                    parent,
+                    started_by,
+                    self._kept,
+                ),
+            )
             self._db.record(db, run_id)
         return run_id
 
@@ -172,23 +183,32 @@ class Runs:
             "UPDATE runs SET state = 'running', attempts = attempts + 1, started = COALESCE(started, :now),"
             " finished = NULL, cause = '', remedy = '', message = 'Starting', version = :version"
             " WHERE id = :id AND state = 'queued' AND cancel_requested = 0",
-            run_id, version=__version__,
-        )  # fmt: skip
+            run_id,
+            version=__version__,
+        )
 
     def progress(self, run_id: str, done: float, total: float, message: str) -> bool:
         """Records progress of a running run."""
         return self._change(
             "UPDATE runs SET done = :done, total = :total, message = :message WHERE id = :id AND state = 'running'",
-            run_id, recorded=False, done=done, total=total, message=message,
-        )  # fmt: skip
+            run_id,
+            recorded=False,
+            done=done,
+            total=total,
+            message=message,
+        )
 
     def finish(self, run_id: str, state: RunState, *, message: str = "", cause: str = "", remedy: str = "") -> bool:
         """running -> done, failed or cancelled; False where the run was not running."""
         return self._change(
             "UPDATE runs SET state = :state, finished = MAX(:now, started), message = :message, cause = :cause,"
             " remedy = :remedy, cancel_requested = 0 WHERE id = :id AND state = 'running'",
-            run_id, state=state, message=message, cause=cause, remedy=remedy,
-        )  # fmt: skip
+            run_id,
+            state=state,
+            message=message,
+            cause=cause,
+            remedy=remedy,
+        )
 
     def request_cancel(self, run_id: str) -> RunState:
         """A queued run is cancelled at once, a running one is asked to stop. Returns its state afterwards."""

@@ -149,8 +149,14 @@ _VERSION_6: tuple[str, ...] = ()
 _VERSION_7 = ("ALTER TABLE runs ADD COLUMN settings TEXT NOT NULL DEFAULT ''",)
 
 MIGRATIONS: tuple[tuple[str, ...], ...] = (
-    _VERSION_1, _VERSION_2, _VERSION_3, _VERSION_4, _VERSION_5, _VERSION_6, _VERSION_7,
-)  # fmt: skip
+    _VERSION_1,
+    _VERSION_2,
+    _VERSION_3,
+    _VERSION_4,
+    _VERSION_5,
+    _VERSION_6,
+    _VERSION_7,
+)
 """Statements that lead from version i to version i + 1."""
 
 VERSION = len(MIGRATIONS)

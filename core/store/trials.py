@@ -40,14 +40,19 @@ class Trials:
 
     def start(self, run_id: str, index: int) -> None:
         self._set(
-            "state = 'running', started = :now, finished = NULL, cause = '', remedy = ''", run_id, index,
-        )  # fmt: skip
+            "state = 'running', started = :now, finished = NULL, cause = '', remedy = ''",
+            run_id,
+            index,
+        )
 
     def fail(self, run_id: str, index: int, cause: str, remedy: str) -> None:
         self._set(
             "state = 'failed', finished = MAX(:now, COALESCE(started, 0)), cause = :cause, remedy = :remedy",
-            run_id, index, cause=cause, remedy=remedy,
-        )  # fmt: skip
+            run_id,
+            index,
+            cause=cause,
+            remedy=remedy,
+        )
 
     def finish(self, run_id: str, index: int, label: str | None = None) -> None:
         """Marks a trial done, by the label of what was done. The run made progress, so its attempts start anew."""

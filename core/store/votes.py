@@ -38,8 +38,13 @@ class Votes:
         one, other = sorted((first, second))
         word = {one: "one", other: "other", None: "neither"}[preferred]
         vote = {
-            "one": one, "other": other, "prompt": prompt, "preferred": word, "created": time.time(), "voter": voter,
-        }  # fmt: skip
+            "one": one,
+            "other": other,
+            "prompt": prompt,
+            "preferred": word,
+            "created": time.time(),
+            "voter": voter,
+        }
         with self._db.write() as db:
             db.execute(
                 "INSERT OR REPLACE INTO votes (one, other, prompt, preferred, created, voter)"

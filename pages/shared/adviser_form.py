@@ -62,9 +62,11 @@ def questions(options: list[str]) -> Situation | None:
     with st.container(horizontal=True):
         latency = st.toggle("It is too slow as it is", key="slow", bind=URL)
         sparse = st.toggle(
-            "A GPU with 2:4 units", key="sparse", bind=URL,
+            "A GPU with 2:4 units",
+            key="sparse",
+            bind=URL,
             help="NVIDIA Ampere or newer, with serving software that uses sparse kernels.",
-        )  # fmt: skip
+        )
     try:
         found = models.look(reference)[1]
     except RetortError as error:
@@ -81,10 +83,15 @@ def _choice(column: Any, label: str, key: str, words: dict[str, str], index: int
 
 def subject_of(reference: str, found: Anatomy) -> Subject:
     return Subject(
-        reference, found.parameters, sum(layer.total for layer in found.layers), found.shape.layers or 0,
-        found.shape.experts or 0, encoder=found.shape.task in ("encoder", "masked", "classification"),
-        adapted=found.shape.family in ADAPTED, context=found.shape.context,
-    )  # fmt: skip
+        reference,
+        found.parameters,
+        sum(layer.total for layer in found.layers),
+        found.shape.layers or 0,
+        found.shape.experts or 0,
+        encoder=found.shape.task in ("encoder", "masked", "classification"),
+        adapted=found.shape.family in ADAPTED,
+        context=found.shape.context,
+    )
 
 
 def measured(reference: str) -> list[tuple[CandidateRow, CandidateRow]]:
@@ -118,9 +125,14 @@ def card(plan: Plan, place: int) -> None:
             ):
                 run(plan)
             st.download_button(
-                "Recipe", dump_recipe(plan.recipe), f"{technique.id}.yaml", "application/yaml", on_click="ignore",
-                key=f"recipe-{technique.id}", icon=":material/download:",
-            )  # fmt: skip
+                "Recipe",
+                dump_recipe(plan.recipe),
+                f"{technique.id}.yaml",
+                "application/yaml",
+                on_click="ignore",
+                key=f"recipe-{technique.id}",
+                icon=":material/download:",
+            )
 
 
 def run(plan: Plan) -> None:

@@ -48,10 +48,13 @@ def card(letter: str, candidate: Result, baseline: Result | None, figures: tuple
                 told = find(candidate, metric_id)
                 estimated = ", estimated" if told is not None and told.obtained == "estimated" else ""
                 st.metric(
-                    f"{found.label}{estimated}", found.shown, found.change, width="content",
+                    f"{found.label}{estimated}",
+                    found.shown,
+                    found.change,
+                    width="content",
                     delta_color={True: "green", False: "red", None: "off"}[found.better],  # type: ignore[arg-type]
                     delta_arrow="off" if found.better is None else ("down" if found.change[0] == "\u2212" else "up"),
-                )  # fmt: skip
+                )
     for sentence in evidence:
         st.caption(md(sentence))
     st.markdown(md(verdict(candidate, baseline)))
@@ -59,9 +62,11 @@ def card(letter: str, candidate: Result, baseline: Result | None, figures: tuple
     ground = shell.ground()
     st.plotly_chart(
         _bars(tuple(found_shares), ground, ground.color(method_style(candidate.method).color)),
-        key=f"honesty-{letter}-{candidate.key}", theme=None, config=STATIC,
+        key=f"honesty-{letter}-{candidate.key}",
+        theme=None,
+        config=STATIC,
         alt=honesty.alt(candidate.label, found_shares),
-    )  # fmt: skip
+    )
     time_again.of_card(candidate)
     for note in candidate.notes:
         st.caption(md(note))

@@ -42,15 +42,18 @@ def section(chosen: Chosen, told: Together, seen: dict[str, Any]) -> None:
         return
     st.dataframe(
         [{k: v for k, v in r.items() if k != "whole"} | {"Text": flat(r["Text"], _LINE)} for r in rows],
-        hide_index=True, alt="Texts the models answer differently, with the true class and each model's answer",
-    )  # fmt: skip
+        hide_index=True,
+        alt="Texts the models answer differently, with the true class and each model's answer",
+    )
     differing = sum(len(set(given)) > 1 for given in zip(*seen["predicted"], strict=True))
     if differing > len(seen["texts"]):
         st.caption(f"{plural(differing, 'text')} in all; the first {len(seen['texts']):,} are listed.")
     at = st.selectbox(
-        "Read one of them", range(len(rows)), key=f"compare-read-{wanted}",
+        "Read one of them",
+        range(len(rows)),
+        key=f"compare-read-{wanted}",
         format_func=lambda i: f"{rows[i]['Number']}. {rows[i]['True class']}: {flat(rows[i]['Text'], 80)}",
-    )  # fmt: skip
+    )
     st.code(rows[at]["whole"] or " ", language=None, wrap_lines=True, height=_HEIGHT)
 
 

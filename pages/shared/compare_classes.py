@@ -60,13 +60,22 @@ def _form(chosen: Chosen, measured: Together | None, busy: bool) -> tuple[Asked,
     """The labelled texts; those the runs measured on come first."""
     with st.container(horizontal=True, vertical_alignment="bottom"):
         data = st.selectbox(
-            "Labelled texts", _sets(measured), key="compare-data", width=300, accept_new_options=True,
+            "Labelled texts",
+            _sets(measured),
+            key="compare-data",
+            width=300,
+            accept_new_options=True,
             help="Or type path:/a/folder/file.csv with a text and a label column.",
-        )  # fmt: skip
+        )
         items = st.number_input(
-            "The first so many", 2, 1_000_000, measured.items if measured else _USUAL, key="compare-items", width=160,
+            "The first so many",
+            2,
+            1_000_000,
+            measured.items if measured else _USUAL,
+            key="compare-items",
+            width=160,
             help="A larger number than there are takes all.",
-        )  # fmt: skip
+        )
         label = "Show changed predictions" if len(chosen.references) > 1 else "Classify the texts"
         go = login.button("run", label, type="primary", icon=":material/rule:", key="compare-classify", disabled=busy)
     return Asked(chosen.references, str(data or ""), int(items)), go
@@ -141,10 +150,14 @@ def _matrices(chosen: Chosen, told: Together) -> None:
             with st.container():
                 st.markdown(f"**{md(name)}**")
                 st.metric(
-                    "Accuracy", show("accuracy", found.value), width="content", delta_color="off", delta_arrow="off",
+                    "Accuracy",
+                    show("accuracy", found.value),
+                    width="content",
+                    delta_color="off",
+                    delta_arrow="off",
                     delta=f"{show('accuracy', found.low)} to {show('accuracy', found.high)}",
                     help=f"{model.hits:,} of {told.items:,} texts. Below it: the 95 % bootstrap interval over texts.",
-                )  # fmt: skip
+                )
                 st.caption(
                     md(
                         f"Against A: {told.paired(number).sentence()}"
@@ -153,9 +166,12 @@ def _matrices(chosen: Chosen, told: Together) -> None:
                     )
                 )
             st.plotly_chart(
-                figures.confusion(model.matrix, told.labels, ground), key=f"compare-matrix-{number}", theme=None,
-                config=STATIC, alt=figures.alt(name, model.matrix, told.labels),
-            )  # fmt: skip
+                figures.confusion(model.matrix, told.labels, ground),
+                key=f"compare-matrix-{number}",
+                theme=None,
+                config=STATIC,
+                alt=figures.alt(name, model.matrix, told.labels),
+            )
     st.caption(
         "Each cell: texts, and their share of the true class. Empty cells are zero, a row without shades is a class "
         "that does not occur, and shades mean the same in every matrix."

@@ -38,8 +38,10 @@ def choose() -> Chosen | None:
         empty(
             "No model to compare yet",
             "Fetch the sample model and run a study that keeps its candidates; they can then write side by side here.",
-            shell.path("start"), "Run the sample study", icon=":material/compare:",
-        )  # fmt: skip
+            shell.path("start"),
+            "Run the sample study",
+            icon=":material/compare:",
+        )
         return None
     run = _run()
     rows = {r.key: r for r in home.store().candidates.rows(run_id=run.id) if not r.baseline} if run else {}
@@ -48,19 +50,28 @@ def choose() -> Chosen | None:
     left, right = st.columns(2, gap="medium")
     with left:
         reference = st.selectbox(
-            "First model", list(dict.fromkeys([first, *ready, *kept])), key="compare-first", accept_new_options=True,
-            format_func=lambda r: _name(r, labels), help="The others are compared with it. Or type path:/a/folder.",
-        )  # fmt: skip
+            "First model",
+            list(dict.fromkeys([first, *ready, *kept])),
+            key="compare-first",
+            accept_new_options=True,
+            format_func=lambda r: _name(r, labels),
+            help="The others are compared with it. Or type path:/a/folder.",
+        )
     others = [r for r in dict.fromkeys([*beside, *kept, *ready]) if r != reference]
     known = [r for r in st.session_state.get("compare-beside", beside) if r != reference]
     st.session_state["compare-beside"] = known
     with right:
         selected = st.multiselect(
-            "Compared with", list(dict.fromkeys([*known, *others])), key="compare-beside",
-            max_selections=MOST_BESIDE, accept_new_options=True, format_func=lambda r: _name(r, labels),
-            placeholder="Choose one or two models", on_change=_remember,
+            "Compared with",
+            list(dict.fromkeys([*known, *others])),
+            key="compare-beside",
+            max_selections=MOST_BESIDE,
+            accept_new_options=True,
+            format_func=lambda r: _name(r, labels),
+            placeholder="Choose one or two models",
+            on_change=_remember,
             help="Candidates whose model was kept, samples, and folders. Or type path:/a/folder.",
-        )  # fmt: skip
+        )
     _not_kept(rows)
     if not reference:
         return None

@@ -55,25 +55,38 @@ def _rows(place: DeltaGenerator, chosen: Chosen, seen: dict[str, Any]) -> None:
         st.caption("Worst prompts first.")
         st.dataframe(
             [
-                {"Prompt": flat(visible(r["prompt"]), 80), "Candidate": flat(chosen.names[r["model"]], 60),
-                 "Mean KL, nats": round(r["mean"], 3), "Agreement, %": round(r["agreement"]),
-                 "First model wrote": flat(visible(r["text"]), 160)}
+                {
+                    "Prompt": flat(visible(r["prompt"]), 80),
+                    "Candidate": flat(chosen.names[r["model"]], 60),
+                    "Mean KL, nats": round(r["mean"], 3),
+                    "Agreement, %": round(r["agreement"]),
+                    "First model wrote": flat(visible(r["text"]), 160),
+                }
                 for r in worst
             ],
-            hide_index=True, alt="Every prompt with the mean KL and the agreement of each candidate, worst first",
-        )  # fmt: skip
+            hide_index=True,
+            alt="Every prompt with the mean KL and the agreement of each candidate, worst first",
+        )
 
 
 def _metrics(chosen: Chosen, found: dict[str, Any]) -> None:
     st.markdown(f"**{md(chosen.names[found['model']])}** beside {md(chosen.names[0])}")
     with st.container(horizontal=True, gap="large"):
         st.metric(
-            "Mean KL", f"{found['mean']:.3f} nats", width="content", delta_color="off", delta_arrow="off",
+            "Mean KL",
+            f"{found['mean']:.3f} nats",
+            width="content",
+            delta_color="off",
+            delta_arrow="off",
             delta="one prompt" if found["low"] is None else f"{found['low']:.3f} to {found['high']:.3f}",
             help=f"Mean over {plural(found['prompts'], 'prompt')}. Below it: its 95 % bootstrap interval over prompts.",
-        )  # fmt: skip
+        )
         st.metric(
-            "Agreement", f"{found['agreement']:.0f} %", width="content", delta_color="off", delta_arrow="off",
+            "Agreement",
+            f"{found['agreement']:.0f} %",
+            width="content",
+            delta_color="off",
+            delta_arrow="off",
             delta=f"of {plural(found['compared'], 'token')}",
             help="How often both models find the same token likeliest.",
-        )  # fmt: skip
+        )

@@ -69,20 +69,33 @@ def _metrics(found: dict[str, Any]) -> None:
     given = sum(t["kl"] is None for t in found["tokens"])
     with st.container(horizontal=True, gap="large"):
         st.metric(
-            "Mean KL", f"{found['mean']:.3f} nats", width="content", delta_color="off", delta_arrow="off",
+            "Mean KL",
+            f"{found['mean']:.3f} nats",
+            width="content",
+            delta_color="off",
+            delta_arrow="off",
             delta="one token" if found["low"] is None else f"{found['low']:.3f} to {found['high']:.3f}",
             help=f"Over {plural(compared, 'token')} of this one text, computed in {found['dtype']}. Below it: the "
             "95 % bootstrap interval over tokens; it says nothing about other texts.",
-        )  # fmt: skip
+        )
         st.metric(
-            "Agreement", f"{found['agreement']:.0f} %", width="content", delta=f"of {plural(compared, 'token')}",
-            delta_color="off", delta_arrow="off", help="How often both models find the same token likeliest.",
-        )  # fmt: skip
+            "Agreement",
+            f"{found['agreement']:.0f} %",
+            width="content",
+            delta=f"of {plural(compared, 'token')}",
+            delta_color="off",
+            delta_arrow="off",
+            help="How often both models find the same token likeliest.",
+        )
         st.metric(
-            "First split", "none" if split is None else f"token {split - given + 1}", width="content",
-            delta="on this text", delta_color="off", delta_arrow="off",
+            "First split",
+            "none" if split is None else f"token {split - given + 1}",
+            width="content",
+            delta="on this text",
+            delta_color="off",
+            delta_arrow="off",
             help="The first compared token where the candidate would have written another.",
-        )  # fmt: skip
+        )
 
 
 def _detail(chosen: Chosen, found: dict[str, Any], number: int) -> None:
@@ -94,13 +107,20 @@ def _detail(chosen: Chosen, found: dict[str, Any], number: int) -> None:
     places = [i for i, t in enumerate(tokens) if t["kl"] is not None]
     start = places.index(found["first_split"]) if found["first_split"] is not None else 0
     at = st.selectbox(
-        "What was expected at token", places, index=start, width=420, key=f"compare-at-{number}-{found['model']}",
+        "What was expected at token",
+        places,
+        index=start,
+        width=420,
+        key=f"compare-at-{number}-{found['model']}",
         format_func=lambda i: marks.option(i - places[0] + 1, tokens[i]),
-    )  # fmt: skip
+    )
     rows = []
     for rank, (one, other) in enumerate(zip(tokens[at]["teacher"], tokens[at]["student"], strict=True), start=1):
         rows.append(
-            {"Rank": str(rank), "First model expects": f"{marks.quoted(one[0])} {100 * one[1]:.1f} %",
-             "Candidate expects": f"{marks.quoted(other[0])} {100 * other[1]:.1f} %"}
-        )  # fmt: skip
+            {
+                "Rank": str(rank),
+                "First model expects": f"{marks.quoted(one[0])} {100 * one[1]:.1f} %",
+                "Candidate expects": f"{marks.quoted(other[0])} {100 * other[1]:.1f} %",
+            }
+        )
     st.dataframe(rows, hide_index=True, alt=f"Five likeliest tokens of {flat(chosen.names[0])} and of the candidate")

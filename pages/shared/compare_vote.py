@@ -56,9 +56,12 @@ def _pair(chosen: Chosen) -> tuple[int, int]:
     if len(chosen.references) == 2:
         return 0, 1
     second = st.selectbox(
-        "Candidate to vote on", range(1, len(chosen.references)), key="compare-vote-on", width=420,
+        "Candidate to vote on",
+        range(1, len(chosen.references)),
+        key="compare-vote-on",
+        width=420,
         format_func=lambda i: chosen.names[i],
-    )  # fmt: skip
+    )
     return 0, int(second)
 
 
@@ -88,9 +91,14 @@ def _ballot(shown: dict[str, Any]) -> None:
             text = visible(shown["texts"][number], lines=True)
             st.code(text or " ", language=None, wrap_lines=True, height=_HEIGHT)
             login.button(
-                "note", f"Text {number + 1} is better", key=f"compare-vote-{number}", disabled=same, width="stretch",
-                on_click=_vote, args=(shown, shown["order"][number]),
-            )  # fmt: skip
+                "note",
+                f"Text {number + 1} is better",
+                key=f"compare-vote-{number}",
+                disabled=same,
+                width="stretch",
+                on_click=_vote,
+                args=(shown, shown["order"][number]),
+            )
     login.button("note", "No preference", key="compare-vote-none", on_click=_vote, args=(shown, None))
     if same:
         st.caption("Both texts are the same.")
@@ -111,6 +119,10 @@ def _result(chosen: Chosen, pair: tuple[int, int], any_votes: bool) -> None:
         one, other = (chosen.names[i] for i in pair)
         st.markdown(md(verdict(one, votes.first, other, votes.second, votes.neither), 500))
         login.button(
-            "delete", "Forget these votes", icon=":material/delete:", key="compare-vote-clear",
-            on_click=run_panel.do, args=(marks.forget_votes, first, second),
-        )  # fmt: skip
+            "delete",
+            "Forget these votes",
+            icon=":material/delete:",
+            key="compare-vote-clear",
+            on_click=run_panel.do,
+            args=(marks.forget_votes, first, second),
+        )

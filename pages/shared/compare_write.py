@@ -23,14 +23,26 @@ def section(chosen: Chosen, prompt: str, busy: bool) -> None:
     with st.container(horizontal=True, vertical_alignment="bottom"):
         tokens = st.selectbox("Tokens to write", _LENGTHS, index=1, key="compare-length", width=160)
         temperature = st.number_input(
-            "Temperature", 0.0, 2.0, 0.0, 0.1, key="compare-temperature", width=160,
+            "Temperature",
+            0.0,
+            2.0,
+            0.0,
+            0.1,
+            key="compare-temperature",
+            width=160,
             help="0 always takes the likeliest token, so the same prompt gives the same text. More draws at random. "
             "The models' own generation settings are not used, so that all write alike.",
-        )  # fmt: skip
+        )
         seed = st.number_input(
-            "Seed", 0, 2**31 - 1, 0, key="compare-seed", width=160, disabled=temperature == 0,
+            "Seed",
+            0,
+            2**31 - 1,
+            0,
+            key="compare-seed",
+            width=160,
+            disabled=temperature == 0,
             help="The same seed draws the same text again.",
-        )  # fmt: skip
+        )
         go = login.button(
             "run", "Write", type="primary", icon=":material/edit_note:", key="compare-write", disabled=busy
         )
@@ -66,8 +78,10 @@ def _columns(place: DeltaGenerator, chosen: Chosen, seen: dict[str, Any], going:
                 text = seen["texts"].get(number)
                 st.code(
                     visible(text["text"], lines=True) if text and text["text"] else " ",
-                    language=None, wrap_lines=True, height=_HEIGHT,
-                )  # fmt: skip
+                    language=None,
+                    wrap_lines=True,
+                    height=_HEIGHT,
+                )
                 st.caption(_speed(text, going))
 
 

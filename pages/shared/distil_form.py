@@ -48,10 +48,15 @@ def student(found: Anatomy) -> dict[str, Any]:
     label = "Candidate" if kind == "candidate" else "Model"
     labels = models.candidate_labels() if kind == "candidate" else {}
     chosen = st.selectbox(
-        label, options, key=f"student-{kind}", bind=URL, accept_new_options=True, index=0 if options else None,
+        label,
+        options,
+        key=f"student-{kind}",
+        bind=URL,
+        accept_new_options=True,
+        index=0 if options else None,
         format_func=lambda r: flat(labels.get(r, r), 120),
         help="It must share the teacher's tokenizer. A sample, path:/folder, hub:organisation/name or run:KEY.",
-    )  # fmt: skip
+    )
     return {"student": (chosen or "").strip()}
 
 
@@ -67,8 +72,9 @@ def _design(found: Anatomy) -> dict[str, Any]:
         narrow = b.number_input("MLP size", 8, wide, wide, step=8, key="design-mlp", bind=URL)
         if narrow < wide:
             data["sizes"] = {"intermediate": narrow}
-    data["initialise"] = c.selectbox("Starts from", list(STARTS), key="design-start", bind=URL,
-                                     format_func=STARTS.__getitem__)  # fmt: skip
+    data["initialise"] = c.selectbox(
+        "Starts from", list(STARTS), key="design-start", bind=URL, format_func=STARTS.__getitem__
+    )
     return data
 
 
@@ -76,16 +82,23 @@ def losses() -> list[dict[str, Any]]:
     """The mix: a named one, or any weighted terms."""
     choices = [*MIXES, _OWN]
     mix = st.selectbox(
-        "What it learns by", choices, key="mix", bind=URL,
+        "What it learns by",
+        choices,
+        key="mix",
+        bind=URL,
         format_func=lambda m: "A mix of my own" if m == _OWN else MIXES[m].label,
-    )  # fmt: skip
+    )
     if mix != _OWN and mix in MIXES:
         st.caption(md(MIXES[mix].summary))
         return [{"loss": i, "weight": w, "parameters": dict(p)} for i, w, p in MIXES[mix].terms]
     chosen = st.multiselect(
-        "Losses", list(LOSSES), default=["soft_labels", "cross_entropy"], key="losses", bind=URL,
+        "Losses",
+        list(LOSSES),
+        default=["soft_labels", "cross_entropy"],
+        key="losses",
+        bind=URL,
         format_func=lambda i: f"{LOSSES[i].label} ({GROUPS[LOSSES[i].group].lower()})",
-    )  # fmt: skip
+    )
     return [_term(i) for i in chosen if i in LOSSES]
 
 
@@ -104,28 +117,47 @@ def _parameter(loss_id: str, parameter: Parameter) -> Value:
     key = f"{loss_id}-{parameter.id}"
     if parameter.choices:
         options = list(parameter.choices)
-        return cast(str, st.selectbox(
-            parameter.label, options, index=options.index(str(parameter.default)), key=key, help=parameter.explain,
-            format_func=parameter.choices.__getitem__, width=280,
-        ))  # fmt: skip
+        return cast(
+            str,
+            st.selectbox(
+                parameter.label,
+                options,
+                index=options.index(str(parameter.default)),
+                key=key,
+                help=parameter.explain,
+                format_func=parameter.choices.__getitem__,
+                width=280,
+            ),
+        )
     low, high = parameter.low or 0.0, parameter.high or 1.0
-    return st.number_input(parameter.label, low, high, float(parameter.default), step=0.1, key=key,
-                           help=parameter.explain, width=160)  # fmt: skip
+    return st.number_input(
+        parameter.label, low, high, float(parameter.default), step=0.1, key=key, help=parameter.explain, width=160
+    )
 
 
 def data(context: int | None) -> dict[str, Any]:
     """What it learns from."""
     longest = context or 131_072
     form = st.radio(
-        "Kind of text", list(FORMS), key="form", bind=URL, format_func=FORMS.__getitem__, horizontal=True,
+        "Kind of text",
+        list(FORMS),
+        key="form",
+        bind=URL,
+        format_func=FORMS.__getitem__,
+        horizontal=True,
         help="Of questions and answers only the answers count.",
-    )  # fmt: skip
+    )
     usual = {"text": "sample:wiki", "labels": "sample:reuters-r8/train"}.get(form)
     corpus = st.selectbox(
-        "Training data", [usual] if usual else [], key=f"data-{form}", bind=URL, accept_new_options=True,
-        index=0 if usual else None, placeholder="path:/folder/file.jsonl",
+        "Training data",
+        [usual] if usual else [],
+        key=f"data-{form}",
+        bind=URL,
+        accept_new_options=True,
+        index=0 if usual else None,
+        placeholder="path:/folder/file.jsonl",
         help="Also path:/folder/file.txt (or .csv, .jsonl, .parquet) and hub:organisation/name.",
-    )  # fmt: skip
+    )
     chosen: dict[str, Any] = {"data": corpus or "", "form": form}
     if form == "text" and corpus == "sample:wiki":
         chosen["split"] = "training"
@@ -139,15 +171,21 @@ def data(context: int | None) -> dict[str, Any]:
 def schedule() -> dict[str, Any]:
     """How long and how fast: the remaining keys of the step."""
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        unit = st.selectbox("Budget in", list(BUDGETS), key="budget", bind=URL, format_func=BUDGETS.__getitem__,
-                            width=140)  # fmt: skip
+        unit = st.selectbox(
+            "Budget in", list(BUDGETS), key="budget", bind=URL, format_func=BUDGETS.__getitem__, width=140
+        )
         usual = {"minutes": 15, "steps": 200, "tokens": 500_000}[unit]
         amount = st.number_input(BUDGETS[unit], 1, 1_000_000_000, usual, key=f"budget-{unit}", bind=URL, width=180)
     rates = ["1e-6", "3e-6", "1e-5", "3e-5", "1e-4", "3e-4", "1e-3"]
     rate = st.selectbox(
-        "Learning rate", rates, index=rates.index("1e-4"), key="rate", bind=URL, width=180,
+        "Learning rate",
+        rates,
+        index=rates.index("1e-4"),
+        key="rate",
+        bind=URL,
+        width=180,
         help="Warmed up, then lowered along a cosine. If the loss rises the run stops and keeps the best.",
-    )  # fmt: skip
+    )
     step: dict[str, Any] = {"budget": {unit: amount}, "schedule": {"learning_rate": float(rate)}}
     with st.expander("More: batch, stored teacher, adapters", icon=":material/settings:"):
         a, b = st.columns(2)

@@ -44,9 +44,13 @@ def progress(run: RunRow, trials: list[TrialRow]) -> None:
         run_panel.actions(run, trials, "distil")
         if run.state == "running" and "loss/total" in series:
             login.button(
-                "run", "Stop and keep", icon=":material/save:", on_click=run_panel.do, args=(api.stop_and_keep, run.id),
+                "run",
+                "Stop and keep",
+                icon=":material/save:",
+                on_click=run_panel.do,
+                args=(api.stop_and_keep, run.id),
                 help="Ends the training now; the best weights so far are kept, measured and can be used.",
-            )  # fmt: skip
+            )
         run_panel.tradeoffs_link(run)
     if "loss/total" not in series:
         _no_step(run)
@@ -83,10 +87,14 @@ def _numbers(series: Curves, active: bool) -> None:
         if held:
             change = held[-1].value - held[0].value
             st.metric(
-                "Held-out loss", significant(held[-1].value, 4), significant(change, 3) if len(held) > 1 else None,
-                delta_color="green" if change < 0 else "red", delta_arrow="down" if change < 0 else "up",
-                width="content", help="On text it does not learn from.",
-            )  # fmt: skip
+                "Held-out loss",
+                significant(held[-1].value, 4),
+                significant(change, 3) if len(held) > 1 else None,
+                delta_color="green" if change < 0 else "red",
+                delta_arrow="down" if change < 0 else "up",
+                width="content",
+                help="On text it does not learn from.",
+            )
         if speed is not None:
             st.metric("Tokens a second", f"{speed:,.0f}", width="content")
         if active and left is not None:
@@ -114,9 +122,12 @@ def _charts(series: dict[str, list[SeriesPoint]]) -> None:
                 st.caption("Comes with the first check.")
                 continue
             st.plotly_chart(
-                curves(chosen, ground, share=prefix == "gradient_share/", height=_CHART), theme=None,
-                config=charts.STATIC, key=f"curve-{prefix}", alt=alt(chosen, title),
-            )  # fmt: skip
+                curves(chosen, ground, share=prefix == "gradient_share/", height=_CHART),
+                theme=None,
+                config=charts.STATIC,
+                key=f"curve-{prefix}",
+                alt=alt(chosen, title),
+            )
 
 
 def _total_last(item: tuple[str, list[SeriesPoint]]) -> tuple[bool, str]:

@@ -214,10 +214,16 @@ def _drawn(store: Store, runs: Versions, view: View) -> Drawn:
         shown = [p for p in points if p.key not in away]
         draw_limits(figure, shown, bounds.get(view.x), bounds.get(view.y), outcome, ground)
     return Drawn(
-        Settled(figure), f"{alt(points, worst)} {outcome.sentence}".strip(), len(points), hidden,
-        tuple(rank_flips(points)), len(recoveries(points)), crowded(points), outcome,
+        Settled(figure),
+        f"{alt(points, worst)} {outcome.sentence}".strip(),
+        len(points),
+        hidden,
+        tuple(rank_flips(points)),
+        len(recoveries(points)),
+        crowded(points),
+        outcome,
         timing(store, runs, view.x, view.methods),
-    )  # fmt: skip
+    )
 
 
 def _worst(points: Sequence[Point]) -> float | None:

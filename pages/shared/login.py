@@ -183,9 +183,11 @@ def _sign_in() -> None:
 
 def _sign_out_button() -> None:
     st.button(
-        "Sign out", icon=":material/logout:", on_click=sign_out,
+        "Sign out",
+        icon=":material/logout:",
+        on_click=sign_out,
         help="Ends all your sessions here, in every tab and browser.",
-    )  # fmt: skip
+    )
 
 
 def sign_out() -> None:

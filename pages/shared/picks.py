@@ -59,10 +59,14 @@ def widget(candidates: Mapping[str, Labelled]) -> None:
     """The same choice as a list, for the keyboard and for points that lie on each other."""
     st.session_state["_picker"] = get(candidates)
     st.multiselect(
-        "Candidates to compare with the dense baseline", list(candidates), key="_picker", max_selections=MOST,
-        format_func=lambda k: flat(candidates[k].label), on_change=lambda: put(st.session_state["_picker"]),
+        "Candidates to compare with the dense baseline",
+        list(candidates),
+        key="_picker",
+        max_selections=MOST,
+        format_func=lambda k: flat(candidates[k].label),
+        on_change=lambda: put(st.session_state["_picker"]),
         placeholder="Click points on the chart, or choose here",
-    )  # fmt: skip
+    )
 
 
 def _shorts() -> list[str]:

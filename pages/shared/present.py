@@ -31,21 +31,33 @@ def show(report: Report) -> None:
     _stage()(
         key="slide",
         data={
-            "kind": here.kind, "title": here.title, "lines": list(here.lines), "table": [list(r) for r in here.table],
-            "number": number, "count": len(deck),
+            "kind": here.kind,
+            "title": here.title,
+            "lines": list(here.lines),
+            "table": [list(r) for r in here.table],
+            "number": number,
+            "count": len(deck),
         },
         on_go_change=_pressed,
-    )  # fmt: skip
+    )
     _drawing(report, here)
     with st.bottom, st.container(horizontal=True, vertical_alignment="center"):
         st.button(
-            "Previous", icon=":material/arrow_back:", key="slide-previous", disabled=number == 1,
-            on_click=_go, args=(number - 1,),
-        )  # fmt: skip
+            "Previous",
+            icon=":material/arrow_back:",
+            key="slide-previous",
+            disabled=number == 1,
+            on_click=_go,
+            args=(number - 1,),
+        )
         st.button(
-            "Next", icon=":material/arrow_forward:", key="slide-next", disabled=number == len(deck),
-            on_click=_go, args=(number + 1,),
-        )  # fmt: skip
+            "Next",
+            icon=":material/arrow_forward:",
+            key="slide-next",
+            disabled=number == len(deck),
+            on_click=_go,
+            args=(number + 1,),
+        )
         st.caption(f"Slide {number} of {len(deck)}. Run {md(report.run.id)}. Arrow keys move, Esc leaves.")
         st.space("stretch")
         st.button("Leave", icon=":material/close_fullscreen:", key="slide-leave", on_click=_go, args=(0,))
@@ -56,9 +68,12 @@ def _drawing(report: Report, here: Slide) -> None:
     if here.kind == "chart":
         points = charts.points(report)
         st.plotly_chart(
-            _large(charts.chart(report, points, ground), _CHART), key="slide-chart", theme=None, config=STATIC,
+            _large(charts.chart(report, points, ground), _CHART),
+            key="slide-chart",
+            theme=None,
+            config=STATIC,
             alt=tradeoff.alt(points),
-        )  # fmt: skip
+        )
     elif here.candidate is not None and (found := charts.promised(report, here.candidate)):
         figure = _large(charts.bars(here.candidate, found, ground), _BAR * len(found) + 80)
         st.plotly_chart(

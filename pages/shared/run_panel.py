@@ -116,10 +116,15 @@ def actions(run: RunRow, trials: Sequence[TrialRow], key: str) -> None:
     """A button for what this run allows now: cancel, or, where that can help, retry or resume."""
     if run.active:
         login.button(
-            "run", "Stopping" if run.cancel_requested else "Cancel", key=f"cancel-{key}", icon=":material/stop_circle:",
-            disabled=run.cancel_requested, on_click=do, args=(api.cancel, run.id),
+            "run",
+            "Stopping" if run.cancel_requested else "Cancel",
+            key=f"cancel-{key}",
+            icon=":material/stop_circle:",
+            disabled=run.cancel_requested,
+            on_click=do,
+            args=(api.cancel, run.id),
             help="Finished trials are kept, and it can go on later.",
-        )  # fmt: skip
+        )
         return
     broken = damaged(run.id, home.settings(), home.store())
     if broken or again.can_help(run, trials):

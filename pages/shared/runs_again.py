@@ -20,13 +20,21 @@ def reproduce(run: RunRow) -> None:
         name, recipe = f"run-{run.id}.yaml", run.parsed()
         with st.container(horizontal=True):
             st.download_button(
-                "Recipe (YAML)", dump_recipe(recipe), file_name=name, mime="application/yaml",
-                icon=":material/download:", on_click="ignore",
-            )  # fmt: skip
+                "Recipe (YAML)",
+                dump_recipe(recipe),
+                file_name=name,
+                mime="application/yaml",
+                icon=":material/download:",
+                on_click="ignore",
+            )
             st.download_button(
-                "Notebook", lambda: notebook(run.id, recipe, home.store().candidates.results(run_id=run.id)),
-                file_name=f"run-{run.id}.ipynb", mime="application/x-ipynb+json", icon=":material/download:",
-                on_click="ignore", help="For Jupyter: runs the recipe, compares the figures, loads a model, draws it.",
-            )  # fmt: skip
+                "Notebook",
+                lambda: notebook(run.id, recipe, home.store().candidates.results(run_id=run.id)),
+                file_name=f"run-{run.id}.ipynb",
+                mime="application/x-ipynb+json",
+                icon=":material/download:",
+                on_click="ignore",
+                help="For Jupyter: runs the recipe, compares the figures, loads a model, draws it.",
+            )
         st.caption("Save the recipe, then run it on any machine with Retort:")
         st.code(f"python -m core run {name}", language=None)

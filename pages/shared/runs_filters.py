@@ -36,9 +36,14 @@ def chosen(store: Store) -> Wanted:
     with st.container(horizontal=True, vertical_alignment="bottom"):
         state = urls.radio("State", "state", list(STATES), lambda f: STATES[f][0], horizontal=True)
         text = st.text_input(
-            "Search", key="q", bind="query-params", max_chars=100, placeholder="Name, model or note", width=320,
+            "Search",
+            key="q",
+            bind="query-params",
+            max_chars=100,
+            placeholder="Name, model or note",
+            width=320,
             icon=":material/search:",
-        )  # fmt: skip
+        )
     with st.container(horizontal=True, vertical_alignment="bottom"):
         kind = urls.select("Kind", "kind", kinds, run_panel.kind_word, placeholder="Any", width=240)
         model = urls.select("Model", "model", models, flat, placeholder="Any", width=240)

@@ -29,9 +29,13 @@ def lineage(run: RunRow) -> None:
         if len(found.ties) > 1:
             names = {r.id: flat(f"{r.name} ({r.id[-4:]})") for r in (*above.values(), *below)}
             st.plotly_chart(
-                figures.lineage(found, run.id, names, shell.ground()), theme=None, config=charts.STATIC, width=_WIDTH,
-                key="lineage", alt=figures.alt(found, run.id, names),
-            )  # fmt: skip
+                figures.lineage(found, run.id, names, shell.ground()),
+                theme=None,
+                config=charts.STATIC,
+                width=_WIDTH,
+                key="lineage",
+                alt=figures.alt(found, run.id, names),
+            )
             if len(found.members) > figures.MOST:
                 st.caption(f"The nearest {figures.MOST} of {len(found.members)}.")
         st.markdown("Built on:\n" + _above(nodes, above))

@@ -18,25 +18,40 @@ _PLACE = "place"  # of the URL: "3" or "3.mlp.down_proj"
 def explore(cells: Sequence[Change], layers_weights: int) -> None:
     """The map with a choice of sparsity, and beside it the chosen place."""
     sparsities = sorted({c.sparsity for c in cells})
-    shown = st.radio(
-        "Sparsity on the map, %", [f"{100 * s:g}" for s in sparsities], index=len(sparsities) - 1, key="shown",
-        horizontal=True,
-    ) if len(sparsities) > 1 else f"{100 * sparsities[0]:g}"  # fmt: skip
+    shown = (
+        st.radio(
+            "Sparsity on the map, %",
+            [f"{100 * s:g}" for s in sparsities],
+            index=len(sparsities) - 1,
+            key="shown",
+            horizontal=True,
+        )
+        if len(sparsities) > 1
+        else f"{100 * sparsities[0]:g}"
+    )
     sparsity = next(s for s in sparsities if f"{100 * s:g}" == shown)
     place = _place(cells)
     left, right = st.columns([3, 2], gap="large")
     with left:
         st.plotly_chart(
-            figures.heatmap(cells, sparsity, shell.ground(), place), key="map", theme=None, on_select=_clicked,
-            selection_mode="points", config=charts.STATIC, alt=figures.alt(cells, sparsity),
-        )  # fmt: skip
+            figures.heatmap(cells, sparsity, shell.ground(), place),
+            key="map",
+            theme=None,
+            on_select=_clicked,
+            selection_mode="points",
+            config=charts.STATIC,
+            alt=figures.alt(cells, sparsity),
+        )
         st.caption("Loss change in nats per token when this place alone is pruned. The stronger, the worse.")
     with right:
         place = _choose(cells, place)
         st.plotly_chart(
-            figures.curve(cells, *place, shell.ground()), key="curve", theme=None, config=charts.STATIC,
+            figures.curve(cells, *place, shell.ground()),
+            key="curve",
+            theme=None,
+            config=charts.STATIC,
             alt=f"Loss change of layer {place[0]}, {place[1] or 'whole'}, by sparsity",
-        )  # fmt: skip
+        )
         here = next(c for c in cells if (c.layer, c.part) == place)
         st.caption(
             f"{here.parameters:,} weights: {share(here.parameters / layers_weights)} of those in all layers. "
@@ -54,11 +69,13 @@ def _shares(cells: Sequence[Change], total: int) -> None:
     if sums:
         st.dataframe(
             {"Part": [flat(p) for p in sums], "Share of the weights, %": [100 * n / total for n in sums.values()]},
-            hide_index=True, height="content", alt="Share of the layers' weights by part",
+            hide_index=True,
+            height="content",
+            alt="Share of the layers' weights by part",
             column_config={
                 "Share of the weights, %": st.column_config.ProgressColumn(format="%.1f", min_value=0, max_value=100)
             },
-        )  # fmt: skip
+        )
 
 
 def _place(cells: Sequence[Change]) -> tuple[int, str | None]:
@@ -84,10 +101,13 @@ def _choose(cells: Sequence[Change], place: tuple[int, str | None]) -> tuple[int
     names = {_name(c.layer, c.part): c for c in cells}
     st.session_state["_place"] = _name(*place)
     chosen = st.selectbox(
-        "Place", list(names), key="_place", on_change=_picked,
+        "Place",
+        list(names),
+        key="_place",
+        on_change=_picked,
         format_func=lambda n: f"Layer {names[n].layer}, {flat(names[n].part or 'whole')}",
         help="Or click a cell of the map.",
-    )  # fmt: skip
+    )
     return names[chosen].layer, names[chosen].part
 
 
@@ -108,8 +128,10 @@ def break_even(found: Sequence[BreakEvenFact]) -> None:
                 "Sparse at 90 %, ms": [round(dict(b.sparse_ms).get(0.9, float("nan")), 4) for b in found],
                 "Break-even": ["never" if b.sparsity is None else f"{b.sparsity:.0%}" for b in found],
             },
-            hide_index=True, height="content", alt="Measured break-even sparsity of each matrix shape",
-        )  # fmt: skip
+            hide_index=True,
+            height="content",
+            alt="Measured break-even sparsity of each matrix shape",
+        )
         if found:
             s = found[0].settings
             st.caption(

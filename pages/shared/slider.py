@@ -61,9 +61,12 @@ def _panel(reference: str, found: Anatomy, data: dict[str, Any], was_busy: bool)
     _figures(figures, seen)
     _written(texts, written)
     if login.button(
-        "run", "Measure this point properly", icon=":material/straighten:", key="slider-measure",
+        "run",
+        "Measure this point properly",
+        icon=":material/straighten:",
+        key="slider-measure",
         help="Starts a sweep of this one point with the settings below; it then appears like any other.",
-    ):  # fmt: skip
+    ):
         _measure(step, data)
     if was_busy:
         say.info("A run is using this machine; previews come back when it has ended.", icon=":material/schedule:")
@@ -78,17 +81,23 @@ def _step(reference: str, found: Anatomy) -> dict[str, Any]:
     left, middle, right = st.columns([3, 2, 4], gap="medium")
     with left:
         method = st.selectbox(
-            "Method", METHODS_SHOWN, key="slider-method", format_func=lambda m: METHODS[m].label,
+            "Method",
+            METHODS_SHOWN,
+            key="slider-method",
+            format_func=lambda m: METHODS[m].label,
             help="SparseGPT and methods that use gradients or search take too long for a slider; sweeps have them.",
-        )  # fmt: skip
+        )
     family = METHODS[method].family
     if family == "weight":
         return {"method": method, **_zeros(middle, right)}
     by = middle.radio(
-        "Say how much by", ("parts", "size"), key="slider-by", horizontal=True,
+        "Say how much by",
+        ("parts", "size"),
+        key="slider-by",
+        horizontal=True,
         format_func={"parts": "Layers" if family == "depth" else "Share", "size": "Size"}.__getitem__,
         help="Size: the model as large on disk as you say, or a little smaller.",
-    )  # fmt: skip
+    )
     with right:
         if by == "size":
             return {"method": method, "target": {"megabytes": _megabytes(reference, found, family)}}
@@ -103,9 +112,12 @@ def _step(reference: str, found: Anatomy) -> dict[str, Any]:
 def _zeros(middle: DeltaGenerator, right: DeltaGenerator) -> dict[str, Any]:
     """How many zeros, and where they may be. A pattern fixes its sparsity, so there is nothing to drag then."""
     pattern = middle.selectbox(
-        "Where the zeros may be", list(PATTERNS), key="slider-pattern", format_func=PATTERNS.__getitem__,
+        "Where the zeros may be",
+        list(PATTERNS),
+        key="slider-pattern",
+        format_func=PATTERNS.__getitem__,
         help="Patterns such as 2 of every 4 are what some GPUs can use.",
-    )  # fmt: skip
+    )
     if pattern == "unstructured":
         return {"sparsity": right.slider("Sparsity, %", 0, 95, 50, key="slider-sparsity") / 100}
     stay, of = n_of_m(pattern)
@@ -127,10 +139,15 @@ def _megabytes(reference: str, found: Anatomy, family: str) -> float:
     start = min(high, max(low, math.ceil(0.85 * most / step)))
     low, high, start = (round(n * step, 3) for n in (min(low, high - 1), high, start))
     return st.slider(
-        f"Size to reach, MB (about {significant(most, 4)} as it is)", low, high, start, step,
-        format="%.0f" if most >= 20 else "%.3f", key=f"slider-megabytes-{family}-{high:g}",
+        f"Size to reach, MB (about {significant(most, 4)} as it is)",
+        low,
+        high,
+        start,
+        step,
+        format="%.0f" if most >= 20 else "%.3f",
+        key=f"slider-megabytes-{family}-{high:g}",
         help="The whole folder: weights, tokenizer and configuration.",
-    )  # fmt: skip
+    )
 
 
 def _dense_bytes(reference: str, found: Anatomy) -> int:
@@ -179,22 +196,34 @@ def _figures(place: DeltaGenerator, seen: dict[str, Any]) -> None:
                 st.metric(label, _DASH, delta=_DASH, delta_color="off", delta_arrow="off", width="content")
             return
         st.metric(
-            "Loss, preview", f"{seen['loss']:.3f}", width="content", delta_color="off", delta_arrow="off",
+            "Loss, preview",
+            f"{seen['loss']:.3f}",
+            width="content",
+            delta_color="off",
+            delta_arrow="off",
             delta=f"{seen['change']:+.3f} ({seen['low']:+.3f} to {seen['high']:+.3f})",
             help=f"Nats a token on {seen['probe_tokens']} tokens. Below it: the change from the dense model on the "
             f"same text, with its 95 % bootstrap interval over {seen['windows']} windows.",
-        )  # fmt: skip
+        )
         same = seen["parameters"] == seen["dense_parameters"]
         st.metric(
-            "Weights on disk, estimated", show_bytes(seen["bytes"]), width="content", delta_color="off",
-            delta_arrow="off", delta="as the dense model" if same else f"dense: {show_bytes(seen['dense_bytes'])}",
+            "Weights on disk, estimated",
+            show_bytes(seen["bytes"]),
+            width="content",
+            delta_color="off",
+            delta_arrow="off",
+            delta="as the dense model" if same else f"dense: {show_bytes(seen['dense_bytes'])}",
             help=f"Parameters times the bytes of {seen['dtype']}. Zeros take as much room as other numbers.",
-        )  # fmt: skip
+        )
         st.metric(
-            "Time per token, estimated", f"{seen['token_ms']:.1f} ms", width="content", delta_color="off",
-            delta_arrow="off", delta="as the dense model" if same else f"dense: {seen['dense_token_ms']:.1f} ms",
+            "Time per token, estimated",
+            f"{seen['token_ms']:.1f} ms",
+            width="content",
+            delta_color="off",
+            delta_arrow="off",
+            delta="as the dense model" if same else f"dense: {seen['dense_token_ms']:.1f} ms",
             help="The dense model's time for a token, timed once, in proportion to the parameters that are left.",
-        )  # fmt: skip
+        )
 
 
 def _about(say: DeltaGenerator, seen: dict[str, Any]) -> None:

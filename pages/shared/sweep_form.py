@@ -42,9 +42,13 @@ def form(reference: str, found: Anatomy) -> dict[str, Any]:
     for block in grid:
         block |= more
     return {
-        "name": "", "model": reference, "calibration": calibration, "evaluation": evaluation, "latency": latency,
+        "name": "",
+        "model": reference,
+        "calibration": calibration,
+        "evaluation": evaluation,
+        "latency": latency,
         "sweep": {"keep": keep, "grid": grid},
-    }  # fmt: skip
+    }
 
 
 def checked(data: dict[str, Any]) -> Recipe:
@@ -68,14 +72,23 @@ def weights() -> list[dict[str, Any]]:
     if not chosen:
         return []
     amounts = st.multiselect(
-        "Sparsities, %", [str(p) for p in range(10, 100, 10)], default=["20", "30", "50", "60"], key="sparsity",
-        bind=URL, accept_new_options=True, help="Share of the weights set to zero. Type any other number below 100.",
-    )  # fmt: skip
+        "Sparsities, %",
+        [str(p) for p in range(10, 100, 10)],
+        default=["20", "30", "50", "60"],
+        key="sparsity",
+        bind=URL,
+        accept_new_options=True,
+        help="Share of the weights set to zero. Type any other number below 100.",
+    )
     patterns = st.multiselect(
-        "Where the zeros may be", list(PATTERNS), default=["unstructured"], key="pattern", bind=URL,
+        "Where the zeros may be",
+        list(PATTERNS),
+        default=["unstructured"],
+        key="pattern",
+        bind=URL,
         format_func=PATTERNS.__getitem__,
         help="2 of every 4 weights kept is a pattern that some GPUs can use. Patterns fix the sparsity themselves.",
-    )  # fmt: skip
+    )
     if not patterns or ("unstructured" in patterns and not amounts):
         return []
     block: dict[str, Any] = {"method": chosen, "pattern": list(patterns)}
@@ -94,15 +107,23 @@ def parts(found: Anatomy) -> list[dict[str, Any]]:
         most = [str(n) for n in range(1, max(2, layers))]
         usual = [n for n in ("2", "4", "6") if n in most] or most[:1]
         counts = st.multiselect(
-            f"Layers to remove, of {layers}", most, default=usual, key="layers", bind=URL,
-        )  # fmt: skip
+            f"Layers to remove, of {layers}",
+            most,
+            default=usual,
+            key="layers",
+            bind=URL,
+        )
         if counts:
             blocks.append({"method": chosen, "target": [{"remove_layers": int(c)} for c in counts]})
     if width and (chosen := _methods("Methods that narrow layers", width, "width", [])):
         shares = st.multiselect(
-            "Parameters to remove from the layers, %", ["10", "20", "30", "40", "50"], default=["10", "20"],
-            key="share", bind=URL, accept_new_options=True,
-        )  # fmt: skip
+            "Parameters to remove from the layers, %",
+            ["10", "20", "30", "40", "50"],
+            default=["10", "20"],
+            key="share",
+            bind=URL,
+            accept_new_options=True,
+        )
         if shares:
             blocks.append({"method": chosen, "target": [{"block_fraction": _fraction(s)} for s in shares]})
     return blocks
@@ -112,9 +133,13 @@ def _methods(label: str, methods: list[Method], key: str, default: list[str]) ->
     """Pills of methods, and under them one line for each chosen one."""
     by_id = {m.id: m for m in methods}
     chosen = st.multiselect(
-        label, list(by_id), default=[d for d in default if d in by_id], key=key, bind=URL,
+        label,
+        list(by_id),
+        default=[d for d in default if d in by_id],
+        key=key,
+        bind=URL,
         format_func=lambda m: by_id[m].label,
-    )  # fmt: skip
+    )
     for m in chosen:
         st.caption(f"**{by_id[m].label}.** {md(by_id[m].summary)} {md(by_id[m].source)}.")
     return list(chosen)
@@ -141,25 +166,39 @@ def tasks() -> dict[str, Any]:
     """Question sets every candidate answers too; nothing where none is chosen."""
     left, right = st.columns(2, gap="medium")
     chosen = left.multiselect(
-        "Tasks", list(TASK_SETS), key="tasks", bind=URL, format_func=lambda t: TASK_SETS[t].label,
-        placeholder="None", help="Multiple-choice questions, answered by likelihood. They need the evaluation sets: "
+        "Tasks",
+        list(TASK_SETS),
+        key="tasks",
+        bind=URL,
+        format_func=lambda t: TASK_SETS[t].label,
+        placeholder="None",
+        help="Multiple-choice questions, answered by likelihood. They need the evaluation sets: "
         "'python -m core fetch tasks', or Fetch on the Model page.",
-    )  # fmt: skip
+    )
     if not chosen:
         return {}
     items = right.number_input(
-        "Questions of each task", 2, 100_000, 100, key="items", bind=URL,
+        "Questions of each task",
+        2,
+        100_000,
+        100,
+        key="items",
+        bind=URL,
         help="More questions take longer and tell smaller differences apart: 100 leave about 10 points either way.",
-    )  # fmt: skip
+    )
     return {"tasks": list(chosen), "items": items}
 
 
 def _corpus(label: str, key: str, text: str) -> dict[str, Any]:
     """A corpus; the sample's split is fixed by its use, so that the two never overlap."""
     chosen = st.selectbox(
-        label, CORPORA, key=key, bind=URL, accept_new_options=True,
+        label,
+        CORPORA,
+        key=key,
+        bind=URL,
+        accept_new_options=True,
         help=f"{text} Also path:/folder/file.txt (or .csv, .jsonl, .parquet) and hub:organisation/name.",
-    )  # fmt: skip
+    )
     if chosen == "sample:wiki":
         return {"data": chosen, "split": "calibration" if key == "cal" else "evaluation"}
     split = st.text_input("Split", key=f"{key}-split", bind=URL, placeholder="train", help="For hub data sets.")
@@ -170,9 +209,14 @@ def _corpus(label: str, key: str, text: str) -> dict[str, Any]:
 def extras() -> tuple[dict[str, Any], dict[str, Any] | None, str]:
     """Seeds and mode of every block, the latency settings (None: not measured), and which models stay on disk."""
     seeds = st.multiselect(
-        "Seeds", ["0", "1", "2", "3", "4"], default=["0"], key="seeds", bind=URL, accept_new_options=True,
+        "Seeds",
+        ["0", "1", "2", "3", "4"],
+        default=["0"],
+        key="seeds",
+        bind=URL,
+        accept_new_options=True,
         help="Every trial is repeated with each seed.",
-    )  # fmt: skip
+    )
     mode = st.radio("Statistics", list(MODES), key="mode", bind=URL, format_func=MODES.__getitem__)
     keep = st.radio("Models kept on disk", list(KEEP), key="keep", bind=URL, format_func=KEEP.__getitem__)
     latency: dict[str, Any] | None = None

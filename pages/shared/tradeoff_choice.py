@@ -45,10 +45,16 @@ def chosen() -> tuple[list[RunRow], str]:
     first = last if last in by_id else next((r.id for r in runs if r.trials_done), next(iter(by_id)))
     with place:
         ids = urls.several(
-            "Studies", "run", list(by_id), lambda i: studies.label(by_id[i]), default=[first],
-            max_selections=MOST_STUDIES, on_change=picks.put, args=([],),
+            "Studies",
+            "run",
+            list(by_id),
+            lambda i: studies.label(by_id[i]),
+            default=[first],
+            max_selections=MOST_STUDIES,
+            on_change=picks.put,
+            args=([],),
             help="Several stand on one chart where they measured the same model in the same way.",
-        )  # fmt: skip
+        )
     ids = ids or [first]
     st.session_state["_study"] = ids[0]
     return [by_id[i] for i in ids], _more(store, len(runs), model, tag)
@@ -72,13 +78,23 @@ def axes(found: set[str]) -> tuple[str, str] | None:
     if not qualities or not costs:
         return None
     y = urls.select(
-        "Quality", "y", qualities, _label, default=qualities[0], width=220,
+        "Quality",
+        "y",
+        qualities,
+        _label,
+        default=qualities[0],
+        width=220,
         help="How good the models are, upwards on the chart.",
-    )  # fmt: skip
+    )
     x = urls.select(
-        "Cost", "x", costs, _label, default="disk_bytes" if "disk_bytes" in costs else costs[0], width=220,
+        "Cost",
+        "x",
+        costs,
+        _label,
+        default="disk_bytes" if "disk_bytes" in costs else costs[0],
+        width=220,
         help="What they cost, to the right on the chart.",
-    )  # fmt: skip
+    )
     assert x is not None and y is not None
     return x, y
 
@@ -111,9 +127,16 @@ def limits(x: str, y: str, found: set[str]) -> tuple[tuple[str, float], ...]:
         left = [m for m in others if m not in wanted]
         if left:
             st.selectbox(
-                "Limit another figure", left, index=None, key="_more", format_func=_label, width=240,
-                placeholder="Choose", on_change=_add_limit, help="It applies although it is not on the chart.",
-            )  # fmt: skip
+                "Limit another figure",
+                left,
+                index=None,
+                key="_more",
+                format_func=_label,
+                width=240,
+                placeholder="Choose",
+                on_change=_add_limit,
+                help="It applies although it is not on the chart.",
+            )
     return tuple((m, bound) for m, bound in set_ if bound is not None)
 
 
@@ -129,10 +152,15 @@ def _bound(metric_id: str) -> float | None:
     unit, _ = limit_unit(metric_id)
     bound = "at most" if described.better == "lower" else "at least"
     value = st.number_input(
-        f"{described.label}, {bound}" + (f" ({unit})" if unit else ""), value=None, format="%g", width=300,
-        key=bounds.key(metric_id), bind="query-params", placeholder="No limit",
+        f"{described.label}, {bound}" + (f" ({unit})" if unit else ""),
+        value=None,
+        format="%g",
+        width=300,
+        key=bounds.key(metric_id),
+        bind="query-params",
+        placeholder="No limit",
         help="What is outside is marked on the chart, and the best model inside is ringed.",
-    )  # fmt: skip
+    )
     return bounds.own(metric_id, value)
 
 

@@ -111,8 +111,10 @@ def test_what_does_not_fit_afterwards_comes_after_what_does() -> None:
 
 def test_own_measurements_are_named() -> None:
     def result(key: str, method: str, loss: float) -> Result:
-        figures = [Measurement(metric="loss", value=loss, unit="nats"),
-                   Measurement(metric="disk_bytes", value=100.0 * loss, unit="B")]  # fmt: skip
+        figures = [
+            Measurement(metric="loss", value=loss, unit="nats"),
+            Measurement(metric="disk_bytes", value=100.0 * loss, unit="B"),
+        ]
         return Result(key=key, label=key, model=SMALL.reference, method=method, measurements=figures)
 
     dense = result("dense", "dense", 3.0)
@@ -122,10 +124,16 @@ def test_own_measurements_are_named() -> None:
 
 
 situations = st.builds(
-    Situation, st.sampled_from([SMALL, ENCODER, MIXTURE]), st.sampled_from(get_args(Deployment)),
-    st.sampled_from(get_args(Quality)), st.sampled_from(get_args(Data)), st.sampled_from(get_args(Compute)),
-    st.none() | st.floats(1, 1e5), st.booleans(), st.booleans(),
-)  # fmt: skip
+    Situation,
+    st.sampled_from([SMALL, ENCODER, MIXTURE]),
+    st.sampled_from(get_args(Deployment)),
+    st.sampled_from(get_args(Quality)),
+    st.sampled_from(get_args(Data)),
+    st.sampled_from(get_args(Compute)),
+    st.none() | st.floats(1, 1e5),
+    st.booleans(),
+    st.booleans(),
+)
 
 
 @given(situations)

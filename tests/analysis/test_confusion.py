@@ -25,10 +25,11 @@ def result(gold: list[int], given: list[int], labels: list[str], *, answers: boo
         told["confusion"][a][b] += 1
     told |= {"answers": given} if answers else {}
     measured = [
-        Measurement(metric="accuracy", value=sum(right) / len(right), unit="", samples=right,
-                    settings={"corpus": data}),
+        Measurement(
+            metric="accuracy", value=sum(right) / len(right), unit="", samples=right, settings={"corpus": data}
+        ),
         Measurement(metric="f1", value=0.5, unit="", settings=told),
-    ]  # fmt: skip
+    ]
     return Result(key="k", label="l", model="m", method="finetune", measurements=measured)
 
 

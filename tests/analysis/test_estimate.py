@@ -17,18 +17,25 @@ FLOPS = 1e6
 def timed(home: Settings) -> Settings:
     """A home whose machine was timed: a million operations a second, everything else at once."""
     probe = MachineProbe(
-        dtype="float32", threads=1, forward_flops=FLOPS, decode_seconds_per_layer=0.0,
-        rank_weights_per_second=1e18, write_bytes_per_second=1e18,
-    )  # fmt: skip
+        dtype="float32",
+        threads=1,
+        forward_flops=FLOPS,
+        decode_seconds_per_layer=0.0,
+        rank_weights_per_second=1e18,
+        write_bytes_per_second=1e18,
+    )
     probe_path(home).write_text(probe.model_dump_json())
     return home
 
 
 def seconds(home: Settings, method: str, target: Target, sequences: int = 32) -> float:
     recipe = Recipe(
-        name="a", model="sample:a", calibration=Calibration(sequences=sequences, length=100), latency=None,
+        name="a",
+        model="sample:a",
+        calibration=Calibration(sequences=sequences, length=100),
+        latency=None,
         sweep=Sweep(grid=(Grid(method=(method,), target=(target,)),)),
-    )  # fmt: skip
+    )
     found = estimate(recipe, SIZE, home).seconds
     assert found is not None
     return found

@@ -50,7 +50,7 @@ def sized(**sizes: int) -> dict[str, Any]:
         ([{"step": "distil", "budget": {"steps": 1}, "design": {"layers": 5}}], "5 layers, and the teacher has 4"),
         ([{"step": "select", "options": [remove(1), remove(5)], "recovery": {"budget": {"steps": 1}}}], "is 5, and"),
     ],
-)  # fmt: skip
+)
 def test_what_the_model_does_not_have_is_refused(llama: Anatomy, steps: list[dict[str, Any]], words: str) -> None:
     with pytest.raises(RetortError, match="does not fit its model") as refused:
         refuse_misfit(Recipe.model_validate(FITTING | {"steps": steps}), llama)
@@ -63,8 +63,10 @@ def test_texts_longer_than_the_model_reads_are_refused(llama: Anatomy) -> None:
 
     refuse_misfit(recipe("wanda", evaluation={"window": 256}, calibration={"length": 256}), llama)
     refuse_misfit(recipe("magnitude", calibration={"length": 257}), llama)  # not calibrated: nothing is read
-    for field, parts in (("evaluation.window", {"evaluation": {"window": 257}}),
-                         ("calibration.length", {"calibration": {"length": 257}})):  # fmt: skip
+    for field, parts in (
+        ("evaluation.window", {"evaluation": {"window": 257}}),
+        ("calibration.length", {"calibration": {"length": 257}}),
+    ):
         with pytest.raises(RetortError, match=f"'{field}' is 257 tokens, and the model reads at most 256"):
             refuse_misfit(recipe("wanda", **parts), llama)
 

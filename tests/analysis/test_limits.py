@@ -48,8 +48,15 @@ def test_a_steady_difference_on_the_same_windows_is_no_tie_however_wide_the_inte
     settings = {"corpus": "wiki", "window": 256}
 
     def judged(name: str, shift: float) -> Model:
-        y = Measurement(metric="perplexity", value=40.0 + 10 * shift, unit="", low=10.0, high=90.0, settings=settings,
-                        samples=[w + shift for w in windows])  # fmt: skip
+        y = Measurement(
+            metric="perplexity",
+            value=40.0 + 10 * shift,
+            unit="",
+            low=10.0,
+            high=90.0,
+            settings=settings,
+            samples=[w + shift for w in windows],
+        )
         return Model(name, name, MODELS[0].x, y)
 
     assert within_limits([judged("dense", 0.0), judged("worse", 0.1)], 1e9, None).best == ("dense",)

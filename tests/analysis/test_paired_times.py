@@ -34,9 +34,14 @@ PROMPT = {"prompt": 64, "new_tokens": 8, "batch": 1}
 
 def time(value: float, metric: str = "decode_ms", **settings: Any) -> Measurement:
     return Measurement(
-        metric=metric, value=value, unit="ms", low=value * 0.97, high=value * 1.04, settings={**PROMPT, **settings},
+        metric=metric,
+        value=value,
+        unit="ms",
+        low=value * 0.97,
+        high=value * 1.04,
+        settings={**PROMPT, **settings},
         samples=[value] * 5,
-    )  # fmt: skip
+    )
 
 
 def paired(ratio: float, dense: float, half: float = 0.015, **settings: Any) -> Measurement:
@@ -49,9 +54,14 @@ def model(key: str, perplexity: float, decode: Measurement, megabytes: float = 2
     quality = Measurement(metric="perplexity", value=perplexity, unit="", low=perplexity - 0.1, high=perplexity + 0.1)
     size = Measurement(metric="disk_bytes", value=megabytes * 1e6, unit="B")
     return Result(
-        key=key, label=key, model="sample:x", method="dense" if key.startswith("dense") else "wanda",
-        baseline=key.startswith("dense"), baseline_key="dense", measurements=[quality, size, decode],
-    )  # fmt: skip
+        key=key,
+        label=key,
+        model="sample:x",
+        method="dense" if key.startswith("dense") else "wanda",
+        baseline=key.startswith("dense"),
+        baseline_key="dense",
+        measurements=[quality, size, decode],
+    )
 
 
 DENSE = model("dense", 25.0, time(120.0))
@@ -120,8 +130,11 @@ def test_what_was_asked_for_differently_has_a_reference_of_its_own() -> None:
     refs = references([*SEEN, long])
     assert {what[1]: ref.value for what, ref in refs.items()} == {64: 50.0, 512: 400.0}
     here, there = "EPYC", "Xeon"
-    apart = [model("dense", 25.0, time(90.0, machine=here)), model("a", 26.0, paired(0.9, 80.0, machine=here)),
-             model("b", 27.0, paired(0.9, 20.0, machine=there))]  # fmt: skip
+    apart = [
+        model("dense", 25.0, time(90.0, machine=here)),
+        model("a", 26.0, paired(0.9, 80.0, machine=here)),
+        model("b", 27.0, paired(0.9, 20.0, machine=there)),
+    ]
     (ref,) = references(apart).values()
     assert (ref.value, ref.machine) == (80.0, here) and "on EPYC" in ref.sentence
 

@@ -14,10 +14,14 @@ from core.results import Result
 _DOCUMENTS = st.dictionaries(
     st.sampled_from("abc"),
     st.recursive(
-        st.integers(0, 2), lambda inner: st.lists(inner, min_size=1, max_size=2)
-        | st.dictionaries(st.sampled_from("xy"), inner, min_size=1, max_size=2), max_leaves=4,
+        st.integers(0, 2),
+        lambda inner: (
+            st.lists(inner, min_size=1, max_size=2)
+            | st.dictionaries(st.sampled_from("xy"), inner, min_size=1, max_size=2)
+        ),
+        max_leaves=4,
     ),
-)  # fmt: skip
+)
 
 
 def _walk(document: Any, path: str) -> Any:
@@ -51,9 +55,16 @@ def _result(key: str, losses: list[float], evaluation: str = "a", **more: Any) -
     mean = sum(losses) / len(losses)
     loss = Measurement(metric="loss", value=mean, unit="nats", device="cpu", dtype="float32", samples=losses)
     return Result(
-        key=key, label="Wanda 50 %", model="path:/m", method="wanda", prune={"sparsity": 0.5}, measurements=[loss],
-        recipe={"evaluation": {"data": evaluation}}, versions={"torch": "2.13"}, **more,
-    )  # fmt: skip
+        key=key,
+        label="Wanda 50 %",
+        model="path:/m",
+        method="wanda",
+        prune={"sparsity": 0.5},
+        measurements=[loss],
+        recipe={"evaluation": {"data": evaluation}},
+        versions={"torch": "2.13"},
+        **more,
+    )
 
 
 def test_figures_are_compared_in_pairs_where_the_windows_are_the_same() -> None:

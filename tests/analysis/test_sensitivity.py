@@ -75,8 +75,10 @@ def test_a_key_follows_the_text_and_not_its_place(home: Settings) -> None:
     assert spec.key("a", home) != key
 
 
-@pytest.mark.parametrize("wrong", [{"method": "block_influence"}, {"method": "no"}, {"sparsities": (1.0,)},
-                                   {"sparsities": ()}, {"tokens": 3}])  # fmt: skip
+@pytest.mark.parametrize(
+    "wrong",
+    [{"method": "block_influence"}, {"method": "no"}, {"sparsities": (1.0,)}, {"sparsities": ()}, {"tokens": 3}],
+)
 def test_what_cannot_be_measured_is_refused(wrong: dict[str, object]) -> None:
     with pytest.raises(ValidationError):
         SensitivitySpec.model_validate({"model": "path:/x", **wrong})
@@ -111,8 +113,14 @@ def test_counts_and_time(home: Settings) -> None:
     assert measurements(bare, layers=3, parts=7, heads=4) == 1 + 3 + 3 * 5
     size = ModelSize(parameters=10**8, active_parameters=10**8, block_parameters=10**8, layers=3, disk_bytes=1)
     assert seconds(SPEC, size, home, 100) is None
-    probe = MachineProbe(dtype="float32", threads=1, forward_flops=1e11, decode_seconds_per_layer=1,
-                         rank_weights_per_second=1e8, write_bytes_per_second=1)  # fmt: skip
+    probe = MachineProbe(
+        dtype="float32",
+        threads=1,
+        forward_flops=1e11,
+        decode_seconds_per_layer=1,
+        rank_weights_per_second=1e8,
+        write_bytes_per_second=1,
+    )
     probe_path(home).write_text(probe.model_dump_json())
     few, many = seconds(SPEC, size, home, 100), seconds(SPEC, size, home, 200)
     assert few is not None and many is not None

@@ -23,7 +23,7 @@ from core.catalogue.samples import (
     is_fetched,
     refuse_unfetched,
     sample_damage,
-)  # fmt: skip
+)
 from core.cli import main
 from core.errors import Cancelled, RetortError
 from core.integrity import unseal

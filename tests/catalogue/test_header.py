@@ -69,7 +69,7 @@ BAD = {
     "bytes left over": ({"a": one()}, bytes(9), None),
     "no fields": ({"a": {}}, b"", None),
     "not an object": ({"a": 3}, b"", None),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize(("header", "data", "length"), BAD.values(), ids=list(BAD))

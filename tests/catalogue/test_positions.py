@@ -14,9 +14,13 @@ from core.catalogue.positions import RESERVES, usable_positions
 from core.engine.models.context import context_of
 
 SMALL = {
-    "vocab_size": 60, "hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16,
+    "vocab_size": 60,
+    "hidden_size": 16,
+    "num_hidden_layers": 1,
+    "num_attention_heads": 2,
+    "intermediate_size": 16,
     "max_position_embeddings": 40,
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize(

@@ -23,8 +23,14 @@ from core.recipes import Grid, Recipe, Sweep
 from core.settings import Settings
 from tests.engine.models.zoo import CONFIGS, tiny
 
-HUGE = {"hidden_size": 8192, "intermediate_size": 28672, "num_attention_heads": 64, "num_key_value_heads": 8,
-        "head_dim": 128, "vocab_size": 128256}  # fmt: skip
+HUGE = {
+    "hidden_size": 8192,
+    "intermediate_size": 28672,
+    "num_attention_heads": 64,
+    "num_key_value_heads": 8,
+    "head_dim": 128,
+    "vocab_size": 128256,
+}
 """Llama 3 70B, less its 80 layers: a layer has 855,638,016 weights in its matrices, the words are 1,050,673,152."""
 
 

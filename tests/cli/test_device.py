@@ -23,9 +23,12 @@ def test_pruning_file_by_file_waits_for_the_run_that_has_the_machine(study: Cli,
     run.sign("command doctor")
     words = ["prune", f"path:{study.settings.home}/models/tiny-llama", "--method", "magnitude", "--sparsity", "0.5"]
     waiting = subprocess.Popen(
-        study.command(*words, "--out", str(out)), env=study.env, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        study.command(*words, "--out", str(out)),
+        env=study.env,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
         text=True,
-    )  # fmt: skip
+    )
     assert waiting.stderr is not None
     said = waiting.stderr.readline()
     assert said.startswith(f"Waits for the command 'python -m core doctor' (process {os.getpid()})"), said

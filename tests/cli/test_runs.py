@@ -53,8 +53,12 @@ def test_times_are_taken_again_and_nothing_else(study: Cli) -> None:
     assert status == 0, document["error"]
     store, run = Store(study.settings), document["id"]
     before = next(r for r in store.candidates.results(run_id=run) if r.label == "Wanda 50 %")
-    times = [m.model_copy(update={"settings": {**m.settings, "ratio": 77.0, "contended": True}})
-             if m.metric == "decode_ms" else m for m in before.measurements]  # fmt: skip
+    times = [
+        m.model_copy(update={"settings": {**m.settings, "ratio": 77.0, "contended": True}})
+        if m.metric == "decode_ms"
+        else m
+        for m in before.measurements
+    ]
     store.candidates.add(before.model_copy(update={"measurements": times}))
     refused = study("time", run, "--candidate", "nothing")
     assert refused.returncode == 2 and "names no candidate" in refused.stderr
@@ -80,9 +84,13 @@ def test_steps_are_run_in_order_and_the_export_loads(study: Cli) -> None:
 def test_an_interrupt_cancels_and_resume_goes_on(study: Cli) -> None:
     path = study.recipe(SWEEP.replace("[0.25, 0.5]", "[0.2, 0.4, 0.6, 0.8]"))
     process = subprocess.Popen(
-        study.command("sweep", path), env=study.env, cwd=study.settings.home, stderr=subprocess.PIPE, text=True,
+        study.command("sweep", path),
+        env=study.env,
+        cwd=study.settings.home,
+        stderr=subprocess.PIPE,
+        text=True,
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # ignored where tests run in the background
-    )  # fmt: skip
+    )
     store = Store(study.settings)
     until = time.monotonic() + 600
     while not (store.runs.find() and store.runs.find()[0].trials_done):

@@ -58,10 +58,17 @@ def result(trial: Trial, of: Recipe, add: float, right: list[float], size: float
         Measurement(metric="disk_bytes", value=size, unit="B", device="cpu", dtype="float32"),
     ]
     return Result(
-        key=trial.key, label=trial.label, model=of.model, method=trial.method, measurements=found,
-        prune=trial.prune.model_dump(mode="json") if trial.prune else None, baseline=trial.dense, saved=True,
-        recipe=of.model_dump(mode="json"), versions={"torch": torch, "python": "3.12.1"},
-    )  # fmt: skip
+        key=trial.key,
+        label=trial.label,
+        model=of.model,
+        method=trial.method,
+        measurements=found,
+        prune=trial.prune.model_dump(mode="json") if trial.prune else None,
+        baseline=trial.dense,
+        saved=True,
+        recipe=of.model_dump(mode="json"),
+        versions={"torch": torch, "python": "3.12.1"},
+    )
 
 
 def stored(store: Store, of: Recipe, *figures: tuple[float, list[float], float], torch: str = "2.12.0") -> str:
@@ -86,9 +93,13 @@ def runs(home: Settings) -> Runs:
     one = stored(store, first, *[(0.0, RIGHT["one"], 2000.0)] * 3)
     second = recipe("second", "path:/m/tiny", 0.6, seed=1)
     other = stored(
-        store, second, (0.0, RIGHT["one"], 2000.0), (0.5, RIGHT["other"], 1800.0), (1.0, RIGHT["one"], 2000.0),
+        store,
+        second,
+        (0.0, RIGHT["one"], 2000.0),
+        (0.5, RIGHT["other"], 1800.0),
+        (1.0, RIGHT["one"], 2000.0),
         torch="2.13.0",
-    )  # fmt: skip
+    )
     kept = store.trials.of(one)[2].key
     child = stored(store, recipe("child", f"run:{one}/{kept}", 0.5, teacher="sample:smollm2-135m"))
     grandchild = stored(store, recipe("grandchild", f"run:{child}", 0.5, teacher=f"run:{one}/{kept}"))
@@ -120,13 +131,15 @@ def test_tags_are_those_of_the_run_that_is_named(runs: Runs, say: Say) -> None:
 
 def test_a_note_is_that_of_the_run_that_is_named(runs: Runs, say: Say) -> None:
     assert say("note", runs.other, "Against the first. 50 % is too much.")[::2] == (
-        0, f"The note of {runs.other} is saved.\n",
-    )  # fmt: skip
+        0,
+        f"The note of {runs.other} is saved.\n",
+    )
     status, out, _ = say("note", runs.one, "mine", "--json")
     assert (status, json.loads(out)) == (0, {"id": runs.one, "notes": "mine"})
     assert [runs.store.runs.get(r).notes for r in (runs.one, runs.other)] == [
-        "mine", "Against the first. 50 % is too much.",
-    ]  # fmt: skip
+        "mine",
+        "Against the first. 50 % is too much.",
+    ]
     assert say("note", runs.one, "")[0] == 0
     assert [bool(runs.store.runs.get(r).notes) for r in (runs.one, runs.other)] == [False, True]
     status, _, err = say("note", "nothing", "x")
@@ -157,33 +170,46 @@ def test_diff_as_a_document_has_the_same(runs: Runs, say: Say) -> None:
     assert {"path": "seed", "left": "0", "right": "1"} in document["recipe"] and len(document["recipe"]) == 3
     assert document["versions"] == [{"path": "torch", "left": '"2.12.0"', "right": '"2.13.0"'}]
     assert [(f["label"], f["metric"], f["left"], f["right"]) for f in document["figures"]] == [
-        ("Dense baseline", "loss", LOSS, LOSS), ("Dense baseline", "accuracy", 0.6, 0.6),
-        ("Dense baseline", "disk_bytes", 2000, 2000), ("Magnitude 50 %", "loss", LOSS, HIGHER),
-        ("Magnitude 50 %", "accuracy", 0.6, 0.25), ("Magnitude 50 %", "disk_bytes", 2000, 1800),
-    ]  # fmt: skip
+        ("Dense baseline", "loss", LOSS, LOSS),
+        ("Dense baseline", "accuracy", 0.6, 0.6),
+        ("Dense baseline", "disk_bytes", 2000, 2000),
+        ("Magnitude 50 %", "loss", LOSS, HIGHER),
+        ("Magnitude 50 %", "accuracy", 0.6, 0.25),
+        ("Magnitude 50 %", "disk_bytes", 2000, 1800),
+    ]
 
 
 def test_lineage_goes_up_to_every_origin_and_down_to_every_use(runs: Runs, say: Say) -> None:
     kept = f"run:{runs.one}/{runs.kept}"
-    assert say("lineage", runs.grandchild)[:2] == (0, "\n".join([
-        f"run: run:{runs.grandchild}",
-        f"  model: run:{runs.child}",
-        f"    model: {kept}",
-        "      model: path:/m/tiny",
-        "    teacher: sample:smollm2-135m",
-        f"  teacher: {kept} (listed above)",
-        "",
-    ]))  # fmt: skip
+    assert say("lineage", runs.grandchild)[:2] == (
+        0,
+        "\n".join(
+            [
+                f"run: run:{runs.grandchild}",
+                f"  model: run:{runs.child}",
+                f"    model: {kept}",
+                "      model: path:/m/tiny",
+                "    teacher: sample:smollm2-135m",
+                f"  teacher: {kept} (listed above)",
+                "",
+            ]
+        ),
+    )
     status, out, _ = say("lineage", runs.one)
     assert status == 0 and out.splitlines() == [
-        f"run: run:{runs.one}", "  model: path:/m/tiny",
-        f"used by: run:{runs.child}", f"used by (2 steps on): run:{runs.grandchild}",
-    ]  # fmt: skip
+        f"run: run:{runs.one}",
+        "  model: path:/m/tiny",
+        f"used by: run:{runs.child}",
+        f"used by (2 steps on): run:{runs.grandchild}",
+    ]
     assert say("lineage", runs.other)[1].splitlines() == [f"run: run:{runs.other}", "  model: path:/m/tiny"]
     document = json.loads(say("lineage", runs.child, "--json")[1])
     assert [(n["depth"], n["role"], n["run"]) for n in document["nodes"]] == [
-        (0, "run", runs.child), (1, "model", runs.one), (2, "model", None), (1, "teacher", None),
-    ]  # fmt: skip
+        (0, "run", runs.child),
+        (1, "model", runs.one),
+        (2, "model", None),
+        (1, "teacher", None),
+    ]
     assert [(m["name"], m["level"]) for m in document["used_by"]] == [(runs.grandchild, 1)]
 
 
@@ -197,6 +223,8 @@ def test_reproduce_gives_the_recipe_of_the_run_that_is_named(runs: Runs, say: Sa
         status, out, _ = say("reproduce", run_id)
         assert status == 0 and load_recipe(out) == wanted
         assert json.loads(say("reproduce", run_id, "--json")[1]) == {
-            "id": run_id, "format": "yaml", "text": out,
-        }  # fmt: skip
+            "id": run_id,
+            "format": "yaml",
+            "text": out,
+        }
         assert say("reproduce", run_id, "--format", "command")[1] == f"python -m core run run-{run_id}.yaml\n"

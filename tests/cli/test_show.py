@@ -15,10 +15,12 @@ def test_errors_ties_and_what_times_are_stand_in_the_table(capsys: pytest.Captur
     wanda = model("wanda", 25.05, paired(1.003, 49.45))
     wanda.measurements.append(loss)
     found = [
-        model("dense", 25.0, time(120.0)), wanda, model("short", 40.0, paired(0.8, 50.0), 230.0),
+        model("dense", 25.0, time(120.0)),
+        wanda,
+        model("short", 40.0, paired(0.8, 50.0), 230.0),
         model("busy", 26.0, paired(0.9, 70.0, contended=True)),
         model("alone", 26.0, time(10.0)),
-    ]  # fmt: skip
+    ]
     show_results(found)
     out = capsys.readouterr().out
     rows = {line.split()[0]: line for line in out.splitlines() if line}

@@ -73,9 +73,16 @@ def test_pruning_that_cannot_be_done_is_refused_by_its_option(
     (home.home / "models" / "m").symlink_to(tiny_llama)
     default = () if words[0] == "--sparsity" else ("--sparsity", "0.5")
     told = said(
-        capsys, "prune", f"path:{home.home / 'models' / 'm'}", "--out", str(home.home / "out"), *words, *default,
-        "--home", str(home.home),
-    )  # fmt: skip
+        capsys,
+        "prune",
+        f"path:{home.home / 'models' / 'm'}",
+        "--out",
+        str(home.home / "out"),
+        *words,
+        *default,
+        "--home",
+        str(home.home),
+    )
     assert f"{words[0][2:]}: must be" in told and "memory" not in told
 
 

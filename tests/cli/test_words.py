@@ -113,8 +113,9 @@ def test_notes_and_exports_are_printed_with_their_places(study: Cli) -> None:
     status, document = study.json("show", run.id)
     assert status == 0
     assert [(e["format"], e["candidate"], e["bytes"]) for e in document["exports"]] == [
-        ("huggingface", "Magnitude 3:5", weights), ("gguf", "Magnitude 3:5", gguf),
-    ]  # fmt: skip
+        ("huggingface", "Magnitude 3:5", weights),
+        ("gguf", "Magnitude 3:5", gguf),
+    ]
     report = study.settings.home / "study.json"
     assert study("report", run.id, "--out", str(report)).returncode == 0
     assert json.loads(report.read_text())
@@ -123,9 +124,13 @@ def test_notes_and_exports_are_printed_with_their_places(study: Cli) -> None:
 def test_a_training_that_is_stopped_is_not_called_by_its_whole_budget(study: Cli) -> None:
     path = study.recipe(DISTIL.format(models=study.settings.home / "models"))
     process = subprocess.Popen(
-        study.command("run", path), env=study.env, cwd=study.settings.home, stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE, text=True,
-    )  # fmt: skip
+        study.command("run", path),
+        env=study.env,
+        cwd=study.settings.home,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
     store, until = Store(study.settings), time.monotonic() + 900
     while not ((runs := store.runs.find()) and store.series.read(runs[0].id, "loss/total")):
         assert process.poll() is None and time.monotonic() < until, "the training did not start"

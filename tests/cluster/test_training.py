@@ -32,10 +32,16 @@ PRUNED = "model.layers.1.mlp.up_proj.weight"
 def spec(steps: int = STEPS) -> Distil:
     """Answers of different lengths: a mean of the workers' means would not be the mean over all tokens."""
     return Distil(
-        losses=(Term(loss="logit_kl"), Term(loss="cross_entropy", weight=0.5)), data=TrainingData(length=48),
-        batch=6, micro_batch=2, budget=Budget(steps=steps), schedule=Schedule(learning_rate=3e-3),
-        checkpoint_every=4, evaluate_every=4, held_out=4,
-    )  # fmt: skip
+        losses=(Term(loss="logit_kl"), Term(loss="cross_entropy", weight=0.5)),
+        data=TrainingData(length=48),
+        batch=6,
+        micro_batch=2,
+        budget=Budget(steps=steps),
+        schedule=Schedule(learning_rate=3e-3),
+        checkpoint_every=4,
+        evaluate_every=4,
+        held_out=4,
+    )
 
 
 def examples() -> Examples:
@@ -144,9 +150,12 @@ def test_a_recipe_with_a_distil_step_trains_on_the_cluster(tmp_path: Path, tiny_
     shutil.copytree(tiny_llama, models / "tiny")
     study = Study(tmp_path, models, cluster)
     lesson = Distil(
-        design=Design(layers=2), data=TrainingData(data=text(models / "c.txt", 3), split=None, length=32),
-        batch=4, budget=Budget(steps=4), held_out=4,
-    )  # fmt: skip
+        design=Design(layers=2),
+        data=TrainingData(data=text(models / "c.txt", 3), split=None, length=32),
+        batch=4,
+        budget=Budget(steps=4),
+        held_out=4,
+    )
     sweep = recipe(models, "ray")
     found = study.run(sweep.model_copy(update={"sweep": None, "steps": (lesson, Evaluate())}))
     messages = [e.message for e in study.events()]

@@ -68,9 +68,13 @@ CASES = [
     ("reverse_kl", {"temperature": 3.0}),
     ("cross_entropy", {}),
     *[("jensen_shannon", {"preset": preset, "temperature": t}) for preset in JENSEN_SHANNON for t in (1.0, 2.0)],
-    *[(loss, {"skew": k, "temperature": t}) for loss in ("skewed_kl", "skewed_reverse_kl")
-      for k in (0.0, 0.1, 0.6) for t in (1.0, 2.0)],
-]  # fmt: skip
+    *[
+        (loss, {"skew": k, "temperature": t})
+        for loss in ("skewed_kl", "skewed_reverse_kl")
+        for k in (0.0, 0.1, 0.6)
+        for t in (1.0, 2.0)
+    ],
+]
 
 
 def test_every_loss_on_logits_is_covered() -> None:
@@ -87,9 +91,12 @@ def test_losses_on_logits(loss: str, given: dict[str, float | str], dtype: torch
     student = torch.tensor(s, dtype=dtype, requires_grad=True)
     targets = torch.tensor(np.where(counted, gold, -100))
     found = chunk_losses(
-        parts_of([Term(loss=loss, parameters=given)]), student, targets, torch.tensor(counted),
+        parts_of([Term(loss=loss, parameters=given)]),
+        student,
+        targets,
+        torch.tensor(counted),
         LiveRows(torch.tensor(t, dtype=dtype)),
-    )  # fmt: skip
+    )
     rounded = [torch.tensor(x, dtype=dtype).double().numpy() for x in (s, t)]
     want = expected(loss, *rounded, gold, **given)
     assert float(found[loss].detach()) == pytest.approx(want[counted].sum(), rel=1e-6, abs=1e-6)
@@ -102,9 +109,12 @@ def test_gradients_of_losses_on_logits(loss: str, given: dict[str, float | str])
     gold = np.random.default_rng(6).integers(0, V, N)
     student = torch.tensor(s, requires_grad=True)
     found = chunk_losses(
-        parts_of([Term(loss=loss, parameters=given)]), student, torch.tensor(gold), torch.ones(N, dtype=torch.bool),
+        parts_of([Term(loss=loss, parameters=given)]),
+        student,
+        torch.tensor(gold),
+        torch.ones(N, dtype=torch.bool),
         LiveRows(torch.tensor(t)),
-    )  # fmt: skip
+    )
     found[loss].backward()
     rng = np.random.default_rng(7)
     for _ in range(10):

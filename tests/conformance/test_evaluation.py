@@ -27,9 +27,16 @@ from core.progress import Quiet
 
 VOCAB = 97
 LLAMA_LIKE = {
-    "vocab_size": VOCAB, "hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 48,
-    "max_position_embeddings": 64, "bos_token_id": 0, "eos_token_id": 0, "pad_token_id": 0,
-}  # fmt: skip
+    "vocab_size": VOCAB,
+    "hidden_size": 32,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "intermediate_size": 48,
+    "max_position_embeddings": 64,
+    "bos_token_id": 0,
+    "eos_token_id": 0,
+    "pad_token_id": 0,
+}
 CONFIGS: dict[str, Any] = {
     "llama": lambda: LlamaConfig(**LLAMA_LIKE),
     "gpt2": lambda: GPT2Config(

@@ -20,13 +20,25 @@ from core.engine.prune.surgery import Keep, cut
 from tests.engine.models.zoo import CONFIGS, GROUPED, MOE, SQUARE, ids, output, tiny
 
 STACKS: dict[str, str] = {
-    "gpt2": "transformer.h", "gpt2-usual-width": "transformer.h", "opt": "model.decoder.layers",
-    "gpt-neox": "gpt_neox.layers", "bert": "bert.encoder.layer", "bert-classifier": "bert.encoder.layer",
-    "bert-encoder": "encoder.layer", "roberta": "roberta.encoder.layer",
-    "distilbert": "distilbert.transformer.layer", "distilbert-classifier": "distilbert.transformer.layer",
-}  # fmt: skip
-DOWN = {"gpt2": "mlp.c_proj", "opt": "fc2", "gpt-neox": "mlp.dense_4h_to_h", "bert": "output.dense",
-        "roberta": "output.dense", "distilbert": "ffn.lin2"}  # fmt: skip
+    "gpt2": "transformer.h",
+    "gpt2-usual-width": "transformer.h",
+    "opt": "model.decoder.layers",
+    "gpt-neox": "gpt_neox.layers",
+    "bert": "bert.encoder.layer",
+    "bert-classifier": "bert.encoder.layer",
+    "bert-encoder": "encoder.layer",
+    "roberta": "roberta.encoder.layer",
+    "distilbert": "distilbert.transformer.layer",
+    "distilbert-classifier": "distilbert.transformer.layer",
+}
+DOWN = {
+    "gpt2": "mlp.c_proj",
+    "opt": "fc2",
+    "gpt-neox": "mlp.dense_4h_to_h",
+    "bert": "output.dense",
+    "roberta": "output.dense",
+    "distilbert": "ffn.lin2",
+}
 NAMES = list(CONFIGS)
 DENSE_MLP = [n for n in NAMES if n not in MOE]
 
@@ -176,9 +188,18 @@ def test_removed_channels_with_their_heads(name: str) -> None:
     new = cut(model, adapter_for(model), Keep(list(range(4)), hidden=channels, units={"heads": heads}))
     gone_heads = head_columns([1, 4], 8)
     gone = torch.tensor([i for i in range(48) if i not in set(channels.tolist())])
-    o_site = site({"gpt2": "attn.c_proj", "opt": "self_attn.out_proj", "gpt-neox": "attention.dense",
-                   "bert": "attention.output.dense", "roberta": "attention.output.dense",
-                   "distilbert": "attention.out_lin"}, name, "")  # fmt: skip
+    o_site = site(
+        {
+            "gpt2": "attn.c_proj",
+            "opt": "self_attn.out_proj",
+            "gpt-neox": "attention.dense",
+            "bert": "attention.output.dense",
+            "roberta": "attention.output.dense",
+            "distilbert": "attention.out_lin",
+        },
+        name,
+        "",
+    )
     for block in stack(name, model):
         block.get_submodule(o_site).register_forward_pre_hook(silence(gone_heads))
     for module in model.modules():

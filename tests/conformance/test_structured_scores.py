@@ -65,10 +65,12 @@ SITES = {
     "gpt2": ("transformer.h.{}", "mlp.c_proj", "attn.c_proj", ["ln_1", "ln_2"]),
     "opt": ("model.decoder.layers.{}", "fc2", "self_attn.out_proj", ["self_attn_layer_norm", "final_layer_norm"]),
     "bert": (
-        "bert.encoder.layer.{}", "output.dense", "attention.output.dense",
+        "bert.encoder.layer.{}",
+        "output.dense",
+        "attention.output.dense",
         ["attention.output.LayerNorm", "output.LayerNorm"],
     ),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("name", SITES)

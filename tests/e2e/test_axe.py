@@ -87,9 +87,19 @@ def addresses(home: Settings, tiny_llama: Path) -> list[str]:
     run, broken = finished_study(home, model=model, failed=1), failed_run(home)
     of, kind = urlencode({"model": model}), urlencode({"kind": "Folder", "folder": str(folder)})
     return [
-        "", f"model?{kind}", f"sensitivity?{of}", f"sweep?{of}", f"sweep?run={run}", f"tradeoffs?run={run}",
-        f"distil?{of}", f"compare?run={run}", "runs", f"runs?run={run}", f"runs?run={broken}", f"report?run={run}",
-    ]  # fmt: skip
+        "",
+        f"model?{kind}",
+        f"sensitivity?{of}",
+        f"sweep?{of}",
+        f"sweep?run={run}",
+        f"tradeoffs?run={run}",
+        f"distil?{of}",
+        f"compare?run={run}",
+        "runs",
+        f"runs?run={run}",
+        f"runs?run={broken}",
+        f"report?run={run}",
+    ]
 
 
 def findings(page: Page, **options: object) -> list[str]:

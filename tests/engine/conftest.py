@@ -126,11 +126,14 @@ class Study:
         """`steps` or a `sweep` over 4 calibration windows of 64 tokens and 16 evaluation windows of 64; untimed."""
         texts = {k: {"data": f"path:{getattr(self, k)}", "split": None} for k in ("calibration", "evaluation")}
         recipe = {
-            "name": "study", "model": f"path:{self.model}", "dtype": "float32", "latency": None,
+            "name": "study",
+            "model": f"path:{self.model}",
+            "dtype": "float32",
+            "latency": None,
             "calibration": {**texts["calibration"], "sequences": 4, "length": 64},
             "evaluation": {**texts["evaluation"], "tokens": 1024, "window": 64},
             **what,
-        }  # fmt: skip
+        }
         return Recipe.model_validate(recipe)
 
     def hooks(self, name: str) -> Memory:

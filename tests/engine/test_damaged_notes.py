@@ -22,8 +22,16 @@ from tests.engine.prune.tiny import tiny
 
 @pytest.mark.parametrize("harm", HARMS)
 def test_a_damaged_sensitivity_is_measured_again(home: Settings, harm: str) -> None:
-    made = Sensitivity(key="k1", fingerprint="f", spec=SensitivitySpec(model="path:/m"), loss=2.5, cells=[],
-                       removed=[], break_even=[], made=1.0)  # fmt: skip
+    made = Sensitivity(
+        key="k1",
+        fingerprint="f",
+        spec=SensitivitySpec(model="path:/m"),
+        loss=2.5,
+        cells=[],
+        removed=[],
+        break_even=[],
+        made=1.0,
+    )
     write(home, made)
     assert read(home, "k1") == made and find(home, "f") == [made]
     HARMS[harm](path_of(home, "k1"))

@@ -33,29 +33,49 @@ from core.settings import Settings
 
 ROWS = 384  # as many as the tokenizer of the tiny Llama has
 _USUAL: dict[str, Any] = {
-    "vocab_size": ROWS, "hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 3, "num_attention_heads": 4,
-    "num_key_value_heads": 2, "head_dim": 8, "max_position_embeddings": 128, "pad_token_id": 0, "bos_token_id": 0,
+    "vocab_size": ROWS,
+    "hidden_size": 32,
+    "intermediate_size": 48,
+    "num_hidden_layers": 3,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "head_dim": 8,
+    "max_position_embeddings": 128,
+    "pad_token_id": 0,
+    "bos_token_id": 0,
     "eos_token_id": 0,
-}  # fmt: skip
+}
 _PLAIN = {k: v for k, v in _USUAL.items() if k not in ("num_key_value_heads", "head_dim")}
 _EXPERTS = {"num_experts_per_tok": 2, "moe_intermediate_size": 16}
 _BERT = {k: v for k, v in _PLAIN.items() if k not in ("bos_token_id", "eos_token_id")}
 
 FAMILIES: dict[str, tuple[str, str, dict[str, Any]]] = {
-    "bloom": ("BloomForCausalLM", "BloomConfig",
-              {"vocab_size": ROWS, "n_layer": 3, "n_head": 4, "bos_token_id": 0, "eos_token_id": 0, "hidden_size": 32}),
-    "qwen3_moe": ("Qwen3MoeForCausalLM", "Qwen3MoeConfig",
-                  {**_USUAL, **_EXPERTS, "num_experts": 4, "decoder_sparse_step": 2, "mlp_only_layers": []}),
+    "bloom": (
+        "BloomForCausalLM",
+        "BloomConfig",
+        {"vocab_size": ROWS, "n_layer": 3, "n_head": 4, "bos_token_id": 0, "eos_token_id": 0, "hidden_size": 32},
+    ),
+    "qwen3_moe": (
+        "Qwen3MoeForCausalLM",
+        "Qwen3MoeConfig",
+        {**_USUAL, **_EXPERTS, "num_experts": 4, "decoder_sparse_step": 2, "mlp_only_layers": []},
+    ),
     "roberta": ("RobertaForMaskedLM", "RobertaConfig", {**_BERT, "pad_token_id": 1}),
     "llama classifier": ("LlamaForSequenceClassification", "LlamaConfig", {**_USUAL, "pad_token_id": None}),
-    "t5": ("T5ForConditionalGeneration", "T5Config",
-           {"vocab_size": ROWS, "d_model": 32, "d_ff": 48, "num_layers": 3, "num_heads": 4, "d_kv": 8}),
+    "t5": (
+        "T5ForConditionalGeneration",
+        "T5Config",
+        {"vocab_size": ROWS, "d_model": 32, "d_ff": 48, "num_layers": 3, "num_heads": 4, "d_kv": 8},
+    ),
     "token classifier": ("BertForTokenClassification", "BertConfig", _BERT),
-}  # fmt: skip
+}
 METHODS: dict[str, dict[str, Any]] = {
-    "magnitude": {"sparsity": 0.5}, "wanda": {"sparsity": 0.5}, "sparsegpt": {"sparsity": 0.5},
-    "block_influence": {"target": {"remove_layers": 1}}, "reap": {"target": {"sizes": {"experts": 3}}},
-}  # fmt: skip
+    "magnitude": {"sparsity": 0.5},
+    "wanda": {"sparsity": 0.5},
+    "sparsegpt": {"sparsity": 0.5},
+    "block_influence": {"target": {"remove_layers": 1}},
+    "reap": {"target": {"sizes": {"experts": 3}}},
+}
 
 
 def folder_of(name: str, tiny_llama: Path, home: Settings) -> Path:

@@ -41,12 +41,18 @@ def texts(home: Settings, tiny_text: str) -> tuple[Path, Path]:
 
 
 def sweep(model: Path, texts: tuple[Path, Path], **more: Any) -> Recipe:
-    return Recipe.model_validate({
-        "name": "Overwritten", "model": f"path:{model}", "dtype": "float32", "latency": None,
-        "calibration": {"data": f"path:{texts[0]}", "split": None, "sequences": 2, "length": 32},
-        "evaluation": {"data": f"path:{texts[1]}", "split": None, "tokens": 512, "window": 64},
-        "sweep": {"grid": [{"method": "magnitude", "sparsity": [0.3, 0.8]}], "keep": "none"}, **more,
-    })  # fmt: skip
+    return Recipe.model_validate(
+        {
+            "name": "Overwritten",
+            "model": f"path:{model}",
+            "dtype": "float32",
+            "latency": None,
+            "calibration": {"data": f"path:{texts[0]}", "split": None, "sequences": 2, "length": 32},
+            "evaluation": {"data": f"path:{texts[1]}", "split": None, "tokens": 512, "window": 64},
+            "sweep": {"grid": [{"method": "magnitude", "sparsity": [0.3, 0.8]}], "keep": "none"},
+            **more,
+        }
+    )
 
 
 def dense_perplexity(model: Path, text: Path) -> float:
@@ -163,8 +169,14 @@ def test_a_teacher_that_is_overwritten_counts(
     import shutil
 
     teacher = Path(shutil.copytree(tiny_llama, home.roots[0] / "teacher"))
-    lesson = {"step": "distil", "teacher": f"path:{teacher}", "budget": {"steps": 1}, "batch": 2, "held_out": 2,
-              "data": {"data": f"path:{texts[0]}", "split": None, "length": 32}}  # fmt: skip
+    lesson = {
+        "step": "distil",
+        "teacher": f"path:{teacher}",
+        "budget": {"steps": 1},
+        "batch": 2,
+        "held_out": 2,
+        "data": {"data": f"path:{texts[0]}", "split": None, "length": 32},
+    }
     recipe = sweep(model, texts, sweep=None, steps=[lesson, {"step": "evaluate"}])
     hooks = Memory(home)
     execute(recipe, hooks)
@@ -181,9 +193,12 @@ def test_statistics_are_kept_by_model_tokens_and_dtype(home: Settings, model: Pa
     prune, folders = Prune(method="wanda", sparsity=0.5), set()
     one, two = torch.arange(64).view(2, 32), torch.arange(1, 65).view(2, 32)
     for dtype, fingerprint, windows in (
-        ("float32", "a", one), ("bfloat16", "a", one), ("float32", "b", one), ("float32", "a", two),
+        ("float32", "a", one),
+        ("bfloat16", "a", one),
+        ("float32", "b", one),
+        ("float32", "a", two),
         ("float32", "a", one.view(4, 16)),
-    ):  # fmt: skip
+    ):
         source = Source(load_model(model, dtype), fingerprint, windows)
         found = statistics_for(source, needed([prune]), home, Quiet())
         assert found is not None
@@ -224,13 +239,20 @@ def test_every_reference_of_a_recipe_is_found(home: Settings, model: Path, texts
     labels, training = home.roots[0] / "labels.csv", home.roots[0] / "training.jsonl"
     labels.write_text("text,label\na,x\nb,y\n")
     training.write_text('{"text": "a"}\n')
-    lesson = {"step": "distil", "teacher": f"path:{model}", "budget": {"steps": 1},
-              "data": {"data": f"path:{training}", "split": None}}  # fmt: skip
+    lesson = {
+        "step": "distil",
+        "teacher": f"path:{model}",
+        "budget": {"steps": 1},
+        "data": {"data": f"path:{training}", "split": None},
+    }
     options = [{"method": "block_influence", "target": {"remove_layers": n}} for n in (1, 2)]
     recipe = sweep(
-        model, texts, sweep=None, steps=[{"step": "select", "options": options, "recovery": lesson}],
+        model,
+        texts,
+        sweep=None,
+        steps=[{"step": "select", "options": options, "recovery": lesson}],
         evaluation={"data": f"path:{texts[1]}", "tasks": ["piqa"], "labelled": {"data": f"path:{labels}"}},
-    )  # fmt: skip
+    )
     found = contents_of(recipe, home)
     assert set(found) == {f"path:{p}" for p in (*texts, labels, training, model)} | {"task:piqa"}
     assert found["task:piqa"] == ABSENT and found[f"path:{model}"] == resolve(f"path:{model}", home).fingerprint

@@ -44,12 +44,14 @@ def sparsity(result: Result) -> float:
 
 def test_a_training_that_was_stopped_says_how_far_it_came(run: Callable[..., Memory], model: Path, home: Any) -> None:
     step = lesson(model, budget={"steps": 200})
-    done = run(model, {"step": "prune", "method": "block_influence", "target": {"remove_layers": 1}}, step,
-               hooks=Stopped(home))  # fmt: skip
+    done = run(
+        model, {"step": "prune", "method": "block_influence", "target": {"remove_layers": 1}}, step, hooks=Stopped(home)
+    )
     assert [t.label for t in done.trials][2].endswith(", 200 steps"), "the plan"
     assert labels(done)[1:] == [
-        PRUNED, f"{PRUNED} + Distilled by logit matching (KL at temperature 1), 6 of 200 steps",
-    ]  # fmt: skip
+        PRUNED,
+        f"{PRUNED} + Distilled by logit matching (KL at temperature 1), 6 of 200 steps",
+    ]
     last = done.results[done.trials[2].key]
     assert last.facts["stopped"] == "Stopped on request." and last.facts["steps"] == 6
 
@@ -84,10 +86,12 @@ def test_the_winner_of_a_select_is_named_with_its_shape(run: Callable[..., Memor
     )
     named = labels(done)
     trained = "Distilled by logit matching (KL at temperature 1), 2 steps"
-    assert sorted(named[3:5]) == sorted([
-        f"{PRUNED} (3 of 4 layers) + {trained}",
-        f"Width (weight norm), intermediate 40 (40 of 64 MLP neurons) + {trained}",
-    ])  # fmt: skip
+    assert sorted(named[3:5]) == sorted(
+        [
+            f"{PRUNED} (3 of 4 layers) + {trained}",
+            f"Width (weight norm), intermediate 40 (40 of 64 MLP neurons) + {trained}",
+        ]
+    )
     winner = min((done.results[t.key] for t in done.trials[3:5]), key=lambda r: _loss(r))
     assert named[5] == f"{winner.label} + int8 weights"
     assert any(f"After recovery '{winner.label}' is best" in m for m, _ in done.events)
@@ -95,9 +99,13 @@ def test_the_winner_of_a_select_is_named_with_its_shape(run: Callable[..., Memor
 
 def test_int8_weights_are_not_called_sparse(run: Callable[..., Memory], model: Path) -> None:
     done = run(
-        model, {"step": "quantise", "of": "baseline"}, {"step": "measure"},
-        {"step": "prune", "method": "magnitude", "sparsity": 0.5}, {"step": "quantise"}, {"step": "measure"},
-    )  # fmt: skip
+        model,
+        {"step": "quantise", "of": "baseline"},
+        {"step": "measure"},
+        {"step": "prune", "method": "magnitude", "sparsity": 0.5},
+        {"step": "quantise"},
+        {"step": "measure"},
+    )
     dense, packed, _, both = (done.results[t.key] for t in done.trials)
     assert sparsity(packed) == 0.0 and sparsity(both) == 50.0
     settings = [m.settings for m in packed.measurements if m.metric == "sparsity_pruned"][0]

@@ -49,9 +49,10 @@ def saved(home: Settings, tiny_llama: Path) -> Saved:
 
 def recipe(model: Path, *steps: dict[str, Any], **more: Any) -> Recipe:
     short = {
-        "evaluation": {"tokens": 64, "window": 32}, "calibration": {"length": 32, "sequences": 2},
+        "evaluation": {"tokens": 64, "window": 32},
+        "calibration": {"length": 32, "sequences": 2},
         "latency": {"prompt": 8, "new_tokens": 2, "repeats": 1},
-    }  # fmt: skip
+    }
     known = {"name": "t", "model": f"path:{model}", **short, **({"steps": list(steps)} if steps else {}), **more}
     return Recipe.model_validate(known)
 
@@ -90,8 +91,11 @@ REFUSED: list[tuple[str, list[dict[str, Any]], str]] = [
     ("bert", [structured("depth_taylor", remove_layers=1)], "predicts the next token"),
     ("llama", [{**WANDA, "protect": (7,)}], "Layer 7 cannot be protected: the model's layers are 0 to 3"),
     ("llama", [{**WANDA, "protect": (0, 1, 2, 3)}], "Every layer is protected"),
-    ("llama", [structured("block_influence", remove_layers=1), {**WANDA, "allocation": "sensitivity"}],
-     "does not exist yet, and no sensitivity was measured with Wanda"),
+    (
+        "llama",
+        [structured("block_influence", remove_layers=1), {**WANDA, "allocation": "sensitivity"}],
+        "does not exist yet, and no sensitivity was measured with Wanda",
+    ),
     ("llama", [WANDA, lesson(lora={"rank": 2})], r"Step 2 .* would not stay zero"),
     ("llama", [lesson(lora={"rank": 2, "modules": ("c_attn",)})], "no linear layer named c_attn"),
     ("llama", [lesson(data={"length": 65})], "65 tokens long, and the student reads at most 64"),
@@ -105,13 +109,19 @@ REFUSED: list[tuple[str, list[dict[str, Any]], str]] = [
     ("bert-classifier", [lesson(losses=PLAIN)], "A classifier learns from texts with labels"),
     ("llama", [lesson(data={**TEXT, **LABELS})], "teacher is a causal model and the student a classification"),
     ("bert", [{"step": "export", "format": "gguf"}], "cannot be exported as GGUF"),
-    ("llama", [lesson(step="finetune", losses=PLAIN, data={**TEXT, **LABELS}),
-               {"step": "export", "format": "gguf"}], "cannot be exported as GGUF: .*language models"),
-    ("llama", [structured("width_flap", block_fraction=0.2), {"step": "export", "format": "gguf"}],
-     "its layers have biases"),
+    (
+        "llama",
+        [lesson(step="finetune", losses=PLAIN, data={**TEXT, **LABELS}), {"step": "export", "format": "gguf"}],
+        "cannot be exported as GGUF: .*language models",
+    ),
+    (
+        "llama",
+        [structured("width_flap", block_fraction=0.2), {"step": "export", "format": "gguf"}],
+        "its layers have biases",
+    ),
     ("llama", [{"step": "quantise"}, {"step": "export", "format": "onnx"}], "int8 weights have no ONNX form"),
     ("mixtral", [{"step": "export", "format": "onnx"}], "products of its experts"),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize(("name", "steps", "cause"), REFUSED)
@@ -147,8 +157,10 @@ def test_what_can_be_done_is_not_refused(saved: Saved, home: Settings, name: str
 
 
 def test_a_sweep_names_the_trials_that_cannot_be_done(saved: Saved, home: Settings) -> None:
-    grids = sweep({"method": ["magnitude", "wanda"], "sparsity": [0.5], "allocation": "sensitivity"},
-                  {"method": "block_influence", "target": [{"remove_layers": 1}, {"remove_layers": 9}]})  # fmt: skip
+    grids = sweep(
+        {"method": ["magnitude", "wanda"], "sparsity": [0.5], "allocation": "sensitivity"},
+        {"method": "block_influence", "target": [{"remove_layers": 1}, {"remove_layers": 9}]},
+    )
     asked = recipe(saved("llama"), **grids)
     with pytest.raises(RetortError) as refused:
         refuse_impossible(asked, home)
@@ -211,14 +223,25 @@ def test_the_light_list_of_square_families_is_the_engines() -> None:
 
 AMOUNTS: list[dict[str, Any]] = [
     {"method": m, "target": t, **more}
-    for m, more in (("block_influence", {}), ("block_influence", {"protect": (0, 2)}), ("width_norm", {}),
-                    ("width_norm", {"parts": ("heads",)}), ("width_norm", {"parts": ("kv_groups",)}))
-    for t in (
-        *({"block_fraction": f} for f in (0.0, 0.1, 0.3, 0.5, 0.7, 0.9)), {"total_fraction": 0.3},
-        {"total_fraction": 0.8}, {"megabytes": 0.01}, {"megabytes": 0.2}, {"remove_layers": 3},
-        {"sizes": {"layers": 2}}, {"sizes": {"heads": 3}}, {"sizes": {"intermediate": 64}},
+    for m, more in (
+        ("block_influence", {}),
+        ("block_influence", {"protect": (0, 2)}),
+        ("width_norm", {}),
+        ("width_norm", {"parts": ("heads",)}),
+        ("width_norm", {"parts": ("kv_groups",)}),
     )
-]  # fmt: skip
+    for t in (
+        *({"block_fraction": f} for f in (0.0, 0.1, 0.3, 0.5, 0.7, 0.9)),
+        {"total_fraction": 0.3},
+        {"total_fraction": 0.8},
+        {"megabytes": 0.01},
+        {"megabytes": 0.2},
+        {"remove_layers": 3},
+        {"sizes": {"layers": 2}},
+        {"sizes": {"heads": 3}},
+        {"sizes": {"intermediate": 64}},
+    )
+]
 
 
 @pytest.mark.parametrize("name", ["llama", "gpt2", "bert", "mixtral", "gemma3", "opt", "gpt-neox"])

@@ -80,8 +80,9 @@ def test_a_later_step_looks_at_what_the_steps_before_left(two: Study) -> None:
     ids = calibration(two)
     model = by_hand.pruned(by_hand.model_of(two.model), by_hand.magnitude(0.5))
     dense = by_hand.input_norms(by_hand.model_of(two.model), ids)
-    wrong = by_hand.pruned(by_hand.model_of(found.candidate_folder(found.trials[1].key) / "model"),
-                           by_hand.wanda(dense, 0.6))  # fmt: skip
+    wrong = by_hand.pruned(
+        by_hand.model_of(found.candidate_folder(found.trials[1].key) / "model"), by_hand.wanda(dense, 0.6)
+    )
     joint(model, ids, [0.6, 0.6])
     assert by_hand.same(saved(found, 2), parameters(model))
     assert not by_hand.same(saved(found, 2), parameters(wrong)), "by the dense model's inputs it would be another"
@@ -133,9 +134,15 @@ def test_a_measured_sensitivity_counts_for_the_model_it_was_measured_on(
     grid = [{"method": "magnitude", "sparsity": [0.5], "allocation": "sensitivity"}]
     of = study.recipe(sweep={"grid": grid, "keep": "all"})
     spec = SensitivitySpec(
-        model=of.model, method="magnitude", sparsities=(0.7, 0.4), dtype="float32", parts=False, removed="nothing",
-        calibration=of.calibration, evaluation=of.evaluation,
-    )  # fmt: skip
+        model=of.model,
+        method="magnitude",
+        sparsities=(0.7, 0.4),
+        dtype="float32",
+        parts=False,
+        removed="nothing",
+        calibration=of.calibration,
+        evaluation=of.evaluation,
+    )
     sensitivity.measure_sensitivity(spec, hooks)
     execute(of, hooks)
 

@@ -27,10 +27,14 @@ OPTIONS = [option("magnitude", 0.8), option("magnitude", 0.1), option("magnitude
 
 def recovery(study: Study, learning_rate: float) -> dict[str, Any]:
     return lesson(
-        study, step="finetune", losses=[{"loss": "cross_entropy"}], batch=8, budget={"steps": 12},
+        study,
+        step="finetune",
+        losses=[{"loss": "cross_entropy"}],
+        batch=8,
+        budget={"steps": 12},
         data={"data": f"path:{study.calibration}", "split": None, "length": 64},
         schedule={"learning_rate": learning_rate, "warmup": 0.0},
-    )  # fmt: skip
+    )
 
 
 def said(found: Memory) -> list[str]:

@@ -66,9 +66,14 @@ def copied(model: Any) -> dict[str, Tensor]:
 def lesson(study: Study, step: str = "distil", **more: Any) -> dict[str, Any]:
     """Two steps of training on the calibration text."""
     return {
-        "step": step, "data": {"data": f"path:{study.calibration}", "split": None, "length": 32}, "batch": 4,
-        "budget": {"steps": 2}, "held_out": 4, "schedule": {"learning_rate": 0.001, "warmup": 0.0}, **more,
-    }  # fmt: skip
+        "step": step,
+        "data": {"data": f"path:{study.calibration}", "split": None, "length": 32},
+        "batch": 4,
+        "budget": {"steps": 2},
+        "held_out": 4,
+        "schedule": {"learning_rate": 0.001, "warmup": 0.0},
+        **more,
+    }
 
 
 def saved(found: Memory, at: int) -> dict[str, Tensor]:
@@ -85,13 +90,24 @@ def test_each_step_gets_the_student_and_the_teacher_it_names(study: Study, watch
     found = study.run(
         "one",
         steps=[
-            PRUNE, aside, lesson(study), SHORTEN, lesson(study, teacher="step:2"), lesson(study, teacher="step:1"),
+            PRUNE,
+            aside,
+            lesson(study),
+            SHORTEN,
+            lesson(study, teacher="step:2"),
+            lesson(study, teacher="step:1"),
             {"step": "evaluate"},
         ],
-    )  # fmt: skip
+    )
     assert [t.method for t in found.trials] == [
-        "dense", "magnitude", "quantise", "distil", "block_influence", "distil", "distil",
-    ]  # fmt: skip
+        "dense",
+        "magnitude",
+        "quantise",
+        "distil",
+        "block_influence",
+        "distil",
+        "distil",
+    ]
     dense, first, second, shorter, third = (by_hand.weights_of(study.model), *(saved(found, i) for i in (1, 3, 4, 5)))
     assert not by_hand.same(dense, first) and not by_hand.same(first, second)
     expected = [(first, dense), (shorter, second), (third, first)]

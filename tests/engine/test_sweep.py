@@ -40,9 +40,13 @@ def value(result: Result, metric: str) -> float:
 def test_orders_and_trials_alone_give_the_same_and_it_is_what_plain_transformers_gives(study: Study) -> None:
     one = study.run("one", sweep={"grid": GRIDS, "keep": "all"})
     assert [t.label for t in one.trials] == [
-        "Dense baseline", "Magnitude 70 %", "Wanda 50 %", "SparseGPT 50 %",
-        "Layer removal (block influence), 1 layer removed", "Magnitude 30 %",
-    ]  # fmt: skip
+        "Dense baseline",
+        "Magnitude 70 %",
+        "Wanda 50 %",
+        "SparseGPT 50 %",
+        "Layer removal (block influence), 1 layer removed",
+        "Magnitude 30 %",
+    ]
     other = study.run("other", sweep={"grid": GRIDS[::-1], "keep": "none"})
     assert [t.key for t in other.trials[1:]] == [t.key for t in one.trials[:0:-1]]
     expected = figures(one)

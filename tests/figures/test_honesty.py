@@ -19,11 +19,18 @@ TURNS = {"baseline_value": 10.0, "baseline_low": 9.5, "baseline_high": 11.0}
 
 def of(method: str, **values: float | tuple[float, float, float]) -> Result:
     measurements = [
-        Measurement(metric=m, value=v[0], low=v[1], high=v[2], unit="",
-                    settings=dict(TURNS) if m.endswith("_ms") and method != "dense" else {}) if isinstance(v, tuple)
+        Measurement(
+            metric=m,
+            value=v[0],
+            low=v[1],
+            high=v[2],
+            unit="",
+            settings=dict(TURNS) if m.endswith("_ms") and method != "dense" else {},
+        )
+        if isinstance(v, tuple)
         else Measurement(metric=m, value=v, unit="")
         for m, v in values.items()
-    ]  # fmt: skip
+    ]
     return Result(key=method, label=method, model="sample:x", method=method, measurements=measurements)
 
 
@@ -33,8 +40,10 @@ DENSE = of("dense", disk_bytes=1000.0, decode_ms=(10.0, 9.5, 11.0), perplexity=(
 def test_a_sparse_model_is_told_to_be_as_large_as_before() -> None:
     sparse = of("wanda", sparsity_pruned=50.0, disk_bytes=1000.0, decode_ms=(10.2, 9.8, 11.2))
     assert [(s.metric, s.value) for s in shares(sparse, DENSE)] == [
-        (NOMINAL, 0.5), ("disk_bytes", 1.0), ("decode_ms", pytest.approx(1.02)),
-    ]  # fmt: skip
+        (NOMINAL, 0.5),
+        ("disk_bytes", 1.0),
+        ("decode_ms", pytest.approx(1.02)),
+    ]
     assert verdict(sparse, DENSE) == (
         "50 % sparse, yet the file is 100 % of the dense size and a token takes 102 % of the dense time "
         "(no difference beyond the error)."
@@ -132,8 +141,9 @@ def test_a_paired_comparison_wins_over_overlapping_intervals() -> None:
 def test_examples_show_a_sparse_and_a_smaller_one() -> None:
     candidates = [r for _, r in results(recipe()) if not r.baseline]
     assert [c.label for c in examples(candidates, "perplexity")] == [
-        "Wanda 50 %", "Layer removal (block influence), 4 layers removed",
-    ]  # fmt: skip
+        "Wanda 50 %",
+        "Layer removal (block influence), 4 layers removed",
+    ]
 
 
 def test_the_headline_waits_for_something_to_tell() -> None:

@@ -9,10 +9,12 @@ from core.figures.theme import DARK, LIGHT
 FAMILY = Family(
     (Member("sample:big", None, -2), Member("a", "a", -1), Member("b", "b", 0), Member("c", "c", 1)),
     (
-        Tie("sample:big", "a", "model"), Tie("a", "b", "model"),
-        Tie("sample:big", "b", "teacher"), Tie("b", "c", "model"),
+        Tie("sample:big", "a", "model"),
+        Tie("a", "b", "model"),
+        Tie("sample:big", "b", "teacher"),
+        Tie("b", "c", "model"),
     ),
-)  # fmt: skip
+)
 NAMES = {"a": "Pruned", "b": "<img src=x>", "c": "Tuned"}
 
 

@@ -15,9 +15,14 @@ from core.metrics import Measurement
 
 def point(key: str, x: float, y: float, method: str = "width_activations", parent: str | None = None) -> Point:
     return Point(
-        key, key, method, False, Measurement(metric="disk_bytes", value=x, unit="B"),
-        Measurement(metric="perplexity", value=y, unit=""), parent=parent,
-    )  # fmt: skip
+        key,
+        key,
+        method,
+        False,
+        Measurement(metric="disk_bytes", value=x, unit="B"),
+        Measurement(metric="perplexity", value=y, unit=""),
+        parent=parent,
+    )
 
 
 POINTS = [

@@ -11,15 +11,25 @@ from core.figures import sensitivity as figures
 from core.figures.theme import DARK, LIGHT, Theme
 
 CELLS = [
-    Change(layer=i, part=p, sparsity=s, change=(i + 1) * s * (1.0 if p is None else -0.1), samples=[0.1, 0.2, 0.4],
-           parameters=7)
-    for i in range(3) for p in (None, "mlp.down_proj") for s in (0.3, 0.6)
-]  # fmt: skip
+    Change(
+        layer=i,
+        part=p,
+        sparsity=s,
+        change=(i + 1) * s * (1.0 if p is None else -0.1),
+        samples=[0.1, 0.2, 0.4],
+        parameters=7,
+    )
+    for i in range(3)
+    for p in (None, "mlp.down_proj")
+    for s in (0.3, 0.6)
+]
 
 
 def luminance(color: str) -> float:
-    linear = [v / 12.92 if v <= 0.04045 else ((v + 0.055) / 1.055) ** 2.4
-              for v in (int(color[i : i + 2], 16) / 255 for i in (1, 3, 5))]  # fmt: skip
+    linear = [
+        v / 12.92 if v <= 0.04045 else ((v + 0.055) / 1.055) ** 2.4
+        for v in (int(color[i : i + 2], 16) / 255 for i in (1, 3, 5))
+    ]
     return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
 
 
@@ -52,8 +62,10 @@ def test_a_curve_has_its_points_interval_and_the_median() -> None:
 
 
 def test_bars_and_words() -> None:
-    removed = [Change(layer=i, part=None, sparsity=1.0, change=v, samples=[v], parameters=1)
-               for i, v in enumerate((0.5, 0.1, 0.9))]  # fmt: skip
+    removed = [
+        Change(layer=i, part=None, sparsity=1.0, change=v, samples=[v], parameters=1)
+        for i, v in enumerate((0.5, 0.1, 0.9))
+    ]
     removed.append(removed[0].model_copy(update={"part": "head 0", "change": -5.0}))
     fig = figures.removed(removed, LIGHT, [1])
     assert list(fig.data[0].y) == [0.5, 0.1, 0.9] and list(fig.data[0].marker.pattern.shape) == ["", "/", ""]

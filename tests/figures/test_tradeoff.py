@@ -27,9 +27,14 @@ def measured(metric: str, value: float, spread: float = 0.0, obtained: str = "me
 def point(key: str, x: float, y: float, method: str = "wanda", **flags: bool) -> Point:
     obtained = "estimated" if flags.pop("estimate", False) else "measured"
     return Point(
-        key, f"{method} {key}", method, flags.pop("baseline", False),
-        measured("disk_bytes", x), measured("perplexity", y, 0.1 * y, obtained), **flags,
-    )  # fmt: skip
+        key,
+        f"{method} {key}",
+        method,
+        flags.pop("baseline", False),
+        measured("disk_bytes", x),
+        measured("perplexity", y, 0.1 * y, obtained),
+        **flags,
+    )
 
 
 def marks(fig: go.Figure, key: str) -> tuple[go.Scatter, int]:

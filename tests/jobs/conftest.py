@@ -26,8 +26,16 @@ from core.settings import Limits, Settings
 from core.store import RunRow, Store
 
 OPERATIONS = (
-    "slow", "broken", "hungry", "muddled", "loads", "holds", "computes", "tokenizes", "grows",
-)  # fmt: skip
+    "slow",
+    "broken",
+    "hungry",
+    "muddled",
+    "loads",
+    "holds",
+    "computes",
+    "tokenizes",
+    "grows",
+)
 ENTRY_POINTS = "[retort.jobs]\ncount = retort_counting:count\n"
 
 

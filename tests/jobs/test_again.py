@@ -23,9 +23,29 @@ NEVER = recorded_remedy(Impossible("It cannot be.", "Ask for less."))
 
 def run(state: Any, remedy: str = "", version: str = __version__, **counts: int) -> RunRow:
     return RunRow(
-        1, "r1", "sweep", "Study", "path:/m", {}, state, 0, 0, "", 0.0, 0.0, 1.0, 1, "It failed." if remedy else "",
-        remedy, False, (), "", None, version, **counts,
-    )  # fmt: skip
+        1,
+        "r1",
+        "sweep",
+        "Study",
+        "path:/m",
+        {},
+        state,
+        0,
+        0,
+        "",
+        0.0,
+        0.0,
+        1.0,
+        1,
+        "It failed." if remedy else "",
+        remedy,
+        False,
+        (),
+        "",
+        None,
+        version,
+        **counts,
+    )
 
 
 def trial(index: int, state: Any, remedy: str = "") -> TrialRow:
@@ -75,9 +95,10 @@ def test_a_list_names_a_few_and_says_where_the_rest_is() -> None:
     trials = [trial(i, "failed", LATER) for i in range(5)]
     told = failures(run("done"), trials, 2)
     assert told == [
-        f"'Trial 0' failed: Why. {LATER}", f"'Trial 1' failed: Why. {LATER}",
+        f"'Trial 0' failed: Why. {LATER}",
+        f"'Trial 1' failed: Why. {LATER}",
         "3 more failed; all of them: python -m core show r1",
-    ]  # fmt: skip
+    ]
 
 
 @pytest.mark.parametrize("make", [finished_study, failed_run])

@@ -27,17 +27,26 @@ def steps(models: Path) -> Recipe:
     """Pruned, then trained a little, then exported; both models are kept."""
     sweep = tiny_study.recipe(models)
     return Recipe(
-        name="Tiny steps", model=sweep.model, calibration=sweep.calibration, evaluation=sweep.evaluation,
+        name="Tiny steps",
+        model=sweep.model,
+        calibration=sweep.calibration,
+        evaluation=sweep.evaluation,
         dtype="float32",
         steps=(
-            Prune(method="wanda", sparsity=0.5), Evaluate(),
+            Prune(method="wanda", sparsity=0.5),
+            Evaluate(),
             Distil(
-                data=TrainingData(data=sweep.calibration.data, split=None, length=32), batch=4,
-                budget=Budget(steps=4), held_out=4, evaluate_every=2, checkpoint_every=2,
+                data=TrainingData(data=sweep.calibration.data, split=None, length=32),
+                batch=4,
+                budget=Budget(steps=4),
+                held_out=4,
+                evaluate_every=2,
+                checkpoint_every=2,
             ),
-            Evaluate(), Export(format="huggingface"),
+            Evaluate(),
+            Export(format="huggingface"),
         ),
-    )  # fmt: skip
+    )
 
 
 @pytest.fixture(scope="module")

@@ -53,9 +53,13 @@ def in_namespace(program: str, home: Path, prepare: str) -> str:
     """What a program prints in a mount namespace of its own; `prepare` is a shell command with the home as $1."""
     command = ["unshare", "--map-root-user", "--mount", "sh", "-ec", f'{prepare}; shift; exec "$@"', "-", str(home)]
     done = subprocess.run(
-        [*command, sys.executable, "-c", _COMMON + program, str(home)], cwd=PROJECT, capture_output=True, text=True,
-        timeout=300, env={**os.environ, "PYTHONPATH": os.pathsep.join([os.environ["PYTHONPATH"], str(PROJECT)])},
-    )  # fmt: skip
+        [*command, sys.executable, "-c", _COMMON + program, str(home)],
+        cwd=PROJECT,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([os.environ["PYTHONPATH"], str(PROJECT)])},
+    )
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 

@@ -45,10 +45,13 @@ def sweep(settings: Settings, tiny_llama: Path) -> Recipe:
     text = settings.home / "models" / "text.txt"
     text.write_text("The river ran slowly past the old mill.\n" * 400)
     return Recipe(
-        name="Sweep", model=f"path:{folder}", dtype="float32", latency=None,
+        name="Sweep",
+        model=f"path:{folder}",
+        dtype="float32",
+        latency=None,
         evaluation=Evaluation(data=f"path:{text}", split=None, tokens=256, window=32),
         sweep=Sweep(grid=(Grid(method=("magnitude",), sparsity=(0.5,)),)),
-    )  # fmt: skip
+    )
 
 
 def test_what_can_never_fit_is_refused_before_it_is_queued(bench: Bench, tiny_llama: Path) -> None:

@@ -68,9 +68,11 @@ def telling(bench: Bench, tmp_path: Path) -> Bench:
 def test_two_people_one_runner_and_each_run_has_its_own(telling: Bench, tiny_llama: Path) -> None:
     strict = telling
     wide = other(
-        telling, roots=(*telling.settings.roots, tiny_llama.parent), cluster="10.0.0.9:6379",
+        telling,
+        roots=(*telling.settings.roots, tiny_llama.parent),
+        cluster="10.0.0.9:6379",
         limits={"memory": "7 GB", "minutes": "90", "attempts": 5},
-    )  # fmt: skip
+    )
     runs = [tells(strict, tiny_llama), tells(wide, tiny_llama)]
     api.ensure_runner(strict.settings)
     for run_id in runs:
@@ -125,14 +127,23 @@ def test_the_live_host_opens_for_each_what_they_may_open(bench: Bench, tiny_llam
 
 def test_what_a_run_keeps_is_json_and_comes_back(tmp_path: Path) -> None:
     mine = Settings(
-        home=tmp_path / "a", roots=(tmp_path / "a" / "models", tmp_path / "x:y"), cluster="h:1",
+        home=tmp_path / "a",
+        roots=(tmp_path / "a" / "models", tmp_path / "x:y"),
+        cluster="h:1",
         limits=Limits(memory="75 %", minutes="3", attempts=2, cancel_grace_seconds=7.5, quiet_seconds=9.0),
-    )  # fmt: skip
+    )
     kept = json.loads(json.dumps(mine.kept()))
     assert kept == {
-        "roots": [str(tmp_path / "x:y")], "cluster": "h:1", "memory": "75 %", "minutes": "3", "attempts": 2,
-        "cancel_grace_seconds": 7.5, "quiet_seconds": 9.0, "name": "", "role": "admin",
-    }  # fmt: skip
+        "roots": [str(tmp_path / "x:y")],
+        "cluster": "h:1",
+        "memory": "75 %",
+        "minutes": "3",
+        "attempts": 2,
+        "cancel_grace_seconds": 7.5,
+        "quiet_seconds": 9.0,
+        "name": "",
+        "role": "admin",
+    }
     assert Settings(home=tmp_path / "a").of_run(kept) == mine
     moved = Settings(home=tmp_path / "b").of_run(kept)
     assert moved.roots == (tmp_path / "b" / "models", tmp_path / "x:y"), "a home that was moved takes its models along"
@@ -145,9 +156,13 @@ def test_a_colon_in_the_path_of_a_home_opens_nothing_else(tmp_path: Path) -> Non
     settings = replace(Settings.load(tmp_path / "a:" / "etc"), limits=Limits(memory="2 GB"), cluster="h:1")
     code = "import json; from core.settings import Settings; print(json.dumps([str(r) for r in Settings.load().roots]))"
     said = subprocess.run(
-        [sys.executable, "-c", code], env={**os.environ, **settings.environment()}, capture_output=True, text=True,
-        check=True, cwd=Path(__file__).resolve().parents[2],
-    ).stdout  # fmt: skip
+        [sys.executable, "-c", code],
+        env={**os.environ, **settings.environment()},
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=Path(__file__).resolve().parents[2],
+    ).stdout
     assert json.loads(said) == [str(tmp_path / "a:" / "etc" / "models")]
     assert settings.environment()["RETORT_ROOTS"] == ""
     assert settings.environment()["RETORT_MEMORY_LIMIT"] == "2 GB"

@@ -84,13 +84,18 @@ def test_pruning_file_by_file_says_it_too(tiny_llama: Path, tmp_path: Path) -> N
     home = tmp_path / "home"
     (home / "models").mkdir(parents=True)
     request = {
-        "home": str(home), "folder": str(panicking(tiny_llama, home / "models" / "panics")),
-        "target": str(tmp_path / "out"), "prune": {"step": "prune", "method": "wanda", "sparsity": 0.5},
+        "home": str(home),
+        "folder": str(panicking(tiny_llama, home / "models" / "panics")),
+        "target": str(tmp_path / "out"),
+        "prune": {"step": "prune", "method": "wanda", "sparsity": 0.5},
         "calibration": {"data": text(home / "models" / "a.txt", 1), "split": None, "sequences": 2, "length": 32},
-    }  # fmt: skip
+    }
     done = subprocess.run(
-        [sys.executable, "-m", "core.engine.prune.shards_process"], input=json.dumps(request), text=True,
-        capture_output=True, cwd=Path(__file__).resolve().parents[2],
-    )  # fmt: skip
+        [sys.executable, "-m", "core.engine.prune.shards_process"],
+        input=json.dumps(request),
+        text=True,
+        capture_output=True,
+        cwd=Path(__file__).resolve().parents[2],
+    )
     assert done.returncode == 0, done.stderr
     assert "tokenizer broke off" in json.loads(done.stdout.splitlines()[-1])["error"]["cause"]

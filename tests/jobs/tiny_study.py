@@ -45,8 +45,10 @@ def panicking(model: Path, folder: Path) -> Path:
     shutil.copytree(model, folder)
     tokenizer = json.loads((folder / "tokenizer.json").read_text())
     tokenizer["post_processor"] = {
-        "type": "TemplateProcessing", "pair": [], "special_tokens": {},
+        "type": "TemplateProcessing",
+        "pair": [],
+        "special_tokens": {},
         "single": [{"SpecialToken": {"id": "[X]", "type_id": 0}}, {"Sequence": {"id": "A", "type_id": 0}}],
-    }  # fmt: skip
+    }
     (folder / "tokenizer.json").write_text(json.dumps(tokenizer))
     return folder

@@ -29,8 +29,11 @@ def brought_in(names: list[str], unwanted: set[str]) -> dict[str, str]:
     """Imports `names` one after the other in a fresh process: unwanted module -> the first that brought it in."""
     done = subprocess.run(
         [sys.executable, "-c", _REPORT, json.dumps(names), json.dumps(sorted(unwanted))],
-        cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True,
-    )  # fmt: skip
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+    )
     assert done.returncode == 0, done.stderr[-2000:]
     result: dict[str, str] = json.loads(done.stdout.splitlines()[-1])
     return result

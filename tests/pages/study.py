@@ -35,13 +35,26 @@ def recipe(name: str = "Sample study", model: str = "sample:smollm2-135m") -> Re
 def _timed(metric: str, dense: float, share: float, baseline: bool) -> Measurement:
     """A time, taken in turns with the dense model unless it is that itself; its interval is 3 % to both sides."""
     value = dense * share
-    beside = {} if baseline else {
-        "baseline_value": dense, "ratio": share, "ratio_low": share * 0.97, "ratio_high": share * 1.03,
-    }  # fmt: skip
+    beside = (
+        {}
+        if baseline
+        else {
+            "baseline_value": dense,
+            "ratio": share,
+            "ratio_low": share * 0.97,
+            "ratio_high": share * 1.03,
+        }
+    )
     return Measurement(
-        metric=metric, value=value, unit="ms", low=value * 0.965, high=value * 1.09, device="cpu", dtype="bfloat16",
+        metric=metric,
+        value=value,
+        unit="ms",
+        low=value * 0.965,
+        high=value * 1.09,
+        device="cpu",
+        dtype="bfloat16",
         settings=beside,
-    )  # fmt: skip
+    )
 
 
 def _measured(metric: str, value: float, low: float | None = None, high: float | None = None) -> Measurement:
@@ -57,8 +70,16 @@ def result(trial: Trial, of: Recipe, loss: float, left: float, baseline_key: str
     windows = [loss + 0.25 * ((i * 7) % 16 - 7.5) / 7.5 for i in range(16)]
     wobble = 1.0 + 0.004 * (trial.index % 5 - 2)
     found = [
-        Measurement(metric="loss", value=loss, unit="nats", low=loss - 0.08, high=loss + 0.08, samples=windows,
-                    dtype="bfloat16", settings={"samples": "mean loss of each window"}),
+        Measurement(
+            metric="loss",
+            value=loss,
+            unit="nats",
+            low=loss - 0.08,
+            high=loss + 0.08,
+            samples=windows,
+            dtype="bfloat16",
+            settings={"samples": "mean loss of each window"},
+        ),
         _measured("perplexity", perplexity, perplexity * 0.923, perplexity * 1.083),
         _measured("loss_change", loss - DENSE_LOSS, loss - DENSE_LOSS - 0.02, loss - DENSE_LOSS + 0.02),
         _measured("parameters", 134_515_008 * left),
@@ -66,14 +87,21 @@ def result(trial: Trial, of: Recipe, loss: float, left: float, baseline_key: str
         _measured("memory_bytes", 269_030_016 * left),
         _timed("prefill_ms", 128.0, left * wobble, prune is None),
         _timed("decode_ms", 33.8, left * wobble, prune is None),
-    ]  # fmt: skip
+    ]
     if prune is not None and prune.target is None:
         found.append(_measured("sparsity_pruned", 100 * prune.nominal))
     return Result(
-        key=trial.key, label=trial.label, model=of.model, method=prune.method if prune else "dense",
-        prune=prune.model_dump(mode="json") if prune else None, baseline=prune is None, baseline_key=baseline_key,
-        measurements=found, recipe=of.model_dump(mode="json"), seconds=9.5,
-    )  # fmt: skip
+        key=trial.key,
+        label=trial.label,
+        model=of.model,
+        method=prune.method if prune else "dense",
+        prune=prune.model_dump(mode="json") if prune else None,
+        baseline=prune is None,
+        baseline_key=baseline_key,
+        measurements=found,
+        recipe=of.model_dump(mode="json"),
+        seconds=9.5,
+    )
 
 
 def results(of: Recipe) -> list[tuple[Trial, Result]]:

@@ -65,9 +65,13 @@ def _judged(name: str, data: str) -> list[Measurement]:
     said: dict[str, Any] = {"corpus": data}
     return [
         Measurement(metric="accuracy", value=sum(right) / 40, unit="", samples=right, settings=said),
-        Measurement(metric="f1", value=0.5, unit="",
-                    settings=said | {"confusion": matrix, "labels": list(CLASSES), "answers": given}),
-    ]  # fmt: skip
+        Measurement(
+            metric="f1",
+            value=0.5,
+            unit="",
+            settings=said | {"confusion": matrix, "labels": list(CLASSES), "answers": given},
+        ),
+    ]
 
 
 def choose(opens: Opens, made: dict[str, str], first: str, *beside: str) -> Any:

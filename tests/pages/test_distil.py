@@ -27,10 +27,18 @@ def started(store: Store, model: str) -> str:
     )
     run_id = store.runs.add("recipe", recipe.name, recipe.model, recipe.model_dump(mode="json"))
     store.runs.claim(run_id)
-    points = [(name, step, value) for step in (1, 2) for name, value in (
-        ("loss/logit_kl", 2.0 / step), ("loss/total", 2.0 / step), ("learning_rate", 1e-4),
-        ("tokens_per_second", 260.0), ("memory_bytes", 1e9), ("seconds_left", 300.0),
-    )]  # fmt: skip
+    points = [
+        (name, step, value)
+        for step in (1, 2)
+        for name, value in (
+            ("loss/logit_kl", 2.0 / step),
+            ("loss/total", 2.0 / step),
+            ("learning_rate", 1e-4),
+            ("tokens_per_second", 260.0),
+            ("memory_bytes", 1e9),
+            ("seconds_left", 300.0),
+        )
+    ]
     store.series.add(run_id, [*points, ("held_out/total", 0, 1.5), ("held_out/logit_kl", 0, 1.5)])
     return run_id
 

@@ -14,9 +14,13 @@ from core.store import Store
 from tests.pages.conftest import Opens, words
 
 PROBE = MachineProbe(
-    dtype="bfloat16", threads=2, forward_flops=2e11, decode_seconds_per_layer=1e-3, rank_weights_per_second=5e7,
+    dtype="bfloat16",
+    threads=2,
+    forward_flops=2e11,
+    decode_seconds_per_layer=1e-3,
+    rank_weights_per_second=5e7,
     write_bytes_per_second=2e8,
-)  # fmt: skip
+)
 
 
 @pytest.fixture
@@ -60,8 +64,11 @@ def test_a_folder_shows_its_anatomy(opens: Opens, folder: str) -> None:
     assert "shares the word embeddings" in said
     forms = app.dataframe[1].value
     assert dict(zip(forms["Format"], forms["Possible"], strict=True)) == {
-        "int8 weights": "Yes", "Hugging Face folder": "Yes", "ONNX": "Yes", "GGUF": "Yes",
-    }  # fmt: skip
+        "int8 weights": "Yes",
+        "Hugging Face folder": "Yes",
+        "ONNX": "Yes",
+        "GGUF": "Yes",
+    }
     cells = [str(v) for v in app.table[0].value.to_numpy().ravel()]
     assert "Key-value cache, per token" in cells and "256 B" in cells, "2 x 2 heads x 8 x 2 bytes x 4 layers"
 
@@ -105,9 +112,12 @@ def test_the_form_estimates_and_starts_what_it_shows(
     recipe = load_recipe(app.code[0].value)
     assert recipe.sweep is not None
     assert [p.label() for p in recipe.sweep.trials()] == [
-        "Magnitude 40 %", "Magnitude 55 %", "Wanda 40 %", "Wanda 55 %",
+        "Magnitude 40 %",
+        "Magnitude 55 %",
+        "Wanda 40 %",
+        "Wanda 55 %",
         "Layer removal (block influence), 1 layer removed",
-    ]  # fmt: skip
+    ]
     next(b for b in app.button if b.label == "Start the sweep").click().run()
     run = next(r for r in store.runs.find() if r.kind == "sweep")
     assert run.parsed() == recipe

@@ -51,13 +51,25 @@ def measured(settings: Settings, folder: str, **more: object) -> Sensitivity:
     spec = SensitivitySpec(model=folder, sparsities=(0.3, 0.7))
     fingerprint = resolve(folder, settings).fingerprint
     settled = {"format": "PyTorch CSR", "dtype": "float32", "threads": 2, "repeats": 9}
-    shape = BreakEvenFact(rows=64, columns=32, matrices=8, dense_ms=0.004, sparse_ms=[(0.5, 0.01), (0.9, 0.002)],
-                          sparsity=0.8, settings=settled)  # fmt: skip
+    shape = BreakEvenFact(
+        rows=64,
+        columns=32,
+        matrices=8,
+        dense_ms=0.004,
+        sparse_ms=[(0.5, 0.01), (0.9, 0.002)],
+        sparsity=0.8,
+        settings=settled,
+    )
     found = Sensitivity(
-        key=spec.key(fingerprint, settings), fingerprint=fingerprint, spec=spec, loss=3.4, made=1.8e9,
-        cells=changes((0.3, 0.7), (None, *PARTS)), removed=changes((1.0,), (None,)),
+        key=spec.key(fingerprint, settings),
+        fingerprint=fingerprint,
+        spec=spec,
+        loss=3.4,
+        made=1.8e9,
+        cells=changes((0.3, 0.7), (None, *PARTS)),
+        removed=changes((1.0,), (None,)),
         break_even=[shape, shape.model_copy(update={"sparsity": None})],
-    )  # fmt: skip
+    )
     write(settings, found)
     return found
 

@@ -27,9 +27,13 @@ def model(settings: Settings, tiny_llama: Path, monkeypatch: pytest.MonkeyPatch)
     # AppTest knows no values beyond a selectbox's options.
     monkeypatch.setattr("pages.shared.sweep_form.CORPORA", [t["data"] for t in texts.values()])
     yield {
-        "model": f"path:{target}", "slider": "true", "cal": texts["calibration"]["data"],
-        "eval": texts["evaluation"]["data"], "length": "64", "window": "64",
-    }  # fmt: skip
+        "model": f"path:{target}",
+        "slider": "true",
+        "cal": texts["calibration"]["data"],
+        "eval": texts["evaluation"]["data"],
+        "length": "64",
+        "window": "64",
+    }
     live.release(settings)
 
 

@@ -10,10 +10,18 @@ import pytest
 from pages.shared import tokens
 
 HOSTILE = (
-    "<script>alert(1)</script>", "<img src=x onerror=alert(1)>", "[a](http://evil.invalid)", '"><b onclick="x">',
-    "javascript:alert(1)", "\u202eabc\u202c", "\u05d0\u05d1\u05d2", "\x00\x1b[31m\x7f", "&lt;i&gt;", "'",
+    "<script>alert(1)</script>",
+    "<img src=x onerror=alert(1)>",
+    "[a](http://evil.invalid)",
+    '"><b onclick="x">',
+    "javascript:alert(1)",
+    "\u202eabc\u202c",
+    "\u05d0\u05d1\u05d2",
+    "\x00\x1b[31m\x7f",
+    "&lt;i&gt;",
+    "'",
     "\u200b\ufeff",
-)  # fmt: skip
+)
 
 
 class Reads(HTMLParser):
@@ -58,10 +66,16 @@ def test_hostile_text_stays_text(text: str) -> None:
 @pytest.mark.parametrize(
     ("text", "shown"),
     [
-        ("\u202e", "[U+202E]"), ("\u200b", "[U+200B]"), ("\x00", "[U+0000]"), ("\n", "\u21b5"), ("\t", "\u21e5"),
-        ("\u2066", "[U+2066]"), ("\U000e0041", "[U+E0041]"), (" caf\u00e9 \u05d0", " caf\u00e9 \u05d0"),
+        ("\u202e", "[U+202E]"),
+        ("\u200b", "[U+200B]"),
+        ("\x00", "[U+0000]"),
+        ("\n", "\u21b5"),
+        ("\t", "\u21e5"),
+        ("\u2066", "[U+2066]"),
+        ("\U000e0041", "[U+E0041]"),
+        (" caf\u00e9 \u05d0", " caf\u00e9 \u05d0"),
     ],
-)  # fmt: skip
+)
 def test_what_is_not_seen_is_written_out(text: str, shown: str) -> None:
     assert tokens.visible(text) == shown
 

@@ -42,17 +42,28 @@ def candidate(key: str, method: str, perplexity: float, megabytes: float, of: st
         Measurement(metric="perplexity", value=perplexity, unit="", settings={"corpus": "wiki", "window": window}),
         Measurement(metric="disk_bytes", value=megabytes * 1e6, unit="B"),
         Measurement(
-            metric="decode_ms", value=megabytes / 10, unit="ms",
-            settings={} if method == "dense" else {
-                "baseline_value": 27.0, "ratio": megabytes / 270, "ratio_low": megabytes / 270 - 0.01,
+            metric="decode_ms",
+            value=megabytes / 10,
+            unit="ms",
+            settings={}
+            if method == "dense"
+            else {
+                "baseline_value": 27.0,
+                "ratio": megabytes / 270,
+                "ratio_low": megabytes / 270 - 0.01,
                 "ratio_high": megabytes / 270 + 0.01,
             },
         ),
-    ]  # fmt: skip
+    ]
     return Result(
-        key=key, label=f"{method} {key}", model="sample:x", method=method, baseline=method == "dense", baseline_key=of,
+        key=key,
+        label=f"{method} {key}",
+        model="sample:x",
+        method=method,
+        baseline=method == "dense",
+        baseline_key=of,
         measurements=measured,
-    )  # fmt: skip
+    )
 
 
 def sweep(name: str, window: int = 512) -> list[Result]:
@@ -144,8 +155,11 @@ def test_links_onward_name_the_study_that_has_the_chosen_candidate(opens: Opens,
 
 def timed(found: Result, value: float, ratio: float | None = None, dense: float = 0.0, **more: Any) -> Result:
     """The candidate with another latency: the dense model took `dense` beside it, and the error is 1 %."""
-    turns = {"baseline_value": dense, "ratio": ratio, "ratio_low": ratio - 0.01, "ratio_high": ratio + 0.01} if ratio \
-        else {}  # fmt: skip
+    turns = (
+        {"baseline_value": dense, "ratio": ratio, "ratio_low": ratio - 0.01, "ratio_high": ratio + 0.01}
+        if ratio
+        else {}
+    )
     decode = Measurement(metric="decode_ms", value=value, unit="ms", settings={**turns, **more})
     kept = [m for m in found.measurements if m.metric != "decode_ms"]
     return found.model_copy(update={"measurements": [*kept, decode]})
@@ -153,8 +167,11 @@ def timed(found: Result, value: float, ratio: float | None = None, dense: float 
 
 def test_a_slow_moment_of_the_dense_model_makes_no_candidate_fast(opens: Opens, store: Store) -> None:
     dense, wanda, layers = sweep("a")
-    slow = [timed(dense, 120.0), timed(wanda, 50.15, 1.003, 50.0),
-            timed(layers, 80.0, 0.8, 100.0, contended=True, other_cpu_cores=1.3)]  # fmt: skip
+    slow = [
+        timed(dense, 120.0),
+        timed(wanda, 50.15, 1.003, 50.0),
+        timed(layers, 80.0, 0.8, 100.0, contended=True, other_cpu_cores=1.3),
+    ]
     alone = timed(candidate("alone-of-a", "magnitude", 22.0, 270, dense.key), 5.0)
     run = study(store, "Sweep", [*slow, alone])
     page = opens("tradeoffs", run=run, x="decode_ms", **{"limit-decode_ms": "50"})
@@ -162,8 +179,12 @@ def test_a_slow_moment_of_the_dense_model_makes_no_candidate_fast(opens: Opens, 
     assert "ratio to the dense model timed in turns, \u00d7 50 ms" in chart["layout"]["xaxis"]["title"]["text"]
     at = {k: x for t in chart["data"] for k, x in zip(t.get("customdata") or (), t["x"], strict=False)}
     assert at == pytest.approx({dense.key: 50.0, wanda.key: 50.15, layers.key: 40.0}), "and the fourth is not drawn"
-    hovers = {k: h for t in chart["data"] if isinstance(t.get("hovertext"), list)
-              for k, h in zip(t["customdata"], t["hovertext"], strict=True)}  # fmt: skip
+    hovers = {
+        k: h
+        for t in chart["data"]
+        if isinstance(t.get("hovertext"), list)
+        for k, h in zip(t["customdata"], t["hovertext"], strict=True)
+    }
     assert "100.3 % (99.3 to 101.3 %) of the dense model" in hovers[wanda.key]
     assert "No difference from the dense model beyond the error" in hovers[wanda.key]
     assert "Timed on a busy machine: other work took 1.3 cores" in hovers[layers.key]

@@ -23,69 +23,136 @@ Path = tuple[str | int, ...]
 TEXT = {"data": "path:/texts/a.csv", "split": "train", "column": "text"}
 CALIBRATION = TEXT | {"sequences": 4, "length": 64, "seed": 3, "start_token": "each"}
 EVALUATION = TEXT | {
-    "tokens": 4096, "window": 64, "batch": 2, "start_token": "none", "tasks": ["piqa"], "items": 50, "scorer": "retort",
+    "tokens": 4096,
+    "window": 64,
+    "batch": 2,
+    "start_token": "none",
+    "tasks": ["piqa"],
+    "items": 50,
+    "scorer": "retort",
     "labelled": {"data": "path:/texts/labels.csv", "items": 20, "classes": {"spam": "LABEL_1"}},
-}  # fmt: skip
+}
 SIZES = {"layers": 4, "intermediate": 64, "heads": 4, "kv_heads": 2, "hidden": 32, "experts": 4}
 TARGETS = [
-    {"remove_layers": 2}, {"block_fraction": 0.2}, {"total_fraction": 0.2}, {"megabytes": 50.0}, {"sizes": SIZES},
-]  # fmt: skip
+    {"remove_layers": 2},
+    {"block_fraction": 0.2},
+    {"total_fraction": 0.2},
+    {"megabytes": 50.0},
+    {"sizes": SIZES},
+]
 COMMON = {
-    "name": "Study", "model": "path:/models/a", "calibration": CALIBRATION, "evaluation": EVALUATION,
+    "name": "Study",
+    "model": "path:/models/a",
+    "calibration": CALIBRATION,
+    "evaluation": EVALUATION,
     "latency": {"prompt": 8, "new_tokens": 4, "repeats": 2, "warmup": 1, "batch": 1},
-    "dtype": "float32", "minutes": 5.0, "seed": 1, "executor": "local",
-}  # fmt: skip
+    "dtype": "float32",
+    "minutes": 5.0,
+    "seed": 1,
+    "executor": "local",
+}
 SWEEP = COMMON | {
     "sweep": {
         "grid": [
             {
-                "method": ["magnitude", "width_norm"], "sparsity": [0.2, 0.5], "pattern": ["unstructured", "2:4"],
-                "target": TARGETS, "mode": "joint", "allocation": "owl", "protect": [0, 1], "parts": ["neurons"],
-                "multiple": 8, "seeds": [0, 1],
+                "method": ["magnitude", "width_norm"],
+                "sparsity": [0.2, 0.5],
+                "pattern": ["unstructured", "2:4"],
+                "target": TARGETS,
+                "mode": "joint",
+                "allocation": "owl",
+                "protect": [0, 1],
+                "parts": ["neurons"],
+                "multiple": 8,
+                "seeds": [0, 1],
             },
         ],
         "budget": {"megabytes": 50.0, "decode_ms": 3.0, "prefill_ms": 9.0, "keep": 2, "multiple": 8},
         "keep": "all",
     }
-}  # fmt: skip
+}
 DISTIL = {
-    "step": "distil", "teacher": "step:1", "student": "run:abc", "losses": [
-        {"loss": "soft_labels", "weight": 1.0, "parameters": {"temperature": 2.0}}, {"loss": "hidden_mse"},
+    "step": "distil",
+    "teacher": "step:1",
+    "student": "run:abc",
+    "losses": [
+        {"loss": "soft_labels", "weight": 1.0, "parameters": {"temperature": 2.0}},
+        {"loss": "hidden_mse"},
     ],
     "layer_map": [[0, 1], [1, 3]],
-    "data": TEXT | {
-        "data": "path:/texts/a.jsonl", "form": "chat", "length": 64, "prompt": "q", "answer": "a", "label": "l",
+    "data": TEXT
+    | {
+        "data": "path:/texts/a.jsonl",
+        "form": "chat",
+        "length": 64,
+        "prompt": "q",
+        "answer": "a",
+        "label": "l",
         "classes": {"spam": "LABEL_1"},
-        "count_prompt": True, "streaming": True,
+        "count_prompt": True,
+        "streaming": True,
     },
-    "batch": 4, "micro_batch": 2, "budget": {"steps": 10},
+    "batch": 4,
+    "micro_batch": 2,
+    "budget": {"steps": 10},
     "schedule": {"learning_rate": 1e-4, "warmup": 0.1, "final": 0.1, "weight_decay": 0.1, "clip": 1.0},
     "lora": {"rank": 4, "alpha": 8, "dropout": 0.1, "modules": ["q_proj"], "ratio": 4.0},
     "on_policy": {"share": 0.5, "prompt": 8, "temperature": 1.0},
-    "gradient_checkpointing": True, "keep_zeros": False, "checkpoint_every": 5, "evaluate_every": 5, "held_out": 4,
+    "gradient_checkpointing": True,
+    "keep_zeros": False,
+    "checkpoint_every": 5,
+    "evaluate_every": 5,
+    "held_out": 4,
     "seed": 2,
-}  # fmt: skip
+}
 STEPS = COMMON | {
     "steps": [
-        {"step": "prune", "method": "wanda", "sparsity": 0.3, "pattern": "unstructured", "mode": "sequential",
-         "allocation": "owl", "protect": [0], "seed": 1},
+        {
+            "step": "prune",
+            "method": "wanda",
+            "sparsity": 0.3,
+            "pattern": "unstructured",
+            "mode": "sequential",
+            "allocation": "owl",
+            "protect": [0],
+            "seed": 1,
+        },
         {"step": "prune", "method": "width_norm", "target": TARGETS[1], "parts": ["neurons"], "multiple": 16},
         DISTIL,
         {"step": "finetune", "losses": [{"loss": "cross_entropy"}], "budget": {"tokens": 9_000}},
-        {"step": "distil", "budget": {"minutes": 2.5}, "cache": {"k": 8, "tail": "bucket", "precision": "float32"},
-         "teacher_texts": {"sequences": 4, "prompt": 8, "temperature": 0.5},
-         "design": {"layers": 2, "sizes": {"intermediate": 64}, "initialise": "random"}},
-        {"step": "select", "options": [{"method": "block_influence", "target": TARGETS[0]},
-                                       {"method": "width_norm", "target": TARGETS[1]}],
-         "best": 1, "recovery": {"budget": {"steps": 3}}},
-        {"step": "evaluate"}, {"step": "measure"}, {"step": "export", "format": "onnx"},
+        {
+            "step": "distil",
+            "budget": {"minutes": 2.5},
+            "cache": {"k": 8, "tail": "bucket", "precision": "float32"},
+            "teacher_texts": {"sequences": 4, "prompt": 8, "temperature": 0.5},
+            "design": {"layers": 2, "sizes": {"intermediate": 64}, "initialise": "random"},
+        },
+        {
+            "step": "select",
+            "options": [
+                {"method": "block_influence", "target": TARGETS[0]},
+                {"method": "width_norm", "target": TARGETS[1]},
+            ],
+            "best": 1,
+            "recovery": {"budget": {"steps": 3}},
+        },
+        {"step": "evaluate"},
+        {"step": "measure"},
+        {"step": "export", "format": "onnx"},
         {"step": "quantise", "format": "int8", "of": "current"},
     ]
-}  # fmt: skip
+}
 SPEC = {
-    "model": "path:/models/a", "method": "wanda", "sparsities": [0.3, 0.5], "parts": True, "removed": "layers",
-    "calibration": CALIBRATION, "evaluation": EVALUATION, "dtype": "float32", "seed": 1,
-}  # fmt: skip
+    "model": "path:/models/a",
+    "method": "wanda",
+    "sparsities": [0.3, 0.5],
+    "parts": True,
+    "removed": "layers",
+    "calibration": CALIBRATION,
+    "evaluation": EVALUATION,
+    "dtype": "float32",
+    "seed": 1,
+}
 RECIPE_SCHEMA, SPEC_SCHEMA = Recipe.model_json_schema(), SensitivitySpec.model_json_schema()
 UNSEEN = ("a\u202eb", "a\x1b[2Jb", "a\u200bb", "a\nb")
 

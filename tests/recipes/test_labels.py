@@ -15,20 +15,38 @@ PLAIN = [{"loss": "cross_entropy"}]
 LABELS: list[tuple[dict[str, Any], str, str]] = [
     ({}, "Distilled by logit matching (KL at temperature 1), 200 steps", "distil"),
     ({"losses": PLAIN}, "Fine-tuned, 200 steps", "finetune"),
-    ({"step": "finetune", "losses": PLAIN, "teacher_texts": {"sequences": 9}},
-     "Trained on the teacher's texts, 200 steps", "distil"),
-    ({"losses": [{"loss": "jensen_shannon"}], "teacher_texts": {"sequences": 9}},
-     "Distilled by Jensen-Shannon on the teacher's texts, 200 steps", "distil"),
-    ({"losses": [{"loss": "reverse_kl"}], "cache": {"k": 32}, "budget": {"tokens": 5000}},
-     "Distilled by reverse KL, 5,000 tokens (stored teacher's top 32)", "distil"),
+    (
+        {"step": "finetune", "losses": PLAIN, "teacher_texts": {"sequences": 9}},
+        "Trained on the teacher's texts, 200 steps",
+        "distil",
+    ),
+    (
+        {"losses": [{"loss": "jensen_shannon"}], "teacher_texts": {"sequences": 9}},
+        "Distilled by Jensen-Shannon on the teacher's texts, 200 steps",
+        "distil",
+    ),
+    (
+        {"losses": [{"loss": "reverse_kl"}], "cache": {"k": 32}, "budget": {"tokens": 5000}},
+        "Distilled by reverse KL, 5,000 tokens (stored teacher's top 32)",
+        "distil",
+    ),
     ({"losses": PLAIN, "lora": {"rank": 8}, "budget": {"steps": 1}}, "Fine-tuned, 1 step (LoRA rank 8)", "finetune"),
-    ({"losses": PLAIN, "design": {"layers": 1, "sizes": {"kv_heads": 2}, "initialise": "random"}},
-     "Fine-tuned, 200 steps (student of 1 layer and key-value heads 2 and random weights)", "finetune"),
-    ({"losses": PLAIN, "student": "path:/somewhere/private/small", "teacher": "sample:x"},
-     "Fine-tuned, 200 steps (student small)", "finetune"),
-    ({"losses": [{"loss": "soft_labels"}], "student": "run:abc", "teacher": "step:2", "on_policy": {"share": 0.25}},
-     "Distilled by soft labels, 200 steps (student run:abc, teacher step 2, on-policy 25 %)", "distil"),
-]  # fmt: skip
+    (
+        {"losses": PLAIN, "design": {"layers": 1, "sizes": {"kv_heads": 2}, "initialise": "random"}},
+        "Fine-tuned, 200 steps (student of 1 layer and key-value heads 2 and random weights)",
+        "finetune",
+    ),
+    (
+        {"losses": PLAIN, "student": "path:/somewhere/private/small", "teacher": "sample:x"},
+        "Fine-tuned, 200 steps (student small)",
+        "finetune",
+    ),
+    (
+        {"losses": [{"loss": "soft_labels"}], "student": "run:abc", "teacher": "step:2", "on_policy": {"share": 0.25}},
+        "Distilled by soft labels, 200 steps (student run:abc, teacher step 2, on-policy 25 %)",
+        "distil",
+    ),
+]
 
 
 @pytest.mark.parametrize(("given", "label", "method"), LABELS)

@@ -265,9 +265,29 @@ def test_any_text_is_a_recipe_or_gets_a_sentence(text: str) -> None:
 
 
 _words = st.sampled_from(
-    ["name", "model", "sweep", "grid", "method", "sparsity", "steps", "step", "prune", "target", "pattern", "wanda",
-     "remove_layers", "2:4", "magnitude", "block_influence", "sample:smollm2-135m", "sizes", "calibration", "seed"]
-)  # fmt: skip
+    [
+        "name",
+        "model",
+        "sweep",
+        "grid",
+        "method",
+        "sparsity",
+        "steps",
+        "step",
+        "prune",
+        "target",
+        "pattern",
+        "wanda",
+        "remove_layers",
+        "2:4",
+        "magnitude",
+        "block_influence",
+        "sample:smollm2-135m",
+        "sizes",
+        "calibration",
+        "seed",
+    ]
+)
 _scalars = st.one_of(_words, st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=5))
 _trees = st.recursive(
     _scalars, lambda t: st.lists(t, max_size=3) | st.dictionaries(_words, t, max_size=4), max_leaves=12

@@ -13,49 +13,109 @@ from core.recipes import Distil, Prune, Recipe
 from core.trial_keys import Identity, trial_key, trials_of
 
 CONTENTS = {
-    "path:/texts/calibration.txt": "c0", "path:/texts/evaluation.txt": "e0", "path:/texts/labels.csv": "l0",
-    "path:/texts/training.jsonl": "t0", "path:/models/teacher": "m0", "path:/models/student": "s0", "task:piqa": "p0",
-}  # fmt: skip
+    "path:/texts/calibration.txt": "c0",
+    "path:/texts/evaluation.txt": "e0",
+    "path:/texts/labels.csv": "l0",
+    "path:/texts/training.jsonl": "t0",
+    "path:/models/teacher": "m0",
+    "path:/models/student": "s0",
+    "task:piqa": "p0",
+}
 IDENTITY = Identity("the model", CONTENTS, "float32")
 SWEEP: dict[str, Any] = {
     "name": "Keys",
     "model": "path:/models/dense",
-    "calibration": {"data": "path:/texts/calibration.txt", "split": None, "column": "text", "sequences": 8,
-                    "length": 64, "seed": 0, "start_token": "tokenizer"},
-    "evaluation": {"data": "path:/texts/evaluation.txt", "split": None, "column": "text", "tokens": 512, "window": 64,
-                   "start_token": "tokenizer",
-                   "batch": 4, "tasks": ["piqa"], "items": 20, "scorer": "retort",
-                   "labelled": {"data": "path:/texts/labels.csv", "items": 10, "classes": {"a": "b"}}},
+    "calibration": {
+        "data": "path:/texts/calibration.txt",
+        "split": None,
+        "column": "text",
+        "sequences": 8,
+        "length": 64,
+        "seed": 0,
+        "start_token": "tokenizer",
+    },
+    "evaluation": {
+        "data": "path:/texts/evaluation.txt",
+        "split": None,
+        "column": "text",
+        "tokens": 512,
+        "window": 64,
+        "start_token": "tokenizer",
+        "batch": 4,
+        "tasks": ["piqa"],
+        "items": 20,
+        "scorer": "retort",
+        "labelled": {"data": "path:/texts/labels.csv", "items": 10, "classes": {"a": "b"}},
+    },
     "latency": {"prompt": 16, "new_tokens": 4, "repeats": 3, "warmup": 1, "batch": 1},
     "dtype": "float32",
     "seed": 0,
     "sweep": {"grid": [{"method": "wanda", "sparsity": [0.5]}]},
-}  # fmt: skip
+}
 TRAINING: dict[str, Any] = {
-    "step": "distil", "teacher": "path:/models/teacher", "student": "path:/models/student",
+    "step": "distil",
+    "teacher": "path:/models/teacher",
+    "student": "path:/models/student",
     "losses": [{"loss": "soft_labels", "weight": 1.0, "parameters": {"temperature": 2.0}}, {"loss": "hidden_mse"}],
     "layer_map": [[0, 1]],
-    "data": {"data": "path:/texts/training.jsonl", "split": "training", "column": "text", "form": "text", "length": 64,
-             "prompt": "prompt", "answer": "answer", "label": "label", "classes": {"a": "b"},
-             "count_prompt": False, "streaming": False},
-    "batch": 4, "micro_batch": 2, "budget": {"steps": 7},
+    "data": {
+        "data": "path:/texts/training.jsonl",
+        "split": "training",
+        "column": "text",
+        "form": "text",
+        "length": 64,
+        "prompt": "prompt",
+        "answer": "answer",
+        "label": "label",
+        "classes": {"a": "b"},
+        "count_prompt": False,
+        "streaming": False,
+    },
+    "batch": 4,
+    "micro_batch": 2,
+    "budget": {"steps": 7},
     "schedule": {"learning_rate": 1e-4, "warmup": 0.1, "final": 0.1, "weight_decay": 0.0, "clip": 1.0},
     "lora": {"rank": 4, "alpha": 8, "dropout": 0.0, "modules": ["q_proj"], "ratio": 2.0},
     "on_policy": {"share": 0.5, "prompt": 8, "temperature": 1.0},
     "teacher_texts": {"sequences": 8, "prompt": 8, "temperature": 0.0},
-    "gradient_checkpointing": False, "keep_zeros": False, "checkpoint_every": 5, "evaluate_every": 5, "held_out": 2,
+    "gradient_checkpointing": False,
+    "keep_zeros": False,
+    "checkpoint_every": 5,
+    "evaluate_every": 5,
+    "held_out": 2,
     "seed": 0,
-}  # fmt: skip
+}
 PRUNING: dict[str, Any] = {
-    "step": "prune", "method": "wanda", "sparsity": 0.5, "pattern": "unstructured", "mode": "joint",
-    "allocation": "uniform", "protect": [0], "seed": 0,
-}  # fmt: skip
+    "step": "prune",
+    "method": "wanda",
+    "sparsity": 0.5,
+    "pattern": "unstructured",
+    "mode": "joint",
+    "allocation": "uniform",
+    "protect": [0],
+    "seed": 0,
+}
 OTHER: dict[str, Any] = {
-    "method": "sparsegpt", "mode": "sequential", "allocation": "owl", "dtype": "bfloat16", "scorer": "lm-eval",
-    "pattern": "2:4", "step": "finetune", "form": "chat", "loss": "attention_relations", "tasks": ["copa"],
-    "layer_map": ((0, 0),), "protect": [1], "modules": ["k_proj"], "split": "another", "student": "current",
-    "teacher": "baseline", "start_token": "none", "data": "path:/texts/another.txt", "micro_batch": 4,
-}  # fmt: skip
+    "method": "sparsegpt",
+    "mode": "sequential",
+    "allocation": "owl",
+    "dtype": "bfloat16",
+    "scorer": "lm-eval",
+    "pattern": "2:4",
+    "step": "finetune",
+    "form": "chat",
+    "loss": "attention_relations",
+    "tasks": ["copa"],
+    "layer_map": ((0, 0),),
+    "protect": [1],
+    "modules": ["k_proj"],
+    "split": "another",
+    "student": "current",
+    "teacher": "baseline",
+    "start_token": "none",
+    "data": "path:/texts/another.txt",
+    "micro_batch": 4,
+}
 UNSAID = {("name",), ("model",)}
 """The name says nothing, and the model counts by its bytes (`Identity.model`)."""
 
@@ -149,12 +209,17 @@ def test_targets_parts_and_multiples_count() -> None:
     of, keys = Recipe.model_validate(SWEEP), set()
     wide = {"method": "width_norm", "target": {"block_fraction": 0.25}}
     variants: list[dict[str, Any]] = [
-        wide, {**wide, "target": {"block_fraction": 0.5}}, {**wide, "target": {"total_fraction": 0.25}},
-        {**wide, "target": {"megabytes": 3.0}}, {**wide, "target": {"sizes": {"intermediate": 32}}},
-        {**wide, "target": {"sizes": {"heads": 32}}}, {**wide, "parts": ["heads"]}, {**wide, "multiple": 16},
+        wide,
+        {**wide, "target": {"block_fraction": 0.5}},
+        {**wide, "target": {"total_fraction": 0.25}},
+        {**wide, "target": {"megabytes": 3.0}},
+        {**wide, "target": {"sizes": {"intermediate": 32}}},
+        {**wide, "target": {"sizes": {"heads": 32}}},
+        {**wide, "parts": ["heads"]},
+        {**wide, "multiple": 16},
         {"method": "block_influence", "target": {"remove_layers": 1}},
         {"method": "block_influence", "target": {"remove_layers": 2}},
-    ]  # fmt: skip
+    ]
     for variant in variants:
         keys.add(trial_key(of, IDENTITY, Prune.model_validate(variant)))
     assert len(keys) == len(variants)
@@ -191,11 +256,17 @@ def test_a_distillation_by_cross_entropy_is_not_a_fine_tuning() -> None:
 
 def test_a_stored_teacher_and_a_design_count() -> None:
     variants = [
-        lesson(), lesson(cache={}), lesson(cache={"k": 8}), lesson(cache={"tail": "renormalise"}),
-        lesson(cache={"precision": "float32"}), lesson(design={"layers": 2}), lesson(design={"layers": 1}),
-        lesson(design={"layers": 2, "initialise": "random"}), lesson(design={"sizes": {"intermediate": 32}}),
+        lesson(),
+        lesson(cache={}),
+        lesson(cache={"k": 8}),
+        lesson(cache={"tail": "renormalise"}),
+        lesson(cache={"precision": "float32"}),
+        lesson(design={"layers": 2}),
+        lesson(design={"layers": 1}),
+        lesson(design={"layers": 2, "initialise": "random"}),
+        lesson(design={"sizes": {"intermediate": 32}}),
         lesson(teacher="step:1"),
-    ]  # fmt: skip
+    ]
     found = {keys(steps(PRUNING, v))[-1] for v in variants}
     assert len(found) == len(variants)
 
@@ -245,9 +316,11 @@ def test_every_input_counts_by_its_bytes(reference: str) -> None:
 def test_the_model_the_dtype_and_the_seed_count_and_so_does_each_trial() -> None:
     of = Recipe.model_validate(SWEEP)
     variants = [
-        (of, IDENTITY), (of, Identity("other bytes", CONTENTS, "float32")), (of, Identity("the model", CONTENTS, "bf")),
+        (of, IDENTITY),
+        (of, Identity("other bytes", CONTENTS, "float32")),
+        (of, Identity("the model", CONTENTS, "bf")),
         (of.model_copy(update={"seed": 1}), IDENTITY),
-    ]  # fmt: skip
+    ]
     for prune in (None, WANDA):
         assert len({trial_key(r, i, prune) for r, i in variants}) == len(variants)
     assert len({t.key for t in trials_of(of, IDENTITY)}) == 2
@@ -255,11 +328,17 @@ def test_the_model_the_dtype_and_the_seed_count_and_so_does_each_trial() -> None
 
 def test_places_names_and_limits_do_not_count() -> None:
     of = Recipe.model_validate(SWEEP)
-    moved = Recipe.model_validate({
-        **SWEEP, "name": "Another name", "model": "path:/elsewhere", "minutes": 3, "executor": "ray",
-        "evaluation": {**SWEEP["evaluation"], "data": "path:/moved.txt"},
-        "sweep": {"grid": [{"method": "wanda", "sparsity": [0.5, 0.7]}], "keep": "all"},
-    })  # fmt: skip
+    moved = Recipe.model_validate(
+        {
+            **SWEEP,
+            "name": "Another name",
+            "model": "path:/elsewhere",
+            "minutes": 3,
+            "executor": "ray",
+            "evaluation": {**SWEEP["evaluation"], "data": "path:/moved.txt"},
+            "sweep": {"grid": [{"method": "wanda", "sparsity": [0.5, 0.7]}], "keep": "all"},
+        }
+    )
     here = Identity("the model", {**CONTENTS, "path:/moved.txt": CONTENTS["path:/texts/evaluation.txt"]}, "float32")
     assert [t.key for t in trials_of(of, IDENTITY)] == [t.key for t in trials_of(moved, here)][:2]
 

@@ -120,10 +120,19 @@ def test_times_are_compared_with_the_baseline_timed_in_turns(home: Settings) -> 
     report = made(home)
     one = report.chosen[0]
     timed = [
-        m.model_copy(update={"settings": {"baseline_value": m.value * 2, "baseline_low": m.value * 1.9,
-                                          "baseline_high": m.value * 2.1}}) if m.metric == "decode_ms" else m
+        m.model_copy(
+            update={
+                "settings": {
+                    "baseline_value": m.value * 2,
+                    "baseline_low": m.value * 1.9,
+                    "baseline_high": m.value * 2.1,
+                }
+            }
+        )
+        if m.metric == "decode_ms"
+        else m
         for m in one.measurements
-    ]  # fmt: skip
+    ]
     assert "a token takes 50 % of the dense time" in report.verdict(one.model_copy(update={"measurements": timed}))
 
 
@@ -141,9 +150,15 @@ def test_the_command_writes_the_file(home: Settings, tmp_path: Path, form: str) 
 
 
 @pytest.mark.parametrize(
-    ("name", "begins"), [("a.html", b"<!doctype html>"), ("a.HTM", b"<!doctype html>"), ("a.pptx", b"PK"),
-                         ("a.csv", b"run,candidate_key,"), ("a.b.json", b"{")],
-)  # fmt: skip
+    ("name", "begins"),
+    [
+        ("a.html", b"<!doctype html>"),
+        ("a.HTM", b"<!doctype html>"),
+        ("a.pptx", b"PK"),
+        ("a.csv", b"run,candidate_key,"),
+        ("a.b.json", b"{"),
+    ],
+)
 def test_the_name_of_the_file_says_what_is_written(home: Settings, tmp_path: Path, name: str, begins: bytes) -> None:
     run, out = finished_study(home), tmp_path / name
     assert main(["report", run, "--out", str(out), "--home", str(home.home)]) == 0
@@ -153,18 +168,29 @@ def test_the_name_of_the_file_says_what_is_written(home: Settings, tmp_path: Pat
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["--out", "a.docx"], "'a.docx' does not say which kind of report to write. Let its name end in .html, .pptx, "
-                              ".csv or .json."),
-        (["--out", "report"], "'report' does not say which kind of report to write. Let its name end in .html, .pptx, "
-                              ".csv or .json."),
-        (["--format", "csv", "--out", "a.json"], "'--format csv' and the name 'a.json' say different things. Leave "
-                                                 "'--format' out, or let the name end in .csv."),
+        (
+            ["--out", "a.docx"],
+            "'a.docx' does not say which kind of report to write. Let its name end in .html, .pptx, .csv or .json.",
+        ),
+        (
+            ["--out", "report"],
+            "'report' does not say which kind of report to write. Let its name end in .html, .pptx, .csv or .json.",
+        ),
+        (
+            ["--format", "csv", "--out", "a.json"],
+            "'--format csv' and the name 'a.json' say different things. Leave "
+            "'--format' out, or let the name end in .csv.",
+        ),
     ],
-)  # fmt: skip
+)
 def test_a_name_that_says_something_else_is_refused(
-    home: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
-    words: list[str], said: str,
-) -> None:  # fmt: skip
+    home: Settings,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    words: list[str],
+    said: str,
+) -> None:
     monkeypatch.chdir(tmp_path)
     assert main(["report", finished_study(home), *words, "--home", str(home.home)]) == 2
     assert capsys.readouterr().err == f"{said}\n" and list(tmp_path.glob("a.*")) == []
@@ -230,17 +256,27 @@ def seen(home: Settings) -> Report:
 
     def timed(r: Result, value: float, **turns: float) -> Result:
         kept = [m for m in r.measurements if not m.metric.endswith("_ms")]
-        decode = Measurement(metric="decode_ms", value=value, unit="ms", low=value * 0.9, high=value * 1.1,
-                             settings={"prompt": 64, **turns})  # fmt: skip
+        decode = Measurement(
+            metric="decode_ms",
+            value=value,
+            unit="ms",
+            low=value * 0.9,
+            high=value * 1.1,
+            settings={"prompt": 64, **turns},
+        )
         return r.model_copy(update={"measurements": [*kept, decode]})
 
     return build(
         run,
-        [timed(dense, 120.0),
-         timed(wanda, 49.6, baseline_value=49.45, ratio=1.004, ratio_low=0.99, ratio_high=1.02),
-         timed(short, 40.0, baseline_value=50.0, ratio=0.8, ratio_low=0.79, ratio_high=0.81)],
-        [wanda.key, short.key], audience="engineers", prices=Prices(per_hour=2.0, watts=100.0),
-    )  # fmt: skip
+        [
+            timed(dense, 120.0),
+            timed(wanda, 49.6, baseline_value=49.45, ratio=1.004, ratio_low=0.99, ratio_high=1.02),
+            timed(short, 40.0, baseline_value=50.0, ratio=0.8, ratio_low=0.79, ratio_high=0.81),
+        ],
+        [wanda.key, short.key],
+        audience="engineers",
+        prices=Prices(per_hour=2.0, watts=100.0),
+    )
 
 
 def test_money_and_energy_follow_the_ratio_and_stand_beside_the_originals(home: Settings) -> None:
@@ -251,8 +287,10 @@ def test_money_and_energy_follow_the_ratio_and_stand_beside_the_originals(home: 
     assert [f["energy_kwh_per_mtok"].shown for f in found] == ["1.39 kWh", "1.39 kWh", "1.11 kWh"]
     assert [f["cost_per_mtok"].original for f in found] == ["\u2013", "27.8 USD", "27.8 USD"]
     assert [f["cost_per_mtok"].difference and f["cost_per_mtok"].difference.change for f in found] == [
-        None, "no difference beyond the error", "\u221220 %",
-    ]  # fmt: skip
+        None,
+        "no difference beyond the error",
+        "\u221220 %",
+    ]
     assert found[1]["cost_per_mtok"].spread == "27.5 to 28.3 USD"
 
 
@@ -262,8 +300,11 @@ def test_every_form_says_what_a_time_is_and_none_shows_another_moments_milliseco
     assert any(told in note for note in report.notes())
     document = to_html(report)
     assert told in document and "120 ms" not in document and "49.6 ms" not in document
-    assert re.search(r"Latency per token</th><td[^>]*>50.2 ms</td><td[^>]*>49.5 to 51 ms</td><td[^>]*>50 ms</td>"
-                     r"<td>no difference beyond the error; 100.4 % \([^)]*\) of the dense model", document)  # fmt: skip
+    assert re.search(
+        r"Latency per token</th><td[^>]*>50.2 ms</td><td[^>]*>49.5 to 51 ms</td><td[^>]*>50 ms</td>"
+        r"<td>no difference beyond the error; 100.4 % \([^)]*\) of the dense model",
+        document,
+    )
 
 
 def test_slides_and_tables_take_the_tie(home: Settings) -> None:
@@ -280,8 +321,13 @@ def test_slides_and_tables_take_the_tie(home: Settings) -> None:
     figures = [f for c in json.loads(to_json(report))["candidates"] for f in c["figures"] if f["metric"] == "decode_ms"]
     assert [(f["original"], round(f["settings"]["measured_ms"], 1)) for f in figures] == [(50.0, 49.6), (50.0, 40.0)]
     deck = Presentation(io.BytesIO(to_pptx(replace(report, audience="executives"))))
-    cells = [[c.text for c in row.cells] for s in deck.slides for shape in s.shapes if shape.has_table
-             for row in shape.table.rows]  # fmt: skip
+    cells = [
+        [c.text for c in row.cells]
+        for s in deck.slides
+        for shape in s.shapes
+        if shape.has_table
+        for row in shape.table.rows
+    ]
     told = next(row for row in cells if row[0] == "Latency per token")
     assert told[1:4] == ["50.2 ms", "49.5 to 51 ms", "50 ms"]
     assert told[4].startswith("no difference beyond the error; 100.4 % (")

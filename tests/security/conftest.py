@@ -98,5 +98,10 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shared]:
         file.write_text("[auth]\n" + "\n".join(f'{k} = "{v}"' for k, v in auth.items()))
         process = stack.enter_context(serving(settings, port, STREAMLIT_SECRETS_FILES=str(file)))
         yield Shared(
-            settings, port, provider, cookie_secret, (cookie_secret, str(client["client_secret"])), process,
-        )  # fmt: skip
+            settings,
+            port,
+            provider,
+            cookie_secret,
+            (cookie_secret, str(client["client_secret"])),
+            process,
+        )

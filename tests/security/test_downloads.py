@@ -27,13 +27,19 @@ from core.store import Store
 
 LESSON = {"step": "distil", "budget": {"steps": 1}}
 STEPS = {
-    "name": "Study", "model": "path:/models/a", "evaluation": {"labelled": {"data": "path:/x/labels.csv"}},
+    "name": "Study",
+    "model": "path:/models/a",
+    "evaluation": {"labelled": {"data": "path:/x/labels.csv"}},
     "steps": [
-        {"step": "prune", "method": "magnitude", "sparsity": 0.5}, LESSON | {"student": "path:/models/b"},
-        {"step": "select", "options": [{"method": "magnitude", "sparsity": s} for s in (0.1, 0.2)],
-         "recovery": {"budget": {"steps": 1}}},
+        {"step": "prune", "method": "magnitude", "sparsity": 0.5},
+        LESSON | {"student": "path:/models/b"},
+        {
+            "step": "select",
+            "options": [{"method": "magnitude", "sparsity": s} for s in (0.1, 0.2)],
+            "recovery": {"budget": {"steps": 1}},
+        },
     ],
-}  # fmt: skip
+}
 SWEEP = {"name": "Study", "model": "path:/models/a", "sweep": {"grid": [{"method": "magnitude", "sparsity": [0.5]}]}}
 PLACES: dict[str, tuple[dict[str, Any], tuple[str | int, ...]]] = {
     "model of steps": (STEPS, ("model",)),

@@ -99,33 +99,60 @@ def placed(path: Path, content: str | bytes) -> Path:
 # Model folders
 
 CONFIG = {
-    "model_type": "llama", "architectures": ["LlamaForCausalLM"], "num_hidden_layers": 2, "hidden_size": 32,
-    "num_attention_heads": 4, "num_key_value_heads": 2, "head_dim": 8, "intermediate_size": 64, "vocab_size": 96,
-    "max_position_embeddings": 256, "sliding_window": 16, "layer_types": ["full_attention", "sliding_attention"],
-    "use_sliding_window": True, "tie_word_embeddings": True, "rope_parameters": {"rope_type": "default"},
-    "hidden_act": "silu", "num_local_experts": 4, "num_experts_per_tok": 2, "text_config": {"hidden_size": 32},
-    "auto_map": {}, "dtype": "float32",
-}  # fmt: skip
+    "model_type": "llama",
+    "architectures": ["LlamaForCausalLM"],
+    "num_hidden_layers": 2,
+    "hidden_size": 32,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "head_dim": 8,
+    "intermediate_size": 64,
+    "vocab_size": 96,
+    "max_position_embeddings": 256,
+    "sliding_window": 16,
+    "layer_types": ["full_attention", "sliding_attention"],
+    "use_sliding_window": True,
+    "tie_word_embeddings": True,
+    "rope_parameters": {"rope_type": "default"},
+    "hidden_act": "silu",
+    "num_local_experts": 4,
+    "num_experts_per_tok": 2,
+    "text_config": {"hidden_size": 32},
+    "auto_map": {},
+    "dtype": "float32",
+}
 TENSORS = {
     "model.embed_tokens.weight": {"dtype": "F32", "shape": [4, 2], "data_offsets": [0, 32]},
     "model.layers.0.self_attn.q_proj.weight": {"dtype": "BF16", "shape": [2, 2], "data_offsets": [32, 40]},
     "model.layers.1.mlp.experts.0.w1.weight": {"dtype": "F16", "shape": [3], "data_offsets": [40, 46]},
     "model.norm.weight": {"dtype": "F64", "shape": [], "data_offsets": [46, 54]},
     "__metadata__": {"format": "pt"},
-}  # fmt: skip
+}
 DATA = 54
 INDEX = {
     "metadata": {"total_size": DATA},
     "weight_map": dict.fromkeys((n for n in TENSORS if "." in n), "a.safetensors"),
 }
-NOTE = {"id": "x", "pin": "p", "packages": ["a==1"], "made_from": None, "licence": "MIT", "note": "",
-        "files": {"config.json": {"bytes": 3, "sha256": "00"}}}  # fmt: skip
+NOTE = {
+    "id": "x",
+    "pin": "p",
+    "packages": ["a==1"],
+    "made_from": None,
+    "licence": "MIT",
+    "note": "",
+    "files": {"config.json": {"bytes": 3, "sha256": "00"}},
+}
 TOKENIZER = {
-    "model": {"type": "BPE", "vocab": {"a": 0}, "byte_fallback": False}, "normalizer": {"type": "NFC"},
-    "pre_tokenizer": {"type": "Sequence", "pretokenizers": [
-        {"type": "Split", "pattern": {"Regex": "x"}, "behavior": "Isolated"},
-        {"type": "ByteLevel", "use_regex": False, "add_prefix_space": False}]},
-}  # fmt: skip
+    "model": {"type": "BPE", "vocab": {"a": 0}, "byte_fallback": False},
+    "normalizer": {"type": "NFC"},
+    "pre_tokenizer": {
+        "type": "Sequence",
+        "pretokenizers": [
+            {"type": "Split", "pattern": {"Regex": "x"}, "behavior": "Isolated"},
+            {"type": "ByteLevel", "use_regex": False, "add_prefix_space": False},
+        ],
+    },
+}
 FAMILIES = ("llama", "gpt2", "gemma2", "mixtral", "bert", "phi3", "unknown-family")
 
 
@@ -278,11 +305,42 @@ EXAMPLES = [
     yaml.safe_load(p.read_text("utf-8")) for p in sorted((Path(__file__).parents[2] / "examples").glob("*.yaml"))
 ]
 _YAML = (
-    "!!python/object/apply:os.system [true]", "&a [*a]", "*b", "<<: *c", "? [x]", "%YAML 1.1", "---", "...", "\t",
-    "- " * 40, "{" * 40, "[" * 200, "'", '"', '"\\ud800"', '"\\0"', "|\n  x", ">-\n  x", "1e999", ".inf", ".nan",
-    "0x1F", "1_000", "9" * 60, "9" * 5_000, "2026-01-01", "yes", "~", "\u2028", "\ufeff", "\x07", "# x", "x: y: z",
-    "a: b\na: c", "\U0001f600" * 50,
-)  # fmt: skip
+    "!!python/object/apply:os.system [true]",
+    "&a [*a]",
+    "*b",
+    "<<: *c",
+    "? [x]",
+    "%YAML 1.1",
+    "---",
+    "...",
+    "\t",
+    "- " * 40,
+    "{" * 40,
+    "[" * 200,
+    "'",
+    '"',
+    '"\\ud800"',
+    '"\\0"',
+    "|\n  x",
+    ">-\n  x",
+    "1e999",
+    ".inf",
+    ".nan",
+    "0x1F",
+    "1_000",
+    "9" * 60,
+    "9" * 5_000,
+    "2026-01-01",
+    "yes",
+    "~",
+    "\u2028",
+    "\ufeff",
+    "\x07",
+    "# x",
+    "x: y: z",
+    "a: b\na: c",
+    "\U0001f600" * 50,
+)
 
 
 def accepted(recipe: Recipe | None, world: Settings) -> None:
@@ -303,9 +361,12 @@ def test_recipes_with_spoiled_places(world: Settings, text: str) -> None:
 
 @fuzz
 @given(
-    which=st.sampled_from(EXAMPLES), at=st.floats(0, 1), put=st.sampled_from(_YAML) | names, cut=st.integers(0, 30),
+    which=st.sampled_from(EXAMPLES),
+    at=st.floats(0, 1),
+    put=st.sampled_from(_YAML) | names,
+    cut=st.integers(0, 30),
     line=st.booleans(),
-)  # fmt: skip
+)
 def test_recipes_with_pieces_of_hostile_yaml(
     world: Settings, which: Any, at: float, put: str, cut: int, line: bool
 ) -> None:
@@ -326,12 +387,30 @@ def test_recipes_with_damaged_bytes(world: Settings, content: bytes) -> None:
 # What the home holds
 
 RESULT = Result(
-    key="KEY", label="Wanda 50 %", model="sample:wiki", method="wanda", baseline_key="b", parent="p", saved=True,
-    measurements=[{"metric": "loss", "value": 3.0, "unit": "nats", "low": 2.9, "high": 3.1, "samples": [3.0, 3.1],
-                   "settings": {"windows": 2, "interval": "bootstrap"}}],
-    round_trip={"max_logit_difference": 1e-6, "peak_memory_bytes": 3}, facts={"layers": 2, "by": {"a": [1, 2]}},
-    notes=["It was damped."], versions={"torch": "2"}, seconds=3.5,
-).model_dump(mode="json")  # fmt: skip
+    key="KEY",
+    label="Wanda 50 %",
+    model="sample:wiki",
+    method="wanda",
+    baseline_key="b",
+    parent="p",
+    saved=True,
+    measurements=[
+        {
+            "metric": "loss",
+            "value": 3.0,
+            "unit": "nats",
+            "low": 2.9,
+            "high": 3.1,
+            "samples": [3.0, 3.1],
+            "settings": {"windows": 2, "interval": "bootstrap"},
+        }
+    ],
+    round_trip={"max_logit_difference": 1e-6, "peak_memory_bytes": 3},
+    facts={"layers": 2, "by": {"a": [1, 2]}},
+    notes=["It was damped."],
+    versions={"torch": "2"},
+    seconds=3.5,
+).model_dump(mode="json")
 
 
 @pytest.fixture
@@ -367,13 +446,24 @@ def test_results_with_damaged_bytes(empty: Settings, content: bytes) -> None:
     indexed(empty, content)
 
 
-PROBE = {"dtype": "float32", "threads": 2, "forward_flops": 1e9, "decode_seconds_per_layer": 0.1,
-         "rank_weights_per_second": 1e6, "write_bytes_per_second": 1e8}  # fmt: skip
+PROBE = {
+    "dtype": "float32",
+    "threads": 2,
+    "forward_flops": 1e9,
+    "decode_seconds_per_layer": 0.1,
+    "rank_weights_per_second": 1e6,
+    "write_bytes_per_second": 1e8,
+}
 MEASURED = sensitivity.Sensitivity(
-    key="k", fingerprint="f", spec=sensitivity.SensitivitySpec(model="sample:x"), loss=3.0,
+    key="k",
+    fingerprint="f",
+    spec=sensitivity.SensitivitySpec(model="sample:x"),
+    loss=3.0,
     cells=[sensitivity.Change(layer=0, part=None, sparsity=0.5, change=0.1, samples=[0.1], parameters=3)],
-    removed=[], break_even=[], made=1.0,
-).model_dump(mode="json")  # fmt: skip
+    removed=[],
+    break_even=[],
+    made=1.0,
+).model_dump(mode="json")
 
 
 @fuzz

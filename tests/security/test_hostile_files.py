@@ -98,11 +98,21 @@ def test_sizes_that_are_no_whole_numbers_are_none() -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        "[]", '"config"', "3", "null", "", "\ufeff{}", "{" * 2_000, "[" * 200_000, '{"a":' * 50_000,
+        "[]",
+        '"config"',
+        "3",
+        "null",
+        "",
+        "\ufeff{}",
+        "{" * 2_000,
+        "[" * 200_000,
+        '{"a":' * 50_000,
         '{"n": ' + "9" * 5_000 + "}",
-        '{"model_type": "\\ud800"}', '{"\\udfff": 1}', '{"a": "' + "x" * 5_000_000 + '"}',
+        '{"model_type": "\\ud800"}',
+        '{"\\udfff": 1}',
+        '{"a": "' + "x" * 5_000_000 + '"}',
     ],
-)  # fmt: skip
+)
 def test_a_config_that_is_none_is_refused(model: Path, text: str) -> None:
     (model / "config.json").write_bytes(text.encode())
     assert "config.json in" in refused(lambda: check_model_folder(model))
@@ -146,9 +156,20 @@ def index(model: Path, *names: object) -> None:
 
 @pytest.mark.parametrize(
     "name",
-    ["../outside.safetensors", "/tmp/outside.safetensors", "b/c.safetensors", "a.bin", "x" * 300 + ".safetensors",
-     "\0.safetensors", 3, None, ["a.safetensors"], "..\\a.safetensors", "\u00e9" * 130 + ".safetensors"],
-)  # fmt: skip
+    [
+        "../outside.safetensors",
+        "/tmp/outside.safetensors",
+        "b/c.safetensors",
+        "a.bin",
+        "x" * 300 + ".safetensors",
+        "\0.safetensors",
+        3,
+        None,
+        ["a.safetensors"],
+        "..\\a.safetensors",
+        "\u00e9" * 130 + ".safetensors",
+    ],
+)
 def test_an_index_names_files_of_its_folder_only(model: Path, name: object) -> None:
     """transformers joins the folder and the name, whatever the name is."""
     save_file({"t1": torch.zeros(2)}, model.parent / "outside.safetensors")
@@ -243,10 +264,20 @@ def test_a_layer_number_of_thousands_of_digits_is_no_layer(model: Path, digits: 
 
 @pytest.mark.parametrize(
     "manifest",
-    ['{"packages": 3}', '{"packages": {"a": 1}}', '{"packages": [3]}', '{"files": []}', '{"files": {"a": 3}}', "[]",
-     "[" * 100_000, '{"licence": ["x"]}', '{"note": "\\ud800"}', '{"pin": ' + "9" * 5_000 + "}",
-     '{"files": {"\\u0000": {"bytes": 1}}}'],
-)  # fmt: skip
+    [
+        '{"packages": 3}',
+        '{"packages": {"a": 1}}',
+        '{"packages": [3]}',
+        '{"files": []}',
+        '{"files": {"a": 3}}',
+        "[]",
+        "[" * 100_000,
+        '{"licence": ["x"]}',
+        '{"note": "\\ud800"}',
+        '{"pin": ' + "9" * 5_000 + "}",
+        '{"files": {"\\u0000": {"bytes": 1}}}',
+    ],
+)
 def test_a_damaged_manifest_is_none(model: Path, home: Settings, manifest: str) -> None:
     (model / "retort-sample.json").write_text(manifest)
     assert anatomy(model).licence == "" and resolve(f"path:{model}", home).provenance["licence"] == ""
@@ -268,11 +299,18 @@ def test_a_model_card_is_read_to_its_first_lines_only(model: Path) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["[]", "3", '{"model": [], "pre_tokenizer": 3}', "[" * 100_000, '{"model": {"type": "BPE"}, "pre_tokenizer": null}',
-     '{"model": {"type": "BPE"}, "pre_tokenizer": {"type": "Sequence", "pretokenizers": []}}',
-     '{"model": {"type": "BPE"}, "pre_tokenizer": {"type": "Sequence", "pretokenizers": [{"type": ["ByteLevel"]}]}}',
-     '{"model": {"type": "BPE"}, "normalizer": 3, "pre_tokenizer": {"type": "ByteLevel"}}', '{"a": "\\ud800"}'],
-)  # fmt: skip
+    [
+        "[]",
+        "3",
+        '{"model": [], "pre_tokenizer": 3}',
+        "[" * 100_000,
+        '{"model": {"type": "BPE"}, "pre_tokenizer": null}',
+        '{"model": {"type": "BPE"}, "pre_tokenizer": {"type": "Sequence", "pretokenizers": []}}',
+        '{"model": {"type": "BPE"}, "pre_tokenizer": {"type": "Sequence", "pretokenizers": [{"type": ["ByteLevel"]}]}}',
+        '{"model": {"type": "BPE"}, "normalizer": 3, "pre_tokenizer": {"type": "ByteLevel"}}',
+        '{"a": "\\ud800"}',
+    ],
+)
 def test_a_hostile_tokenizer_is_of_no_known_kind(model: Path, text: str) -> None:
     (model / "tokenizer.json").write_text(text)
     with in_time():
@@ -414,7 +452,7 @@ DAMAGED = {
     "deep": FACTS.replace(b'"@"', b"[" * 100_000),
     "cut": json.dumps(result("a")).encode()[:-9],
     "a value too large": json.dumps(result("a") | {"seconds": "@"}).encode().replace(b'"@"', b"1" + b"0" * 400),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("content", DAMAGED.values(), ids=list(DAMAGED))
@@ -484,7 +522,7 @@ NESTED = "a0: &a0 1\n" + "".join(f"a{i}: &a{i} {'[' * 29}*a{i - 1}{']' * 29}\n" 
         (HEAD + "a: !" + "x" * 100_000 + " 1", "not allowed"),
     ],
     ids=lambda v: str(v)[:40] + "..." if len(str(v)) > 40 else None,
-)  # fmt: skip
+)
 def test_recipes_that_would_take_memory_time_or_a_database_down(text: str, says: str) -> None:
     cause = refused(lambda: load_recipe(text))
     assert says in cause and len(cause) < 3_000

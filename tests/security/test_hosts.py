@@ -69,9 +69,16 @@ def test_this_machines_names_are_answered(local: Local, host: str) -> None:
 
 @pytest.mark.parametrize(
     "host",
-    ["evil.example", "evil.example:{port}", "localhost.evil.example", "127.0.0.1.evil.example:{port}", "192.0.2.1",
-     "0.0.0.0:{port}", "127.0.0.2:{port}"],
-)  # fmt: skip
+    [
+        "evil.example",
+        "evil.example:{port}",
+        "localhost.evil.example",
+        "127.0.0.1.evil.example:{port}",
+        "192.0.2.1",
+        "0.0.0.0:{port}",
+        "127.0.0.2:{port}",
+    ],
+)
 def test_other_names_are_refused(local: Local, host: str) -> None:
     """DNS rebinding: a name of the attacker leads to this machine, and the page is of the same origin as the name."""
     name = host.format(port=local.port)
@@ -136,9 +143,18 @@ def test_a_stranger_does_not_make_the_server_hold_what_is_sent(local: Local) -> 
 
 @pytest.mark.parametrize(
     "path",
-    ["/", "/runs", "/_stcore/health", "/_stcore/host-config", "/no/such/file.js", "/media/none", "/component/none/x",
-     "/_stcore/upload_file/a/b", "/_stcore/metrics"],
-)  # fmt: skip
+    [
+        "/",
+        "/runs",
+        "/_stcore/health",
+        "/_stcore/host-config",
+        "/no/such/file.js",
+        "/media/none",
+        "/component/none/x",
+        "/_stcore/upload_file/a/b",
+        "/_stcore/metrics",
+    ],
+)
 def test_no_answer_may_be_shown_in_a_frame(local: Local, path: str) -> None:
     connection = http.client.HTTPConnection("127.0.0.1", local.port, timeout=60)
     connection.request("GET", path)
@@ -213,9 +229,11 @@ def test_with_a_login_it_answers_to_its_public_name(local: Local) -> None:
         who |= {"origin": "https://retort.example", "is_logged_in": True, "provider": "default"}
         cookie = create_signed_value(SECRET, "_streamlit_user", json.dumps(who)).decode()
         signed_in: dict[str, Any] = {
-            "page": "runs", "token": token, "host": "retort.example",
+            "page": "runs",
+            "token": token,
+            "host": "retort.example",
             "cookies": {"_streamlit_xsrf": token, "_streamlit_user": cookie},
-        }  # fmt: skip
+        }
         assert STUDY.encode() in wire.visit(port, origin="https://retort.example", **signed_in).raw
         nobody = wire.visit(port, origin="https://retort.example", host="retort.example", page="runs")
         assert "Sign in to Retort" in nobody.words and STUDY.encode() not in nobody.raw

@@ -30,9 +30,14 @@ expect.set_options(timeout=PATIENCE)
 def identity(shared: Shared, person: str, secret: str = "", **claims: Any) -> str:
     """The cookie a server with this secret would have given somebody."""
     payload = {
-        "sub": person, "email": f"{person}@example.org", "email_verified": True, "iat": int(time.time()),
-        "origin": shared.address, "is_logged_in": True, "provider": "default",
-    }  # fmt: skip
+        "sub": person,
+        "email": f"{person}@example.org",
+        "email_verified": True,
+        "iat": int(time.time()),
+        "origin": shared.address,
+        "is_logged_in": True,
+        "provider": "default",
+    }
     return create_signed_value(secret or shared.cookie_secret, "_streamlit_user", json.dumps(payload | claims)).decode()
 
 

@@ -65,8 +65,11 @@ def test_after_a_real_study_nothing_of_the_home_is_open_to_others(tmp_path: Path
     def core(*words: str) -> str:
         done = subprocess.run(
             [sys.executable, "-m", "core", *words, "--home", str(home)],
-            cwd=ROOT, preexec_fn=lambda: os.umask(0), capture_output=True, text=True,
-        )  # fmt: skip
+            cwd=ROOT,
+            preexec_fn=lambda: os.umask(0),
+            capture_output=True,
+            text=True,
+        )
         assert done.returncode == 0, done.stderr
         return done.stdout
 

@@ -66,8 +66,16 @@ INSIDE = {
     "device": ["take_device"],
     "executors": ["spawn", "start_detached", "device_lock", "worker_lock"],
     "failures": ["explain", "is_out_of_memory", "lost", "out_of_memory"],
-    "guards": ["end_for", "killed_for_memory", "minutes_of", "refuse_impossible", "refuse_unfit", "remember_kills",
-               "used_exactly", "used_quickly"],
+    "guards": [
+        "end_for",
+        "killed_for_memory",
+        "minutes_of",
+        "refuse_impossible",
+        "refuse_unfit",
+        "remember_kills",
+        "used_exactly",
+        "used_quickly",
+    ],
     "home": ["check_home", "rebuild_home"],
     "kinds": ["download", "fetch", "run_recipe", "sensitivity", "time_again", "work_of"],
     "litter": ["sweep_up"],
@@ -81,7 +89,7 @@ INSIDE = {
     "runner": ["main", "runner_lock"],
     "waiting": ["device_user", "waits_for"],
     "worker": ["main", "work"],
-}  # fmt: skip
+}
 """Of each module, what decides nothing or runs in the runner, the worker, the live host or the command line: pages do
 not call it, but for what they show to whoever may look: limits, the end of a log, what is damaged or waited for."""
 SHOWN = {
@@ -188,9 +196,10 @@ def test_who_did_it_is_kept(home: Settings, caplog: pytest.LogCaptureFixture) ->
     api.retry(run, settings)
     marks.annotate(run, settings, notes="mine")
     assert [e.message for e in store.events.tail(run)] == [
-        "Cancelled by ada@example.org.", "Queued again by ada@example.org.",
+        "Cancelled by ada@example.org.",
+        "Queued again by ada@example.org.",
         "Tags and note changed by ada@example.org.",
-    ]  # fmt: skip
+    ]
     for queued in (api.submit_fetch("wiki", settings), errands.submit_probe(settings)):
         assert store.runs.get(queued).started_by == "ada@example.org"
     marks.vote("run:a", "run:b", "p", None, settings)
@@ -213,8 +222,10 @@ def test_an_old_home_gets_the_columns_and_keeps_what_it_has(home: Settings) -> N
     home.database.write_bytes(gzip.decompress(old.read_bytes()))
     runs = Store(home).runs.find(oldest_first=True)
     assert [(r.name, r.started_by) for r in runs] == [
-        ("First study", ""), ("Second study", ""), ("Waiting study", ""),
-    ]  # fmt: skip
+        ("First study", ""),
+        ("Second study", ""),
+        ("Waiting study", ""),
+    ]
     new = api.submit(RECIPE, replace(home, actor=Actor("ada@example.org", "editor")))
     assert Store(home).runs.get(new).started_by == "ada@example.org"
 
@@ -259,8 +270,10 @@ def test_pages_have_no_other_store_and_no_other_settings() -> None:
         if isinstance(node, ast.Call) and ast.unparse(node.func) in makers
     }
     assert found == {
-        ("pages.shared.home", "Store"), ("pages.shared.home", "Settings.load"), ("pages.shared.login", "Settings.load"),
-    }  # fmt: skip
+        ("pages.shared.home", "Store"),
+        ("pages.shared.home", "Settings.load"),
+        ("pages.shared.login", "Settings.load"),
+    }
 
 
 ROLES_FILE = Roles.model_validate(

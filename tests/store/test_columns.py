@@ -23,10 +23,19 @@ VALUES = [2.5, math.inf, math.nan, 0.1 + 0.2]
 def candidate(key: str, value: float, **fields: object) -> Result:
     samples = [value, 1.0, 2.0]
     found = [
-        Measurement(metric="loss", value=value, unit="nats", low=1.0, high=3.0, samples=samples, device="cpu",
-                    dtype="bfloat16", settings={"corpus": "c", "samples": "each window"}),
+        Measurement(
+            metric="loss",
+            value=value,
+            unit="nats",
+            low=1.0,
+            high=3.0,
+            samples=samples,
+            device="cpu",
+            dtype="bfloat16",
+            settings={"corpus": "c", "samples": "each window"},
+        ),
         Measurement(metric="disk_bytes", value=5.0, unit="B", obtained="estimated"),
-    ]  # fmt: skip
+    ]
     return Result.model_validate(
         {"key": key, "label": key.upper(), "model": "sample:x", "method": "wanda", "measurements": found, **fields}
     )

@@ -45,8 +45,10 @@ def test_an_old_home_is_migrated_with_everything_in_it(home: Settings, tmp_path:
     store = Store(old_home(home))
     runs = store.runs.find(oldest_first=True)
     assert [(r.name, r.state) for r in runs] == [
-        ("First study", "done"), ("Second study", "failed"), ("Waiting study", "queued"),
-    ]  # fmt: skip
+        ("First study", "done"),
+        ("Second study", "failed"),
+        ("Waiting study", "queued"),
+    ]
     assert runs[0].tags == ("old",) and runs[0].notes == "From format 1" and runs[0].version == ""
     assert [t.state for t in store.trials.of(runs[1].id)] == ["done", "failed"]
     assert runs[1].cause == "It failed."

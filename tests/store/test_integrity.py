@@ -46,7 +46,7 @@ HARMS: dict[str, tuple[Callable[[Path], None], str]] = {
         lambda p: p.with_name("adapter_config.json").write_text("{}"),
         "adapter_config.json was put there by something else",
     ),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("harm", HARMS)
@@ -127,8 +127,10 @@ def test_equal_times_prove_nothing_in_the_step_of_the_clock_of_the_note(
 
 def test_of_what_has_no_readable_note_nothing_is_known(model: Path) -> None:
     harms: list[Callable[[Path], object]] = [
-        lambda p: os.truncate(p, 10), lambda p: p.write_text("{}"), lambda p: p.write_bytes(b"\xff"),
-    ]  # fmt: skip
+        lambda p: os.truncate(p, 10),
+        lambda p: p.write_text("{}"),
+        lambda p: p.write_bytes(b"\xff"),
+    ]
     for harm in harms:
         harm(note_of(model))
         assert (is_sealed(model), damage(model), whole(model, "x")) == (False, None, False)

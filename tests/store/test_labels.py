@@ -47,9 +47,17 @@ def test_tags_are_kept_once_in_their_order_and_found(store: Store) -> None:
 
 @pytest.mark.parametrize(
     "bad",
-    [{"tags": ["x" * 41]}, {"tags": ["a,b"]}, {"tags": ["<b>"]}, {"tags": ["a\u202eb"]}, {"tags": ["a\nb"]},
-     {"tags": [f"t{i}" for i in range(21)]}, {"notes": "x" * 4001}, {"notes": "a\x00b"}],
-)  # fmt: skip
+    [
+        {"tags": ["x" * 41]},
+        {"tags": ["a,b"]},
+        {"tags": ["<b>"]},
+        {"tags": ["a\u202eb"]},
+        {"tags": ["a\nb"]},
+        {"tags": [f"t{i}" for i in range(21)]},
+        {"notes": "x" * 4001},
+        {"notes": "a\x00b"},
+    ],
+)
 def test_what_breaks_a_rule_is_refused_and_nothing_changes(store: Store, bad: dict[str, str]) -> None:
     run = _add(store)
     with pytest.raises(RetortError) as refused:

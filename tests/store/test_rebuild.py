@@ -40,8 +40,9 @@ def result(key: str, value: float, saved: bool = False, **more: Any) -> Result:
         Measurement(metric="perplexity", value=value, unit="", low=value - 1, high=value + 1, samples=[value, 1.5]),
         Measurement(metric="disk_bytes", value=1e6 * value, unit="bytes"),
     ]
-    return Result(key=key, label=f"Label {key}", model="path:/m", method="wanda", measurements=measured, saved=saved,
-                  **more)  # fmt: skip
+    return Result(
+        key=key, label=f"Label {key}", model="path:/m", method="wanda", measurements=measured, saved=saved, **more
+    )
 
 
 def fill(store: Store) -> list[str]:
@@ -49,15 +50,22 @@ def fill(store: Store) -> list[str]:
     found = []
     for name, keys, state in (("First", "abc", "done"), ("Second", "ad", "running"), ("Third", "", "queued")):
         run = store.runs.add(
-            "sweep", f"{name} study", "path:/m", {"n": name, "deep": {"x": [1, None, "\u00e9"]}},
-            tags=("t1", name), notes=f"Note of {name}\nwith two lines", started_by="ann@x.org",
-        )  # fmt: skip
+            "sweep",
+            f"{name} study",
+            "path:/m",
+            {"n": name, "deep": {"x": [1, None, "\u00e9"]}},
+            tags=("t1", name),
+            notes=f"Note of {name}\nwith two lines",
+            started_by="ann@x.org",
+        )
         found.append(run)
         if state == "queued":
             continue
         assert store.runs.claim(run)
-        trials = [Trial(index=i, key=k, label=f"Trial {k}", prune=Prune(method="wanda", sparsity=0.5))
-                  for i, k in enumerate(keys)]  # fmt: skip
+        trials = [
+            Trial(index=i, key=k, label=f"Trial {k}", prune=Prune(method="wanda", sparsity=0.5))
+            for i, k in enumerate(keys)
+        ]
         store.trials.add(run, [*trials, Trial(index=len(keys), key=f"f{name}", label="Fails")])
         for trial in trials:
             store.trials.start(run, trial.index)
@@ -103,7 +111,7 @@ def read(settings: Settings) -> dict[str, Any]:
         "results": store.candidates.results(),
         "of runs": [[x.key for x in store.candidates.results(run_id=r.id)] for r in runs],
         "columns": [store.columns.judged(r.id, "perplexity") for r in runs],
-    }  # fmt: skip
+    }
 
 
 def settle(settings: Settings) -> None:
@@ -326,8 +334,10 @@ def test_a_record_says_what_the_index_says_at_every_moment(home: Settings) -> No
         assert record is not None
         row, trials = store.runs.get(run), store.trials.of(run)
         assert (record.run["state"], record.run["notes"], json.loads(record.run["tags"])) == (
-            row.state, row.notes, list(row.tags)
-        )  # fmt: skip
+            row.state,
+            row.notes,
+            list(row.tags),
+        )
         assert record.run["attempts"] == row.attempts and record.run["cancel_requested"] == row.cancel_requested
         assert [(t["key"], t["state"], t["cause"]) for t in record.trials] == [
             (t.key, t.state, t.cause) for t in trials
@@ -337,14 +347,21 @@ def test_a_record_says_what_the_index_says_at_every_moment(home: Settings) -> No
     check()
     trial = Trial(index=0, key="k", label="x")
     actions: list[Callable[[], object]] = [
-        lambda: store.runs.claim(run), lambda: store.trials.add(run, [trial]), lambda: store.trials.start(run, 0),
-        lambda: store.trials.stop(run), lambda: store.trials.start(run, 0),
-        lambda: store.trials.fail(run, 0, "Why.", "What."), lambda: store.runs.request_cancel(run),
-        lambda: store.runs.finish(run, "cancelled"), lambda: store.runs.requeue(run),
-        lambda: store.runs.annotate(run, tags=["x"], notes="y"), lambda: store.runs.claim(run),
-        lambda: store.trials.finish(run, 0), lambda: store.runs.requeue(run, lost=True),
+        lambda: store.runs.claim(run),
+        lambda: store.trials.add(run, [trial]),
+        lambda: store.trials.start(run, 0),
+        lambda: store.trials.stop(run),
+        lambda: store.trials.start(run, 0),
+        lambda: store.trials.fail(run, 0, "Why.", "What."),
         lambda: store.runs.request_cancel(run),
-    ]  # fmt: skip
+        lambda: store.runs.finish(run, "cancelled"),
+        lambda: store.runs.requeue(run),
+        lambda: store.runs.annotate(run, tags=["x"], notes="y"),
+        lambda: store.runs.claim(run),
+        lambda: store.trials.finish(run, 0),
+        lambda: store.runs.requeue(run, lost=True),
+        lambda: store.runs.request_cancel(run),
+    ]
     for action in actions:
         action()
         check()

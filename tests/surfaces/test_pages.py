@@ -23,8 +23,10 @@ from tests.surfaces.test_forms import TIMES
 
 NAMES = list(STUDIES)
 PICKS = {
-    "small": ("aa3", "aa1", "aa4"), "follow": ("aa6", "aa2"), "large": ("bb2", "bb1"),
-}  # fmt: skip
+    "small": ("aa3", "aa1", "aa4"),
+    "follow": ("aa6", "aa2"),
+    "large": ("bb2", "bb1"),
+}
 """Candidates to compare, none of them in the order of the study."""
 LABELS = {"aa1": MAGNITUDE, "aa2": WANDA_37, "aa3": WANDA_20, "aa4": FOUR, "aa6": SIX, "bb1": THREE, "bb2": WANDA_24}
 
@@ -88,9 +90,14 @@ def test_accuracies_stand_with_their_interval_and_their_test(opens: Opens, studi
 @pytest.mark.parametrize("study", NAMES)
 @pytest.mark.parametrize(
     ("x", "figure"),
-    [("disk_bytes", "Weights on disk"), ("memory_bytes", "Memory of the weights"), ("parameters", "Parameters"),
-     ("peak_memory_bytes", "Peak memory"), ("kv_bytes_per_token", "Key-value cache per token")],
-)  # fmt: skip
+    [
+        ("disk_bytes", "Weights on disk"),
+        ("memory_bytes", "Memory of the weights"),
+        ("parameters", "Parameters"),
+        ("peak_memory_bytes", "Peak memory"),
+        ("kv_bytes_per_token", "Key-value cache per token"),
+    ],
+)
 def test_the_chart_draws_the_numbers_of_the_store_and_says_them(
     opens: Opens, studies: Home, study: str, x: str, figure: str
 ) -> None:
@@ -124,9 +131,12 @@ def test_the_table_of_the_trade_offs_is_written_as_everywhere(opens: Opens, stud
     results = Store(studies.settings).candidates.results(run_id=studies.runs[study])
     for i, figures in enumerate(STUDIES[study].values()):
         for figure, metric in (
-            ("Perplexity", "perplexity"), ("Loss change", "loss_change"), ("Weights on disk", "disk_bytes"),
-            ("Memory of the weights", "memory_bytes"), ("Sparsity of the pruned matrices", "sparsity_pruned"),
-        ):  # fmt: skip
+            ("Perplexity", "perplexity"),
+            ("Loss change", "loss_change"),
+            ("Weights on disk", "disk_bytes"),
+            ("Memory of the weights", "memory_bytes"),
+            ("Sparsity of the pruned matrices", "sparsity_pruned"),
+        ):
             wanted = figures.get(figure)
             assert told[figure][i] == (wanted.value if wanted else "\u2013")
             stored = find_metric(results[i].measurements, metric)
@@ -303,10 +313,20 @@ def test_studies_that_share_candidates_are_drawn_once_each_with_their_own_origin
 def test_a_candidate_is_held_against_the_original_of_its_own_run(opens: Opens, studies: Home, store: Store) -> None:
     """Two studies of one model on one chart, each with a dense model that was measured for itself."""
     base = result(BY_NAME["aa0"], "small")
-    later = base.model_copy(update={"key": key("cc0"), "baseline_key": key("cc0"), "measurements": [
-        m.model_copy(update={"value": 29.3, "low": 27.1, "high": 31.7}) if m.metric == "perplexity"
-        else m.model_copy(update={"value": 300e6}) if m.metric == "disk_bytes" else m for m in base.measurements
-    ]})  # fmt: skip
+    later = base.model_copy(
+        update={
+            "key": key("cc0"),
+            "baseline_key": key("cc0"),
+            "measurements": [
+                m.model_copy(update={"value": 29.3, "low": 27.1, "high": 31.7})
+                if m.metric == "perplexity"
+                else m.model_copy(update={"value": 300e6})
+                if m.metric == "disk_bytes"
+                else m
+                for m in base.measurements
+            ],
+        }
+    )
     mine = result(SHORTER, "small").model_copy(update={"key": key("cc1"), "baseline_key": key("cc0")})
     from core.results import Trial
 
@@ -359,8 +379,9 @@ def test_two_runs_side_by_side_show_the_figures_of_those_two(opens: Opens, studi
     back = opens("runs", run=studies.runs["follow"], other=studies.runs["small"])
     table = next(d.value for d in back.dataframe if "Verdict" in d.value.columns)
     assert {(r["Candidate"], r["Verdict"]) for r in table.to_dict("records")} == {
-        (DENSE, "the same candidate"), (WANDA_37, "the same candidate"),
-    }  # fmt: skip
+        (DENSE, "the same candidate"),
+        (WANDA_37, "the same candidate"),
+    }
 
 
 def test_the_start_page_and_the_report_tell_the_newest_study_in_the_same_words(opens: Opens, studies: Home) -> None:

@@ -62,8 +62,10 @@ def test_pages_and_slides_write_the_same_times(opens: Opens, studies: Home) -> N
         dense, magnitude, four = (TIMES_SMALL[name][figure] for name in (DENSE, MAGNITUDE, FOUR))
         estimated = ", estimated" if four.estimated else ""
         assert rows[figure] == [
-            dense.value, f"{magnitude.value} ({magnitude.change})", f"{four.value}{estimated} ({four.change})",
-        ]  # fmt: skip
+            dense.value,
+            f"{magnitude.value} ({magnitude.change})",
+            f"{four.value}{estimated} ({four.change})",
+        ]
 
 
 def test_bars_of_times_are_the_ratio_with_its_interval(opens: Opens, studies: Home) -> None:

@@ -47,9 +47,15 @@ class Fleet:
     """
 
     def __init__(
-        self, ray: Any, reporter: Reporter, started: Callable[[int], None], ended: Ended, attempts: int, grace: float,
+        self,
+        ray: Any,
+        reporter: Reporter,
+        started: Callable[[int], None],
+        ended: Ended,
+        attempts: int,
+        grace: float,
         most: int | None = None,
-    ) -> None:  # fmt: skip
+    ) -> None:
         self._ray, self._reporter = ray, reporter
         self._started, self._ended = started, ended
         self._attempts, self._grace, self._most = attempts, grace, most
@@ -85,9 +91,12 @@ class Fleet:
         while waiting and len(self._running) < room:
             sent = waiting.popleft()
             task = self._task.options(
-                resources={DEVICE: 1}, num_cpus=0, num_gpus=graphics_each(found), max_retries=0,
+                resources={DEVICE: 1},
+                num_cpus=0,
+                num_gpus=graphics_each(found),
+                max_retries=0,
                 name=f"retort {sent.trial.key}",
-            )  # fmt: skip
+            )
             self._running[task.remote(shared, sent.trial)] = sent
             self._started(sent.trial.index)
         busy = sum(n.devices > 0 for n in found)
@@ -122,10 +131,13 @@ class Fleet:
 
     def _again(self, sent: Sent, waiting: deque[Sent]) -> None:
         if sent.attempt >= self._attempts:
-            self._ended(sent.trial, RetortError(
-                f"Its node or process was lost {sent.attempt} times.",
-                "Most likely memory ran out there: use nodes with more memory, then resume the run.",
-            ))  # fmt: skip
+            self._ended(
+                sent.trial,
+                RetortError(
+                    f"Its node or process was lost {sent.attempt} times.",
+                    "Most likely memory ran out there: use nodes with more memory, then resume the run.",
+                ),
+            )
             return
         self._reporter.event("warning", f"{sent.trial.label}: its node was lost, so it starts again on another.")
         waiting.appendleft(Sent(sent.trial, sent.attempt + 1))

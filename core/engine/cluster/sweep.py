@@ -62,9 +62,14 @@ class _Sweep:
         limits = session.hooks.settings.limits
         self._failed: dict[str, RetortError] = {}
         self._fleet = Fleet(
-            ray, session.reporter, session.hooks.trial_started, self._ended, limits.attempts,
-            limits.cancel_grace_seconds / 2, most,
-        )  # fmt: skip
+            ray,
+            session.reporter,
+            session.hooks.trial_started,
+            self._ended,
+            limits.attempts,
+            limits.cancel_grace_seconds / 2,
+            most,
+        )
 
     def run(self, trials: list[Trial], open_trials: list[Trial]) -> None:
         session, hooks = self._session, self._session.hooks

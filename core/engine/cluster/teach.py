@@ -66,9 +66,15 @@ class ClusterTraining:
         return outcome
 
     def _train(
-        self, ray: Any, student: Loaded, teacher: Loaded | None, spec: Distil, examples: Examples,
-        around: Surroundings, scratch: Path,
-    ) -> Outcome:  # fmt: skip
+        self,
+        ray: Any,
+        student: Loaded,
+        teacher: Loaded | None,
+        spec: Distil,
+        examples: Examples,
+        around: Surroundings,
+        scratch: Path,
+    ) -> Outcome:
         # The student may be designed, or have got a head just now: what is in memory is what is sent.
         save_model(student.model, student.tokenizer, scratch / "student", {})
         sent = Lecture(
@@ -87,9 +93,11 @@ class ClusterTraining:
         here = ray.util.scheduling_strategies.NodeAffinitySchedulingStrategy(
             node_id=ray.get_runtime_context().get_node_id(), soft=False
         )
-        desk = ray.remote(Desk).options(num_cpus=0, scheduling_strategy=here).remote(
-            str(around.folder), str(scratch / "trained")
-        )  # fmt: skip
+        desk = (
+            ray.remote(Desk)
+            .options(num_cpus=0, scheduling_strategy=here)
+            .remote(str(around.folder), str(scratch / "trained"))
+        )
         for attempt in range(1, self._settings.limits.attempts + 1):
             error = self._attempt(ray, lecture, desk, spec, around, scratch)
             outcome: Outcome | None = ray.get(desk.outcome.remote())
@@ -138,11 +146,14 @@ class ClusterTraining:
 def refuse_local_only(spec: Distil, examples: Examples, shard: bool) -> None:
     """What the workers cannot share (yet)."""
     for given, what in (
-        (spec.cache, "'cache'"), (spec.teacher_texts, "'teacher_texts'"), (examples.count is None, "'streaming'"),
-        (shard and spec.lora, "'lora'"), (shard and spec.on_policy, "'on_policy'"),
+        (spec.cache, "'cache'"),
+        (spec.teacher_texts, "'teacher_texts'"),
+        (examples.count is None, "'streaming'"),
+        (shard and spec.lora, "'lora'"),
+        (shard and spec.on_policy, "'on_policy'"),
         (shard and spec.gradient_checkpointing, "'gradient_checkpointing'"),
         (shard and any(t.described.group == "feature" for t in spec.losses), "losses on hidden states"),
-    ):  # fmt: skip
+    ):
         if given:
             raise RetortError(
                 f"Training on a cluster does not share {what} between its workers.",
@@ -160,11 +171,13 @@ def _trainer(workers: int, graphics: bool, task: dict[str, Any], scratch: Path) 
         train_loop_config=task,
         torch_config=by_torch.TorchConfig(backend="nccl" if graphics else "gloo"),
         scaling_config=api.ScalingConfig(
-            num_workers=workers, use_gpu=graphics, placement_strategy="SPREAD",
+            num_workers=workers,
+            use_gpu=graphics,
+            placement_strategy="SPREAD",
             resources_per_worker={"CPU": 1, DEVICE: 1, **({"GPU": 1} if graphics else {})},
         ),
         run_config=api.RunConfig(name="training", storage_path=str(scratch / "train"), failure_config=failures),
-    )  # fmt: skip
+    )
 
 
 def _fit(trainer: Any, failures: list[Exception]) -> None:

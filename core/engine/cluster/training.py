@@ -78,10 +78,16 @@ def _train(ray: Any, lecture: Lecture, desk: Any, scratch: Path, reporter: Worke
     student = load_model(folders[0], lecture.dtype)
     teacher = load_model(folders[1], lecture.dtype) if folders[1] else None
     around = Surroundings(
-        folder=scratch / "checkpoints", cache=scratch, reporter=reporter, student=lecture.student_print,
-        teacher=lecture.teacher_print, half=lecture.half, layers_kept=lecture.layers_kept,
-        stop_and_keep=lambda: reporter.keep, shard=lecture.shard,
-    )  # fmt: skip
+        folder=scratch / "checkpoints",
+        cache=scratch,
+        reporter=reporter,
+        student=lecture.student_print,
+        teacher=lecture.teacher_print,
+        half=lecture.half,
+        layers_kept=lecture.layers_kept,
+        stop_and_keep=lambda: reporter.keep,
+        shard=lecture.shard,
+    )
     if first:
         known: Parcel | None = ray.get(desk.checkpoint.remote())
         if known is not None:

@@ -134,8 +134,9 @@ class Workshop:
             if self.bench.dense is None:
                 self.bench.dense = beside(self.session)
             if self.bench.dense is None and self._alone is None and self.study.recipe.latency is not None:
-                self._alone = latency({"baseline": self.source.loaded.model}, self.study.recipe.latency,
-                                      self.session.reporter)["baseline"]  # fmt: skip
+                self._alone = latency(
+                    {"baseline": self.source.loaded.model}, self.study.recipe.latency, self.session.reporter
+                )["baseline"]
             result = pruned_candidate(self.session, self.bench, self.source, self.statistics, trial)
         self._say_where(result)
         return result

@@ -56,9 +56,13 @@ def evaluation_windows(
 
 
 def calibration_windows(
-    texts: list[str], tokenizer: PreTrainedTokenizerBase, sequences: int, length: int, seed: int,
+    texts: list[str],
+    tokenizer: PreTrainedTokenizerBase,
+    sequences: int,
+    length: int,
+    seed: int,
     frame: Frame | None = None,
-) -> torch.Tensor:  # fmt: skip
+) -> torch.Tensor:
     """Windows at random places of the text, the same ones for the same seed, in `frame` as evaluation windows are.
 
     They do not overlap where the text is long enough; else their starts differ.

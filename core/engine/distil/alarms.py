@@ -26,8 +26,9 @@ def terms_without_gradient(norms: dict[str, float], said: set[str], reporter: Re
                 "warning",
                 f"The loss '{name}' has no gradient in the student (norm {norm:.1e}), so it teaches nothing. Leave it "
                 "out, or check that student and teacher are not the same model.",
-                term=name, norm=norm,
-            )  # fmt: skip
+                term=name,
+                norm=norm,
+            )
 
 
 def gradient_in_teacher(teacher: nn.Module | None) -> None:

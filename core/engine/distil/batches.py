@@ -135,8 +135,9 @@ class MaskedWindows:
         drawn = torch.rand(ids.shape, generator=torch.Generator().manual_seed(seed))
         hidden = (drawn < self.share) & ~torch.isin(ids, torch.tensor(self.special, dtype=ids.dtype))
         targets = ids.masked_fill(~hidden, IGNORED)
-        return Batch(ids.masked_fill(hidden, self.mask_token), attended, targets, attended, attended,
-                     torch.tensor(indices))  # fmt: skip
+        return Batch(
+            ids.masked_fill(hidden, self.mask_token), attended, targets, attended, attended, torch.tensor(indices)
+        )
 
 
 @dataclass(frozen=True)

@@ -31,9 +31,13 @@ def add_lora(model: PreTrainedModel, lora: Lora, seed: int) -> int:
             f"Choose among: {', '.join(known)}." if known else "Train all weights instead.",
         )
     config = LoraConfig(
-        r=lora.rank, lora_alpha=lora.alpha, lora_dropout=lora.dropout, target_modules=names, bias="none",
+        r=lora.rank,
+        lora_alpha=lora.alpha,
+        lora_dropout=lora.dropout,
+        target_modules=names,
+        bias="none",
         fan_in_fan_out=any(isinstance(m, Conv1D) for m in linear),
-    )  # fmt: skip
+    )
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         inject_adapter_in_model(config, model)

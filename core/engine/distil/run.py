@@ -82,9 +82,16 @@ def distil(student: Loaded, teacher: Loaded | None, spec: Distil, examples: Exam
     student_outputs = Outputs(student.model, student.task, half=around.half)
     if teacher is not None and spec.teacher_texts is not None:
         examples = teacher_texts(
-            Outputs(teacher.model, teacher.task), examples, spec.teacher_texts, spec.data.length, around.teacher,
-            around.cache / "texts", spec.batch, spec.seed, around.reporter,
-        )  # fmt: skip
+            Outputs(teacher.model, teacher.task),
+            examples,
+            spec.teacher_texts,
+            spec.data.length,
+            around.teacher,
+            around.cache / "texts",
+            spec.batch,
+            spec.seed,
+            around.reporter,
+        )
     _prepare(student, spec)
     if around.shard:
         shard_blocks(student.model, accelerator)
@@ -182,9 +189,14 @@ def _features(
 
 
 def _teacher(
-    student: Loaded, teacher: Loaded | None, spec: Distil, parts: Sequence[Part], features: FeatureTerms | None,
-    examples: Examples, around: Surroundings,
-) -> Teacher | None:  # fmt: skip
+    student: Loaded,
+    teacher: Loaded | None,
+    spec: Distil,
+    parts: Sequence[Part],
+    features: FeatureTerms | None,
+    examples: Examples,
+    around: Surroundings,
+) -> Teacher | None:
     """The live teacher, or the stored one (made first, as far as it is missing)."""
     if teacher is None or not spec.needs_teacher:
         return None
@@ -196,9 +208,16 @@ def _teacher(
     asked = around.teacher if order is None else f"{around.teacher} {order.tolist()}"  # answers in the student's order
     wanted = Order(examples, spec.held_out, spec.batch, spec.seed).reads(spec.budget) if examples.count else []
     folder = build_cache(
-        live, examples, spec.cache, temperatures, asked, around.cache / "teachers", spec.batch,
-        around.reporter, wanted,
-    )  # fmt: skip
+        live,
+        examples,
+        spec.cache,
+        temperatures,
+        asked,
+        around.cache / "teachers",
+        spec.batch,
+        around.reporter,
+        wanted,
+    )
     return CachedTeacher(folder, spec.cache, student.model.device)
 
 

@@ -91,9 +91,14 @@ def _narrowing(design: Design) -> list[tuple[str, Sizes]]:
 
 
 def _pruned(
-    loaded: Loaded, method: str, sizes: Sizes, statistics: Statistics | None, windows: Tensor | None,
-    reporter: Reporter, report: PruneReport,
-) -> Loaded:  # fmt: skip
+    loaded: Loaded,
+    method: str,
+    sizes: Sizes,
+    statistics: Statistics | None,
+    windows: Tensor | None,
+    reporter: Reporter,
+    report: PruneReport,
+) -> Loaded:
     step = Prune(method=method, target=Target(sizes=sizes))
     model, found = prune_structure(loaded, step, statistics, windows, reporter)
     report.facts |= found.facts

@@ -234,9 +234,13 @@ def overlay(tokenizer: Any, ids: Tensor, counted: Tensor) -> list[tuple[str, boo
 
 
 def labelled(
-    texts: Sequence[str], labels: Sequence[str], names: Sequence[str], tokenizer: Any, length: int,
+    texts: Sequence[str],
+    labels: Sequence[str],
+    names: Sequence[str],
+    tokenizer: Any,
+    length: int,
     padding: int | None = None,
-) -> Labelled:  # fmt: skip
+) -> Labelled:
     """Texts with their classes; `names` are the model's classes in order, `padding` the token it fills up with.
 
     Raises:

@@ -20,9 +20,15 @@ class Watch:
         self._said: set[str] = set()
 
     def step(
-        self, state: TrainState, terms: dict[str, float], total: float, norm: float, rate: float, speed: float,
+        self,
+        state: TrainState,
+        terms: dict[str, float],
+        total: float,
+        norm: float,
+        rate: float,
+        speed: float,
         fraction: float,
-    ) -> None:  # fmt: skip
+    ) -> None:
         """One finished step: its losses, the norm of its gradient before clipping, and how far the run is."""
         left = state.seconds * (1 - fraction) / fraction if fraction > 0 else 0.0
         curves = {f"loss/{name}": value for name, value in terms.items()} | {

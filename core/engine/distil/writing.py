@@ -87,9 +87,16 @@ def on_policy(outputs: Outputs, batch: Batch, spec: OnPolicy, seed: int) -> Batc
 
 
 def teacher_texts(
-    outputs: Outputs, examples: Examples, spec: TeacherTexts, length: int, fingerprint: str, parent: Path, batch: int,
-    seed: int, reporter: Reporter,
-) -> Answers:  # fmt: skip
+    outputs: Outputs,
+    examples: Examples,
+    spec: TeacherTexts,
+    length: int,
+    fingerprint: str,
+    parent: Path,
+    batch: int,
+    seed: int,
+    reporter: Reporter,
+) -> Answers:
     """Lets the teacher continue the first tokens of `spec.sequences` examples, once; stored and resumable.
 
     Returns:

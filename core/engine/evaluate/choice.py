@@ -71,10 +71,12 @@ def choice_measurements(
     return [
         accuracy(accuracy_id(task.id), _right(plain, items), model, {**record, "how": "highest log-likelihood"}),
         accuracy(
-            accuracy_id(task.id, normalised=True), _right(normalised, items), model,
+            accuracy_id(task.id, normalised=True),
+            _right(normalised, items),
+            model,
             {**record, "how": "highest log-likelihood per character"},
         ),
-    ]  # fmt: skip
+    ]
 
 
 def answers(scores: Sequence[Sequence[float]], items: Sequence[Item]) -> tuple[list[int], list[int]]:
@@ -122,9 +124,12 @@ def option_scores(
 
 
 def encode(
-    tokenizer: PreTrainedTokenizerBase, context: str, continuation: str, limit: int | None = None,
+    tokenizer: PreTrainedTokenizerBase,
+    context: str,
+    continuation: str,
+    limit: int | None = None,
     after: int | None = None,
-) -> Encoded:  # fmt: skip
+) -> Encoded:
     """Tokens of context and continuation read as one text, split where the context's own tokens end.
 
     Spaces at the end of the context move to the continuation, where tokenizers want them. A text longer than

@@ -64,8 +64,13 @@ def harness_measurements(
             with tempfile.TemporaryDirectory(prefix="retort-") as scratch:
                 chosen = _at_home(manager, task, sets, Path(scratch))
                 results = harness.simple_evaluate(
-                    model=wrapped, tasks=[chosen], limit=limit, num_fewshot=0, bootstrap_iters=0, task_manager=manager,
-                )  # fmt: skip
+                    model=wrapped,
+                    tasks=[chosen],
+                    limit=limit,
+                    num_fewshot=0,
+                    bootstrap_iters=0,
+                    task_manager=manager,
+                )
         except (OSError, ValueError, KeyError, ConnectionError) as error:
             raise RetortError(
                 f"lm-eval could not score {task_label(task)} ({type(error).__name__}).",

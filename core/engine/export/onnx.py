@@ -65,9 +65,16 @@ def _trace(model: PreTrainedModel, path: Path, output: str) -> None:
         with torch.no_grad(), warnings.catch_warnings():
             warnings.simplefilter("ignore")
             torch.onnx.export(
-                Logits(model), probe(model, 2, 7), path, input_names=["input_ids", "attention_mask"],
-                output_names=[output], dynamo=True, dynamic_shapes=(free, free), external_data=True, verbose=False,
-            )  # fmt: skip
+                Logits(model),
+                probe(model, 2, 7),
+                path,
+                input_names=["input_ids", "attention_mask"],
+                output_names=[output],
+                dynamo=True,
+                dynamic_shapes=(free, free),
+                external_data=True,
+                verbose=False,
+            )
     except (torch.onnx.OnnxExporterError, *_UNWRITABLE) as error:
         logger.info("the ONNX export failed", exc_info=error)
         raise RetortError(

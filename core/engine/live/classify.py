@@ -51,8 +51,15 @@ def classify(host: Host, request: dict[str, Any]) -> Iterator[dict[str, Any]]:
         order = _order(names, class_names(loaded.model))
         predicted.append([order[a] for a in answers])
         dtypes.append(str(loaded.dtype).removeprefix("torch."))
-    yield {"classified": {"labels": names, "gold": texts.labels, "predicted": predicted, "dtypes": dtypes,
-                          "texts": _parted(texts, predicted)}}  # fmt: skip
+    yield {
+        "classified": {
+            "labels": names,
+            "gold": texts.labels,
+            "predicted": predicted,
+            "dtypes": dtypes,
+            "texts": _parted(texts, predicted),
+        }
+    }
 
 
 def labelled(host: Host, request: dict[str, Any]) -> Iterator[dict[str, Any]]:
@@ -73,8 +80,15 @@ def labelled(host: Host, request: dict[str, Any]) -> Iterator[dict[str, Any]]:
             "The labelled texts are not those the models were measured on: their number has changed.",
             "Measure the models again, or restore the texts.",
         )
-    yield {"classified": {"labels": names, "gold": texts.labels, "predicted": predicted, "dtypes": [],
-                          "texts": _parted(texts, predicted)}}  # fmt: skip
+    yield {
+        "classified": {
+            "labels": names,
+            "gold": texts.labels,
+            "predicted": predicted,
+            "dtypes": [],
+            "texts": _parted(texts, predicted),
+        }
+    }
 
 
 def _parted(texts: Labelled, predicted: list[list[int]]) -> list[tuple[int, str]]:

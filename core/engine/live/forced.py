@@ -70,8 +70,10 @@ def forced(host: Host, request: dict[str, Any]) -> Iterator[dict[str, Any]]:
         student = writer(host, reference)
         tokens = compare_tokens(teacher, student, ids, first, host.checkpoint)
         dtype = str(student.dtype).removeprefix("torch.")
-        yield {"strip": {"model": place, "tokens": [asdict(t) for t in tokens], "cut": cut, "dtype": dtype}
-               | summary(tokens)}  # fmt: skip
+        yield {
+            "strip": {"model": place, "tokens": [asdict(t) for t in tokens], "cut": cut, "dtype": dtype}
+            | summary(tokens)
+        }
 
 
 def compare_set(host: Host, request: dict[str, Any]) -> Iterator[dict[str, Any]]:
@@ -104,8 +106,15 @@ def compare_set(host: Host, request: dict[str, Any]) -> Iterator[dict[str, Any]]
             raise RetortError("The first model writes nothing after any prompt.", "Choose another model as first.")
         compared = sum(r["compared"] for r in found_rows)
         right = sum(r["agreement"] * r["compared"] for r in found_rows)
-        yield {"result": {"model": place, "prompts": len(found_rows), "compared": compared,
-                          "agreement": right / compared, **_interval([r["mean"] for r in found_rows])}}  # fmt: skip
+        yield {
+            "result": {
+                "model": place,
+                "prompts": len(found_rows),
+                "compared": compared,
+                "agreement": right / compared,
+                **_interval([r["mean"] for r in found_rows]),
+            }
+        }
 
 
 @torch.inference_mode()

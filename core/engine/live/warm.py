@@ -114,22 +114,30 @@ def warm(loaded: Loaded, resolved: ResolvedModel, texts: dict[str, Any], setting
     _refuse_unfit(loaded, matrices)
     context = context_of(model) or CALIBRATION_LENGTH
     recipe = Recipe(
-        name="Preview", model=str(resolved.reference), steps=(Evaluate(),),
+        name="Preview",
+        model=str(resolved.reference),
+        steps=(Evaluate(),),
         calibration=Calibration(
             **texts.get("calibration", {}), sequences=CALIBRATION_SEQUENCES, length=min(CALIBRATION_LENGTH, context)
         ),
         evaluation=Evaluation(
             **texts.get("evaluation", {}), tokens=PROBE_WINDOWS * PROBE_LENGTH, window=min(PROBE_LENGTH, context)
         ),
-    )  # fmt: skip
+    )
     inputs = prepare(recipe, loaded.tokenizer, loaded.task, context, settings, Quiet(), calibrated=True)
     assert inputs.calibration is not None
     logits = Logits(model, inputs.evaluation)
     return Warm(
-        loaded=loaded, recipe=recipe, fingerprint=resolved.fingerprint, probe=inputs.evaluation,
-        calibration=inputs.calibration, matrices=matrices, dense=[m.stored.clone() for m in matrices],
-        logits=logits, dense_losses=probe_losses(logits, inputs.evaluation),
-    )  # fmt: skip
+        loaded=loaded,
+        recipe=recipe,
+        fingerprint=resolved.fingerprint,
+        probe=inputs.evaluation,
+        calibration=inputs.calibration,
+        matrices=matrices,
+        dense=[m.stored.clone() for m in matrices],
+        logits=logits,
+        dense_losses=probe_losses(logits, inputs.evaluation),
+    )
 
 
 @torch.inference_mode()

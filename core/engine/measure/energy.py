@@ -95,9 +95,13 @@ def measured_energy(model: PreTrainedModel, spec: Latency, reporter: Reporter) -
         **load.settings(),
     }
     return Measurement(
-        metric="energy_j_per_token", value=per_token, unit="J", device=model.device.type,
-        dtype=str(model.dtype).removeprefix("torch."), settings=settings,
-    )  # fmt: skip
+        metric="energy_j_per_token",
+        value=per_token,
+        unit="J",
+        device=model.device.type,
+        dtype=str(model.dtype).removeprefix("torch."),
+        settings=settings,
+    )
 
 
 def _joules(work: Callable[[], Any], counter: Counter, reporter: Reporter) -> tuple[int, float]:

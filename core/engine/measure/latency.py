@@ -88,9 +88,13 @@ def latency(
 
 
 def _blocks(
-    models: Mapping[str, PreTrainedModel], prompt: Tensor, new_tokens: int, spec: Latency, reporter: Reporter,
+    models: Mapping[str, PreTrainedModel],
+    prompt: Tensor,
+    new_tokens: int,
+    spec: Latency,
+    reporter: Reporter,
     patience: Patience | None,
-) -> list[Block]:  # fmt: skip
+) -> list[Block]:
     """Blocks of rounds: with patience, until one was taken on a quiet machine and the error is acceptable."""
     blocks: list[Block] = []
     for _ in range(1 if patience is None else BLOCKS):
@@ -107,8 +111,11 @@ def _blocks(
         waited = f", after {patience.waited:.0f} s of waiting" if patience.waited >= 1.0 else ""
         said = "not known" if math.isinf(error) else f"{error:.0%}, above {ACCEPTED:.0%}"
         if error > ACCEPTED:
-            reporter.event("warning", f"The error of these times stays {said}: {BLOCKS} times {spec.repeats} rounds "
-                                      f"were taken{waited}.{busy} They can be timed again.")  # fmt: skip
+            reporter.event(
+                "warning",
+                f"The error of these times stays {said}: {BLOCKS} times {spec.repeats} rounds "
+                f"were taken{waited}.{busy} They can be timed again.",
+            )
     return blocks
 
 
@@ -219,6 +226,12 @@ def _measurements(
 def _timing(metric: str, times: list[float], settings: dict[str, Any], common: dict[str, Any]) -> Measurement:
     s = spread(times)
     return Measurement(
-        metric=metric, value=s["median"], unit="ms", low=s["p10"], high=s["p90"],
-        settings={**settings, "min": s["min"]}, samples=times, **common,
-    )  # fmt: skip
+        metric=metric,
+        value=s["median"],
+        unit="ms",
+        low=s["p10"],
+        high=s["p90"],
+        settings={**settings, "min": s["min"]},
+        samples=times,
+        **common,
+    )

@@ -64,9 +64,15 @@ def layer_table(
         RetortError: prompt and new tokens do not fit the model's context.
     """
     identity = [
-        model.config.to_dict(), str(model.dtype), spec.model_dump(mode="json"), list(widths), cpu_name(),
-        model.device.type, torch.get_num_threads(), torch.__version__,
-    ]  # fmt: skip
+        model.config.to_dict(),
+        str(model.dtype),
+        spec.model_dump(mode="json"),
+        list(widths),
+        cpu_name(),
+        model.device.type,
+        torch.get_num_threads(),
+        torch.__version__,
+    ]
     key = hashlib.sha256(json.dumps(identity, sort_keys=True, default=str).encode()).hexdigest()[:24]
     path = settings.home / "latency-tables" / f"{key}.json"
     try:
@@ -83,9 +89,13 @@ def layer_table(
 
 
 def measure(
-    model: PreTrainedModel, architecture: Architecture, widths: Sequence[int], spec: Latency, reporter: Reporter,
+    model: PreTrainedModel,
+    architecture: Architecture,
+    widths: Sequence[int],
+    spec: Latency,
+    reporter: Reporter,
     patience: Patience | None = None,
-) -> LayerTable:  # fmt: skip
+) -> LayerTable:
     """Times cut-down copies of the model in turns: one of a single layer, and a deeper one at each width."""
     depth, full = min(architecture.layers, _DEPTH), widths[-1]
     shapes = {"1": (1, full), **{f"{depth} x {w}": (depth, w) for w in widths}}

@@ -70,9 +70,13 @@ def generate(model: Any, prompt: torch.Tensor, new_tokens: int, use_cache: bool)
     model.generation_config = GenerationConfig()
     with torch.inference_mode():
         tokens: torch.Tensor = model.generate(
-            prompt, attention_mask=torch.ones_like(prompt), max_new_tokens=new_tokens, do_sample=False,
-            use_cache=use_cache, pad_token_id=0,
-        )  # fmt: skip
+            prompt,
+            attention_mask=torch.ones_like(prompt),
+            max_new_tokens=new_tokens,
+            do_sample=False,
+            use_cache=use_cache,
+            pad_token_id=0,
+        )
     return tokens
 
 

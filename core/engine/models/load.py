@@ -50,9 +50,20 @@ _CLASSES: dict[Task, Any] = {
     "encoder": AutoModel,
 }
 LOAD_ERRORS = (
-    OSError, ValueError, KeyError, ImportError, RuntimeError, TypeError, AttributeError, IndexError, AssertionError,
-    ZeroDivisionError, NotImplementedError, SafetensorError, StrictDataclassError,
-)  # fmt: skip
+    OSError,
+    ValueError,
+    KeyError,
+    ImportError,
+    RuntimeError,
+    TypeError,
+    AttributeError,
+    IndexError,
+    AssertionError,
+    ZeroDivisionError,
+    NotImplementedError,
+    SafetensorError,
+    StrictDataclassError,
+)
 """What transformers raises over a config or a file that does not fit: its checks are assertions as often as not."""
 _WORKING_SPACE = 1.2
 """Memory asked for per byte of weights: activations and the copies made while a tensor is read."""
@@ -120,11 +131,17 @@ def load_model(folder: Path, dtype: str = "auto", *, packing: Any = None) -> Loa
         read = _config_of(folder)
         _refuse_too_large(tensors, _stated(task, read, tensors), chosen)
         model, found = _CLASSES[task].from_pretrained(
-            folder, config=read, dtype=chosen, use_safetensors=True, trust_remote_code=False,
-            local_files_only=True, attn_implementation=_attention(task, read), output_loading_info=True,
+            folder,
+            config=read,
+            dtype=chosen,
+            use_safetensors=True,
+            trust_remote_code=False,
+            local_files_only=True,
+            attn_implementation=_attention(task, read),
+            output_loading_info=True,
             **_without_pooler(task, read, tensors),
             **({"quantization_config": packing} if packing is not None else {}),
-        )  # fmt: skip
+        )
     refuse_missing(found["missing_keys"])
     remarks = left_out(found["unexpected_keys"], tensors, model)
     remarks += settle_ties(model)
@@ -150,10 +167,11 @@ def hollow_model(folder: Path) -> PreTrainedModel:
         config = _config_of(folder)
         with init_empty_weights(include_buffers=False):
             model: PreTrainedModel = _CLASSES[task].from_config(
-                config, dtype=getattr(config, "dtype", None) or torch.float32,
+                config,
+                dtype=getattr(config, "dtype", None) or torch.float32,
                 attn_implementation=_attention(task, config),
                 **_without_pooler(task, config, tensors),
-            )  # fmt: skip
+            )
     model.eval()
     return model
 

@@ -101,10 +101,14 @@ class FreshProcess:
         self._lines = queue.Queue()
         # -I: no environment variables, no user packages and not this folder on the path.
         self._process = subprocess.Popen(
-            [sys.executable, "-I", str(_CHILD)], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL, text=True, start_new_session=True,
+            [sys.executable, "-I", str(_CHILD)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+            start_new_session=True,
             env={**os.environ, "HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false"},
-        )  # fmt: skip
+        )
         threading.Thread(target=_pump, args=(self._process, self._lines), daemon=True).start()
         self._read(_START_SECONDS)
         return self._process

@@ -15,9 +15,20 @@ from core.errors import RetortError
 
 SETTINGS = "tokenizer_config.json"
 _PATTERNS = (
-    "tokenizer*.json", "special_tokens_map.json", "added_tokens.json", "vocab.json", "vocab.txt", "merges.txt",
-    "*.model", "*.jinja", "chat_template.json", "tekken.json", "bpe.codes", "dict.txt", "*.tiktoken",
-)  # fmt: skip
+    "tokenizer*.json",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "vocab.json",
+    "vocab.txt",
+    "merges.txt",
+    "*.model",
+    "*.jinja",
+    "chat_template.json",
+    "tekken.json",
+    "bpe.codes",
+    "dict.txt",
+    "*.tiktoken",
+)
 _OF_ONE_VERSION = ("backend", "is_local", "local_files_only", "name_or_path")
 """Settings that only transformers 5 writes, about how it happened to load the tokenizer."""
 _GENERAL = "PreTrainedTokenizerFast"

@@ -128,9 +128,15 @@ def _refuse_uneven(architecture: Architecture, prune: Prune, plan: Plan) -> None
 
 
 def _gathered(
-    model: PreTrainedModel, method: Method, plan: Plan, architecture: Architecture, statistics: Statistics | None,
-    windows: Tensor | None, reporter: Reporter, stack: ExitStack,
-) -> Statistics | None:  # fmt: skip
+    model: PreTrainedModel,
+    method: Method,
+    plan: Plan,
+    architecture: Architecture,
+    statistics: Statistics | None,
+    windows: Tensor | None,
+    reporter: Reporter,
+    stack: ExitStack,
+) -> Statistics | None:
     """The given statistics if they hold all that is needed, else those of a pass of its own."""
     needs: set[Statistic] = set(method.needs)
     if plan.layers < architecture.layers and method.family != "depth":
@@ -192,6 +198,9 @@ def _describe(
 
 
 _PLAIN = {
-    "hidden": "hidden size", "neurons": "MLP neurons", "heads": "query heads", "kv_heads": "key-value heads",
+    "hidden": "hidden size",
+    "neurons": "MLP neurons",
+    "heads": "query heads",
+    "kv_heads": "key-value heads",
     "experts": "experts",
-}  # fmt: skip
+}

@@ -215,9 +215,13 @@ def _build(model: PreTrainedModel, config: Any, state: dict[str, Tensor]) -> Pre
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             built: Any = type(model).from_pretrained(
-                None, config=config, state_dict=state, dtype=model.dtype, output_loading_info=True,
+                None,
+                config=config,
+                state_dict=state,
+                dtype=model.dtype,
+                output_loading_info=True,
                 attn_implementation=model.config._attn_implementation,
-            )  # fmt: skip
+            )
     except (ValueError, RuntimeError, StrictDataclassError) as error:
         logger.info("transformers refused the new sizes", exc_info=error)
         raise RetortError(

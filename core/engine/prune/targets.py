@@ -219,9 +219,13 @@ def _explicit(question: Question, asked: AskedSizes) -> Plan:
     if question.parts == ("layers",) and any(v is not None for k, v in asked if k != "layers"):
         raise Impossible("This method removes layers only.", "Leave the other sizes out, or choose a width method.")
     named: dict[str, Part] = {
-        "layers": "layers", "intermediate": "neurons", "heads": "heads", "kv_heads": "kv_groups",
-        "hidden": "hidden", "experts": "experts",
-    }  # fmt: skip
+        "layers": "layers",
+        "intermediate": "neurons",
+        "heads": "heads",
+        "kv_heads": "kv_groups",
+        "hidden": "hidden",
+        "experts": "experts",
+    }
     for key, wanted in asked:
         part = named[key]
         if wanted is None or part == "layers":

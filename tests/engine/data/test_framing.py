@@ -28,11 +28,17 @@ BOS, EOS = 1, 2
 @pytest.mark.parametrize(
     ("before", "after", "start", "frame"),
     [
-        ("<s>", "", "tokenizer", Frame((BOS,))), ("<s>", "", "none", Frame()), ("<s>", "", "each", Frame((BOS,))),
-        ("", "", "tokenizer", Frame()), ("", "", "none", Frame()), ("", "", "each", Frame((BOS,))),
-        ("<s>", "</s>", "tokenizer", Frame((BOS,))), ("", "</s>", "each", Frame((BOS,))), ("", "</s>", "none", Frame()),
+        ("<s>", "", "tokenizer", Frame((BOS,))),
+        ("<s>", "", "none", Frame()),
+        ("<s>", "", "each", Frame((BOS,))),
+        ("", "", "tokenizer", Frame()),
+        ("", "", "none", Frame()),
+        ("", "", "each", Frame((BOS,))),
+        ("<s>", "</s>", "tokenizer", Frame((BOS,))),
+        ("", "</s>", "each", Frame((BOS,))),
+        ("", "</s>", "none", Frame()),
     ],
-)  # fmt: skip
+)
 def test_the_frame_of_a_model_that_predicts_the_next_token(before: str, after: str, start: Any, frame: Frame) -> None:
     tokenizer = framed(before, after)
     assert frame_for(tokenizer, "causal", start) == frame

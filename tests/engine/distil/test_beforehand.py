@@ -38,14 +38,29 @@ def start(home: Settings, model: Path, tiny_text: str) -> Callable[..., Memory]:
         path = home.roots[0] / ("training.jsonl" if data else "training.txt")
         path.write_text(training)
         source = {"data": f"path:{path}", "split": None, "length": 32, **(data or {})}
-        lesson = {"step": "finetune", "losses": [{"loss": "cross_entropy"}], "data": source, "budget": {"steps": 1},
-                  "batch": 2, "held_out": 2}  # fmt: skip
+        lesson = {
+            "step": "finetune",
+            "losses": [{"loss": "cross_entropy"}],
+            "data": source,
+            "budget": {"steps": 1},
+            "batch": 2,
+            "held_out": 2,
+        }
         hooks = Memory(home)
-        execute(Recipe.model_validate({
-            "name": "t", "model": f"path:{model}", "dtype": "float32", "latency": None,
-            "evaluation": {"data": f"path:{home.roots[0] / 'evaluation.txt'}", "tokens": 512, "window": 64},
-            "steps": [{"step": "evaluate"}, *before, lesson, {"step": "evaluate"}], **more,
-        }), hooks)  # fmt: skip
+        execute(
+            Recipe.model_validate(
+                {
+                    "name": "t",
+                    "model": f"path:{model}",
+                    "dtype": "float32",
+                    "latency": None,
+                    "evaluation": {"data": f"path:{home.roots[0] / 'evaluation.txt'}", "tokens": 512, "window": 64},
+                    "steps": [{"step": "evaluate"}, *before, lesson, {"step": "evaluate"}],
+                    **more,
+                }
+            ),
+            hooks,
+        )
         return hooks
 
     return go
@@ -90,8 +105,14 @@ def labelled(path: Path, count: int, seed: int) -> None:
 def encoder(home: Settings, tiny_llama: Path) -> Path:
     torch.manual_seed(0)
     folder = home.roots[0] / "encoder"
-    config = BertConfig(vocab_size=384, hidden_size=32, num_hidden_layers=2, num_attention_heads=2,
-                        intermediate_size=64, max_position_embeddings=64)  # fmt: skip
+    config = BertConfig(
+        vocab_size=384,
+        hidden_size=32,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        intermediate_size=64,
+        max_position_embeddings=64,
+    )
     BertModel(config).save_pretrained(folder)
     AutoTokenizer.from_pretrained(tiny_llama).save_pretrained(folder)
     return folder
@@ -103,16 +124,35 @@ def test_a_new_head_learns_under_lora(home: Settings, encoder: Path) -> None:
     labelled(test, 80, 2)
     accuracies = {}
     for name, more in (("full", {}), ("lora", {"lora": {"rank": 8, "alpha": 16}})):
-        lesson = {"step": "finetune", "losses": [{"loss": "cross_entropy"}], "budget": {"steps": 60}, "batch": 16,
-                  "data": {"data": f"path:{train}", "form": "labels", "length": 32}, "held_out": 20,
-                  "schedule": {"learning_rate": 1e-3}, **more}  # fmt: skip
+        lesson = {
+            "step": "finetune",
+            "losses": [{"loss": "cross_entropy"}],
+            "budget": {"steps": 60},
+            "batch": 16,
+            "data": {"data": f"path:{train}", "form": "labels", "length": 32},
+            "held_out": 20,
+            "schedule": {"learning_rate": 1e-3},
+            **more,
+        }
         hooks = Memory(home)
-        execute(Recipe.model_validate({
-            "name": name, "model": f"path:{encoder}", "dtype": "float32", "latency": None,
-            "evaluation": {"data": f"path:{train.with_suffix('.txt')}", "tokens": 64, "window": 16,
-                           "labelled": {"data": f"path:{test}"}},
-            "steps": [lesson, {"step": "evaluate"}],
-        }), hooks)  # fmt: skip
+        execute(
+            Recipe.model_validate(
+                {
+                    "name": name,
+                    "model": f"path:{encoder}",
+                    "dtype": "float32",
+                    "latency": None,
+                    "evaluation": {
+                        "data": f"path:{train.with_suffix('.txt')}",
+                        "tokens": 64,
+                        "window": 16,
+                        "labelled": {"data": f"path:{test}"},
+                    },
+                    "steps": [lesson, {"step": "evaluate"}],
+                }
+            ),
+            hooks,
+        )
         result = hooks.results[hooks.trials[-1].key]
         found = find_metric(result.measurements, "accuracy")
         assert found is not None
@@ -142,15 +182,33 @@ def test_texts_that_train_and_judge_are_counted(home: Settings, encoder: Path) -
     train, test = home.roots[0] / "train.csv", home.roots[0] / "test.csv"
     train.write_text("text,label\nGood  film,a\nbad film,b\nfine,a\npoor,b\n")
     test.write_text("text,label\ngood film,a\nother,b\n")
-    lesson = {"step": "finetune", "losses": [{"loss": "cross_entropy"}], "budget": {"steps": 1}, "batch": 2,
-              "data": {"data": f"path:{train}", "form": "labels", "length": 32}, "held_out": 1}  # fmt: skip
+    lesson = {
+        "step": "finetune",
+        "losses": [{"loss": "cross_entropy"}],
+        "budget": {"steps": 1},
+        "batch": 2,
+        "data": {"data": f"path:{train}", "form": "labels", "length": 32},
+        "held_out": 1,
+    }
     hooks = Memory(home)
-    execute(Recipe.model_validate({
-        "name": "leak", "model": f"path:{encoder}", "dtype": "float32", "latency": None,
-        "evaluation": {"data": f"path:{train.with_suffix('.txt')}", "tokens": 64, "window": 16,
-                       "labelled": {"data": f"path:{test}"}},
-        "steps": [lesson, {"step": "evaluate"}],
-    }), hooks)  # fmt: skip
+    execute(
+        Recipe.model_validate(
+            {
+                "name": "leak",
+                "model": f"path:{encoder}",
+                "dtype": "float32",
+                "latency": None,
+                "evaluation": {
+                    "data": f"path:{train.with_suffix('.txt')}",
+                    "tokens": 64,
+                    "window": 16,
+                    "labelled": {"data": f"path:{test}"},
+                },
+                "steps": [lesson, {"step": "evaluate"}],
+            }
+        ),
+        hooks,
+    )
     assert any("1 of the 2 texts the accuracy is measured on" in m and "flatters" in m for m, _ in hooks.events)
 
 
@@ -165,8 +223,20 @@ def test_a_regression_model_is_refused_before_the_start_and_the_doctor_says_so(
     test = home.roots[0] / "test.csv"
     test.write_text("text,label\na,0.1\nb,0.2\n")
     with pytest.raises(RetortError, match=r"gives one number \(regression or reward\), which Retort does not judge"):
-        execute(Recipe.model_validate({
-            "name": "r", "model": f"path:{encoder}", "dtype": "float32", "steps": [{"step": "evaluate"}],
-            "evaluation": {"data": f"path:{home.roots[0] / 'train.txt'}", "tokens": 64,
-                           "window": 16, "labelled": {"data": f"path:{test}"}},
-        }), Memory(home))  # fmt: skip
+        execute(
+            Recipe.model_validate(
+                {
+                    "name": "r",
+                    "model": f"path:{encoder}",
+                    "dtype": "float32",
+                    "steps": [{"step": "evaluate"}],
+                    "evaluation": {
+                        "data": f"path:{home.roots[0] / 'train.txt'}",
+                        "tokens": 64,
+                        "window": 16,
+                        "labelled": {"data": f"path:{test}"},
+                    },
+                }
+            ),
+            Memory(home),
+        )

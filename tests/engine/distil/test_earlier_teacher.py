@@ -19,9 +19,13 @@ TEXT = "\n".join(f"{'good' if i % 2 else 'bad'} and {'kind' if i % 2 else 'cruel
 
 def lesson(step: str, data: Path, **more: Any) -> dict[str, Any]:
     return {
-        "step": step, "data": {"data": f"path:{data}", "form": "labels", "length": 16}, "batch": 4,
-        "budget": {"steps": 3}, "held_out": 8, **more,
-    }  # fmt: skip
+        "step": step,
+        "data": {"data": f"path:{data}", "form": "labels", "length": 16},
+        "batch": 4,
+        "budget": {"steps": 3},
+        "held_out": 8,
+        **more,
+    }
 
 
 @pytest.mark.slow

@@ -45,8 +45,10 @@ def test_chat_rows(kind: str, home: Settings, teacher: Loaded) -> None:
     elif kind == "jsonl":
         wanted = data(home, "talk.jsonl", jsonl(ROWS), form="chat")
     else:
-        rows = [{"messages": [{"role": "user", "content": r["prompt"]}, {"role": "assistant", "content": r["answer"]}]}
-                for r in ROWS]  # fmt: skip
+        rows = [
+            {"messages": [{"role": "user", "content": r["prompt"]}, {"role": "assistant", "content": r["answer"]}]}
+            for r in ROWS
+        ]
         wanted = data(home, "talk.jsonl", jsonl(rows), form="chat")
     examples = load_examples(wanted, teacher, home)
     assert isinstance(examples, Answers)
@@ -74,9 +76,15 @@ def test_files_outside_the_allowed_folders_are_refused(home: Settings, teacher: 
 
 def test_an_encoder_gets_a_head_and_learns_classes_from_a_file(home: Settings, teacher: Loaded) -> None:
     torch.manual_seed(0)
-    encoder = BertModel(BertConfig(
-        vocab_size=384, hidden_size=32, num_hidden_layers=1, num_attention_heads=2, intermediate_size=32,
-    ))  # fmt: skip
+    encoder = BertModel(
+        BertConfig(
+            vocab_size=384,
+            hidden_size=32,
+            num_hidden_layers=1,
+            num_attention_heads=2,
+            intermediate_size=32,
+        )
+    )
     plain = Loaded(encoder.eval(), teacher.tokenizer, Path("."), torch.float32, "encoder")
     made = with_classes(plain, ["earn", "grain"])
     assert made.task == "classification" and plain.task == "encoder"

@@ -61,9 +61,14 @@ def test_equal_tokens_split_differently_are_refused(tokenizer: Any, teacher: Loa
 
 def classifier(names: list[str]) -> BertForSequenceClassification:
     config = BertConfig(
-        vocab_size=50, hidden_size=16, num_hidden_layers=1, num_attention_heads=2, intermediate_size=16,
-        id2label=dict(enumerate(names)), label2id={n: i for i, n in enumerate(names)},
-    )  # fmt: skip
+        vocab_size=50,
+        hidden_size=16,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        intermediate_size=16,
+        id2label=dict(enumerate(names)),
+        label2id={n: i for i, n in enumerate(names)},
+    )
     return BertForSequenceClassification(config)
 
 

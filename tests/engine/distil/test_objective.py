@@ -158,15 +158,21 @@ def test_a_narrower_student_learns_through_projections(teacher: Loaded, windows:
 
     torch.manual_seed(1)
     config = LlamaConfig(
-        vocab_size=384, hidden_size=20, intermediate_size=24, num_hidden_layers=2, num_attention_heads=2,
-        num_key_value_heads=1, head_dim=10,
-    )  # fmt: skip
+        vocab_size=384,
+        hidden_size=20,
+        intermediate_size=24,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        num_key_value_heads=1,
+        head_dim=10,
+    )
     narrow = replace(teacher, model=LlamaForCausalLM(config))
     objective = build(narrow, teacher, EVERY)
     assert objective.features is not None
     assert {n: tuple(p.weight.shape) for n, p in objective.features.projections.items()} == {
-        "0": (32, 20), "1": (32, 20),
-    }  # fmt: skip
+        "0": (32, 20),
+        "1": (32, 20),
+    }
     batch = windows.take([0, 1], 0)
     for part in objective.parts:
         narrow.model.zero_grad()

@@ -39,9 +39,14 @@ def test_a_pruned_smollm2_begins_to_recover(sample_home: Settings, tmp_path: Pat
 
     dense, pruned = measured(teacher), measured(student)
     spec = Distil(
-        losses=(Term(loss="logit_kl"),), data=TrainingData(length=256), batch=4, budget=Budget(steps=8),
-        schedule=Schedule(learning_rate=1e-4), evaluate_every=8, held_out=4,
-    )  # fmt: skip
+        losses=(Term(loss="logit_kl"),),
+        data=TrainingData(length=256),
+        batch=4,
+        budget=Budget(steps=8),
+        schedule=Schedule(learning_rate=1e-4),
+        evaluate_every=8,
+        held_out=4,
+    )
     around = Surroundings(
         tmp_path / "run", tmp_path / "cache", Quiet(), "pruned", "dense", teacher.dtype == torch.bfloat16, kept
     )

@@ -54,7 +54,7 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"budget": {"steps": 3, "minutes": 1}}, "exactly one of steps, tokens, minutes"),
     ({"design": {"sizes": {"layers": 3}}}, "number of layers as 'layers'"),
     ({"design": {}}, "give 'layers', 'sizes' or both"),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize(("given", "reason"), REFUSED)

@@ -41,8 +41,14 @@ from core.errors import RetortError
 from core.losses import LOSSES, MIXES
 from core.progress import Quiet
 
-SIZES = {"vocab_size": 384, "hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4,
-         "intermediate_size": 48, "max_position_embeddings": 64}  # fmt: skip
+SIZES = {
+    "vocab_size": 384,
+    "hidden_size": 32,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "intermediate_size": 48,
+    "max_position_embeddings": 64,
+}
 NAMES = ["mill", "harbour", "parcel", "model", "rain"]
 
 
@@ -54,9 +60,12 @@ def tokenizer(tiny_llama: Path) -> Any:
 def bert(names: list[str], seed: int, dropout: float = 0.0) -> BertForSequenceClassification:
     torch.manual_seed(seed)
     config = BertConfig(
-        **SIZES, id2label=dict(enumerate(names)), label2id={n: i for i, n in enumerate(names)},
-        hidden_dropout_prob=dropout, attention_probs_dropout_prob=dropout,
-    )  # fmt: skip
+        **SIZES,
+        id2label=dict(enumerate(names)),
+        label2id={n: i for i, n in enumerate(names)},
+        hidden_dropout_prob=dropout,
+        attention_probs_dropout_prob=dropout,
+    )
     return sure(BertForSequenceClassification(config))
 
 
@@ -106,9 +115,13 @@ def test_a_classifier_learns_from_a_teacher_with_its_classes_in_another_order(
 
 def step(**given: Any) -> Distil:
     usual: dict[str, Any] = {
-        "batch": 8, "budget": Budget(steps=60), "schedule": Schedule(learning_rate=4e-3), "held_out": 20,
-        "evaluate_every": 20, "data": TrainingData(data="sample:reuters-r8/train", form="labels", length=48),
-    }  # fmt: skip
+        "batch": 8,
+        "budget": Budget(steps=60),
+        "schedule": Schedule(learning_rate=4e-3),
+        "held_out": 20,
+        "evaluate_every": 20,
+        "data": TrainingData(data="sample:reuters-r8/train", form="labels", length=48),
+    }
     return Distil(**usual | given)
 
 
@@ -136,16 +149,26 @@ def test_task_specific_distillation_end_to_end(tokenizer: Any, sentences: Labell
 def test_the_distilbert_mix_on_masked_models(tokenizer: Any, windows: Windows, tmp_path: Path) -> None:
     torch.manual_seed(0)
     teacher = sure(BertForMaskedLM(BertConfig(**SIZES)))
-    student = DistilBertForMaskedLM(DistilBertConfig(
-        vocab_size=384, dim=32, n_layers=1, n_heads=4, hidden_dim=48, max_position_embeddings=64,
-    )).eval()  # fmt: skip
+    student = DistilBertForMaskedLM(
+        DistilBertConfig(
+            vocab_size=384,
+            dim=32,
+            n_layers=1,
+            n_heads=4,
+            hidden_dim=48,
+            max_position_embeddings=64,
+        )
+    ).eval()
     terms = tuple(Term(loss=name, weight=w, parameters=p) for name, w, p in MIXES["distilbert"].terms)
     data = MaskedWindows(windows.ids, mask_token=5)
     spec = step(losses=terms, data=TrainingData(length=24), held_out=16, budget=Budget(steps=30))
     outcome = distil(
-        loaded(student, tokenizer, "masked"), loaded(teacher, tokenizer, "masked"), spec, data,
+        loaded(student, tokenizer, "masked"),
+        loaded(teacher, tokenizer, "masked"),
+        spec,
+        data,
         Surroundings(tmp_path / "run", tmp_path / "cache", Quiet(), "s", "t"),
-    )  # fmt: skip
+    )
     first, last = outcome.evaluations[0], outcome.evaluations[-1]
     assert set(first.terms) == {"soft_labels", "cross_entropy", "hidden_cosine"}
     assert first.value == pytest.approx(
@@ -160,9 +183,10 @@ def test_the_masked_loss_counts_hidden_words_and_the_soft_labels_all(tokenizer: 
     torch.manual_seed(0)
     student, teacher = BertForMaskedLM(BertConfig(**SIZES)).eval(), BertForMaskedLM(BertConfig(**SIZES)).eval()
     objective = Objective(
-        Outputs(student, "masked"), LiveTeacher(Outputs(teacher, "masked")),
+        Outputs(student, "masked"),
+        LiveTeacher(Outputs(teacher, "masked")),
         parts_of([Term(loss="logit_kl"), Term(loss="cross_entropy")]),
-    )  # fmt: skip
+    )
     batch = MaskedWindows(windows.ids, mask_token=5).take([1, 2, 3], 9)
     found = objective.value(batch, Totals.of([batch]))
     with torch.no_grad():

@@ -51,9 +51,14 @@ def spec(**given: Any) -> Distil:
 
 
 def train(
-    student: Loaded, teacher: Loaded | None, wanted: Distil, data: Any, folder: Path, reporter: Quiet | None = None,
+    student: Loaded,
+    teacher: Loaded | None,
+    wanted: Distil,
+    data: Any,
+    folder: Path,
+    reporter: Quiet | None = None,
     **more: Any,
-) -> tuple[dict[str, Tensor], Any]:  # fmt: skip
+) -> tuple[dict[str, Tensor], Any]:
     """Trains a copy of the student; its weights at the end, and the outcome."""
     torch.seed()  # a resumed run is another process: it must not lean on random numbers left behind
     learner = replace(student, model=copy.deepcopy(student.model))
@@ -143,8 +148,15 @@ def test_training_brings_the_student_closer_and_every_curve_is_there(
     names = {name for name, _, _ in reporter.points}
     terms = ("logit_kl", "hidden_cosine", "attention_relations")
     assert names >= {f"{kind}/{t}" for kind in ("loss", "held_out", "gradient_share") for t in (*terms,)}
-    assert names >= {"loss/total", "held_out/cross_entropy", "gradient_norm", "learning_rate", "tokens_per_second",
-                     "memory_bytes", "seconds_left"}  # fmt: skip
+    assert names >= {
+        "loss/total",
+        "held_out/cross_entropy",
+        "gradient_norm",
+        "learning_rate",
+        "tokens_per_second",
+        "memory_bytes",
+        "seconds_left",
+    }
     shares = [v for n, step, v in reporter.points if n.startswith("gradient_share/") and step == 0]
     assert len(shares) == 3 and sum(shares) == pytest.approx(1.0) and min(shares) > 0
     assert outcome.tokens == 40 * 4 * 24

@@ -36,9 +36,16 @@ TEXTS = [
 def loaded(tiny_llama: Path) -> tuple[Any, Any]:
     torch.manual_seed(0)
     config = BertConfig(
-        vocab_size=384, hidden_size=16, num_hidden_layers=2, num_attention_heads=2, intermediate_size=32, num_labels=3,
-        max_position_embeddings=64, id2label={0: "earn", 1: "acq", 2: "ship"}, initializer_range=0.4,
-    )  # fmt: skip
+        vocab_size=384,
+        hidden_size=16,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        intermediate_size=32,
+        num_labels=3,
+        max_position_embeddings=64,
+        id2label={0: "earn", 1: "acq", 2: "ship"},
+        initializer_range=0.4,
+    )
     return BertForSequenceClassification(config).double().eval(), AutoTokenizer.from_pretrained(tiny_llama)
 
 
@@ -99,9 +106,16 @@ def decoder(padding: int | None) -> Any:
     """A classifier that looks at the last token which is not padding."""
     torch.manual_seed(0)
     config = LlamaConfig(
-        vocab_size=384, hidden_size=16, num_hidden_layers=2, num_attention_heads=2, intermediate_size=32, num_labels=4,
-        max_position_embeddings=64, pad_token_id=padding, initializer_range=0.4,
-    )  # fmt: skip
+        vocab_size=384,
+        hidden_size=16,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        intermediate_size=32,
+        num_labels=4,
+        max_position_embeddings=64,
+        pad_token_id=padding,
+        initializer_range=0.4,
+    )
     return LlamaForSequenceClassification(config).double().eval()
 
 
@@ -126,9 +140,16 @@ def test_texts_are_cut_where_roberta_s_positions_end(tiny_llama: Path) -> None:
     """Two rows of its 64 are kept for padding."""
     torch.manual_seed(0)
     config = RobertaConfig(
-        vocab_size=384, hidden_size=16, num_hidden_layers=1, num_attention_heads=2, intermediate_size=32, num_labels=3,
-        max_position_embeddings=64, pad_token_id=1, initializer_range=0.4,
-    )  # fmt: skip
+        vocab_size=384,
+        hidden_size=16,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        intermediate_size=32,
+        num_labels=3,
+        max_position_embeddings=64,
+        pad_token_id=1,
+        initializer_range=0.4,
+    )
     model, tokenizer = RobertaForSequenceClassification(config).eval(), AutoTokenizer.from_pretrained(tiny_llama)
     expected = []
     for text in TEXTS:

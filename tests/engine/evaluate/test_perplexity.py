@@ -39,8 +39,12 @@ def windows() -> torch.Tensor:
 def test_the_figures_say_how_they_were_obtained(model: Any, windows: torch.Tensor) -> None:
     ppl, loss = perplexity(model, windows, 4, Quiet(), settings={"corpus": "sample:wiki", "split": "evaluation"})
     assert (ppl.metric, loss.metric, loss.unit, loss.dtype, loss.device) == (
-        "perplexity", "loss", "nats", "float32", "cpu",
-    )  # fmt: skip
+        "perplexity",
+        "loss",
+        "nats",
+        "float32",
+        "cpu",
+    )
     assert loss.settings["corpus"] == "sample:wiki" and loss.settings["window"] == 32
     assert loss.low is not None and loss.high is not None and loss.low < loss.value < loss.high
     assert ppl.samples == loss.samples and len(loss.samples or []) == 6

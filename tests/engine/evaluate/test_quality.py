@@ -46,9 +46,11 @@ def test_an_accuracy_is_paired_with_the_baseline_item_by_item() -> None:
     paired = with_pairs(accuracy(OTHER), [accuracy(RIGHT)])
     by_hand = 2 * sum(math.comb(17, k) for k in range(4)) / 2**17
     assert paired.settings["paired"] == {
-        "test": "McNemar, exact, two-sided", "p": pytest.approx(by_hand),
-        "only_baseline_right": 14, "only_candidate_right": 3,
-    }  # fmt: skip
+        "test": "McNemar, exact, two-sided",
+        "p": pytest.approx(by_hand),
+        "only_baseline_right": 14,
+        "only_candidate_right": 3,
+    }
     candidate, dense = (
         Result(key=k, label=k, model="sample:x", method="wanda", measurements=[m])
         for k, m in (("a", paired), ("b", accuracy(RIGHT)))
@@ -89,10 +91,16 @@ def test_an_unknown_task_is_named_unless_the_harness_is_to_know_it() -> None:
 def with_copa(home: Settings) -> Settings:
     """A home whose evaluation sets hold eight COPA items."""
     rows = [
-        {"premise": f"The man {v} the stone.", "choice1": "It was heavy.", "choice2": "The river ran slowly.",
-         "question": ("cause", "effect")[i % 2], "label": i % 2, "idx": i}
+        {
+            "premise": f"The man {v} the stone.",
+            "choice1": "It was heavy.",
+            "choice2": "The river ran slowly.",
+            "question": ("cause", "effect")[i % 2],
+            "label": i % 2,
+            "idx": i,
+        }
         for i, v in enumerate(("took", "threw", "saw", "lost", "left", "kept", "sold", "broke"))
-    ]  # fmt: skip
+    ]
     sample = SAMPLES["tasks"]
     folder = sample.folder(home)
     Dataset.from_list(rows).save_to_disk(str(folder / TASKS["copa"].folder / "validation"))

@@ -54,8 +54,12 @@ RECORDS: dict[str, tuple[dict[str, Any], list[tuple[str, str]], int]] = {
     ),
     "sciq": (
         {
-            "support": " Water boils.", "question": "At what heat?", "distractor1": "1", "distractor2": "2",
-            "distractor3": "3", "correct_answer": "100",
+            "support": " Water boils.",
+            "question": "At what heat?",
+            "distractor1": "1",
+            "distractor2": "2",
+            "distractor3": "3",
+            "correct_answer": "100",
         },
         [("Water boils.\nQuestion: At what heat?\nAnswer:", f" {c}") for c in ("1", "2", "3", "100")],
         3,
@@ -71,8 +75,13 @@ RECORDS: dict[str, tuple[dict[str, Any], list[tuple[str, str]], int]] = {
         0,
     ),
     "copa": (
-        {"premise": "He opened the tap. ", "question": "effect", "choice1": "It rained.", "choice2": "Water ran.",
-         "label": 1},
+        {
+            "premise": "He opened the tap. ",
+            "question": "effect",
+            "choice1": "It rained.",
+            "choice2": "Water ran.",
+            "label": 1,
+        },
         [("He opened the tap therefore", "  it rained."), ("He opened the tap therefore", "  water ran.")],
         1,
     ),
@@ -84,7 +93,7 @@ RECORDS: dict[str, tuple[dict[str, Any], list[tuple[str, str]], int]] = {
         ],
         1,
     ),
-}  # fmt: skip
+}
 
 
 def test_every_task_is_covered_here() -> None:

@@ -21,10 +21,16 @@ def write_classifiers(settings: Settings, tokenizer: Path, names: tuple[str, ...
     for seed, name in enumerate(names):
         torch.manual_seed(seed)
         config = BertConfig(
-            vocab_size=384, hidden_size=16, num_hidden_layers=2, num_attention_heads=2, intermediate_size=32,
-            num_labels=3, max_position_embeddings=64, initializer_range=0.6,
+            vocab_size=384,
+            hidden_size=16,
+            num_hidden_layers=2,
+            num_attention_heads=2,
+            intermediate_size=32,
+            num_labels=3,
+            max_position_embeddings=64,
+            initializer_range=0.6,
             id2label=dict(enumerate(CLASSES if seed == 0 else CLASSES[::-1])),
-        )  # fmt: skip
+        )
         folder = settings.home / "models" / name
         BertForSequenceClassification(config).eval().save_pretrained(folder)
         AutoTokenizer.from_pretrained(tokenizer).save_pretrained(folder)

@@ -30,8 +30,16 @@ def write_hostile_tokenizer(folder: Path, words: int = 384) -> None:
     from tokenizers import Tokenizer, models, pre_tokenizers
     from transformers import PreTrainedTokenizerFast
 
-    kinds = ("<img src=x onerror=alert({})>", "[a{}](http://evil.invalid)", "\u202eabc{}", "\x01\x7f{}",
-             "$x{}$ :red[y]", "</pre><script>alert({})</script>", "{}" + "A" * 100_000, "&lt;b&gt;{}")  # fmt: skip
+    kinds = (
+        "<img src=x onerror=alert({})>",
+        "[a{}](http://evil.invalid)",
+        "\u202eabc{}",
+        "\x01\x7f{}",
+        "$x{}$ :red[y]",
+        "</pre><script>alert({})</script>",
+        "{}" + "A" * 100_000,
+        "&lt;b&gt;{}",
+    )
     known = {kinds[i % 8 if i % 40 == 6 or i % 8 != 6 else 0].format(i): i for i in range(1, words)} | {"<end>": 0}
     unknown = next(iter(known))  # not the end: a prompt of nothing but unknown words is gone on from
     tokenizer = Tokenizer(models.WordLevel(known, unk_token=unknown))

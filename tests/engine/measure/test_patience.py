@@ -75,8 +75,11 @@ def test_disturbed_blocks_count_only_where_there_is_no_quiet_one() -> None:
     one, two, three = Block({}, load(1.5)), Block({}, load(0.0)), Block({}, load(0.1))
     assert kept([one, two, three]) == [two, three] and kept([one]) == [one]
     assert surroundings([one, two, three]) == {
-        "contended": False, "other_cpu_cores": 0.1, "blocks": 3, "blocks_left_out": 1,
-    }  # fmt: skip
+        "contended": False,
+        "other_cpu_cores": 0.1,
+        "blocks": 3,
+        "blocks_left_out": 1,
+    }
     assert surroundings([one]) == {"contended": True, "other_cpu_cores": 1.5}
 
 

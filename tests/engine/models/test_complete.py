@@ -22,8 +22,14 @@ from core.settings import Settings
 from tests.engine.models.wild import add_tensors, edit, without_tensors
 from tests.engine.models.zoo import VOCABULARY, tiny
 
-BERT = {"vocab_size": 384, "hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2,
-        "intermediate_size": 40, "max_position_embeddings": 64}  # fmt: skip
+BERT = {
+    "vocab_size": 384,
+    "hidden_size": 32,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 2,
+    "intermediate_size": 40,
+    "max_position_embeddings": 64,
+}
 T5 = t.T5Config(vocab_size=384, d_model=32, d_ff=40, num_layers=2, num_heads=2, d_kv=16)
 OTHERS: dict[str, Any] = {
     "BertForTokenClassification": lambda: t.BertForTokenClassification(t.BertConfig(**BERT, num_labels=5)),
@@ -78,9 +84,13 @@ def _config(folder: Path) -> Any:
 
 @pytest.mark.parametrize(
     ("named", "tensor"),
-    [("BertModel", "classifier__weight"), ("BertModel", "qa_outputs__weight"),
-     ("BertForMaskedLM", "classifier__weight"), ("BertModel", "cls__predictions__bias")],
-)  # fmt: skip
+    [
+        ("BertModel", "classifier__weight"),
+        ("BertModel", "qa_outputs__weight"),
+        ("BertForMaskedLM", "classifier__weight"),
+        ("BertModel", "cls__predictions__bias"),
+    ],
+)
 def test_a_head_the_named_class_has_not_is_refused(named: str, tensor: str, tiny_llama: Path, tmp_path: Path) -> None:
     model = getattr(t, named)(t.BertConfig(**BERT))
     folder = add_tensors(folder_of(model, tiny_llama, tmp_path / "in"), **{tensor: torch.ones(5, 32)})
@@ -156,9 +166,13 @@ def test_tokens_beyond_the_embeddings_are_refused_with_both_sizes(tiny_llama: Pa
 @pytest.mark.parametrize("empty", [None, {}])
 def test_empty_values_are_absence(empty: Any, tiny_llama: Path, tmp_path: Path) -> None:
     folder = edit(
-        Path(shutil.copytree(tiny_llama, tmp_path / "in")), quantization_config=empty, auto_map=empty,
-        transformers_weights=None, rope_scaling=empty, text_config=None,
-    )  # fmt: skip
+        Path(shutil.copytree(tiny_llama, tmp_path / "in")),
+        quantization_config=empty,
+        auto_map=empty,
+        transformers_weights=None,
+        rope_scaling=empty,
+        text_config=None,
+    )
     edit(folder, "tokenizer_config.json", auto_map=empty)
     assert load_model(folder, "float32").task == "causal"
     assert anatomy(folder).obstacle == "" and [o.possible for o in outlets(describe(folder))][:2] == [True, True]

@@ -83,9 +83,16 @@ SETTINGS: dict[str, Any] = {
     "pad_token_id": None,
 }
 IN_CONFIG = {
-    "num_beams": 4, "return_dict_in_generate": True, "do_sample": True, "max_length": 3, "stop_strings": ["a"],
-    "return_dict": False, "output_attentions": True, "output_hidden_states": True, "use_cache": False,
-}  # fmt: skip
+    "num_beams": 4,
+    "return_dict_in_generate": True,
+    "do_sample": True,
+    "max_length": 3,
+    "stop_strings": ["a"],
+    "return_dict": False,
+    "output_attentions": True,
+    "output_hidden_states": True,
+    "use_cache": False,
+}
 
 
 @pytest.fixture(scope="module")

@@ -44,10 +44,13 @@ def test_auto_follows_the_processor() -> None:
 @pytest.mark.parametrize(
     ("name", "task"),
     [
-        ("LlamaForCausalLM", "causal"), ("GPT2LMHeadModel", "causal"), ("BertForMaskedLM", "masked"),
-        ("DistilBertForSequenceClassification", "classification"), ("BertModel", "encoder"),
+        ("LlamaForCausalLM", "causal"),
+        ("GPT2LMHeadModel", "causal"),
+        ("BertForMaskedLM", "masked"),
+        ("DistilBertForSequenceClassification", "classification"),
+        ("BertModel", "encoder"),
     ],
-)  # fmt: skip
+)
 def test_task_comes_from_the_architecture(name: str, task: str) -> None:
     assert task_of({"architectures": [name]}) == task
 

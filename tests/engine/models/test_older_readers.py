@@ -24,8 +24,11 @@ from tests.engine.models.zoo import CONFIGS, ids, output, tiny
     ("config", "keys"),
     [
         (
-            {"model_type": "llama", "dtype": "bfloat16",
-             "rope_parameters": {"rope_type": "default", "rope_theta": 1e6}},
+            {
+                "model_type": "llama",
+                "dtype": "bfloat16",
+                "rope_parameters": {"rope_type": "default", "rope_theta": 1e6},
+            },
             {"rope_theta": 1e6, "torch_dtype": "bfloat16"},
         ),
         (
@@ -33,39 +36,64 @@ from tests.engine.models.zoo import CONFIGS, ids, output, tiny
             {"rope_theta": 5e5, "rope_scaling": {"rope_type": "linear", "type": "linear", "factor": 2.0}},
         ),
         (
-            {"model_type": "gemma3_text", "rope_parameters": {
-                "full_attention": {"rope_type": "linear", "factor": 8.0, "rope_theta": 1e6},
-                "sliding_attention": {"rope_type": "default", "rope_theta": 1e4}}},
-            {"rope_theta": 1e6, "rope_local_base_freq": 1e4,
-             "rope_scaling": {"rope_type": "linear", "type": "linear", "factor": 8.0}},
+            {
+                "model_type": "gemma3_text",
+                "rope_parameters": {
+                    "full_attention": {"rope_type": "linear", "factor": 8.0, "rope_theta": 1e6},
+                    "sliding_attention": {"rope_type": "default", "rope_theta": 1e4},
+                },
+            },
+            {
+                "rope_theta": 1e6,
+                "rope_local_base_freq": 1e4,
+                "rope_scaling": {"rope_type": "linear", "type": "linear", "factor": 8.0},
+            },
         ),
         (
-            {"model_type": "modernbert", "rope_parameters": {
-                "full_attention": {"rope_type": "default", "rope_theta": 16e4},
-                "sliding_attention": {"rope_type": "default", "rope_theta": 2e4}}},
+            {
+                "model_type": "modernbert",
+                "rope_parameters": {
+                    "full_attention": {"rope_type": "default", "rope_theta": 16e4},
+                    "sliding_attention": {"rope_type": "default", "rope_theta": 2e4},
+                },
+            },
             {"global_rope_theta": 16e4, "local_rope_theta": 2e4},
         ),
         (
-            {"model_type": "gpt_neox", "rope_parameters": {
-                "rope_type": "default", "rope_theta": 3e4, "partial_rotary_factor": 0.25}},
+            {
+                "model_type": "gpt_neox",
+                "rope_parameters": {"rope_type": "default", "rope_theta": 3e4, "partial_rotary_factor": 0.25},
+            },
             {"rope_theta": 3e4, "rotary_emb_base": 3e4, "rotary_pct": 0.25},
         ),
         (
-            {"model_type": "phi", "rope_parameters": {
-                "rope_type": "default", "rope_theta": 1e4, "partial_rotary_factor": 0.5}},
+            {
+                "model_type": "phi",
+                "rope_parameters": {"rope_type": "default", "rope_theta": 1e4, "partial_rotary_factor": 0.5},
+            },
             {"rope_theta": 1e4, "partial_rotary_factor": 0.5},
         ),
         (
-            {"model_type": "phi3", "rope_parameters": {
-                "rope_type": "longrope", "rope_theta": 1e4, "short_factor": [1.0], "long_factor": [2.0],
-                "original_max_position_embeddings": 4096}},
-            {"rope_theta": 1e4, "original_max_position_embeddings": 4096,
-             "rope_scaling": {"type": "longrope", "short_factor": [1.0], "long_factor": [2.0]}},
+            {
+                "model_type": "phi3",
+                "rope_parameters": {
+                    "rope_type": "longrope",
+                    "rope_theta": 1e4,
+                    "short_factor": [1.0],
+                    "long_factor": [2.0],
+                    "original_max_position_embeddings": 4096,
+                },
+            },
+            {
+                "rope_theta": 1e4,
+                "original_max_position_embeddings": 4096,
+                "rope_scaling": {"type": "longrope", "short_factor": [1.0], "long_factor": [2.0]},
+            },
         ),
         ({"model_type": "gpt2"}, {}),
         ({"model_type": "llama", "rope_parameters": None}, {}),
     ],
-)  # fmt: skip
+)
 def test_the_older_keys(config: dict[str, Any], keys: dict[str, Any]) -> None:
     assert with_older_keys(config) == {**config, **keys}
 

@@ -38,9 +38,13 @@ def older(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     """Asks the other Python about one saved model."""
     python = os.environ.get("RETORT_PY4") or _made(tmp_path_factory.mktemp("older"))
     process = subprocess.Popen(
-        [python, "-I", str(CHILD)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
+        [python, "-I", str(CHILD)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
         env={**os.environ, "HF_HUB_OFFLINE": "1"},
-    )  # fmt: skip
+    )
     assert process.stdin is not None and process.stdout is not None
     stdin, stdout = process.stdin, process.stdout
 

@@ -161,16 +161,22 @@ def test_what_a_check_needs_was_imported_before_the_fork(tiny_llama: Path, tmp_p
     ids = torch.arange(32).reshape(2, 16)
     save_file({"input_ids": ids, "logits": torch.zeros(2, 16, 384)}, tmp_path / "expected.safetensors")
     request = {
-        "folder": str(tiny_llama), "tensors": str(tmp_path / "expected.safetensors"), "prompt": 8, "new_tokens": 2,
+        "folder": str(tiny_llama),
+        "tensors": str(tmp_path / "expected.safetensors"),
+        "prompt": 8,
+        "new_tokens": 2,
         "threads": 1,
-    }  # fmt: skip
+    }
     program = (
         "import fresh_child, json, sys\nbefore = set(sys.modules)\n"
         "answer = fresh_child.check(json.loads(sys.argv[1]))\n"
         "print(len(set(sys.modules) - before), answer['cached_equals_uncached'])"
     )
     said = subprocess.run(
-        [sys.executable, "-c", program, json.dumps(request)], cwd=Path(roundtrip.__file__).parent,
-        capture_output=True, text=True, check=True,
-    ).stdout.split()  # fmt: skip
+        [sys.executable, "-c", program, json.dumps(request)],
+        cwd=Path(roundtrip.__file__).parent,
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout.split()
     assert int(said[-2]) < 50 and said[-1] == "True"

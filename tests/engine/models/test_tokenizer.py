@@ -84,9 +84,13 @@ def test_plain_transformers_reads_the_export_right_where_the_class_alone_was_wro
 def test_flags_roles_and_templates_of_the_folder_stay(tiny_llama: Path, tmp_path: Path) -> None:
     tokenizer_files(tiny_llama, tmp_path / "in", "whole lines", "llama", "GPT2Tokenizer")
     edit(
-        tmp_path / "in", "tokenizer_config.json", model_max_length=77, padding_side="left",
-        chat_template="{% for m in messages %}<s>{{ m['content'] }}</s>\n{% endfor %}", pad_token="</s>",
-    )  # fmt: skip
+        tmp_path / "in",
+        "tokenizer_config.json",
+        model_max_length=77,
+        padding_side="left",
+        chat_template="{% for m in messages %}<s>{{ m['content'] }}</s>\n{% endfor %}",
+        pad_token="</s>",
+    )
     found = open_tokenizer(tmp_path / "in").tokenizer
     assert (found.model_max_length, found.padding_side, found.pad_token) == (77, "left", "</s>")
     assert found.apply_chat_template([{"role": "user", "content": "a & <b>"}], tokenize=False) == "<s>a & <b></s>\n"
@@ -110,9 +114,13 @@ def test_a_start_token_that_only_the_settings_ask_for_is_said(tiny_llama: Path, 
 
 def test_what_is_written_names_only_what_every_version_knows(tiny_llama: Path, tmp_path: Path) -> None:
     folder = edit(
-        _copied(tiny_llama, tmp_path / "in"), "tokenizer_config.json", tokenizer_class="TokenizersBackend",
-        backend="tokenizers", is_local=True, extra_special_tokens=["<|endoftext|>"],
-    )  # fmt: skip
+        _copied(tiny_llama, tmp_path / "in"),
+        "tokenizer_config.json",
+        tokenizer_class="TokenizersBackend",
+        backend="tokenizers",
+        is_local=True,
+        extra_special_tokens=["<|endoftext|>"],
+    )
     loaded = load_model(folder, "float32")
     save_model(loaded.model, loaded.tokenizer, tmp_path / "out", {})
     written: dict[str, Any] = json.loads((tmp_path / "out" / "tokenizer_config.json").read_text())

@@ -27,11 +27,18 @@ ROPES: dict[str, tuple[str, dict[str, Any]]] = {
     "dynamic": ("llama", {"rope_type": "dynamic", "factor": 4.0}),
     "yarn": ("qwen2", {"rope_type": "yarn", **_EARLIER}),
     "llama3": ("llama", {"rope_type": "llama3", "low_freq_factor": 1.0, "high_freq_factor": 4.0, **_EARLIER}),
-    "longrope": ("phi3", {"rope_type": "longrope", "short_factor": [1.0] * 4, "long_factor": [2.0, 3.0, 4.0, 5.0],
-                          "original_max_position_embeddings": 32}),
+    "longrope": (
+        "phi3",
+        {
+            "rope_type": "longrope",
+            "short_factor": [1.0] * 4,
+            "long_factor": [2.0, 3.0, 4.0, 5.0],
+            "original_max_position_embeddings": 32,
+        },
+    ),
     "base alone": ("mistral", {"rope_type": "default"}),
     "part of a head": ("gpt-neox", {"rope_type": "default", "partial_rotary_factor": 0.5}),
-}  # fmt: skip
+}
 """Kind of rotary positions: an architecture of the zoo that has them, and its parameters. The base is 50000."""
 
 
@@ -126,9 +133,14 @@ def tokenizer_files(
     if model_type == "qwen2":
         torch.manual_seed(0)
         config = Qwen2Config(
-            vocab_size=384, hidden_size=32, intermediate_size=64, num_hidden_layers=2, num_attention_heads=4,
-            num_key_value_heads=2, max_position_embeddings=128,
-        )  # fmt: skip
+            vocab_size=384,
+            hidden_size=32,
+            intermediate_size=64,
+            num_hidden_layers=2,
+            num_attention_heads=4,
+            num_key_value_heads=2,
+            max_position_embeddings=128,
+        )
         (folder / "model.safetensors").unlink()
         Qwen2ForCausalLM(config).save_pretrained(folder)
     fast = PreTrainedTokenizerFast(tokenizer_object=trained(kind), unk_token="<unk>", bos_token="<s>", eos_token="</s>")

@@ -10,10 +10,18 @@ from transformers import PreTrainedModel
 
 VOCABULARY = 96
 _LLAMA = {
-    "vocab_size": VOCABULARY, "hidden_size": 48, "intermediate_size": 40, "num_hidden_layers": 4,
-    "num_attention_heads": 6, "num_key_value_heads": 2, "head_dim": 8, "max_position_embeddings": 64,
-    "pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2,
-}  # fmt: skip
+    "vocab_size": VOCABULARY,
+    "hidden_size": 48,
+    "intermediate_size": 40,
+    "num_hidden_layers": 4,
+    "num_attention_heads": 6,
+    "num_key_value_heads": 2,
+    "head_dim": 8,
+    "max_position_embeddings": 64,
+    "pad_token_id": 0,
+    "bos_token_id": 1,
+    "eos_token_id": 2,
+}
 _NO_HEAD_DIM = {k: v for k, v in _LLAMA.items() if k != "head_dim"}
 _MHA = {k: v for k, v in _NO_HEAD_DIM.items() if k != "num_key_value_heads"}
 _BERT = {k: v for k, v in _MHA.items() if k not in ("bos_token_id", "eos_token_id")}
@@ -55,28 +63,46 @@ CONFIGS: dict[str, tuple[type[PreTrainedModel], Any, dict[str, Any]]] = {
     "distilbert": (
         t.DistilBertForMaskedLM,
         t.DistilBertConfig,
-        {"vocab_size": VOCABULARY, "dim": 48, "hidden_dim": 40, "n_layers": 4, "n_heads": 6,
-         "max_position_embeddings": 64},
+        {
+            "vocab_size": VOCABULARY,
+            "dim": 48,
+            "hidden_dim": 40,
+            "n_layers": 4,
+            "n_heads": 6,
+            "max_position_embeddings": 64,
+        },
     ),
     "distilbert-classifier": (
         t.DistilBertForSequenceClassification,
         t.DistilBertConfig,
-        {"vocab_size": VOCABULARY, "dim": 48, "hidden_dim": 40, "n_layers": 4, "n_heads": 6,
-         "max_position_embeddings": 64},
+        {
+            "vocab_size": VOCABULARY,
+            "dim": 48,
+            "hidden_dim": 40,
+            "n_layers": 4,
+            "n_heads": 6,
+            "max_position_embeddings": 64,
+        },
     ),
     "mixtral": (t.MixtralForCausalLM, t.MixtralConfig, {**_MOE, "num_local_experts": 6}),
     "qwen2-moe": (
         t.Qwen2MoeForCausalLM,
         t.Qwen2MoeConfig,
-        {**_NO_HEAD_DIM, "num_experts_per_tok": 2, "num_experts": 6, "moe_intermediate_size": 16,
-         "shared_expert_intermediate_size": 24, "decoder_sparse_step": 2},
+        {
+            **_NO_HEAD_DIM,
+            "num_experts_per_tok": 2,
+            "num_experts": 6,
+            "moe_intermediate_size": 16,
+            "shared_expert_intermediate_size": 24,
+            "decoder_sparse_step": 2,
+        },
     ),
     "qwen3-moe": (
         t.Qwen3MoeForCausalLM,
         t.Qwen3MoeConfig,
         {**_MOE, "num_experts": 6, "moe_intermediate_size": 16, "mlp_only_layers": [1], "norm_topk_prob": True},
     ),
-}  # fmt: skip
+}
 
 MOE = ["mixtral", "qwen2-moe", "qwen3-moe"]
 GROUPED = ["llama", "llama-bias", "mistral", "qwen2", "qwen3", "gemma3", "phi3", *MOE]

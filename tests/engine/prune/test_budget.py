@@ -130,12 +130,14 @@ def test_a_run_builds_and_measures_the_shapes(tiny_llama: Path, tiny_text: str, 
     (base / "a.txt").write_text(tiny_text)
     (base / "b.txt").write_text(" ".join(f"number {i} follows {i - 1} and precedes {i * i}." for i in range(900)))
     data: dict[str, Any] = {
-        "name": "budget", "model": f"path:{base / 'tiny'}", "dtype": "float32",
+        "name": "budget",
+        "model": f"path:{base / 'tiny'}",
+        "dtype": "float32",
         "calibration": {"data": f"path:{base / 'a.txt'}", "split": None, "sequences": 4, "length": 32},
         "evaluation": {"data": f"path:{base / 'b.txt'}", "split": None, "tokens": 128, "window": 32},
         "latency": {"prompt": 8, "new_tokens": 3, "repeats": 2},
         "sweep": {"budget": {"megabytes": 0.15, "decode_ms": 1e6, "keep": 2}},
-    }  # fmt: skip
+    }
     hooks = Memory(home, home.home)
     execute(Recipe.model_validate(data), hooks)
     assert (home.home / PLAN).is_file() and len(list((home.home / "latency-tables").glob("[!.]*"))) == 1
@@ -174,6 +176,9 @@ def test_the_verdict_on_a_time_takes_the_ratio_not_the_milliseconds_of_a_moment(
         ("info", "slow moment: measured 40 ms a token, in the budget."),
         ("warning", "quick moment: measured 48 ms a token, over the budget of 45 ms a token."),
         ("warning", "no faster: measured 50 ms a token, over the budget of 45 ms a token."),
-        ("warning", "alone: measured no time, not shown to be in the budget, as it was not timed in turns with the "
-                    "dense model."),
-    ]  # fmt: skip
+        (
+            "warning",
+            "alone: measured no time, not shown to be in the budget, as it was not timed in turns with the "
+            "dense model.",
+        ),
+    ]

@@ -88,9 +88,17 @@ def test_experts_stored_in_an_unknown_way_are_said() -> None:
 
     size = {"hidden_size": 32, "num_attention_heads": 4, "num_key_value_heads": 2, "head_dim": 8}
     config = Llama4TextConfig(
-        vocab_size=97, num_hidden_layers=2, intermediate_size=48, intermediate_size_mlp=48, num_local_experts=4,
-        num_experts_per_tok=1, pad_token_id=0, bos_token_id=1, eos_token_id=2, **size
-    )  # fmt: skip
+        vocab_size=97,
+        num_hidden_layers=2,
+        intermediate_size=48,
+        intermediate_size_mlp=48,
+        num_local_experts=4,
+        num_experts_per_tok=1,
+        pad_token_id=0,
+        bos_token_id=1,
+        eos_token_id=2,
+        **size,
+    )
     model = Llama4ForCausalLM(config)
     assert unknown_parts(model) == ["feed_forward.experts.gate_up_proj", "feed_forward.experts.down_proj"]
     report = prune_weights(model, Prune(method="magnitude", sparsity=0.5), None, Quiet())

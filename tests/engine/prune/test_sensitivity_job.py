@@ -70,10 +70,14 @@ def spec(tiny_llama: Path, tiny_text: str, tmp_path: Path, home: Settings) -> Se
     other = home.home / "models" / "b.txt"
     other.write_text(" ".join(f"number {i} follows {i - 1} and precedes {i * i}." for i in range(900)))
     return SensitivitySpec(
-        model=f"path:{home.home / 'models' / 'tiny'}", method="wanda", sparsities=(0.7, 0.4), dtype="float32",
-        removed="layers_and_heads", calibration=Calibration(data=f"path:{text}", split=None, sequences=4, length=32),
+        model=f"path:{home.home / 'models' / 'tiny'}",
+        method="wanda",
+        sparsities=(0.7, 0.4),
+        dtype="float32",
+        removed="layers_and_heads",
+        calibration=Calibration(data=f"path:{text}", split=None, sequences=4, length=32),
         evaluation=Evaluation(data=f"path:{other}", split=None, tokens=128, window=32),
-    )  # fmt: skip
+    )
 
 
 def hooks(home: Settings, reporter: Any = None) -> Hooks:

@@ -118,9 +118,15 @@ else:
 @pytest.mark.skipif(not hasattr(resource, "RLIMIT_DATA") or sys.platform != "linux", reason="the limit is Linux's")
 def test_a_model_beyond_the_memory_limit_is_pruned(tiny_llama: Path, tmp_path: Path) -> None:
     config = LlamaConfig(
-        vocab_size=512, hidden_size=512, intermediate_size=2048, num_hidden_layers=22, num_attention_heads=8,
-        num_key_value_heads=4, tie_word_embeddings=True, max_position_embeddings=64,
-    )  # fmt: skip
+        vocab_size=512,
+        hidden_size=512,
+        intermediate_size=2048,
+        num_hidden_layers=22,
+        num_attention_heads=8,
+        num_key_value_heads=4,
+        tie_word_embeddings=True,
+        max_position_embeddings=64,
+    )
     folder = tmp_path / "large"
     torch.manual_seed(0)
     LlamaForCausalLM(config).save_pretrained(folder, max_shard_size="20MB")
@@ -132,9 +138,12 @@ def test_a_model_beyond_the_memory_limit_is_pruned(tiny_llama: Path, tmp_path: P
     def ends(way: str) -> str:
         done = subprocess.run(
             [sys.executable, "-c", LIMITED, str(folder), str(tmp_path / "out"), way, str(tiny_llama)],
-            cwd=ROOT, capture_output=True, text=True, check=False,
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            check=False,
             env={**os.environ, "MALLOC_MMAP_THRESHOLD_": "65536"},  # freed tensors go back at once
-        )  # fmt: skip
+        )
         return str(json.loads(done.stdout)) if done.returncode == 0 and done.stdout else f"died: {done.stderr[-400:]}"
 
     assert ends("whole") != "done"

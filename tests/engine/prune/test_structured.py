@@ -186,7 +186,7 @@ REFUSALS: list[tuple[str, dict[str, Any], str]] = [
     ("bert", {"method": "width_taylor", "target": {"block_fraction": 0.1}}, "predicts the next token"),
     ("mixtral", {"method": "width_norm", "target": {"block_fraction": 0.1}}, "inside this model's experts"),
     ("mixtral", {"method": "reap", "target": {"sizes": {"experts": 1}}}, "at least 2 must stay"),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize(("name", "settings", "sentence"), REFUSALS)
