@@ -19,6 +19,8 @@ _GLOBAL = {"modernbert": "global_rope_theta", "modernbert-decoder": "global_rope
 _NEOX = ("gpt_neox", "gpt_neox_japanese")
 _THREE_FIELDS = ("phi3", "phi4_multimodal")
 """Families whose older reader refuses a `rope_scaling` of more than its type and two lists."""
+_EXPERTS = ("qwen3_moe", "qwen3_vl_moe_text")
+"""Families whose number of experts was called `num_experts`, and has a default there that is not this model's."""
 
 
 def with_older_keys(config: dict[str, Any]) -> dict[str, Any]:
@@ -26,6 +28,8 @@ def with_older_keys(config: dict[str, Any]) -> dict[str, Any]:
     found = dict(config)
     if "dtype" in found:
         found.setdefault("torch_dtype", found["dtype"])
+    if found.get("model_type") in _EXPERTS and "num_local_experts" in found:
+        found.setdefault("num_experts", found["num_local_experts"])
     for key, value in _rope(found).items():
         found.setdefault(key, value)
     if isinstance(found.get("text_config"), dict):

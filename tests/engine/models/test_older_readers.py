@@ -23,6 +23,8 @@ from tests.engine.models.zoo import CONFIGS, ids, output, tiny
 @pytest.mark.parametrize(
     ("config", "keys"),
     [
+        ({"model_type": "qwen3_moe", "num_local_experts": 6}, {"num_experts": 6}),
+        ({"model_type": "mixtral", "num_local_experts": 6}, {}),
         (
             {
                 "model_type": "llama",
