@@ -8,9 +8,9 @@ import streamlit as st
 from starlette.middleware import Middleware
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 
-from core.private import keep_private
-from pages.shared.doors import Doors, bound_messages
-from pages.shared.shell import enter
+from core.base.private_files import keep_private
+from pages.frame.requests import Doors, bound_messages
+from pages.frame.shell import enter
 
 if get_script_run_ctx(suppress_warning=True) is None:
     keep_private()

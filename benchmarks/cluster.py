@@ -18,15 +18,15 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
+from core.base.errors import RetortError
+from core.base.progress import InMemoryReporter
+from core.base.settings import Settings
 from core.engine.cluster.sweep import measure_on_cluster
 from core.engine.measure.devices import cpu_name, usable_cores
-from core.engine.session import Session
-from core.engine.sweep import run_sweep
-from core.errors import RetortError
-from core.progress import Quiet
-from core.recipes import Recipe
-from core.results import Result, Trial
-from core.settings import Settings
+from core.engine.run.session import Session
+from core.engine.run.sweep import run_sweep
+from core.recipe.recipe import Recipe
+from core.recipe.results import Result, Trial
 
 SPARSITIES = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8)
 NODES = (1, 2, 5, 10, 20, 50, 100)
@@ -38,7 +38,7 @@ class Stopwatch:
 
     def __init__(self, settings: Settings, folder: Path) -> None:
         self.settings, self.run_folder = settings, folder
-        self.reporter = Quiet()
+        self.reporter = InMemoryReporter()
         self.results: dict[str, Result] = {}
         self.sent: dict[int, float] = {}
         self.came: dict[int, float] = {}

@@ -29,20 +29,21 @@ import torch.nn.functional as F
 from transformers import PreTrainedModel
 
 from benchmarks import trl_way
+from core.base.progress import InMemoryReporter
+from core.base.settings import Settings
 from core.catalogue.references import resolve
-from core.distil_spec import Design, TeacherCache, Term
 from core.engine.distil.batches import Windows
-from core.engine.distil.cache import build_cache
-from core.engine.distil.objective import Objective, Totals, parts_of
+from core.engine.distil.loss_terms import loss_terms
+from core.engine.distil.objective import Normalisers, Objective
 from core.engine.distil.outputs import Outputs
 from core.engine.distil.packing import packed
-from core.engine.distil.stored import CachedTeacher
 from core.engine.distil.student import design_student
 from core.engine.distil.teacher import LiveTeacher, Teacher
+from core.engine.distil.teacher_cache import build_cache
+from core.engine.distil.teacher_cache_reader import CachedTeacher
 from core.engine.models.load import Loaded, load_model
-from core.progress import Quiet
-from core.recipes import Corpus
-from core.settings import Settings
+from core.recipe.distil import Design, TeacherCache, Term
+from core.recipe.recipe import Corpus
 
 WAYS = ("plain", "plain32", "live", "stored")
 
@@ -87,7 +88,7 @@ def prepare(args: argparse.Namespace, cache: Path) -> Setup:
 
     settings = Settings.load()
     teacher = load_model(resolve(args.model, settings).folder)
-    student = design_student(teacher, Design(layers=args.layers), None, None, Quiet()).loaded.model.float()
+    student = design_student(teacher, Design(layers=args.layers), None, None, InMemoryReporter()).loaded.model.float()
     texts = load_texts(Corpus(split="training"), settings)
     windows = Windows(packed(texts[:400], teacher.tokenizer, args.length)[: args.batch * (args.rounds + 1)])
     return Setup(teacher, student, windows, args.batch, teacher.dtype == torch.bfloat16, cache)
@@ -127,7 +128,7 @@ def plain(setup: Setup, student: PreTrainedModel, way: str) -> Callable[[list[in
             log_target=True,
             reduction="batchmean",
         )
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         return float(loss.detach())
 
     return learn
@@ -136,19 +137,23 @@ def plain(setup: Setup, student: PreTrainedModel, way: str) -> Callable[[list[in
 def retort(way: str, setup: Setup, student: PreTrainedModel) -> Callable[[list[int]], float]:
     """Retort's objective, with the live or the stored teacher."""
     live = LiveTeacher(Outputs(setup.teacher.model, "causal"))
-    voice: Teacher = live
+    teacher_outputs: Teacher = live
     if way == "stored":
         spec = TeacherCache(k=64)
         everything = range(setup.windows.count)
-        made = build_cache(live, setup.windows, spec, [1.0], "benchmark", setup.cache, setup.batch, Quiet(), everything)
-        voice = CachedTeacher(made, spec, student.device)
+        made = build_cache(
+            live, setup.windows, spec, [1.0], "benchmark", setup.cache, setup.batch, InMemoryReporter(), everything
+        )
+        teacher_outputs = CachedTeacher(made, spec, student.device)
     student.eval()
-    objective = Objective(Outputs(student, "causal", half=setup.half), voice, parts_of([Term(loss="logit_kl")]))
+    objective = Objective(
+        Outputs(student, "causal", half=setup.half), teacher_outputs, loss_terms([Term(loss="logit_kl")])
+    )
     student.train()
 
     def learn(numbers: list[int]) -> float:
         batch = setup.windows.take(numbers, 0)
-        return float(objective.backward(batch, Totals.of([batch]))["logit_kl"])
+        return float(objective.backward(batch, Normalisers.of([batch]))["logit_kl"])
 
     return learn
 

@@ -20,11 +20,11 @@ import psutil
 from transformers import AutoTokenizer
 
 from benchmarks.random_llama import random_llama
+from core.base.settings import Settings
 from core.catalogue.references import resolve
 from core.engine.measure.devices import device_facts
-from core.jobs.api import submit, wait
-from core.recipes import Recipe
-from core.settings import Settings
+from core.jobs.actions import submit, wait
+from core.recipe.recipe import Recipe
 from core.store import Store
 
 

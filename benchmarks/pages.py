@@ -34,10 +34,11 @@ from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.typing import Subprotocol
 
-from core.metrics import METRICS, Measurement
-from core.recipes import Recipe
-from core.results import Result, Trial
-from core.settings import Settings
+from core.base.settings import Settings
+from core.recipe.recipe import Recipe
+from core.recipe.results import Result, Trial
+from core.registry.measurement import Measurement
+from core.registry.metrics import METRICS
 from core.store import Store
 from scripts.dashboard import ROOT, free_port, serving
 

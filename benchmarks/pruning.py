@@ -26,17 +26,17 @@ from typing import Any
 import torch
 
 from benchmarks.random_llama import random_llama
+from core.base.progress import InMemoryReporter
+from core.base.settings import Settings
 from core.catalogue.references import resolve
 from core.engine.measure.devices import device_facts
 from core.engine.models.load import load_model
 from core.engine.prune.apply import prune_weights, restore_dense
 from core.engine.prune.sequential import prune_sequential
 from core.engine.prune.statistics import collect, weight_observers
-from core.engine.transform import needed
-from core.methods import METHODS
-from core.progress import Quiet
-from core.recipes import Prune
-from core.settings import Settings
+from core.engine.run.prune_step import needed
+from core.recipe.recipe import Prune
+from core.registry.methods import METHODS
 
 SPARSITIES = (0.3, 0.5, 0.7)
 CHOSEN = ("magnitude", "wanda", "sparsegpt")
@@ -53,7 +53,8 @@ def main() -> None:
     parser.add_argument("--child", nargs=3, metavar=("WAY", "METHOD", "FOLDER"), help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.child:
-        print(json.dumps(_child(*args.child, args.sequences, args.length)))
+        way, method, place = args.child
+        print(json.dumps(_child(way, method, place, args.sequences, args.length)))
         return
     with tempfile.TemporaryDirectory() as scratch:
         folder = _random_llama(Path(scratch)) if args.random_1b else resolve(args.model, Settings.load()).folder
@@ -99,7 +100,7 @@ def _child(way: str, method: str, folder: str, sequences: int, length: int) -> d
 
 
 def _joint(folder: Path, prunes: list[Prune], windows: torch.Tensor) -> None:
-    loaded, reporter = load_model(folder), Quiet()
+    loaded, reporter = load_model(folder), InMemoryReporter()
     with tempfile.TemporaryDirectory() as scratch:
         statistics: Any = None
         if needs := needed(prunes):
@@ -114,9 +115,9 @@ def _published(folder: Path, prunes: list[Prune], windows: torch.Tensor) -> None
     for prune in prunes:
         loaded = load_model(folder)
         if not METHODS[prune.method].calibrated:
-            prune_weights(loaded.model, prune, None, Quiet())
+            prune_weights(loaded.model, prune, None, InMemoryReporter())
             continue
-        prune_sequential(loaded.model, prune.model_copy(update={"mode": "sequential"}), windows, Quiet())
+        prune_sequential(loaded.model, prune.model_copy(update={"mode": "sequential"}), windows, InMemoryReporter())
 
 
 def _random_llama(scratch: Path) -> Path:

@@ -14,11 +14,11 @@ import argparse
 import sys
 from typing import Any
 
+from core.base.settings import Settings
 from core.engine.measure.devices import device_facts
-from core.jobs.api import submit, wait
-from core.recipes import Recipe
-from core.results import Result
-from core.settings import Settings
+from core.jobs.actions import submit, wait
+from core.recipe.recipe import Recipe
+from core.recipe.results import Result
 from core.store import Store
 
 WAYS: dict[str, list[dict[str, Any]]] = {

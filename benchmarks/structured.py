@@ -17,14 +17,14 @@ from typing import Any
 
 import torch
 
+from core.base.progress import InMemoryReporter
+from core.base.settings import Settings
 from core.catalogue.references import resolve
 from core.engine.measure.devices import device_facts
 from core.engine.models.load import load_model
 from core.engine.models.matrices import find_blocks
 from core.engine.prune.structured import prune_structure
-from core.progress import Quiet
-from core.recipes import Prune, Target
-from core.settings import Settings
+from core.recipe.recipe import Prune, Target
 
 PROMPT, NEW_TOKENS = 256, 8
 
@@ -42,7 +42,7 @@ def main() -> None:
     for fraction in args.fractions:
         for method in ("block_influence", "width_norm"):
             prune = Prune(method=method, target=Target(block_fraction=fraction))
-            models[f"{method} -{fraction:.0%}"] = prune_structure(loaded, prune, None, windows, Quiet())[0]
+            models[f"{method} -{fraction:.0%}"] = prune_structure(loaded, prune, None, windows, InMemoryReporter())[0]
     facts = device_facts()
     print(f"{args.model}, {str(loaded.dtype).removeprefix('torch.')}, on {facts['cpu']}, {facts['threads']} threads;")
     print(f"prompt {PROMPT}, {NEW_TOKENS} new tokens, {args.repeats} rounds in turns, ratios to dense")

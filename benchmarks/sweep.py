@@ -19,18 +19,18 @@ from pathlib import Path
 
 import torch
 
+from core.base.progress import InMemoryReporter
+from core.base.settings import Settings
 from core.catalogue.references import resolve
+from core.engine.data.inputs import prepare
 from core.engine.evaluate.perplexity import perplexity
-from core.engine.inputs import prepare
 from core.engine.measure.devices import device_facts
 from core.engine.models.load import load_model
 from core.engine.prune.apply import prune_weights, restore_dense
 from core.engine.prune.sequential import prune_sequential
 from core.engine.prune.statistics import collect, weight_observers
-from core.engine.transform import needed
-from core.progress import Quiet
-from core.recipes import Calibration, Evaluation, Prune, Recipe
-from core.settings import Settings
+from core.engine.run.prune_step import needed
+from core.recipe.recipe import Calibration, Evaluation, Grid, Prune, Recipe, Sweep
 
 SPARSITIES = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6)
 
@@ -52,11 +52,11 @@ def main() -> None:
         latency=None,
         calibration=Calibration(sequences=args.sequences, length=args.length),
         evaluation=Evaluation(tokens=args.tokens),
-        sweep={"grid": [{"method": args.methods, "sparsity": SPARSITIES}]},
+        sweep=Sweep(grid=(Grid(method=tuple(args.methods), sparsity=tuple(SPARSITIES)),)),
     )
     folder = resolve(args.model, settings).folder
     tokenizer = load_model(folder).tokenizer
-    inputs = prepare(recipe, tokenizer, "causal", None, settings, Quiet(), calibrated=True)
+    inputs = prepare(recipe, tokenizer, "causal", None, settings, InMemoryReporter(), calibrated=True)
     assert inputs.calibration is not None and recipe.sweep is not None
     prunes = recipe.sweep.trials()
     fast, fast_seconds, forwards = _sweep(folder, prunes, inputs.calibration, inputs.evaluation)
@@ -80,7 +80,7 @@ def _sweep(
 ) -> tuple[list[float], float, int]:
     """Perplexities, seconds, and tokens sent through the model, with one pass for all points."""
     started = time.perf_counter()
-    loaded, reporter = load_model(folder), Quiet()
+    loaded, reporter = load_model(folder), InMemoryReporter()
     with tempfile.TemporaryDirectory() as scratch:
         observers = weight_observers(loaded.model, needed(prunes), reporter)
         statistics = collect(loaded.model, calibration, observers, reporter, folder=Path(scratch))
@@ -100,7 +100,7 @@ def _one_by_one(
     started, found = time.perf_counter(), []
     for prune in prunes:
         loaded = load_model(folder)
-        prune_sequential(loaded.model, prune.model_copy(update={"mode": "sequential"}), calibration, Quiet())
+        prune_sequential(loaded.model, prune.model_copy(update={"mode": "sequential"}), calibration, InMemoryReporter())
         found.append(_plain_perplexity(loaded.model, evaluation))
     return found, time.perf_counter() - started
 

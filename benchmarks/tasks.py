@@ -15,6 +15,8 @@ import time
 import torch
 from transformers import LlamaConfig, LlamaForCausalLM
 
+from core.base.progress import InMemoryReporter
+from core.base.settings import Settings
 from core.catalogue.references import resolve
 from core.engine.evaluate.choice import choice_measurements
 from core.engine.evaluate.harness import harness_measurements
@@ -22,9 +24,7 @@ from core.engine.evaluate.tasks.items import load_items
 from core.engine.evaluate.tasks.registry import TASKS
 from core.engine.measure.devices import device_facts
 from core.engine.models.load import load_model
-from core.metrics import Measurement
-from core.progress import Quiet
-from core.settings import Settings
+from core.registry.measurement import Measurement
 
 
 def main() -> None:
@@ -47,9 +47,9 @@ def main() -> None:
     for name in args.tasks:
         started = time.perf_counter()
         items = load_items(TASKS[name], sets, limit)
-        own = choice_measurements(model, loaded.tokenizer, TASKS[name], items, args.batch, Quiet())
+        own = choice_measurements(model, loaded.tokenizer, TASKS[name], items, args.batch, InMemoryReporter())
         middle = time.perf_counter()
-        theirs = harness_measurements(model, loaded.tokenizer, [name], limit, args.batch, Quiet(), sets)
+        theirs = harness_measurements(model, loaded.tokenizer, [name], limit, args.batch, InMemoryReporter(), sets)
         over = time.perf_counter()
         shown = "  ".join(f"{m.value:7.3f} {_agree(m, theirs):>12}" for m in own)
         print(f"{name:16} {len(items):7,} {shown} {(over - middle) / (middle - started):21.2f}x", flush=True)
@@ -58,7 +58,7 @@ def main() -> None:
 def _agree(own: Measurement, theirs: list[Measurement]) -> str:
     """'100 of 100', or '' where the harness does not give this figure."""
     other = next((m for m in theirs if m.metric == own.metric), None)
-    if other is None:
+    if other is None or own.samples is None or other.samples is None:
         return "-"
     same = sum(a == b for a, b in zip(own.samples, other.samples, strict=True))
     return f"{same:,} of {len(own.samples):,}"
@@ -77,7 +77,8 @@ def _tiny(vocabulary: int) -> LlamaForCausalLM:
         tie_word_embeddings=True,
         initializer_range=0.3,
     )
-    return LlamaForCausalLM(config).eval()
+    model: LlamaForCausalLM = LlamaForCausalLM(config).eval()
+    return model
 
 
 if __name__ == "__main__":

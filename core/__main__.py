@@ -3,7 +3,7 @@
 import io
 import sys
 
-from core.cli import main
+from core.commands.parser import main
 
 if __name__ == "__main__":
     if isinstance(sys.stdout, io.TextIOWrapper):  # a terminal without Unicode gets question marks, not an error

@@ -1,31 +1,24 @@
 """Compare: candidates beside the model they were made from: what they write, or how they tell texts apart."""
 
-from pages.shared.shell import guard
+from pages.frame.shell import guard
 
 guard()
 
 import streamlit as st
 
-from core.errors import RetortError
-from core.prompts import PROMPTS
-from pages.shared import (
-    compare_classes,
-    compare_models,
-    compare_prompts,
-    compare_tokens,
-    compare_vote,
-    compare_write,
-    live_answer,
-)
-from pages.shared.compare_models import Chosen
-from pages.shared.states import refused
+from core.base.errors import RetortError
+from core.registry.prompts import PROMPTS
+from pages.comparison import classes, models, prompts, token_by_token, vote, write
+from pages.comparison.models import Chosen
+from pages.frame import live_answer
+from pages.frame.states import refused
 
 _DOES = {"causal": "writes text", "masked": "fills gaps in a text", "classification": "tells classes apart"}
 
 
 def main() -> None:
     st.title("Compare", anchor=False)
-    chosen = compare_models.choose()
+    chosen = models.choose()
     if chosen is None:
         return
     try:
@@ -34,7 +27,7 @@ def main() -> None:
         refused(error.cause, error.remedy)
         return
     if set(tasks) == {"classification"}:
-        compare_classes.sections(chosen, live_answer.busy())
+        classes.sections(chosen, live_answer.busy())
     elif set(tasks) <= {"causal", "unknown"}:
         texts(chosen)
     else:
@@ -45,13 +38,13 @@ def texts(chosen: Chosen) -> None:
     """Models that write."""
     busy = live_answer.busy()
     prompt = st.text_area("Prompt", PROMPTS[0], key="compare-prompt", max_chars=8_000, height=80)
-    compare_write.section(chosen, prompt, busy)
+    write.section(chosen, prompt, busy)
     if len(chosen.references) < 2:
         st.info("Choose a second model to see where the two part, token by token.", icon=":material/compare:")
         return
-    compare_tokens.section(chosen, prompt, busy)
-    compare_prompts.section(chosen, busy)
-    compare_vote.section(chosen, busy)
+    token_by_token.section(chosen, prompt, busy)
+    prompts.section(chosen, busy)
+    vote.section(chosen, busy)
 
 
 def unlike(chosen: Chosen, tasks: list[str]) -> None:

@@ -1,6 +1,6 @@
 """Distil: a teacher, a student and what it learns by; then its curves until it is done."""
 
-from pages.shared.shell import guard
+from pages.frame.shell import guard
 
 guard()
 
@@ -10,22 +10,25 @@ import streamlit as st
 
 from core.analysis.doctor import size_of
 from core.analysis.estimate import training_seconds
+from core.base.errors import RetortError
 from core.catalogue.anatomy import Anatomy
-from core.errors import RetortError
-from core.jobs import api
-from core.metrics import show, show_bytes
-from core.recipe_files import dump_recipe
-from core.recipes import Calibration, Distil, Evaluation, Recipe
-from pages.shared import distil_form, distil_run, home, login, models, run_panel, sample_study, shell
-from pages.shared.states import empty, refused
-from pages.shared.text import about, flat, md
+from core.jobs import actions
+from core.recipe.files import dump_recipe
+from core.recipe.recipe import Calibration, Distil, Evaluation, Recipe
+from core.registry.formatting import show, show_bytes
+from pages.forms import distil, models, sample_study
+from pages.frame import home, login, shell
+from pages.frame.states import empty, refused
+from pages.frame.text import about, flat, md
+from pages.run import panel
+from pages.study import distillation
 
 
 def main() -> None:
-    run_panel.show_refusal()
+    panel.show_refusal()
     run_id = st.query_params.get("run")
     if run_id:
-        distil_run.follow(run_id)
+        distillation.follow(run_id)
     else:
         plan()
 
@@ -34,7 +37,7 @@ def plan() -> None:
     """A new distillation: the form, what it will take, and the start."""
     st.title("Distil", anchor=False)
     going = home.store().runs.find(states=("queued", "running"), kinds=("recipe",), limit=3)
-    run_panel.back_to(going, "distil")
+    panel.back_to(going, "distil")
     teacher = _teacher()
     if teacher is None:
         return
@@ -81,14 +84,14 @@ def _form(found: Anatomy) -> dict[str, Any]:
     step: dict[str, Any] = {"step": "distil", "teacher": "baseline"}
     with st.container(border=True):
         st.header("Who learns", anchor=False)
-        step |= distil_form.student(found)
+        step |= distil.student(found)
     with st.container(border=True):
         st.header("What it learns by", anchor=False)
-        step["losses"] = distil_form.losses()
+        step["losses"] = distil.losses()
     with st.container(border=True):
         st.header("From which text, and for how long", anchor=False)
-        step["data"] = distil_form.data(found.shape.context)
-        step |= distil_form.schedule()
+        step["data"] = distil.data(found.shape.context)
+        step |= distil.schedule()
     return step
 
 
@@ -103,8 +106,8 @@ def _start(model: str, step: dict[str, Any], found: Anatomy) -> None:
             "steps": [step, {"step": "evaluate"}, {"step": "measure"}],
         }
         try:
-            recipe = distil_form.checked(data)
-            api.check_recipe(recipe, home.settings())
+            recipe = distil.checked(data)
+            actions.check_recipe(recipe, home.settings())
         except RetortError as error:
             refused(error.cause, error.remedy)
             st.button("Start", type="primary", disabled=True, width="stretch")
@@ -159,7 +162,7 @@ def _cost(spec: Distil, found: Anatomy) -> None:
         st.metric("Student", show("parameters", student.parameters), width="content", help="Parameters.")
     st.caption("Estimated from a timed probe of this machine." if seconds else "This machine has not been timed yet.")
     if seconds is None:
-        run_panel.time_machine_button("distil")
+        panel.time_machine_button("distil")
 
 
 main()

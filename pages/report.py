@@ -1,26 +1,28 @@
 """Report: a study as a page to hand on, and the same as slides, table and data."""
 
-from pages.shared.shell import guard
+from pages.frame.shell import guard
 
 guard()
 
+from functools import partial
 from typing import Any
 
 import streamlit as st
 
 from core.analysis.limits import bound_words
-from core.errors import RetortError
-from core.metrics import METRICS
+from core.base.errors import RetortError
+from core.recipe.results import Result
+from core.registry.metrics import METRICS
 from core.report.costs import Prices
 from core.report.forms import FORMS
-from core.report.model import HEADLINE, MOST, Report, build
+from core.report.model import AUDIENCES, HEADLINE, MOST, Audience, Report, build
 from core.report.write import render
-from core.results import Result
 from core.store import RunRow
-from pages.shared import home, limits, picks, present, shell, studies
-from pages.shared.report_preview import document
-from pages.shared.states import empty, refused
-from pages.shared.text import flat, md
+from pages.frame import home, shell, studies
+from pages.frame.states import empty, refused
+from pages.frame.text import flat, md
+from pages.study import limits, presenter, selection
+from pages.study.report_preview import document
 
 _HEIGHT = 900
 
@@ -82,7 +84,7 @@ def forget() -> None:
 
 
 def picker(candidates: dict[str, Result]) -> list[str]:
-    by_short = {picks.short(k): k for k in candidates}
+    by_short = {selection.short(k): k for k in candidates}
     now = [by_short[s] for s in st.query_params.get_all("pick") if s in by_short][:MOST]
     keys = st.multiselect(
         "Candidates",
@@ -94,7 +96,7 @@ def picker(candidates: dict[str, Result]) -> list[str]:
         placeholder="Two telling examples, until you choose",
     )
     if keys:
-        st.query_params["pick"] = [picks.short(k) for k in keys]
+        st.query_params["pick"] = [selection.short(k) for k in keys]
     else:
         st.query_params.pop("pick", None)
     return keys
@@ -112,9 +114,9 @@ def settings(run: RunRow, results: list[Result], keys: list[str]) -> Report:
         help="Leave it empty for the proposal shown.",
     )
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        audience = st.selectbox(
+        audience: Audience = st.selectbox(
             "For",
-            ["executives", "engineers"],
+            AUDIENCES,
             key="audience",
             bind="query-params",
             width=200,
@@ -162,7 +164,7 @@ def downloads(made: Report) -> None:
         for form, (label, media) in FORMS.items():
             st.download_button(
                 label,
-                lambda form=form: render(made, form),
+                partial(render, made, form),
                 f"report-{made.run.id}.{form}",
                 media,
                 icon=":material/download:",
@@ -183,9 +185,9 @@ def slides(runs: dict[str, RunRow]) -> None:
     run = runs.get(query.get("run", "")) or next(iter(runs.values()))
     try:
         prices = Prices(per_hour=float(query.get("price", 0)) or None, watts=float(query.get("watts", 0)) or None)
-        audience = "engineers" if query.get("audience") == "engineers" else "executives"
+        audience: Audience = "engineers" if query.get("audience") == "engineers" else "executives"
         results = home.store().candidates.results(run_id=run.id)
-        present.show(
+        presenter.show(
             build(
                 run,
                 results,
@@ -201,7 +203,7 @@ def slides(runs: dict[str, RunRow]) -> None:
         refused("The price or the power in this address is not a number that can be.", "Go back and set them again.")
     except RetortError as error:
         refused(error.cause, error.remedy)
-    st.button("Back to the report's settings", icon=":material/arrow_back:", on_click=present.leave)
+    st.button("Back to the report's settings", icon=":material/arrow_back:", on_click=presenter.leave)
 
 
 main()

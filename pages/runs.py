@@ -1,6 +1,6 @@
 """Runs: what was done, what is going on, and one run in full."""
 
-from pages.shared.shell import guard
+from pages.frame.shell import guard
 
 guard()
 
@@ -12,25 +12,17 @@ import streamlit as st
 
 from core.analysis.remaining import seconds_taken, share_done
 from core.store import RunRow, TrialRow
-from pages.shared import (
-    home,
-    run_panel,
-    runs_again,
-    runs_detail,
-    runs_filters,
-    runs_lineage,
-    runs_track,
-    shell,
-    time_again,
-)
-from pages.shared.states import empty
-from pages.shared.text import duration, md, plural, when, zone
+from pages.frame import home, shell
+from pages.frame.states import empty
+from pages.frame.text import duration, md, plural, when, zone
+from pages.run import again, detail, filters, lineage, panel, track
+from pages.study import time_again
 
 PAGE_SIZE = 20
 
 
 def main() -> None:
-    run_panel.show_refusal()
+    panel.show_refusal()
     run_id = st.query_params.get("run")
     if run_id:
         one(run_id)
@@ -50,7 +42,7 @@ def listing() -> None:
             "Run the sample study",
         )
         return
-    wanted = runs_filters.chosen(store)
+    wanted = filters.chosen(store)
     found = store.runs.count(**wanted)
     if not found:
         empty("No run matches", "Choose other filters or clear the search.", icon=":material/search_off:")
@@ -65,7 +57,7 @@ def listing() -> None:
             st.pagination(pages, key="page", bind="query-params")
 
 
-def rows(wanted: runs_filters.Wanted, page: int, was_active: bool) -> None:
+def rows(wanted: filters.RunFilters, page: int, was_active: bool) -> None:
     store = home.store()
     if was_active != (store.runs.counts().active > 0):
         st.rerun()
@@ -83,7 +75,7 @@ def rows(wanted: runs_filters.Wanted, page: int, was_active: bool) -> None:
 
 
 def _badge(run: RunRow) -> str:
-    label, icon, color = run_panel.state_words(run)
+    label, icon, color = panel.state_words(run)
     return f":{color}-badge[{icon} {label}]"
 
 
@@ -92,7 +84,7 @@ def _facts(run: RunRow, where: tzinfo, now: float) -> tuple[str, ...]:
     outcome = f"{run.trials_done:,} of {plural(run.trials_total, 'trial')}" if run.trials_total else ""
     taken = None if run.state == "running" else seconds_taken(run, now)
     return (
-        f"{run_panel.kind_word(run.kind)} of {md(run.model, 90)}",
+        f"{panel.kind_word(run.kind)} of {md(run.model, 90)}",
         outcome,
         when(run.created, where, now),
         f"took {duration(taken)}" if taken is not None else "",
@@ -108,22 +100,22 @@ def one(run_id: str) -> None:
     where = zone(st.context.timezone)
     by = f" by {md(run.started_by)}" if run.started_by else ""
     st.caption(
-        f"{run_panel.kind_word(run.kind)} of {md(run.model)}. Started {when(run.created, where)}{by}. Run {md(run.id)}."
+        f"{panel.kind_word(run.kind)} of {md(run.model)}. Started {when(run.created, where)}{by}. Run {md(run.id)}."
     )
-    run_panel.live(run_id, detail)
-    runs_detail.labels(run)
-    runs_lineage.lineage(run)
-    runs_again.reproduce(run)
-    runs_track.send(run)
-    runs_detail.differences(run)
+    panel.live(run_id, one_run)
+    detail.labels(run)
+    lineage.lineage(run)
+    again.reproduce(run)
+    track.send(run)
+    detail.differences(run)
 
 
-def detail(run: RunRow, trials: list[TrialRow]) -> None:
-    run_panel.progress(run, trials)
+def one_run(run: RunRow, trials: list[TrialRow]) -> None:
+    panel.progress(run, trials)
     with st.container(horizontal=True, vertical_alignment="center"):
-        run_panel.actions(run, trials, "one")
-        run_panel.delete_button(run, "one", to_list)
-        run_panel.tradeoffs_link(run)
+        panel.buttons(run, trials, "one")
+        panel.delete_button(run, "one", to_list)
+        panel.tradeoffs_link(run)
         if run.trials_done:
             st.page_link(
                 shell.path("report"), label="Make a report", icon=":material/summarize:", query_params={"run": run.id}
@@ -137,12 +129,12 @@ def detail(run: RunRow, trials: list[TrialRow]) -> None:
             )
     if run.trials_total:
         st.header("Trials", anchor=False)
-        run_panel.trials_table(trials)
+        panel.trials_table(trials)
         time_again.of_run(run)
     st.header("Events", anchor=False)
-    run_panel.events(home.store().events.tail(run.id, limit=100))
+    panel.events(home.store().events.tail(run.id, limit=100))
     with st.expander("Log", icon=":material/article:", expanded=run.active or run.state == "failed"):
-        run_panel.log_tail(run.id, kilobytes=64, height=420)
+        panel.log_tail(run.id, kilobytes=64, height=420)
 
 
 def to_list() -> None:

@@ -1,36 +1,37 @@
 """Sensitivity: where a model can be pruned and where it hurts, measured one place at a time."""
 
-from pages.shared.shell import guard
+from pages.frame.shell import guard
 
 guard()
 
-from collections.abc import Sequence
-from typing import Any
 
 import streamlit as st
 
 from core.analysis import sensitivity as kept
 from core.analysis.doctor import size_of
-from core.analysis.sensitivity import Change, Sensitivity, SensitivitySpec
+from core.analysis.sensitivity import Sensitivity
+from core.base.errors import RetortError
 from core.catalogue.anatomy import Anatomy
 from core.catalogue.references import ResolvedModel
-from core.errors import RetortError
 from core.figures import sensitivity as figures
-from core.jobs import api, errands
-from core.methods import METHODS
-from core.metrics import show, show_bytes
-from core.recipes import Evaluation, Grid, Recipe, Sweep, Target
+from core.jobs import actions, submissions
+from core.recipe.recipe import Grid, Recipe, Sweep
+from core.registry.methods import METHODS
 from core.store import RunRow, TrialRow
-from pages.shared import charts, home, login, models, run_panel, sample_study, sensitivity_form, sensitivity_view, shell
-from pages.shared.states import empty, refused
-from pages.shared.text import about, flat, md, when, zone
+from pages.forms import models, sample_study, sensitivity
+from pages.frame import charts, home, login, shell
+from pages.frame.states import empty, refused
+from pages.frame.text import about, flat, md, when, zone
+from pages.run import panel
+from pages.study import sensitivity_map
+from pages.study.without_layers import by_hand, readable
 
 _USUAL_PARTS = 7  # linear layers of a common block, for the count before the model was opened
 
 
 def main() -> None:
     st.title("Sensitivity", anchor=False)
-    run_panel.show_refusal()
+    panel.show_refusal()
     run_id = st.query_params.get("run")
     if run_id:
         follow(run_id)
@@ -41,14 +42,14 @@ def main() -> None:
 def plan() -> None:
     """The choices, what they take, and under them what was measured of this model before."""
     going = home.store().runs.find(states=("queued", "running"), kinds=("sensitivity",), limit=3)
-    run_panel.back_to(going, "sensitivity")
+    panel.back_to(going, "sensitivity")
     opened = model()
     if opened is None:
         return
     resolved, found = opened
     left, right = st.columns([5, 3], gap="large")
     with left:
-        data = sensitivity_form.form(str(resolved.reference), found.shape.context)
+        data = sensitivity.form(str(resolved.reference), found.shape.context)
     with right:
         start(data, found)
     earlier = kept.find(home.settings(), resolved.fingerprint)
@@ -109,7 +110,7 @@ def start(data: dict[str, object], found: Anatomy) -> None:
     with st.container(border=True):
         st.header("Before it starts", anchor=False)
         try:
-            spec = sensitivity_form.checked(data)
+            spec = sensitivity.checked(data)
         except RetortError as error:
             refused(error.cause, error.remedy)
             st.button("Measure", type="primary", disabled=True, width="stretch")
@@ -126,11 +127,11 @@ def start(data: dict[str, object], found: Anatomy) -> None:
             st.metric("Time", "not known yet" if seconds is None else about(seconds), width="content")
         st.caption("Estimated from a timed probe of this machine." if seconds else "This machine is not timed yet.")
         if seconds is None:
-            run_panel.time_machine_button("sensitivity")
+            panel.time_machine_button("sensitivity")
         if login.button("run", "Measure", type="primary", icon=":material/play_arrow:", width="stretch"):
             for needed in sample_study.missing(spec.recipe(), home.settings()):
-                api.submit_fetch(needed.id, home.settings())
-            run_id = errands.submit_sensitivity(spec, home.settings())
+                actions.submit_fetch(needed.id, home.settings())
+            run_id = submissions.submit_sensitivity(spec, home.settings())
             st.switch_page(shell.path("sensitivity"), query_params={"run": run_id})
 
 
@@ -141,7 +142,7 @@ def follow(run_id: str) -> None:
         raise RetortError("This run is no sensitivity measurement.", "Open it on the Runs page.")
     st.caption(md(run.name))
     if run.active or run.state != "done":
-        run_panel.live(run_id, progress)
+        panel.live(run_id, progress)
     else:
         resolved, found = models.look(run.model)
         key = kept.key_of_run(home.settings(), run_id)
@@ -156,9 +157,9 @@ def follow(run_id: str) -> None:
 
 
 def progress(run: RunRow, trials: list[TrialRow]) -> None:
-    run_panel.show_refusal()
-    run_panel.progress(run, trials)
-    run_panel.actions(run, trials, "sensitivity")
+    panel.show_refusal()
+    panel.progress(run, trials)
+    panel.buttons(run, trials, "sensitivity")
     key = kept.key_of_run(home.settings(), run.id)
     cells = kept.unfinished(home.settings(), key)[0] if key else []
     if not cells:
@@ -183,103 +184,12 @@ def result(measured: Sensitivity, resolved: ResolvedModel, found: Anatomy) -> No
         f"{METHODS[spec.method].label}, measured on {text}. Dense loss {measured.loss:.3f} nats per token. "
         + md(" ".join(measured.notes))
     )
-    sensitivity_view.explore(measured.cells, sum(c.parameters for c in measured.whole(max(spec.sparsities)).values()))
+    sensitivity_map.explore(measured.cells, sum(c.parameters for c in measured.whole(max(spec.sparsities)).values()))
     if measured.removed:
         st.header("Without a layer", anchor=False)
         by_hand(measured, resolved, found)
-    sensitivity_view.break_even(measured.break_even)
+    sensitivity_map.break_even(measured.break_even)
     spread(measured, resolved, found)
-
-
-def by_hand(measured: Sensitivity, resolved: ResolvedModel, found: Anatomy) -> None:
-    """Layers chosen by hand: what goes with them, estimated at once, and the way to measure it."""
-    changes = {c.layer: c for c in measured.removed if c.part is None}
-    left, right = st.columns([3, 2], gap="large")
-    with right:
-        cheapest = sorted(changes, key=lambda i: changes[i].change)
-        chosen = st.multiselect(
-            "Layers to take out",
-            [str(i) for i in sorted(changes)],
-            key="out",
-            bind="query-params",
-            max_selections=max(1, len(changes) - 1),
-            placeholder=f"Least loss alone: {', '.join(map(str, cheapest[:4]))}",
-        )
-        gone = sorted(int(i) for i in chosen)
-        if gone:
-            estimate_of(gone, changes, measured, found)
-            if login.button("run", "Measure this model", type="primary", icon=":material/play_arrow:"):
-                run_id = sample_study.start(without(gone, len(changes), resolved, measured, found), home.settings())
-                st.switch_page(shell.path("sweep"), query_params={"run": run_id})
-        else:
-            st.caption("Choose layers to see at once what would go with them.")
-    with left:
-        st.plotly_chart(
-            figures.removed(measured.removed, shell.ground(), gone),
-            key="removed-bars",
-            theme=None,
-            config=charts.STATIC,
-            alt=figures.alt_removed(measured.removed),
-        )
-        heads_table(measured.removed)
-
-
-def estimate_of(gone: Sequence[int], changes: dict[int, Change], measured: Sensitivity, found: Anatomy) -> None:
-    sizes = {layer.index: layer.total for layer in found.layers}
-    fewer = sum(sizes.get(i, changes[i].parameters) for i in gone)
-    share = fewer / found.parameters
-    with st.container(horizontal=True):
-        st.metric(
-            "Parameters",
-            show("parameters", found.parameters - fewer),
-            f"{-share:.1%}".replace("%", " %"),
-            delta_color="inverse",
-            width="content",
-        )
-        st.metric("Weights on disk", show_bytes(found.disk_bytes * (1 - share)), width="content")
-        st.metric("Loss change, sum", f"{sum(changes[i].change for i in gone):+.3f}", width="content")
-    st.caption(
-        "Estimates. The loss change adds up what each layer costs when it alone is missing; together they may cost "
-        "more or less. Measure it to know."
-    )
-
-
-def without(gone: Sequence[int], layers: int, resolved: ResolvedModel, measured: Sensitivity, found: Anatomy) -> Recipe:
-    """A sweep of one trial that takes out exactly these layers: all others are protected."""
-    stay = tuple(i for i in range(layers) if i not in gone)
-    grid = Grid(method=("block_influence",), target=(Target(remove_layers=len(gone)),), protect=stay)
-    return Recipe(
-        name=f"Without layers {', '.join(map(str, gone))}"[:120],
-        model=str(resolved.reference),
-        **readable(measured.spec, found),
-        sweep=Sweep(grid=(grid,)),
-    )
-
-
-def heads_table(removed: Sequence[Change]) -> None:
-    heads = sorted((c for c in removed if c.part is not None), key=lambda c: c.change)
-    if heads:
-        with st.expander(f"{len(heads)} heads, the least missed first", icon=":material/table:"):
-            st.dataframe(
-                {
-                    "Layer": [c.layer for c in heads],
-                    "Head": [int((c.part or "").split()[-1]) for c in heads],
-                    "Loss change, nats": [c.change for c in heads],
-                },
-                hide_index=True,
-                height=320,
-                alt="Loss change without each attention head",
-            )
-
-
-def readable(spec: SensitivitySpec, found: Anatomy) -> dict[str, Any]:
-    """The texts of a sweep: the measurement's calibration and the usual evaluation, in windows the model can read."""
-    calibration, usual = spec.calibration, Evaluation()
-    most = found.shape.context or max(calibration.length, usual.window)
-    return {
-        "calibration": calibration.model_copy(update={"length": min(calibration.length, most)}),
-        "evaluation": usual.model_copy(update={"window": min(usual.window, most)}),
-    }
 
 
 def spread(measured: Sensitivity, resolved: ResolvedModel, found: Anatomy) -> None:

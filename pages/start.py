@@ -1,15 +1,18 @@
 """Start: four steps and the sample study; later the latest study. Then the guide to choosing a technique."""
 
-from pages.shared.shell import guard
+from pages.frame.shell import guard
 
 guard()
 
 import streamlit as st
 
-from core.metrics import show_bytes
+from core.registry.formatting import show_bytes
 from core.store import RunRow, TrialRow
-from pages.shared import adviser_form, charts, field, home, login, run_panel, sample_study, shell, studies
-from pages.shared.text import md, plural, when, zone
+from pages.forms import adviser, sample_study
+from pages.frame import charts, home, login, shell, studies
+from pages.frame.text import md, plural, when, zone
+from pages.run import panel
+from pages.study import tradeoff_data
 
 STEPS = (
     (":material/deployed_code:", "Pick a model", "A sample, a folder of yours or a hub id. See what it is made of."),
@@ -20,16 +23,16 @@ STEPS = (
 
 
 def main() -> None:
-    run_panel.show_refusal()
+    panel.show_refusal()
     latest_six = studies.recent(6)
     if not latest_six:
         welcome()
-        adviser_form.section()
+        adviser.section()
         return
     st.title("Your studies", anchor=False)
     latest = next((r for r in latest_six if r.active), None)
     latest = latest or next((r for r in latest_six if r.trials_done), latest_six[0])
-    run_panel.live(latest.id, study)
+    panel.live(latest.id, study)
     others = [r for r in latest_six if r.id != latest.id]
     if others:
         st.header("Earlier", anchor=False)
@@ -37,7 +40,7 @@ def main() -> None:
     with st.container(horizontal=True):
         st.page_link(shell.path("sweep"), label="New sweep", icon=":material/add:")
         st.page_link(shell.path("runs"), label="All runs", icon=":material/list_alt:")
-    adviser_form.section()
+    adviser.section()
 
 
 def welcome() -> None:
@@ -82,15 +85,15 @@ def study(run: RunRow, trials: list[TrialRow]) -> None:
     with st.container(border=True):
         st.header(md(run.name), anchor=False)
         st.caption(md(run.model))
-        run_panel.progress(run, trials)
-        said = field.said(run)
+        panel.progress(run, trials)
+        said = tradeoff_data.said(run)
         if said:
             st.markdown(md(said, 600))
-        drawn = field.overview(run, 360, least=2)
+        drawn = tradeoff_data.overview(run, 360, least=2)
         if drawn is not None:
             st.plotly_chart(drawn.figure, theme=None, config=charts.STATIC, key="latest", alt=drawn.alt)
         with st.container(horizontal=True, vertical_alignment="center"):
-            run_panel.tradeoffs_link(run)
+            panel.tradeoffs_link(run)
             page = "sweep" if run.kind == "sweep" else "runs"
             st.page_link(shell.path(page), label="Open the run", icon=":material/tune:", query_params={"run": run.id})
 
@@ -101,7 +104,7 @@ def earlier(runs: list[RunRow]) -> None:
         for run in runs:
             with st.container(horizontal=True, vertical_alignment="center"):
                 st.page_link(shell.path("runs"), label=md(run.name, 80), query_params={"run": run.id})
-                run_panel.badge(run)
+                panel.badge(run)
                 st.caption(f"{md(run.model, 80)}, {when(run.created, where)}", width="content")
 
 

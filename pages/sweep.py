@@ -1,6 +1,6 @@
 """Sweep: one model, one calibration, many ways to prune it; then its progress until the last point."""
 
-from pages.shared.shell import guard
+from pages.frame.shell import guard
 
 guard()
 
@@ -11,23 +11,26 @@ import streamlit as st
 from core.analysis.doctor import size_of
 from core.analysis.estimate import Estimate, estimate
 from core.analysis.remaining import earlier_seconds
+from core.base.errors import RetortError
 from core.catalogue.anatomy import Anatomy
-from core.errors import RetortError
-from core.jobs import api
+from core.jobs import actions
 from core.jobs.waiting import waits_for
-from core.metrics import show_bytes
-from core.recipe_files import dump_recipe
-from core.recipes import Recipe
+from core.recipe.files import dump_recipe
+from core.recipe.recipe import Recipe
+from core.registry.formatting import show_bytes
 from core.store import RunRow, TrialRow
-from pages.shared import charts, field, home, login, models, run_panel, sample_study, shell, slider, sweep_form
-from pages.shared.states import empty, refused
-from pages.shared.text import about, flat, md
+from pages.forms import models, sample_study, sweep
+from pages.frame import charts, home, login, shell
+from pages.frame.states import empty, refused
+from pages.frame.text import about, flat, md
+from pages.run import panel
+from pages.study import slider, tradeoff_data
 
 _CHART = 450  # pixels
 
 
 def main() -> None:
-    run_panel.show_refusal()
+    panel.show_refusal()
     run_id = st.query_params.get("run")
     if run_id:
         follow(run_id)
@@ -38,7 +41,7 @@ def main() -> None:
 def plan() -> None:
     """A new sweep: the form, what it will take, and the start."""
     st.title("Sweep", anchor=False)
-    run_panel.back_to(home.store().runs.find(states=("queued", "running"), kinds=("sweep",), limit=3), "sweep")
+    panel.back_to(home.store().runs.find(states=("queued", "running"), kinds=("sweep",), limit=3), "sweep")
     reference = model()
     if reference is None:
         return
@@ -51,7 +54,7 @@ def plan() -> None:
     trying = st.container()  # stands above the form, and uses its settings
     left, right = st.columns([5, 3], gap="large")
     with left:
-        data = sweep_form.form(str(resolved.reference), found)
+        data = sweep.form(str(resolved.reference), found)
     with right:
         start(data, found)
     with trying:  # last, so that the page is whole while a preview is worked out
@@ -91,8 +94,8 @@ def start(data: dict[str, Any], found: Anatomy) -> None:
         name = st.text_input("Name", key="name", bind="query-params", max_chars=120, placeholder="What is it about?")
         data["name"] = (name or "").strip() or f"Sweep of {flat(data['model'], 80)}"
         try:
-            recipe = sweep_form.checked(data)
-            api.check_recipe(recipe, home.settings())
+            recipe = sweep.checked(data)
+            actions.check_recipe(recipe, home.settings())
         except RetortError as error:
             refused(error.cause, error.remedy)
             st.button("Start the sweep", type="primary", disabled=True, width="stretch")
@@ -120,7 +123,7 @@ def cost(expected: Estimate) -> None:
         st.metric("Disk, at most", show_bytes(expected.disk_bytes), width="content")
     st.caption(f"Time: {md(expected.basis)}.")
     if expected.seconds is None:
-        run_panel.time_machine_button("sweep")
+        panel.time_machine_button("sweep")
 
 
 def earlier(recipe: Recipe) -> list[float]:
@@ -139,7 +142,7 @@ def follow(run_id: str) -> None:
     run = home.store().runs.get(run_id)
     st.title(md(run.name), anchor=False)
     st.caption(f"Sweep of {md(run.model)}")
-    run_panel.live(run_id, progress)
+    panel.live(run_id, progress)
     with st.container(horizontal=True, vertical_alignment="center"):
         if st.button("New sweep", icon=":material/add:", type="tertiary"):
             st.query_params.clear()
@@ -150,12 +153,12 @@ def follow(run_id: str) -> None:
 
 
 def progress(run: RunRow, trials: list[TrialRow]) -> None:
-    run_panel.show_refusal()
-    run_panel.progress(run, trials)
+    panel.show_refusal()
+    panel.progress(run, trials)
     with st.container(horizontal=True, vertical_alignment="center"):
-        run_panel.actions(run, trials, "sweep")
-        run_panel.tradeoffs_link(run)
-    drawn = field.overview(run, _CHART)
+        panel.buttons(run, trials, "sweep")
+        panel.tradeoffs_link(run)
+    drawn = tradeoff_data.overview(run, _CHART)
     left, right = st.columns([3, 2], gap="large")
     with left:  # as high with points as without, so that nothing below jumps
         if drawn is not None:
@@ -163,9 +166,9 @@ def progress(run: RunRow, trials: list[TrialRow]) -> None:
         else:
             waiting(run)
     with right:
-        run_panel.trials_table(trials, height=_CHART)
+        panel.trials_table(trials, height=_CHART)
     with st.expander("Log", icon=":material/terminal:"):
-        run_panel.log_tail(run.id)
+        panel.log_tail(run.id)
 
 
 def waiting(run: RunRow) -> None:

@@ -1,6 +1,6 @@
 """Trade-offs: quality against what a model costs, and what pruning really delivered."""
 
-from pages.shared.shell import guard
+from pages.frame.shell import guard
 
 guard()
 
@@ -9,16 +9,18 @@ from collections.abc import Sequence
 import streamlit as st
 
 from core.figures.recovery import MOST as MOST_ARROWS
-from core.metrics import show
+from core.registry.formatting import show
 from core.store import RunRow
 from core.store.rows import Head
-from pages.shared import cards, charts, home, picks, run_panel, shell
-from pages.shared import limits as bounds
-from pages.shared import tradeoff_choice as choice
-from pages.shared.field import NEAR, Drawn, Field, Placed, View, apart, field
-from pages.shared.states import boundary, empty
-from pages.shared.text import md, plural
-from pages.shared.tradeoff_table import table_of_figures
+from pages.frame import charts, home, shell
+from pages.frame.states import boundary, empty
+from pages.frame.text import md, plural
+from pages.run import panel
+from pages.study import cards, selection
+from pages.study import limits as bounds
+from pages.study import tradeoff_choice as choice
+from pages.study.tradeoff_data import NEAR, Drawn, Field, TradeoffPoints, View, apart, field
+from pages.study.tradeoff_table import table_of_figures
 
 
 def main() -> None:
@@ -36,7 +38,7 @@ def main() -> None:
     if note:
         st.caption(note)
     going = any(r.active for r in runs)
-    st.fragment(follow, run_every=run_panel.POLL_SECONDS if going else None)([r.id for r in runs], going)
+    st.fragment(follow, run_every=panel.POLL_SECONDS if going else None)([r.id for r in runs], going)
 
 
 def follow(ids: Sequence[str], was_going: bool) -> None:
@@ -51,7 +53,7 @@ def follow(ids: Sequence[str], was_going: bool) -> None:
 def board(runs: Sequence[RunRow]) -> None:
     for run in runs:
         if run.active or run.state == "failed":
-            run_panel.progress(run, [])
+            panel.progress(run, [])
     everything = field(runs)
     if not everything.heads:
         empty("No candidate is finished yet", "The first point is the dense baseline; it appears in a moment.")
@@ -71,7 +73,7 @@ def board(runs: Sequence[RunRow]) -> None:
     place = st.container()
     limits = choice.limits(x, y, found)
     placed = drawn_field.placed(x, y, methods)
-    chosen = picks.get(placed.heads)
+    chosen = selection.get(placed.heads)
     picked = chosen or list(placed.examples)
     letters = tuple(zip(picked, cards.LETTERS, strict=False))
     drawn = drawn_field.drawn(View(x, y, log_y, near, methods, limits, letters, shell.ground().name))
@@ -147,15 +149,15 @@ def toggle() -> None:
     """A click on a point chooses it, or lets it go."""
     for point in st.session_state["chart"].selection.points:
         key = point.get("customdata")
-        picks.toggle(key[0] if isinstance(key, list) else key)
+        selection.toggle(key[0] if isinstance(key, list) else key)
 
 
-def compare(shown: Field, placed: Placed, picked: Sequence[str], chosen: bool, y: str) -> None:
+def compare(shown: Field, placed: TradeoffPoints, picked: Sequence[str], chosen: bool, y: str) -> None:
     st.header("Promised and delivered", anchor=False)
     candidates = offered = placed.heads
     if len(placed.best) < len(candidates):
         offered = {k: candidates[k] for k in dict.fromkeys((*placed.best, *picked))}
-    picks.widget(offered)
+    selection.widget(offered)
     if not candidates:
         st.caption("Only the baseline is measured so far.")
         return
@@ -180,7 +182,7 @@ def onward(shown: Field, picked: Sequence[Head]) -> None:
     if len(ids) > 1 and picked:
         known = shown.store.candidates.runs_of(picked[0].key)
         run = next((i for i in ids if i in known), run)
-    here = [("run", run), *(("pick", picks.short(h.key)) for h in picked)]
+    here = [("run", run), *(("pick", selection.short(h.key)) for h in picked)]
     query = st.query_params
     seen = [(name, query[name]) for name in query if name in ("x", "y") or name.startswith(bounds.key(""))]
     with st.container(horizontal=True):

@@ -176,7 +176,7 @@ def _read(state: Path) -> dict[str, str]:
 
 
 def _write(state: Path, done: dict[str, str]) -> None:
-    fresh = state.with_suffix(f".{os.getpid()}.new")  # core/durable_files.py is not to be had yet
+    fresh = state.with_suffix(f".{os.getpid()}.new")  # core/base/durable_files.py is not to be had yet
     with fresh.open("w") as file:
         file.write(json.dumps(done, indent=1))
         file.flush()

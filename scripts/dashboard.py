@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
-from core.settings import Settings
+from core.base.settings import Settings
 
 ROOT = Path(__file__).resolve().parents[1]
 STARTUP_SECONDS = 90

@@ -3,7 +3,7 @@
 python -m scripts.soak --kills 200 --seed 0
 
 A study is a sweep and a recipe that prunes, distils and measures a tiny model; a real server with a page open
-and the live host run beside it. SIGKILL goes to one of them or to all; then what a user would start again is
+and the preview server run beside it. SIGKILL goes to one of them or to all; then what a user would start again is
 started again. Lost, repeated or half-written work, a run without a process, a lock that stays, or a figure
 that differs from an undisturbed run is a problem; the exit status is 1 if there was any.
 """
@@ -23,18 +23,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from core.errors import RetortError
-from core.jobs import api
+from core.base.errors import RetortError
+from core.base.settings import Limits, Settings
+from core.jobs import actions
 from core.jobs.executors import worker_lock
 from core.jobs.locks import held
-from core.recipes import Recipe
-from core.settings import Limits, Settings
+from core.recipe.recipe import Recipe
 from core.store import TrialRow
 from scripts import soak_study
 from scripts.soak_world import World, litter, whole_results
 
 VICTIMS = ("worker", "worker", "all", "runner", "server")
-"""Who is killed while runs are active; the live host leaves by then. The worker has most to lose."""
+"""Who is killed while runs are active; the preview server leaves by then. The worker has most to lose."""
 MOMENTS = (0.02, 0.1, 0.3, 0.7)
 """A kill comes within such a share of an undisturbed run after the one before: during starts, and amid the work."""
 
@@ -70,7 +70,7 @@ class Soak:
         world, settings = self.world, self.world.settings
         self.finished, self.results = {}, {}
         world.comes_back()
-        runs = [api.submit(recipe, settings) for recipe in self.recipes]
+        runs = [actions.submit(recipe, settings) for recipe in self.recipes]
         while any(self._unfinished(r) for r in runs):
             self._wait()
             if self.killed.total() < self.wanted:
@@ -81,7 +81,7 @@ class Soak:
         self._between_runs()
         self.seen["bytes under temporary names"] = max(self.seen["bytes under temporary names"], litter(settings.home))
         for run_id in runs:
-            api.delete(run_id, settings)
+            actions.delete(run_id, settings)
         shutil.rmtree(settings.cache, ignore_errors=True)  # so that statistics are gathered anew
 
     def _unfinished(self, run_id: str) -> bool:
@@ -110,7 +110,7 @@ class Soak:
                 if run.attempts < world.settings.limits.attempts:
                     world.problems.append(f"a run failed: {run.cause}")
                 self.seen["retries by the user"] += 1
-                api.retry(run_id, world.settings)
+                actions.retry(run_id, world.settings)
         world.until(lambda: all(self._somebody_cares(r) for r in runs), "a run is 'running' and nobody works on it")
 
     def _somebody_cares(self, run_id: str) -> bool:
@@ -158,7 +158,7 @@ class Soak:
             )
 
     def _between_runs(self) -> None:
-        """The live host answers, and is killed in the middle of it."""
+        """The preview server answers, and is killed in the middle of it."""
         for _ in range(2):
             if self.killed.total() >= self.wanted:
                 return
@@ -167,7 +167,7 @@ class Soak:
             self._strike(self.dice.choice(("host", "host", "all")))
             asking.join(120)
             if asking.is_alive():
-                self.world.problems.append("somebody still waits for the live host that was killed")
+                self.world.problems.append("somebody still waits for the preview server that was killed")
             self.world.comes_back()
 
 
@@ -175,7 +175,7 @@ def undisturbed(settings: Settings, recipes: list[Recipe]) -> list[dict[str, Any
     """What each recipe finds where nobody kills anything."""
     found = []
     for recipe in recipes:
-        run = api.wait(api.submit(recipe, settings), settings)
+        run = actions.wait(actions.submit(recipe, settings), settings)
         if run.state != "done":
             raise RetortError(f"The undisturbed run is {run.state}: {run.cause}", run.remedy)
         found.append(soak_study.found(settings, run.id))

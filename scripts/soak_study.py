@@ -7,8 +7,20 @@ import random
 from pathlib import Path
 from typing import Any
 
-from core.recipes import Calibration, Distil, Evaluate, Evaluation, Grid, Latency, Measure, Prune, Recipe, Sweep, Target
-from core.settings import Settings
+from core.base.settings import Settings
+from core.recipe.recipe import (
+    Calibration,
+    Distil,
+    Evaluate,
+    Evaluation,
+    Grid,
+    Latency,
+    Measure,
+    Prune,
+    Recipe,
+    Sweep,
+    Target,
+)
 from core.store import Store
 
 TIMED = {"prefill_ms", "decode_ms", "peak_memory_bytes", "energy_j_per_token"}

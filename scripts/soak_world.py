@@ -16,12 +16,13 @@ from typing import Any
 
 import psutil
 
-from core.errors import RetortError
-from core.jobs import live, live_process
+from core.base.errors import RetortError
+from core.base.settings import Settings
+from core.jobs import preview_process
 from core.jobs.executors import device_lock, worker_lock
 from core.jobs.locks import held, signer
+from core.jobs.preview import client
 from core.jobs.runner import runner_lock
-from core.settings import Settings
 from core.store import Store
 from scripts import dashboard
 
@@ -51,7 +52,7 @@ class World:
         if victim == "runner":
             return _holder(runner_lock(self.settings))
         if victim == "host":
-            return _holder(live_process.live_lock(self.settings))
+            return _holder(preview_process.live_lock(self.settings))
         if victim == "worker":
             active = self.store.runs.find(states=["running"])
             return [pid for run in active for pid in _holder(worker_lock(self.settings, run.id))]
@@ -101,16 +102,16 @@ class World:
         self.until(lambda: dashboard.answers(self.port), "the server did not start")
 
     def ask_host(self, model: str) -> threading.Thread:
-        """Asks the live host to write, as Compare does. Anything but an answer or a sentence is a problem."""
+        """Asks the preview server to write, as Compare does. Anything but an answer or a sentence is a problem."""
 
         def ask() -> None:
             try:
-                for _ in live.ask(self.settings, "generate", {"models": [model], "prompt": "the", "tokens": 200}):
+                for _ in client.ask(self.settings, "generate", {"models": [model], "prompt": "the", "tokens": 200}):
                     pass
             except RetortError:
                 pass  # a sentence: busy, or lost in the middle of its answer
             except Exception as error:
-                self.problems.append(f"asking the live host raised {type(error).__name__}: {error}")
+                self.problems.append(f"asking the preview server raised {type(error).__name__}: {error}")
 
         thread = threading.Thread(target=ask, daemon=True)
         thread.start()
@@ -118,7 +119,7 @@ class World:
 
     def locks_are_free(self) -> None:
         """After everything was killed nobody holds anything."""
-        locks = [runner_lock(self.settings), live_process.live_lock(self.settings), device_lock(self.settings)]
+        locks = [runner_lock(self.settings), preview_process.live_lock(self.settings), device_lock(self.settings)]
         locks += [worker_lock(self.settings, p.name) for p in self.settings.runs.glob("*")]
         for lock in locks:
             self.until(lambda: not held(lock), f"{lock.name} is held though its process is dead", 20)  # noqa: B023

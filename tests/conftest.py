@@ -14,7 +14,7 @@ import hypothesis
 import psutil
 import pytest
 
-from core.settings import Settings
+from core.base.settings import Settings
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
@@ -57,7 +57,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session", autouse=True)
 def nothing_survives(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """No runner, worker, live host or server of a home that a test made is left when all tests are done.
+    """No runner, worker, preview server or server of a home that a test made is left when all tests are done.
 
     A runner leaves by itself when it has been idle for a while: so much time it has.
     """
@@ -162,7 +162,8 @@ def chromium() -> Iterator[Browser]:
 @pytest.fixture(scope="session")
 def sample_home() -> Settings:
     """Settings of the home that holds the fetched samples (`RETORT_TEST_HOME`, or the default home)."""
-    from core.catalogue.samples import SAMPLES, is_fetched
+    from core.catalogue.samples import is_fetched
+    from core.registry.samples import SAMPLES
 
     settings = Settings.load(os.environ.get("RETORT_TEST_HOME"))
     for sample in ("smollm2-135m", "wiki"):

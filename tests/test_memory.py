@@ -9,8 +9,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from core import memory
-from core.errors import RetortError
+from core.base import memory
+from core.base.errors import RetortError
 
 OOM_CONTROL = "oom_kill_disable 0\nunder_oom 0\noom_kill 3\n"
 GB = 10**9

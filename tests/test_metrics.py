@@ -6,7 +6,8 @@ import math
 
 import pytest
 
-from core.metrics import Measurement, in_full, interval, show, shown
+from core.registry.formatting import in_full, interval, show, shown
+from core.registry.measurement import Measurement
 
 
 @pytest.mark.parametrize(

@@ -10,13 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from core.jobs import errands
+from core.base.settings import Settings
+from core.base.text import visible
+from core.commands.terminal import Line, put, put_json, put_table, say
+from core.jobs import submissions
 from core.jobs.logs import Plain, tail
-from core.plain_text import visible
-from core.recipe_files import RecipeError, load_recipe
-from core.settings import Settings
+from core.recipe.files import RecipeError, load_recipe
 from core.store import Store
-from core.terminal import Line, put, put_json, put_table, say
 from tests.layout.modules import inside, modules
 
 NASTY = "a\x1b[2J\x1b]0;title\x07b\x9b31m\u202ec\u200b\u2066d\x00e\x7f\u2028f\r"
@@ -78,8 +78,8 @@ def test_names_of_recipes_take_only_what_can_be_seen(name: str) -> None:
 
 
 def test_names_of_runs_hold_only_what_can_be_seen(home: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(errands, "ensure_runner", lambda _: False)
-    run = errands.submit_download("path:/a\x1b[2J\u202e", home)
+    monkeypatch.setattr(submissions, "ensure_runner", lambda _: False)
+    run = submissions.submit_download("path:/a\x1b[2J\u202e", home)
     assert Store(home).runs.get(run).name.isprintable()
 
 

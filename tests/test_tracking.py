@@ -13,12 +13,12 @@ from typing import Any
 
 import pytest
 
-from core import tracking
-from core.cli import main
-from core.errors import RetortError
-from core.recipe_files import load_recipe
-from core.results import Result
-from core.settings import Settings
+from core.base.errors import RetortError
+from core.base.settings import Settings
+from core.commands.parser import main
+from core.integrations import mlflow as tracking
+from core.recipe.files import load_recipe
+from core.recipe.results import Result
 from core.store import Store
 from tests.pages.study import finished_study
 
@@ -80,7 +80,7 @@ def test_what_cannot_be_sent_is_refused_in_a_sentence(
 
 
 def test_looking_for_a_tracker_imports_none() -> None:
-    code = "import core.tracking, sys; core.tracking.installed(); print([m for m in sys.modules if 'mlflow' in m])"
+    code = "import core.integrations.mlflow as m, sys; m.installed(); print([m for m in sys.modules if 'mlflow' in m])"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
 

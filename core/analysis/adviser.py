@@ -8,9 +8,9 @@ from typing import Any, Literal
 
 from core.analysis.adviser_plans import TECHNIQUES, Technique
 from core.analysis.differences import difference
-from core.analysis.honesty import Measured, find, verdict
-from core.metrics import show_bytes
-from core.recipes import Recipe
+from core.analysis.promised_vs_measured import Measured, find, verdict
+from core.recipe.recipe import Recipe
+from core.registry.formatting import show_bytes
 
 Deployment = Literal["cloud", "edge", "phone", "realtime"]
 Quality = Literal["nearly_all", "most", "some"]
@@ -102,7 +102,7 @@ WORDS: Mapping[str, str] = {
 
 
 @dataclass(frozen=True)
-class Plan:
+class RankedPlan:
     """A technique for a situation."""
 
     technique: Technique
@@ -117,7 +117,9 @@ class Plan:
     recipe: Recipe
 
 
-def advise(situation: Situation, measured: Sequence[tuple[Measured, Measured]] = ()) -> tuple[list[Plan], list[str]]:
+def advise(
+    situation: Situation, measured: Sequence[tuple[Measured, Measured]] = ()
+) -> tuple[list[RankedPlan], list[str]]:
     """Plans, best first, and a sentence for each technique that is not possible here.
 
     Args:
@@ -134,7 +136,7 @@ def advise(situation: Situation, measured: Sequence[tuple[Measured, Measured]] =
     return sorted(plans, key=lambda p: (p.technique.id == "zeros", not p.fits, -p.score)), refused
 
 
-def _plan(technique: Technique, situation: Situation, measured: Sequence[tuple[Measured, Measured]]) -> Plan:
+def _plan(technique: Technique, situation: Situation, measured: Sequence[tuple[Measured, Measured]]) -> RankedPlan:
     counted = {a: technique.points[a] for a in situation.answers() if a in technique.points}
     reasons = sorted((a for a in counted if counted[a] > 0), key=lambda a: (-counted[a], a))
     left = _bytes_left(technique, situation)
@@ -144,7 +146,7 @@ def _plan(technique: Technique, situation: Situation, measured: Sequence[tuple[M
         size = f"The weights stay at {show_bytes(situation.weight_bytes)} in 16 bits."
     if not fits:
         size += " That does not fit into the memory you named."
-    return Plan(
+    return RankedPlan(
         technique,
         sum(counted.values()),
         tuple(WORDS[a] for a in reasons),

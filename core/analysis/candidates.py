@@ -8,7 +8,7 @@ from typing import Protocol
 
 import pandas as pd
 
-from core.metrics import Measurement
+from core.registry.measurement import Measurement
 
 
 class Named(Protocol):

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
-from core.metrics import Measurement, find_metric, metric, show
+from core.registry.formatting import show
+from core.registry.measurement import Measurement, find_metric
+from core.registry.metrics import metric
 
 _TOLD: Mapping[str, str] = {
     "corpus": "text",

@@ -8,8 +8,8 @@ from typing import Literal
 
 from core.analysis.differences import SIGNIFICANT, p_words
 from core.analysis.statistics import Interval, bootstrap_mean, mcnemar_exact, only_one
-from core.metrics import find_metric
-from core.results import Result
+from core.recipe.results import Result
+from core.registry.measurement import find_metric
 
 Matrix = tuple[tuple[int, ...], ...]
 """Counts of texts: the row is the true class, the column the one a model gave."""

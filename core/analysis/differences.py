@@ -7,11 +7,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
-from core.analysis.honesty import Measured, beside, find, percent, same, share_of, sparsity_of
 from core.analysis.paired_times import ALONE, TIMES, ratio_of, timed, words
-from core.methods import method
-from core.metrics import Measurement, metric, show, shown, significant
-from core.plain_text import one_line
+from core.analysis.promised_vs_measured import Measured, beside, find, percent, same, share_of, sparsity_of
+from core.base.text import one_line
+from core.registry.formatting import show, shown, significant
+from core.registry.measurement import Measurement
+from core.registry.methods import method
+from core.registry.metrics import metric
 
 M = TypeVar("M", bound=Measured)
 SIGNIFICANT = 0.05

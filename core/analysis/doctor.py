@@ -9,13 +9,14 @@ from __future__ import annotations
 from pydantic import BaseModel, ConfigDict
 
 from core.analysis.estimate import Estimate, ModelSize, estimate, read_probe
+from core.base.settings import Settings
+from core.base.text import one_line
 from core.catalogue.anatomy import Anatomy
-from core.exports import EXPORTS, Described, quantisable, reason_against
-from core.methods import METHODS, Method
-from core.metrics import show_bytes
-from core.plain_text import one_line
-from core.recipes import Grid, Recipe, Sweep, Target
-from core.settings import Settings
+from core.catalogue.exportable import Described, quantisable, reason_against, remark_on
+from core.recipe.recipe import Grid, Recipe, Sweep, Target
+from core.registry.formats import EXPORTS
+from core.registry.formatting import show_bytes
+from core.registry.methods import METHODS, Method
 
 ADAPTED = frozenset(
     {"bert", "distilbert", "gemma3_text", "gpt2", "gpt_neox", "llama", "mistral", "mixtral", "opt", "phi3", "qwen2"}
@@ -47,7 +48,7 @@ class Verdict(BaseModel):
     """True where file, memory and latency really shrink."""
 
 
-class Outlet(BaseModel):
+class ExportOption(BaseModel):
     """A form the model can be written in: an export format, or int8 weights."""
 
     model_config = ConfigDict(frozen=True)
@@ -59,7 +60,7 @@ class Outlet(BaseModel):
     """Why not, or what to know; empty where there is nothing to say."""
 
 
-def outlets(model: Described) -> list[Outlet]:
+def export_options(model: Described) -> list[ExportOption]:
     """What the model, and every model pruned from it, can be written as: int8 weights, then each export format.
 
     Pruning keeps the family, the tokenizer and heads that divide, so the answer holds for its results too.
@@ -67,13 +68,13 @@ def outlets(model: Described) -> list[Outlet]:
     reason = model.obstacle or quantisable(model.config)
     found = [_outlet("int8", "int8 weights", "The quantise step: a smaller file.", reason, _INT8)]
     for one in EXPORTS.values():
-        found.append(_outlet(one.id, one.label, one.explanation, reason_against(one, model), one.remark(model)))
+        found.append(_outlet(one.id, one.label, one.explanation, reason_against(one, model), remark_on(one, model)))
     return found
 
 
-def _outlet(name: str, label: str, explanation: str, reason: str | None, remark: str) -> Outlet:
+def _outlet(name: str, label: str, explanation: str, reason: str | None, remark: str) -> ExportOption:
     why = one_line(f"{reason[:1].upper()}{reason[1:]}." if reason else remark, 900)  # it may quote the config
-    return Outlet(id=name, label=label, explanation=explanation, possible=reason is None, why=why)
+    return ExportOption(id=name, label=label, explanation=explanation, possible=reason is None, why=why)
 
 
 def size_of(found: Anatomy) -> ModelSize:

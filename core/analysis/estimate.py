@@ -1,7 +1,7 @@
 """What a run will take, before it starts: trials, time, disk. Light: no torch.
 
 Times come from this machine: from earlier results on the same model where there are any, else from a
-timed probe (`core.engine.probe`) scaled by the model's size. `basis` says which.
+timed probe (`core.engine.measure.machine_rates`) scaled by the model's size. `basis` says which.
 """
 
 from __future__ import annotations
@@ -11,12 +11,12 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from core.methods import METHODS
-from core.outside_files import read_bounded
-from core.plain_json import load
-from core.recipes import Distil, Evaluation, Prune, Recipe
-from core.settings import Settings
-from core.task_sets import TASK_SETS
+from core.base.json_io import load
+from core.base.settings import Settings
+from core.base.untrusted_files import read_bounded
+from core.recipe.recipe import Distil, Evaluation, Prune, Recipe
+from core.registry.methods import METHODS
+from core.registry.tasks import TASK_SETS
 
 _START_SECONDS = 12.0  # a worker's imports, loading the model, tokenising
 _LATENCY_FACTOR = 2.2  # every timing is interleaved with the baseline, plus its warm-up

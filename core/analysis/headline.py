@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from core.analysis.differences import examples
-from core.analysis.honesty import find, verdict
-from core.metrics import show
-from core.results import Result
+from core.analysis.promised_vs_measured import find, verdict
+from core.recipe.results import Result
+from core.registry.formatting import show
 
 
 def headline(results: Sequence[Result]) -> str:

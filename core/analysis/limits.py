@@ -9,7 +9,9 @@ from typing import Protocol
 
 from core.analysis.paired_times import deciding, stray
 from core.analysis.pareto import Mask, best_feasible, feasible, tied_with
-from core.metrics import COUNTS, Measurement, metric, show
+from core.registry.formatting import COUNTS, show
+from core.registry.measurement import Measurement
+from core.registry.metrics import metric
 
 
 class Placed(Protocol):
@@ -41,7 +43,7 @@ class Aside:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class WithinLimits:
     """Keys of the models within the limits; of the best of them by quality and those its error does not tell apart."""
 
     feasible: tuple[str, ...]
@@ -54,7 +56,7 @@ class Outcome:
 
 def within_limits(
     points: Sequence[Placed], x_limit: float | None, y_limit: float | None, asides: Sequence[Aside] = ()
-) -> Outcome:
+) -> WithinLimits:
     """The models whose figures are no worse than the limits, in the metrics' own units.
 
     The best is the one of best quality (y); ties are those the error does not tell apart from it, compared in pairs
@@ -63,7 +65,7 @@ def within_limits(
     it: such a model keeps a limit where the dense one does.
     """
     if not points:
-        return Outcome((), (), "")
+        return WithinLimits((), (), "")
     x, y = metric(points[0].x.metric), metric(points[0].y.metric)
     drawn: dict[str, Limited] = {
         "x": (x.id, x_limit, [deciding(p.x) for p in points]),
@@ -82,7 +84,7 @@ def within_limits(
     at = best_feasible([p.y.value for p in points], y.better, mask)
     if at is None:
         said = f"No model is within these limits. {_nearest(points, {**drawn, **others}.values())}"
-        return Outcome((), (), f"{said} {apart}".strip(), ruled_out)
+        return WithinLimits((), (), f"{said} {apart}".strip(), ruled_out)
     best = points[at]
     ties = [points[i] for i in tied_with([p.y for p in points], at, mask)]
     said = f"{len(inside)} of {len(points)} models are within the limits. Best by {y.label.lower()}: {best.label} "
@@ -91,18 +93,18 @@ def within_limits(
         said += f", which the error does not tell apart from {', '.join(p.label for p in ties[:3])}"
         said += f" and {len(ties) - 3} more" if len(ties) > 3 else ""
     keys = tuple(p.key for p in inside)
-    return Outcome(keys, (best.key, *(p.key for p in ties)), f"{said}. {apart}".strip(), ruled_out)
+    return WithinLimits(keys, (best.key, *(p.key for p in ties)), f"{said}. {apart}".strip(), ruled_out)
 
 
 def judged(
     points: Sequence[Placed], limits: Mapping[str, float], figures: Callable[[str], Mapping[str, Measurement]]
-) -> Outcome:
+) -> WithinLimits:
     """`within_limits` for limits by metric, whichever of them are axes of these points; empty where there are none.
 
     `figures` gives a metric of every model that has it, by key.
     """
     if not points or not limits:
-        return Outcome((), (), "")
+        return WithinLimits((), (), "")
     axes = points[0].x.metric, points[0].y.metric
     asides = [
         Aside(m, limit, {k: deciding(found) for k, found in figures(m).items() if not stray(found)})

@@ -72,7 +72,7 @@ def _source(link: Link, owner: Callable[[str], str | None]) -> str | None:
 
 
 @dataclass(frozen=True)
-class Member:
+class LineageMember:
     """A run of the family, or a model that no known run made. `name` is the run's id, or the reference."""
 
     name: str
@@ -91,14 +91,14 @@ class Tie:
 
 
 @dataclass(frozen=True)
-class Family:
+class Lineage:
     """A run among its ancestors and descendants; members by level, each once."""
 
-    members: tuple[Member, ...]
+    members: tuple[LineageMember, ...]
     ties: tuple[Tie, ...]
 
 
-def family(run: str, recipes: Mapping[str, Mapping[str, Any]], owner: Callable[[str], str | None]) -> Family:
+def family(run: str, recipes: Mapping[str, Mapping[str, Any]], owner: Callable[[str], str | None]) -> Lineage:
     """All that `run` was built on and all that was built on it.
 
     Args:
@@ -119,8 +119,8 @@ def family(run: str, recipes: Mapping[str, Mapping[str, Any]], owner: Callable[[
         children.setdefault(tie.parent, []).append(tie.child)
     levels = {name: -depth for name, depth in _depths(run, parents).items()}
     levels = _depths(run, children) | levels  # a circle counts as what the run was built on
-    members = sorted((Member(n, known[n], level) for n, level in levels.items()), key=lambda m: m.level)
-    return Family(tuple(members), tuple(t for t in ties if t.parent in levels and t.child in levels))
+    members = sorted((LineageMember(n, known[n], level) for n, level in levels.items()), key=lambda m: m.level)
+    return Lineage(tuple(members), tuple(t for t in ties if t.parent in levels and t.child in levels))
 
 
 def _depths(start: str, following: Mapping[str, list[str]]) -> dict[str, int]:

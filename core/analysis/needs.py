@@ -10,10 +10,10 @@ from dataclasses import dataclass
 
 from core.analysis.doctor import memory_needed
 from core.analysis.estimate import computed_in
+from core.base.settings import Settings
 from core.catalogue.anatomy import Anatomy
-from core.methods import METHODS
-from core.recipes import Distil, Prune, Recipe, Select
-from core.settings import Settings
+from core.recipe.recipe import Distil, Prune, Recipe, Select
+from core.registry.methods import METHODS
 
 _FLOAT = 4
 _TRAINED_BYTES = 16  # float32 weight, gradient, and AdamW's two moments, of every parameter that learns

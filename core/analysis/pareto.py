@@ -15,7 +15,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from core.analysis.paired_times import bounds
 from core.analysis.statistics import expanded_tail, resampled_means
-from core.metrics import Better, Measurement, metric
+from core.registry.measurement import Measurement
+from core.registry.metrics import Better, metric
 
 Status = Literal["front", "tie", "dominated", "unknown"]
 Floats = NDArray[np.float64]

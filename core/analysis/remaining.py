@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from core.recipes import Recipe
-from core.results import Result
+from core.recipe.recipe import Recipe
+from core.recipe.results import Result
 from core.store.rows import RunRow, TrialRow
 
 _LEAST_SHARE = 0.03  # of the work done before an extrapolation is worth showing

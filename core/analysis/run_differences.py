@@ -9,17 +9,20 @@ from dataclasses import dataclass
 from typing import Any
 
 from core.analysis.differences import SIGNIFICANT, p_words
-from core.analysis.paired_times import Ratio, asked, ratio_of, timed, words
+from core.analysis.paired_times import Ratio, ratio_of, timed, words
 from core.analysis.statistics import mcnemar, paired_bootstrap
-from core.metrics import Measurement, interval, metric, shown
-from core.results import Result
+from core.analysis.time_references import asked
+from core.recipe.results import Result
+from core.registry.formatting import interval, shown
+from core.registry.measurement import Measurement
+from core.registry.metrics import metric
 
 ABSENT = "not given"
 _RATIO = "_ratio"
 
 
 @dataclass(frozen=True)
-class Change:
+class RunChange:
     """A place where two documents differ. A side that lacks it says `ABSENT`; the others are JSON."""
 
     path: str
@@ -27,14 +30,14 @@ class Change:
     right: str
 
 
-def changes(left: Mapping[str, Any], right: Mapping[str, Any]) -> list[Change]:
+def changes(left: Mapping[str, Any], right: Mapping[str, Any]) -> list[RunChange]:
     """Every leaf that differs, in the order of the left document and then of what only the right one has.
 
     Paths read like `sweep.grid[0].method[1]`. An empty list or mapping is a leaf.
     """
     mine, other = dict(leaves(left)), dict(leaves(right))
     return [
-        Change(path, mine.get(path, ABSENT), other.get(path, ABSENT))
+        RunChange(path, mine.get(path, ABSENT), other.get(path, ABSENT))
         for path in dict.fromkeys([*mine, *other])
         if mine.get(path) != other.get(path)
     ]
@@ -49,7 +52,7 @@ def leaves(value: Any, path: str = "") -> list[tuple[str, str]]:
     return [(path, json.dumps(value, ensure_ascii=False))]
 
 
-def versions(left: Sequence[Result], right: Sequence[Result]) -> list[Change]:
+def versions(left: Sequence[Result], right: Sequence[Result]) -> list[RunChange]:
     """What `environment` says that differs between the candidates of two runs."""
     return changes(environment(left), environment(right))
 
@@ -69,7 +72,7 @@ def environment(results: Sequence[Result]) -> dict[str, str]:
 
 
 @dataclass(frozen=True)
-class Figure:
+class FigureChange:
     """One metric of a candidate that both runs have. `verdict` says what the pairs show, where they were kept."""
 
     label: str
@@ -87,10 +90,10 @@ class Figure:
         return metric(time).label + ("" if time == self.metric else ", of the dense model's")
 
 
-def figures(left: Sequence[Result], right: Sequence[Result]) -> list[Figure]:
+def figures(left: Sequence[Result], right: Sequence[Result]) -> list[FigureChange]:
     """Every metric that matching candidates share: those made by the same step from the same starting point."""
     others = {_step(r): r for r in right}
-    found: list[Figure] = []
+    found: list[FigureChange] = []
     for mine in left:
         other = others.get(_step(mine))
         if other is None:
@@ -107,7 +110,7 @@ def figures(left: Sequence[Result], right: Sequence[Result]) -> list[Figure]:
                 found += _times(mine.label, m, n, same)
             elif n is not None:
                 verdict = "the same candidate" if same else _verdict(m, n) if comparable else ""
-                found.append(Figure(mine.label, m.metric, m.value, n.value, verdict, _shown(m, n)))
+                found.append(FigureChange(mine.label, m.metric, m.value, n.value, verdict, _shown(m, n)))
     return found
 
 
@@ -125,13 +128,13 @@ def _read_the_same(mine: Result, other: Result) -> bool:
     return all(other.inputs.get(name, content) == content for name, content in mine.inputs.items())
 
 
-def _times(label: str, m: Measurement, n: Measurement, same: bool) -> list[Figure]:
+def _times(label: str, m: Measurement, n: Measurement, same: bool) -> list[FigureChange]:
     """A time as the ratio to the dense model of its own run: milliseconds of different moments say nothing."""
     a, b = ratio_of(m), ratio_of(n)
     if a is None or b is None:
         return []
     verdict = "the same candidate" if same else _apart(a, b) if asked(m) == asked(n) else ""
-    return [Figure(label, f"{m.metric}{_RATIO}", a.value, b.value, verdict, (words(a), words(b)))]
+    return [FigureChange(label, f"{m.metric}{_RATIO}", a.value, b.value, verdict, (words(a), words(b)))]
 
 
 def _apart(a: Ratio, b: Ratio) -> str:

@@ -15,19 +15,19 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
-from core import plain_json
 from core.analysis.estimate import ModelSize, read_probe
+from core.base import json_io
+from core.base.integrity import damage, write_sealed
+from core.base.settings import Settings
+from core.base.text import one_line
+from core.base.untrusted_files import reason
 from core.catalogue.contents import content_of
-from core.integrity import damage, write_sealed
-from core.methods import METHODS
-from core.outside_files import reason
-from core.plain_text import one_line
-from core.recipe_parts import Calibration, Evaluation, Fraction, Seed, Strict
-from core.recipes import Grid, Recipe, Sweep
-from core.reference_forms import ModelReference
-from core.results import ENGINE_REVISION
-from core.settings import Settings
-from core.trial_keys import hashed, library_versions
+from core.recipe.parts import Calibration, Evaluation, Fraction, Seed, Strict
+from core.recipe.recipe import Grid, Recipe, Sweep
+from core.recipe.references import ModelReference
+from core.recipe.results import ENGINE_REVISION
+from core.recipe.trial_keys import hashed, library_versions
+from core.registry.methods import METHODS
 
 log = logging.getLogger("retort")
 MEASURED_ON = Evaluation(split="training", tokens=4_096, window=256)
@@ -183,7 +183,7 @@ def note_key(run_folder: Path, key: str) -> None:
 def key_of_run(settings: Settings, run_id: str) -> str | None:
     """Which measurement a run makes or made; None where it has not begun."""
     try:
-        key = plain_json.load((settings.run_folder(run_id) / KEY_NOTE).read_bytes())["key"]
+        key = json_io.load((settings.run_folder(run_id) / KEY_NOTE).read_bytes())["key"]
     except (OSError, ValueError, KeyError, TypeError):
         return None
     return key if isinstance(key, str) and re.fullmatch(r"[0-9a-f]{24}", key) else None
@@ -199,7 +199,7 @@ def unfinished(settings: Settings, key: str) -> tuple[list[Change], list[Change]
     found = []
     for name in _WORKING:
         try:
-            rows = plain_json.load(working_path(settings, key, name).read_bytes())["cells"]
+            rows = json_io.load(working_path(settings, key, name).read_bytes())["cells"]
             found.append([Change.model_validate(r) for r in rows])
         except (OSError, ValueError, KeyError, TypeError):
             found.append([])

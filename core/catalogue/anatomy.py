@@ -9,6 +9,8 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
+from core.base.text import one_line
+from core.base.untrusted_files import readable
 from core.catalogue.checks import check_model_folder
 from core.catalogue.classifiers import unjudged
 from core.catalogue.fitness import obstacle
@@ -20,8 +22,6 @@ from core.catalogue.shape import Shape, read_shape
 from core.catalogue.stated import WHOLE, disagreement, stated_parameters
 from core.catalogue.tied import is_tied
 from core.catalogue.weight_files import weight_files
-from core.outside_files import readable
-from core.plain_text import one_line
 
 _NAMES = {"F64": "float64", "F32": "float32", "F16": "float16", "BF16": "bfloat16"}
 _CARD_BYTES = 20_000  # a model card states its licence at its start

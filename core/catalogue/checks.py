@@ -6,12 +6,12 @@ import os
 from pathlib import Path
 from typing import Any
 
+from core.base.errors import RetortError
+from core.base.json_io import load
+from core.base.settings import Settings
+from core.base.text import is_whole, one_line
+from core.base.untrusted_files import read_bounded, readable, reason
 from core.catalogue.shape import absurd_layers
-from core.errors import RetortError
-from core.outside_files import read_bounded, readable, reason
-from core.plain_json import load
-from core.plain_text import is_whole, one_line
-from core.settings import Settings
 
 PICKLES = ("pytorch_model*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
 _CONFIG_BYTES = 4_000_000

@@ -12,15 +12,16 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+from core.base.roles import may
+from core.base.settings import Settings
 from core.catalogue.checks import inside_roots
 from core.catalogue.fingerprint import remembered_hash
 from core.catalogue.hub import dataset_commit
 from core.catalogue.references import resolve
-from core.catalogue.samples import SAMPLES, is_fetched
-from core.recipes import Recipe
-from core.roles import may
-from core.settings import Settings
-from core.task_sets import TASK_SETS
+from core.catalogue.samples import is_fetched
+from core.recipe.recipe import Recipe
+from core.registry.samples import SAMPLES
+from core.registry.tasks import TASK_SETS
 
 ABSENT = "absent"
 """What stands for a file that is not there: reading it says why, in better words."""

@@ -7,11 +7,11 @@ import shutil
 import zipfile
 from pathlib import Path, PurePosixPath
 
+from core.base.errors import RetortError
+from core.base.progress import Reporter
 from core.catalogue.processes import folder_bytes, last_line, run_child
-from core.catalogue.samples import Member, Package, Sample
-from core.errors import RetortError
-from core.metrics import show_bytes
-from core.progress import Reporter
+from core.registry.formatting import show_bytes
+from core.registry.sample_types import Member, Package, Sample
 
 _BLOCK = 1 << 20
 

@@ -9,19 +9,21 @@ import time
 from pathlib import Path
 from typing import Any
 
+from core.base.durable_files import make_folder, put_in_place
+from core.base.errors import RetortError
+from core.base.integrity import seal, unseal
+from core.base.progress import Reporter
+from core.base.roles import check
+from core.base.settings import Settings
 from core.catalogue.anatomy import anatomy
 from core.catalogue.download import download, extract, sha256
 from core.catalogue.manifests import MANIFEST
 from core.catalogue.processes import exclusive, last_line, run_child
-from core.catalogue.samples import SAMPLES, Sample, is_fetched, sample, sample_damage
+from core.catalogue.samples import is_fetched, sample_damage
 from core.catalogue.wiki import prepare_wiki
-from core.durable_files import make_folder, put_in_place
-from core.errors import RetortError
-from core.integrity import seal, unseal
-from core.metrics import show_bytes
-from core.progress import Reporter
-from core.roles import check
-from core.settings import Settings
+from core.registry.formatting import show_bytes
+from core.registry.sample_types import Sample
+from core.registry.samples import SAMPLES, sample
 
 _CHILD = {
     "gguf": ("core.engine.models.convert", 20.0),

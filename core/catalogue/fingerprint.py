@@ -7,10 +7,10 @@ import json
 import os
 from pathlib import Path
 
-from core import plain_json
+from core.base import json_io
+from core.base.durable_files import write
+from core.base.settings import Settings
 from core.catalogue.download import sha256
-from core.durable_files import write
-from core.settings import Settings
 
 _SUFFIXES = (".safetensors", ".json", ".model", ".txt", ".jinja", ".spm", ".bpe", ".tiktoken")
 """Weights, configuration, tokenizer and chat template: what can change a figure."""
@@ -41,7 +41,7 @@ def remembered_hash(path: Path, settings: Settings) -> str:
     state = [facts.st_size, facts.st_mtime_ns, facts.st_ino]
     note = settings.cache / "hashes" / f"{hashlib.sha256(os.fsencode(real)).hexdigest()[:32]}.json"
     try:
-        known = plain_json.load(note.read_bytes())
+        known = json_io.load(note.read_bytes())
         if known["state"] == state:
             return str(known["sha256"])
     except (OSError, ValueError, KeyError, TypeError):

@@ -9,9 +9,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from core.base.errors import RetortError
 from core.catalogue.kinds import refuse_unserved
 from core.catalogue.token_ids import refuse_tokens_beyond
-from core.errors import RetortError
 
 
 def refuse_unfit(folder: Path, config: dict[str, Any], tensors: Mapping[str, Any]) -> None:

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from core.base.errors import RetortError
 from core.catalogue.checks import check_code, check_weights, read_json
 from core.catalogue.weight_files import weight_files
-from core.errors import RetortError
 
 FILES = ["*.safetensors", "*.safetensors.index.json", "*.json", "*.model", "*.txt", "*.jinja", "README.md"]
 _SKIPPED = ["onnx/*", "openvino/*", "original/*", "coreml/*", "consolidated*"]

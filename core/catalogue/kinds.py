@@ -10,10 +10,12 @@ import re
 from collections.abc import Iterable
 from typing import Any, Literal
 
-from core.errors import RetortError
-from core.plain_text import one_line
+from core.base.errors import RetortError
+from core.base.text import one_line
 
-Kind = Literal["causal", "masked", "classification", "encoder", "unknown"]
+Task = Literal["causal", "masked", "classification", "encoder"]
+"""What a model that Retort serves computes."""
+Kind = Task | Literal["unknown"]
 
 CAUSAL = frozenset(
     {"llama", "mistral", "qwen2", "qwen3", "smollm3", "gemma", "gemma2", "gemma3", "gemma3_text", "phi", "phi3", "gpt2"}

@@ -7,9 +7,9 @@ from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-from core.outside_files import read_bounded
-from core.plain_json import load
-from core.plain_text import one_line
+from core.base.json_io import load
+from core.base.text import one_line
+from core.base.untrusted_files import read_bounded
 
 MANIFEST = "retort-sample.json"
 """Written last into a fetched sample's folder: its presence means the folder is complete."""

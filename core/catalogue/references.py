@@ -9,21 +9,22 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, cast
 
+from core.base.errors import RetortError
+from core.base.integrity import damage
+from core.base.roles import may, not_here
+from core.base.settings import Settings
+from core.base.text import one_line
+from core.base.untrusted_files import readable
 from core.catalogue.checks import check_model_folder, inside_roots, read_json, refuse_outside_links
 from core.catalogue.fingerprint import folder_fingerprint
 from core.catalogue.hub import fetch_snapshot
 from core.catalogue.manifests import Manifest, read_manifest
-from core.catalogue.samples import refuse_unfetched, sample
+from core.catalogue.samples import refuse_unfetched
 from core.catalogue.saved_models import model_damage
-from core.errors import RetortError
-from core.integrity import damage
-from core.outside_files import readable
-from core.plain_text import one_line
-from core.records import makes_again, run_makes_again
-from core.reference_forms import is_part, model_parts
-from core.results import FILE_BYTES
-from core.roles import may, not_here
-from core.settings import Settings
+from core.recipe.records import makes_again, run_makes_again
+from core.recipe.references import is_part, model_parts
+from core.recipe.results import FILE_BYTES
+from core.registry.samples import sample
 
 Kind = Literal["sample", "path", "hub", "run"]
 RUN_RESULT = "result.json"

@@ -10,12 +10,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from core.base.roles import may, not_here
+from core.base.settings import Settings
 from core.catalogue.references import resolve
 from core.catalogue.samples import is_fetched
-from core.reference_forms import data_set_parts
-from core.roles import may, not_here
-from core.settings import Settings
-from core.task_sets import TASK_SETS
+from core.recipe.references import data_set_parts
+from core.registry.tasks import TASK_SETS
 
 _MODELS = ("model", "teacher", "student")
 

@@ -11,11 +11,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from core.base.errors import RetortError
+from core.base.json_io import load
+from core.base.text import one_line
+from core.base.untrusted_files import reason
 from core.catalogue.weight_files import weight_files
-from core.errors import RetortError
-from core.outside_files import reason
-from core.plain_json import load
-from core.plain_text import one_line
 
 _HEADER_BYTES = 12_000_000
 """A tensor takes about 130 bytes, so this is 90,000 of them in one file. (The library itself stops at 100 MB.)"""

@@ -5,11 +5,11 @@ from __future__ import annotations
 from contextlib import suppress
 from pathlib import Path
 
+from core.base.errors import RetortError
+from core.base.integrity import damage, is_sealed, seal
+from core.base.untrusted_files import readable
 from core.catalogue.checks import read_json
 from core.catalogue.safetensors_header import read_headers
-from core.errors import RetortError
-from core.integrity import damage, is_sealed, seal
-from core.outside_files import readable
 
 
 def model_damage(folder: Path) -> str | None:

@@ -6,11 +6,11 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
+from core.base.text import one_line
 from core.catalogue.kinds import CAUSAL as CAUSAL
 from core.catalogue.kinds import ENCODERS as ENCODERS
 from core.catalogue.kinds import kind_of
 from core.catalogue.positions import usable_positions
-from core.plain_text import one_line
 
 _MOST = 1 << 40
 _LAYERS = ("num_hidden_layers", "n_layer", "n_layers")

@@ -14,7 +14,7 @@ from typing import Any
 from core.catalogue.parts import layer_of
 from core.catalogue.safetensors_header import TensorFacts
 from core.catalogue.shape import CAUSAL, Shape
-from core.metrics import show_count
+from core.registry.formatting import show_count
 
 _PLAIN_MLP = frozenset({"gpt2", "gptj", "opt", "gpt_neox", "phi", "bert", "roberta", "distilbert", "xlm-roberta"})
 """Families whose feed-forward part has two matrices; in the others a third one gates."""

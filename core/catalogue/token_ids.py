@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from core.errors import RetortError
-from core.outside_files import read_bounded
-from core.plain_json import load
-from core.plain_text import one_line
+from core.base.errors import RetortError
+from core.base.json_io import load
+from core.base.text import one_line
+from core.base.untrusted_files import read_bounded
 
 TOKENIZER_BYTES = 64_000_000
 _CONFIG_BYTES = 24_000_000

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from core.outside_files import read_bounded
-from core.plain_json import load
+from core.base.json_io import load
+from core.base.untrusted_files import read_bounded
 
 _TOKENIZER_BYTES = 64_000_000
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from core.base.errors import RetortError
+from core.base.text import one_line
 from core.catalogue.checks import INDEX, SINGLE, check_weights, shards
-from core.errors import RetortError
-from core.plain_text import one_line
 
 
 def weight_files(folder: Path) -> list[Path]:

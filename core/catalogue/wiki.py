@@ -7,12 +7,12 @@ import json
 from pathlib import Path
 from typing import Any
 
+from core.base.errors import RetortError
+from core.base.json_io import load
+from core.base.untrusted_files import reason
 from core.catalogue.shingles import shingles
-from core.errors import RetortError
-from core.outside_files import reason
-from core.plain_json import load
+from core.registry.samples import TEXT_PARTS
 
-PARTS = ("calibration", "training", "evaluation")
 _EDGES = (25, 75)
 """Percent of the documents below which a document goes to calibration, and to training."""
 _SHARED_WORDS = 8
@@ -39,10 +39,10 @@ def split_documents(passages: list[str]) -> dict[str, list[str]]:
     """Groups passages that share text, then sends each whole group to one part by its hash."""
     groups = group_by_shared_text(passages)
     keys = {root: min(_digest(passages[i]) for i in members) for root, members in groups.items()}
-    parts: dict[str, list[str]] = {part: [] for part in PARTS}
+    parts: dict[str, list[str]] = {part: [] for part in TEXT_PARTS}
     for root in sorted(groups, key=keys.__getitem__):
         percent = int(keys[root][:8], 16) % 100
-        part = PARTS[sum(percent >= edge for edge in _EDGES)]
+        part = TEXT_PARTS[sum(percent >= edge for edge in _EDGES)]
         parts[part] += [passages[i] for i in groups[root]]
     return parts
 

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
+from core.base.settings import Settings
 from core.cluster.connection import DEVICE, START_NODE, connected
 from core.cluster.nodes import Node, devices, nodes
-from core.settings import Settings
 
 LIBRARIES = ("torch", "transformers", "datasets")
 """What decides figures: a node with other versions is refused by a run."""

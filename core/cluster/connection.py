@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Any
 
 import core
-from core.errors import RetortError
-from core.settings import Settings
+from core.base.errors import RetortError
+from core.base.settings import Settings
 
 DEVICE = "retort_device"
 """The custom resource of a node: how many trials it may measure at once. Each trial leases one."""

@@ -5,11 +5,11 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
+from core.base.settings import Settings
 from core.cluster.check import Probed, check
 from core.cluster.nodes import devices
-from core.metrics import show_bytes
-from core.settings import Settings
-from core.terminal import put, put_json, put_table, say
+from core.commands.terminal import put, put_json, put_table, say
+from core.registry.formatting import show_bytes
 
 
 def cluster(chosen: argparse.Namespace, settings: Settings) -> int:

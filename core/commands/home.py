@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import argparse
 
-from core.jobs.home import check_home, rebuild_home
-from core.settings import Settings
-from core.terminal import put, put_json, say
+from core.base.settings import Settings
+from core.commands.terminal import put, put_json, say
+from core.jobs.home_check import check_home, rebuild_home
 
 
 def home(chosen: argparse.Namespace, settings: Settings) -> int:

@@ -8,20 +8,22 @@ import subprocess
 import sys
 from typing import Any
 
-from core import memory
-from core.analysis.doctor import Outlet, Verdict, diagnose, outlets
+from core.analysis.doctor import ExportOption, Verdict, diagnose, export_options
 from core.analysis.estimate import read_probe
+from core.base import memory
+from core.base.settings import Settings
 from core.catalogue.anatomy import Anatomy, anatomy
 from core.catalogue.classifiers import MEASURED_ALL_THE_SAME
+from core.catalogue.exportable import describe
 from core.catalogue.references import ResolvedModel, resolve
-from core.exports import describe
-from core.jobs.device import take_device
-from core.metrics import show_bytes, show_count
-from core.settings import Settings
+from core.commands.terminal import put, put_json, put_table, say
+from core.jobs.preview.device import take_device
+from core.registry.formatting import show_bytes, show_count
 from core.store.problems import plain_errors
-from core.terminal import put, put_json, put_table, say
 
-_PROBE = "from core.engine.probe import probe_machine; from core.settings import Settings; import sys; "
+_PROBE = (
+    "from core.engine.measure.machine_rates import probe_machine; from core.base.settings import Settings; import sys; "
+)
 _PROBE += "probe_machine(Settings.load(sys.argv[1]))"
 
 
@@ -36,7 +38,7 @@ def doctor(chosen: argparse.Namespace, settings: Settings) -> int:
     if read_probe(settings) is None:
         _time_machine(settings)
     verdicts = diagnose(found, memory.available(), settings)
-    forms = outlets(describe(resolved.folder))
+    forms = export_options(describe(resolved.folder))
     if chosen.json:
         put_json(_document(resolved, found, verdicts, forms))
         return 0
@@ -64,7 +66,9 @@ def _time_machine(settings: Settings) -> None:
         say("This machine could not be timed, so times are not estimated.")
 
 
-def _document(resolved: ResolvedModel, found: Anatomy, verdicts: list[Verdict], forms: list[Outlet]) -> dict[str, Any]:
+def _document(
+    resolved: ResolvedModel, found: Anatomy, verdicts: list[Verdict], forms: list[ExportOption]
+) -> dict[str, Any]:
     return {
         "model": str(resolved.reference),
         "fingerprint": resolved.fingerprint,

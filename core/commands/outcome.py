@@ -6,15 +6,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from core import plain_json
-from core.errors import SAME_AGAIN
-from core.exports import EXPORTS
-from core.jobs import again
-from core.metrics import show_bytes
-from core.results import Result
-from core.settings import Settings
+from core.base import json_io
+from core.base.errors import SAME_AGAIN
+from core.base.settings import Settings
+from core.commands.terminal import put, say
+from core.jobs import resumable
+from core.recipe.results import Result
+from core.registry.formats import EXPORTS
+from core.registry.formatting import show_bytes
 from core.store import RunRow, TrialRow
-from core.terminal import put, say
 
 _FACTS = "export.json"
 _SHOWN = 3
@@ -39,7 +39,7 @@ def say_failures(run: RunRow, trials: Sequence[TrialRow]) -> None:
         say(sentence)
     command = f"python -m core resume {run.id}"
     failed = f"{run.trials_failed} of {run.trials_total} trials failed. " if run.state == "done" else ""
-    if again.can_help(run, trials):
+    if resumable.can_help(run, trials):
         say(f"{failed}When that is mended, go on with: {command}")
     elif failed:
         say(f"{failed}{SAME_AGAIN}")
@@ -73,7 +73,7 @@ def exports_of(run: RunRow, trials: Sequence[TrialRow], settings: Settings) -> l
     found: list[dict[str, Any]] = []
     for path in sorted((settings.run_folder(run.id) / "exports").glob(f"*/{_FACTS}"), key=_place):
         try:
-            facts = plain_json.load(path.read_bytes())
+            facts = json_io.load(path.read_bytes())
             kept = {k: facts[k] for k in ("bytes", "bytes_with_tokenizer", "max_logit_difference") if k in facts}
             found.append(
                 {"format": str(facts["format"]), "candidate": labels.get(_place(path)[0]), "folder": str(path.parent)}

@@ -12,18 +12,18 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
+from core.base.errors import RetortError
+from core.base.private_files import hand_on
+from core.base.settings import Settings
 from core.catalogue.references import resolve
-from core.errors import RetortError
-from core.jobs.device import take_device
+from core.commands.terminal import put, put_json, say
+from core.jobs.preview.device import take_device
 from core.jobs.waiting import device_user
-from core.methods import METHODS
-from core.private import hand_on
-from core.recipe_problems import sentences
-from core.recipes import Calibration, Prune
-from core.settings import Settings
+from core.recipe.messages import sentences
+from core.recipe.recipe import Calibration, Prune
+from core.registry.methods import METHODS
 from core.store import Store
 from core.store.problems import plain_errors
-from core.terminal import put, put_json, say
 
 
 def prune(chosen: argparse.Namespace, settings: Settings) -> int:

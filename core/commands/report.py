@@ -8,16 +8,16 @@ import re
 from pathlib import Path
 
 from core.analysis.limits import limit_unit
-from core.durable_files import write
-from core.errors import RetortError
-from core.metrics import METRICS
-from core.outside_files import reason
-from core.plain_text import one_line
-from core.private import hand_on
+from core.base.durable_files import write
+from core.base.errors import RetortError
+from core.base.private_files import hand_on
+from core.base.settings import Settings
+from core.base.text import one_line
+from core.base.untrusted_files import reason
+from core.commands.terminal import put_json, say
+from core.registry.metrics import METRICS
 from core.report.forms import FORMS, Form
-from core.settings import Settings
 from core.store import Store
-from core.terminal import put_json, say
 
 _SUFFIXES = ", ".join(f".{form}" for form in list(FORMS)[:-1]) + f" or .{list(FORMS)[-1]}"
 

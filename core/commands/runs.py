@@ -6,20 +6,20 @@ import argparse
 from collections.abc import Sequence
 from typing import Any
 
+from core.base.errors import RetortError
+from core.base.settings import Settings
+from core.base.text import one_line
 from core.catalogue.references import resolve
 from core.catalogue.samples import refuse_unfetched
 from core.commands.outcome import exports_of, failures, list_failures, put_exports, put_notes, say_failures
 from core.commands.show import run_document, show_results, show_runs
-from core.errors import RetortError
-from core.jobs import api
+from core.commands.terminal import Line, put, put_json, say
+from core.jobs import actions
 from core.jobs.waiting import waits_for
-from core.plain_text import one_line
 from core.preflight.samples import missing
-from core.recipe_files import load_recipe
-from core.recipes import Recipe
-from core.settings import Settings
+from core.recipe.files import load_recipe
+from core.recipe.recipe import Recipe
 from core.store import EventRow, RunRow, Store, TrialRow
-from core.terminal import Line, put, put_json, say
 
 
 def start(chosen: argparse.Namespace, settings: Settings) -> int:
@@ -31,10 +31,10 @@ def start(chosen: argparse.Namespace, settings: Settings) -> int:
     recipe = load_recipe(chosen.recipe, settings.limits)
     if chosen.only == "sweep" and recipe.sweep is None:
         raise RetortError("This recipe has steps, not a sweep.", f"Use: python -m core run {chosen.recipe}")
-    api.check_limits(recipe, settings)
+    actions.check_limits(recipe, settings)
     _refuse_what_is_not_here(recipe, settings)
-    api.check_recipe(recipe, settings)
-    run_id = api.submit(recipe, settings)
+    actions.check_recipe(recipe, settings)
+    run_id = actions.submit(recipe, settings)
     say(f"Run {run_id} is queued.")
     return _follow(run_id, chosen, settings)
 
@@ -61,7 +61,7 @@ def resume(chosen: argparse.Namespace, settings: Settings) -> int:
     Raises:
         RetortError: there is no such run, it is active, or nothing is left to do.
     """
-    api.resume(chosen.run, settings)
+    actions.resume(chosen.run, settings)
     return _follow(chosen.run, chosen, settings)
 
 
@@ -74,8 +74,8 @@ def cancel(chosen: argparse.Namespace, settings: Settings) -> int:
     before = Store(settings).runs.get(chosen.run)
     if not before.active:
         raise RetortError(f"'{before.name}' has ended already ({before.state}).", "There is nothing to cancel.")
-    api.cancel(chosen.run, settings)
-    run = api.wait(chosen.run, settings)
+    actions.cancel(chosen.run, settings)
+    run = actions.wait(chosen.run, settings)
     _answer(run, chosen, settings, f"Run {run.id} is {run.state}. {run.message}".strip())
     return 0
 
@@ -135,14 +135,14 @@ def _follow(run_id: str, chosen: argparse.Namespace, settings: Settings) -> int:
         run = Store(settings).runs.get(run_id)
         _answer(run, chosen, settings, run_id)
         return 0
-    watch = Watch(settings)
+    watch = RunProgress(settings)
     try:
-        run = api.wait(run_id, settings, watch=watch)
+        run = actions.wait(run_id, settings, watch=watch)
     except KeyboardInterrupt:
         watch.line.end()
         say(f"Cancelling; finished trials are kept. Go on later with: python -m core resume {run_id}")
-        api.cancel(run_id, settings)
-        run = api.wait(run_id, settings)
+        actions.cancel(run_id, settings)
+        run = actions.wait(run_id, settings)
     watch.line.end()
     return _outcome(run, chosen, settings)
 
@@ -177,7 +177,7 @@ def _told(event: EventRow) -> str:
     return f"{event.message.removesuffix('.')}: {one_line(str(about), 200)}" if about else event.message
 
 
-class Watch:
+class RunProgress:
     """Shows a run's progress and, as they come, the sentences it records."""
 
     def __init__(self, settings: Settings) -> None:

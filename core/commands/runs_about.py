@@ -8,16 +8,16 @@ from pathlib import Path
 
 from core.analysis.lineage import ancestry, family
 from core.analysis.run_differences import changes, figures, versions
-from core.durable_files import write
-from core.errors import RetortError
-from core.notebook import notebook
-from core.outside_files import reason
-from core.plain_text import one_line
-from core.private import hand_on
-from core.recipe_files import dump_recipe
-from core.settings import Settings
+from core.base.durable_files import write
+from core.base.errors import RetortError
+from core.base.private_files import hand_on
+from core.base.settings import Settings
+from core.base.text import one_line
+from core.base.untrusted_files import reason
+from core.commands.terminal import put, put_json, say
+from core.integrations.notebook import notebook
+from core.recipe.files import dump_recipe
 from core.store import RunRow, Store
-from core.terminal import put, put_json, say
 
 
 def tag(chosen: argparse.Namespace, settings: Settings) -> int:

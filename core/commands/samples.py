@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import argparse
 
+from core.base.errors import RetortError
+from core.base.settings import Settings
 from core.catalogue.fetch import fetch_sample
-from core.catalogue.samples import SAMPLES, is_fetched, sample, sample_damage
-from core.errors import RetortError
-from core.metrics import show_bytes
-from core.settings import Settings
-from core.terminal import Line, put, put_json, refuse, say
+from core.catalogue.samples import is_fetched, sample_damage
+from core.commands.terminal import Line, put, put_json, refuse, say
+from core.registry.formatting import show_bytes
+from core.registry.samples import SAMPLES, sample
 
 
 def names() -> str:

@@ -7,13 +7,16 @@ from datetime import datetime
 from typing import Any
 
 from core.analysis.differences import difference
-from core.analysis.paired_times import aligned, busy, references, sentences, stray, timed
-from core.jobs.again import can_help
-from core.metrics import DASH, find_metric, in_full, interval, metric
-from core.results import Result
+from core.analysis.paired_times import busy, stray, timed
+from core.analysis.time_references import aligned, references, sentences
+from core.commands.terminal import put, put_table
+from core.jobs.resumable import can_help
+from core.recipe.results import Result
+from core.registry.formatting import DASH, in_full, interval
+from core.registry.measurement import find_metric
+from core.registry.metrics import metric
+from core.registry.tasks import TASK_SETS, accuracy_id
 from core.store import RunRow, TrialRow
-from core.task_sets import TASK_SETS, accuracy_id
-from core.terminal import put, put_table
 
 _COLUMNS = ("perplexity", "loss_change", "parameters", "disk_bytes", "prefill_ms", "decode_ms")
 

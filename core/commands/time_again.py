@@ -5,14 +5,14 @@ from __future__ import annotations
 import argparse
 
 from core.analysis.paired_times import busy, ratio_of, timed
-from core.commands.runs import Watch
+from core.base.errors import RetortError
+from core.base.settings import Settings
+from core.commands.runs import RunProgress
 from core.commands.show import run_document, show_results
-from core.errors import RetortError
-from core.jobs import api, errands
-from core.results import Result
-from core.settings import Settings
+from core.commands.terminal import put, put_json, say
+from core.jobs import actions, submissions
+from core.recipe.results import Result
 from core.store import Store
-from core.terminal import put, put_json, say
 
 
 def time(chosen: argparse.Namespace, settings: Settings) -> int:
@@ -29,12 +29,12 @@ def time(chosen: argparse.Namespace, settings: Settings) -> int:
             "No time of this run was taken on a busy machine or without the dense model.",
             "Name a candidate with --candidate to time it again all the same.",
         )
-    timing = errands.submit_timing(chosen.run, keys, settings)
+    timing = submissions.submit_timing(chosen.run, keys, settings)
     if chosen.detach:
         put_json({"id": timing, "candidates": keys}) if chosen.json else put(timing)
         return 0
-    watch = Watch(settings)
-    run = api.wait(timing, settings, watch=watch)
+    watch = RunProgress(settings)
+    run = actions.wait(timing, settings, watch=watch)
     watch.line.end()
     results = store.candidates.results(run_id=chosen.run)
     if chosen.json:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import argparse
 from dataclasses import asdict
 
-from core.settings import Settings
-from core.terminal import put_json, say
-from core.tracking import TRACKERS, track
+from core.base.settings import Settings
+from core.commands.terminal import put_json, say
+from core.integrations.mlflow import TRACKERS, track
 
 
 def register(one: argparse.ArgumentParser) -> None:
@@ -23,7 +23,7 @@ def send(chosen: argparse.Namespace, settings: Settings) -> int:
     """Sends a run that has ended to a tracker.
 
     Raises:
-        RetortError: as `core.tracking.track`.
+        RetortError: as `core.integrations.mlflow.track`.
     """
     sent = track(chosen.run, settings, chosen.to, chosen.store)
     if chosen.json:

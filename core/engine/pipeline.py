@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from core.base.settings import Settings
+from core.engine.cluster.distil_step import ClusterTraining
 from core.engine.cluster.sweep import measure_on_cluster
-from core.engine.session import Session
-from core.engine.steps import run_steps
-from core.engine.sweep import run_sweep
-from core.hooks import Hooks
+from core.engine.distil.run import distil
+from core.engine.run.session import Session
+from core.engine.run.steps import run_steps
+from core.engine.run.sweep import run_sweep
 from core.preflight.check import refuse_impossible
-from core.recipes import Recipe
+from core.recipe.hooks import Hooks
+from core.recipe.recipe import Recipe
 
 
 def execute(recipe: Recipe, hooks: Hooks) -> None:
@@ -23,4 +26,8 @@ def execute(recipe: Recipe, hooks: Hooks) -> None:
     if recipe.sweep is not None:
         run_sweep(session, measure_on_cluster if recipe.executor != "local" else None)
     else:
-        run_steps(session)
+        run_steps(session, distil if recipe.executor == "local" else _on_cluster(recipe, hooks.settings))
+
+
+def _on_cluster(recipe: Recipe, settings: Settings) -> ClusterTraining:
+    return ClusterTraining(settings, shard=recipe.executor == "ray-sharded")

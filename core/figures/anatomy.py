@@ -8,7 +8,7 @@ import plotly.graph_objects as go
 
 from core.catalogue.parts import Part
 from core.figures.theme import Theme, figure
-from core.metrics import show_count
+from core.registry.formatting import show_count
 
 LABELS: dict[str, str] = {
     "embeddings": "Embeddings",

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from core.analysis.paired_times import relative_to
-from core.metrics import Measurement, metric
+from core.registry.measurement import Measurement
+from core.registry.metrics import metric
 
 _LEAST_SPAN = 0.1  # of the largest value: a linear axis is never so narrow that noise fills the chart
 _ROOM = 0.08  # of the range, at each end

@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 import plotly.graph_objects as go
 
 from core.figures.theme import Theme, figure, safe
-from core.losses import LOSSES
-from core.metrics import significant
+from core.registry.formatting import significant
+from core.registry.losses import LOSSES
 from core.store.rows import SeriesPoint
 
 _DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot")

@@ -8,15 +8,20 @@ from typing import Any
 import numpy as np
 import plotly.graph_objects as go
 
-from core.analysis.limits import Outcome
-from core.figures.marks import MANY, SIZE, STILL, shape
+from core.analysis.limits import WithinLimits
+from core.figures.point import Point
 from core.figures.theme import Theme
-from core.figures.tradeoff import Point
-from core.metrics import metric
+from core.figures.traces import MANY, SIZE, STILL, shape
+from core.registry.metrics import metric
 
 
 def draw_limits(
-    fig: go.Figure, points: Sequence[Point], x_limit: float | None, y_limit: float | None, found: Outcome, ground: Theme
+    fig: go.Figure,
+    points: Sequence[Point],
+    x_limit: float | None,
+    y_limit: float | None,
+    found: WithinLimits,
+    ground: Theme,
 ) -> None:
     """Adds shading, lines and marks to a chart made by `tradeoff`; limits in the metrics' own units.
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import plotly.graph_objects as go
 
-from core.analysis.lineage import Family, Member
+from core.analysis.lineage import Lineage, LineageMember
 from core.figures.theme import Theme, figure, safe
 
 _ROW = 34  # pixels a member
@@ -22,18 +22,18 @@ MOST = 40
 """Members beyond which the nearest ones are drawn."""
 
 
-def drawn(family: Family) -> tuple[Member, ...]:
+def drawn(family: Lineage) -> tuple[LineageMember, ...]:
     """The members the figure shows: all, or the nearest `MOST`."""
     near = sorted(family.members, key=lambda m: abs(m.level))[:MOST]
     return tuple(m for m in family.members if m in near)
 
 
-def lineage(family: Family, run: str, names: Mapping[str, str], ground: Theme) -> go.Figure:
+def lineage(family: Lineage, run: str, names: Mapping[str, str], ground: Theme) -> go.Figure:
     """The family from top (the oldest models) to bottom.
 
     Args:
         run: the run asked about; its star is filled.
-        names: what to call each member, by `Member.name`; the others are called by that.
+        names: what to call each member, by `LineageMember.name`; the others are called by that.
     """
     members = drawn(family)
     row = {m.name: i for i, m in enumerate(members)}
@@ -101,7 +101,7 @@ def _way(parent: tuple[int, int], child: tuple[int, int], bend: float) -> list[t
     return [parent, child] if bend == 0 else [parent, middle, child]
 
 
-def alt(family: Family, run: str, names: Mapping[str, str]) -> str:
+def alt(family: Lineage, run: str, names: Mapping[str, str]) -> str:
     """The figure in words."""
     said = [f"Family of {names.get(run, run)}: {len(family.members)} runs and models."]
     parents = [f"{names.get(t.parent, t.parent)} as {t.role}" for t in family.ties if t.child == run]

@@ -6,12 +6,12 @@ from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from core.analysis.candidates import Named
-from core.analysis.honesty import find
 from core.analysis.paired_times import stray
 from core.analysis.pareto import statuses
-from core.figures.tradeoff import Point
-from core.metrics import Measurement
-from core.results import Result
+from core.analysis.promised_vs_measured import find
+from core.figures.point import Point
+from core.recipe.results import Result
+from core.registry.measurement import Measurement
 
 
 class Placeable(Named, Protocol):
@@ -24,7 +24,7 @@ class Placeable(Named, Protocol):
 def points_of(results: Sequence[Result], x: str, y: str) -> list[Point]:
     """A point for each result that has both metrics, with its standing among the others.
 
-    Times must have been made comparable: `core.analysis.paired_times.aligned`.
+    Times must have been made comparable: `core.analysis.time_references.aligned`.
     """
     costs = {r.key: m for r in results if (m := find(r, x)) is not None}
     qualities = {r.key: m for r in results if (m := find(r, y)) is not None}

@@ -5,13 +5,11 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from core.figures.point import Point
 from core.figures.theme import Theme
-from core.metrics import metric
-
-if TYPE_CHECKING:
-    from core.figures.tradeoff import Point
+from core.registry.metrics import metric
 
 TRAINED = frozenset({"distil", "finetune"})
 MOST = 60

@@ -12,8 +12,8 @@ from functools import lru_cache
 
 import plotly.graph_objects as go
 
-from core.methods import method
-from core.plain_text import one_line
+from core.base.text import one_line
+from core.registry.methods import method
 
 OKABE_ITO = ("#000000", "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#F0E442")
 """Okabe and Ito 2008, "Color universal design". Index 0 is the neutral one: it becomes the ink of the theme."""

@@ -4,40 +4,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 import plotly.graph_objects as go
 
 from core.analysis.paired_times import busy, relative_to
-from core.figures import marks
+from core.figures import traces
 from core.figures.axes import axis
+from core.figures.point import Point
 from core.figures.recovery import arrows
 from core.figures.theme import Theme, template
-from core.metrics import Measurement, metric, show
-
-
-@dataclass(frozen=True, slots=True)
-class Point:
-    """A candidate on the chart. `tied`: not on the front, but not beyond the error of it either."""
-
-    key: str
-    label: str
-    method: str
-    baseline: bool
-    x: Measurement
-    y: Measurement
-    front: bool = False
-    tied: bool = False
-    parent: str | None = None
-    """Key of the candidate this one was made from."""
-
-    @property
-    def estimated(self) -> bool:
-        return "estimated" in (self.x.obtained, self.y.obtained)
-
-    @property
-    def drawable(self) -> bool:
-        return math.isfinite(self.x.value) and math.isfinite(self.y.value)
+from core.registry.formatting import show
+from core.registry.metrics import metric
 
 
 def clipped(points: Sequence[Point], y_limit: float | None) -> list[Point]:
@@ -49,7 +26,7 @@ def clipped(points: Sequence[Point], y_limit: float | None) -> list[Point]:
 
 def crowded(points: Sequence[Point]) -> bool:
     """Whether there are so many points that error bars are drawn for the front only."""
-    return sum(not p.baseline for p in points) > marks.MANY
+    return sum(not p.baseline for p in points) > traces.MANY
 
 
 def tradeoff(
@@ -81,19 +58,19 @@ def tradeoff(
     arrow_notes, arrow_legend = arrows(shown, ground, log_x, log_y)
     return go.Figure(
         data=[
-            *marks.methods([p for p in shown if not p.baseline], ground),
-            *([marks.stars(baselines, ground)] if baselines else []),
-            *marks.staircase(shown, ground),
+            *traces.methods([p for p in shown if not p.baseline], ground),
+            *([traces.stars(baselines, ground)] if baselines else []),
+            *traces.staircase(shown, ground),
             *arrow_legend,
-            *marks.frames(shown, ground),
-            *marks.rings(shown, picked or {}, ground),
-            *marks.legend_notes(shown, ground),
+            *traces.frames(shown, ground),
+            *traces.rings(shown, picked or {}, ground),
+            *traces.legend_notes(shown, ground),
         ],
         layout={
             **layout,
             "xaxis": axis([p.x for p in shown], log_x),
             "yaxis": axis([p.y for p in shown], log_y),
-            "shapes": marks.guides(baselines[0], ground) if baselines else [],
+            "shapes": traces.guides(baselines[0], ground) if baselines else [],
             "annotations": arrow_notes,
             "legend": {"orientation": "h", "yanchor": "bottom", "y": 1.02, "x": 0, "xanchor": "left"},
             "clickmode": "event+select",

@@ -1,15 +1,15 @@
-"""What the worker hands to the engine's pipeline: `core.hooks.Hooks` over the store."""
+"""What the worker hands to the engine's pipeline: `core.recipe.hooks.Hooks` over the store."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
+from core.base.durable_files import make_folder
+from core.base.errors import RetortError, recorded_remedy
+from core.base.settings import Settings
 from core.catalogue.saved_models import model_damage
-from core.durable_files import make_folder
-from core.errors import RetortError, recorded_remedy
 from core.jobs.reporter import StoreReporter
-from core.results import Result, Trial
-from core.settings import Settings
+from core.recipe.results import Result, Trial
 from core.store import Store
 
 

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
+from core.base.integrity import damage, sealed_in
+from core.base.settings import Settings
 from core.catalogue.references import RUN_RESULT
 from core.catalogue.saved_models import model_damage
-from core.integrity import damage, sealed_in
-from core.settings import Settings
 from core.store import Store
 
 
 def damaged(run_id: str, settings: Settings, store: Store) -> list[str]:
     """A sentence for each: models of its candidates that were kept, its exports, and which model it ended with.
 
-    Cheap: sizes and times are compared (core/integrity.py).
+    Cheap: sizes and times are compared (core/base/integrity.py).
     """
     found = []
     for row in store.candidates.rows(run_id=run_id, saved=True):

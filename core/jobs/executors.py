@@ -15,11 +15,11 @@ from pathlib import Path
 from typing import Protocol
 
 import core
-from core.durable_files import make_folder, move
-from core.jobs import live_process
+from core.base.durable_files import make_folder, move
+from core.base.settings import Settings
+from core.jobs import preview_process
 from core.jobs.locks import FileLock, held, holder, signer
 from core.jobs.logs import log_path
-from core.settings import Settings
 
 PROJECT = Path(core.__file__).resolve().parent.parent
 DEVICE = "cpu"
@@ -83,13 +83,13 @@ class LocalExecutor:
             own.release()
 
     def _make_room(self) -> None:
-        """Ends a live host that has not left by itself for a while though a run waits."""
+        """Ends a preview server that has not left by itself for a while though a run waits."""
         now = time.monotonic()
         self._wanted_since = now if self._wanted_since is None else self._wanted_since
         if now - self._wanted_since > self._settings.limits.live_leave_seconds:
             user = holder(self._device_lock)
-            if user is not None and user.purpose == live_process.PREVIEWS:
-                live_process.end(self._settings, "a run waits for this machine")
+            if user is not None and user.purpose == preview_process.PREVIEWS:
+                preview_process.end(self._settings, "a run waits for this machine")
             self._wanted_since = None
 
     def poll(self, run_id: str) -> Ended | None:
@@ -168,7 +168,7 @@ def start_detached(command: list[str], output: Path, lock: FileLock, settings: S
 
 
 def device_lock(settings: Settings, device: str = DEVICE) -> Path:
-    """Held, and signed, by whoever computes on the device: a run's worker, a command, or the live host between runs."""
+    """Held, and signed, by whoever computes on the device: a run's worker, a command, or the preview server."""
     return settings.locks / f"device-{device}.lock"
 
 

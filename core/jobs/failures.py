@@ -5,8 +5,8 @@ from __future__ import annotations
 import signal
 from pathlib import Path
 
-from core.errors import RetortError
-from core.panics import panic_in_words
+from core.base.errors import RetortError
+from core.base.panics import panic_in_words
 from core.store.problems import disk_full, explain_os
 
 KEPT = "finished trials are kept"

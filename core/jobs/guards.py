@@ -19,15 +19,15 @@ from pathlib import Path
 
 import psutil
 
-from core import memory, plain_json
-from core.analysis.fits import refuse_misfit
+from core.analysis.fits_model import refuse_misfit
 from core.analysis.needs import Need, need_of
+from core.base import json_io, memory
+from core.base.errors import RetortError
+from core.base.settings import Settings
 from core.catalogue.anatomy import Anatomy, anatomy
 from core.catalogue.references import resolve
-from core.errors import RetortError
-from core.metrics import show_bytes
-from core.recipes import Recipe
-from core.settings import Settings
+from core.recipe.recipe import Recipe
+from core.registry.formatting import show_bytes
 from core.store import Store
 
 log = logging.getLogger("retort")
@@ -42,7 +42,7 @@ ENDED = 76
 _KILLS = "memory-kills.json"
 
 
-def refuse_impossible(recipe: Recipe, settings: Settings) -> None:
+def refuse_oversized(recipe: Recipe, settings: Settings) -> None:
     """Refuses what cannot work on this machine whatever else runs. A model that is not here yet is not judged.
 
     Raises:
@@ -59,7 +59,7 @@ def refuse_unfit(recipe: Recipe, settings: Settings) -> None:
     """Refuses what does not fit beside what runs now. The worker asks, before it opens the model.
 
     Raises:
-        RetortError: as `refuse_impossible`, with the memory that is free at this moment.
+        RetortError: as `refuse_oversized`, with the memory that is free at this moment.
     """
     _refuse_obstacle(recipe, settings)
     need, free = _refused_need(recipe, settings), memory.available()
@@ -120,7 +120,7 @@ def _anatomy(recipe: Recipe, settings: Settings) -> Anatomy | None:
         return None  # what is wrong with the model is said by whoever opens it
 
 
-class Watch:
+class ResourceWatch:
     """Looks at a job's memory and time from a thread of its process.
 
     Args:
@@ -233,7 +233,7 @@ def remember_kills(run_folder: Path) -> None:
 def killed_for_memory(run_folder: Path) -> bool | None:
     """Whether the kernel has done so since `remember_kills`; None where nobody can know."""
     try:
-        before = plain_json.load((run_folder / _KILLS).read_bytes())
+        before = json_io.load((run_folder / _KILLS).read_bytes())
         counts = {n: (int(before["kills"][n]), now) for n, now in memory.kills().items() if n in before["kills"]}
         known = before["machine"] == socket.gethostname() and bool(counts)
     except (OSError, ValueError, KeyError, TypeError):

@@ -10,8 +10,8 @@ from collections.abc import Callable
 from importlib.metadata import entry_points
 from typing import cast
 
-from core.errors import RetortError
-from core.hooks import Hooks
+from core.base.errors import RetortError
+from core.recipe.hooks import Hooks
 from core.store import RunRow, Store
 
 Work = Callable[[RunRow, Hooks], None]
@@ -22,7 +22,7 @@ KINDS: dict[str, str] = {
     "recipe": "core.jobs.kinds:run_recipe",
     "fetch": "core.jobs.kinds:fetch",
     "download": "core.jobs.kinds:download",
-    "probe": "core.engine.probe:run",
+    "probe": "core.engine.measure.machine_rates:run",
     "sensitivity": "core.jobs.kinds:sensitivity",
     "time": "core.jobs.kinds:time_again",
 }
@@ -67,13 +67,13 @@ def download(run: RunRow, hooks: Hooks) -> None:
 def sensitivity(run: RunRow, hooks: Hooks) -> None:
     """The loss change by layer and part, which lies in the home afterwards."""
     from core.analysis.sensitivity import SensitivitySpec
-    from core.engine.sensitivity import measure_sensitivity
+    from core.engine.run.sensitivity import measure_sensitivity
 
     measure_sensitivity(SensitivitySpec.model_validate(run.recipe), hooks)
 
 
 def time_again(run: RunRow, hooks: Hooks) -> None:
     """Candidates timed again beside the dense model; the new times take the place of the earlier ones."""
-    from core.engine.retime import retime
+    from core.engine.run.retime import retime
 
     retime(run.recipe["candidates"], hooks, Store(hooks.settings).candidates.add)

@@ -8,7 +8,7 @@ import re
 import sys
 from pathlib import Path
 
-from core.plain_text import visible
+from core.base.text import visible
 
 _COLOURS = re.compile(r"\x1b\[[0-9;]*[mK]")
 

@@ -6,8 +6,8 @@ import logging
 import time
 from typing import Any
 
-from core.errors import Cancelled, RetortError
-from core.progress import Level
+from core.base.errors import Cancelled, RetortError
+from core.base.progress import Level
 from core.store import Store
 
 log = logging.getLogger("retort")
@@ -16,7 +16,7 @@ EVERY = 0.5
 
 
 class StoreReporter:
-    """Implements `core.progress.Reporter` over the store.
+    """Implements `core.base.progress.Reporter` over the store.
 
     A progress line or a point that cannot be written now is worth less than the job: it is tried
     again with the next one.

@@ -12,14 +12,14 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
-from core.errors import RetortError
+from core.base.errors import RetortError
+from core.base.private_files import keep_private
+from core.base.settings import Limits, Settings
 from core.jobs import failures, guards
+from core.jobs.cleanup import sweep_up
 from core.jobs.executors import Ended, Executor, LocalExecutor
-from core.jobs.litter import sweep_up
 from core.jobs.locks import FileLock
 from core.jobs.logs import log_to_stderr
-from core.private import keep_private
-from core.settings import Limits, Settings
 from core.store import RunRow, Store
 
 log = logging.getLogger("retort")

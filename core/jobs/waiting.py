@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import psutil
 
+from core.base.settings import Settings
 from core.jobs.executors import COMMAND, RUN, device_lock
-from core.jobs.live_process import PREVIEWS
 from core.jobs.locks import held, holder, signer
+from core.jobs.preview_process import PREVIEWS
 from core.jobs.runner import runner_lock
-from core.settings import Settings
 from core.store import RunRow, Store
 
 

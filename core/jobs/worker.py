@@ -1,6 +1,6 @@
 """The worker: one process that does one run. `python -m core.jobs.worker --home H --run ID`.
 
-With the live host and the command line, the only door into the engine.
+With the preview server and the command line, the only door into the engine.
 """
 
 from __future__ import annotations
@@ -15,9 +15,12 @@ from dataclasses import replace
 from pathlib import Path
 from types import FrameType
 
-from core import memory
-from core.errors import Cancelled, RetortError, recorded_remedy
-from core.jobs import api, failures, guards
+from core.base import memory
+from core.base.errors import Cancelled, RetortError, recorded_remedy
+from core.base.panics import is_failure
+from core.base.private_files import keep_private
+from core.base.settings import Settings
+from core.jobs import actions, failures, guards
 from core.jobs.context import RunHooks
 from core.jobs.executors import worker_lock
 from core.jobs.kinds import work_of
@@ -25,9 +28,6 @@ from core.jobs.locks import FileLock
 from core.jobs.logs import log_to_stderr
 from core.jobs.process import prepare_process
 from core.jobs.reporter import StoreReporter
-from core.panics import is_failure
-from core.private import keep_private
-from core.settings import Settings
 from core.store import RunRow, Store
 
 log = logging.getLogger("retort")
@@ -67,7 +67,7 @@ def _guard(run: RunRow, settings: Settings, store: Store, reporter: StoreReporte
         guards.refuse_unfit(recipe, settings)
         minutes = min((m for m in (minutes, recipe.minutes) if m is not None), default=None)
     limit = memory.limit_of(settings.limits.memory)
-    guards.Watch(limit, minutes, reporter.stop, guards.end_for(store, run.id)).start()
+    guards.ResourceWatch(limit, minutes, reporter.stop, guards.end_for(store, run.id)).start()
 
 
 def _fail(store: Store, run_id: str, reporter: StoreReporter, reason: RetortError) -> int:
@@ -133,7 +133,7 @@ def main(arguments: list[str] | None = None) -> int:
     status = work(run, settings, store, reporter) if run.state == "running" else 0
     # A runner that was killed meanwhile comes back for the rest of the queue.
     with suppress(RetortError, OSError):
-        api.ensure_runner(settings)
+        actions.ensure_runner(settings)
     return status
 
 

@@ -11,16 +11,16 @@ from importlib.util import find_spec
 
 from core.analysis.doctor import ADAPTED
 from core.analysis.sensitivity import SensitivitySpec
+from core.base.errors import Impossible, RetortError
+from core.base.settings import Settings
 from core.catalogue.checks import read_json
 from core.catalogue.classifiers import unjudged
+from core.catalogue.export_check import refuse_export, refuse_quantise
 from core.catalogue.references import ResolvedModel, resolve
-from core.errors import Impossible, RetortError
-from core.export_check import refuse_export, refuse_quantise
-from core.methods import METHODS
 from core.preflight import pruning, training
 from core.preflight.subject import Subject, subject_of
-from core.recipes import Distil, Export, Measure, Prune, Quantise, Recipe, Select, Step
-from core.settings import Settings
+from core.recipe.recipe import Distil, Export, Measure, Prune, Quantise, Recipe, Select, Step
+from core.registry.methods import METHODS
 
 
 def refuse_impossible(

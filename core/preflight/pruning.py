@@ -10,11 +10,11 @@ from collections.abc import Sequence
 
 from core.analysis.doctor import obstacle as method_obstacle
 from core.analysis.sensitivity import SensitivitySpec, find
-from core.errors import Impossible, RetortError
-from core.methods import METHODS
+from core.base.errors import Impossible, RetortError
+from core.base.settings import Settings
 from core.preflight.subject import Subject
-from core.recipes import Prune, Sizes, Target
-from core.settings import Settings
+from core.recipe.recipe import Prune, Sizes, Target
+from core.registry.methods import METHODS
 
 SQUARE = frozenset({"bert", "roberta", "distilbert", "gpt2", "opt", "gpt_neox"})
 """Families whose hidden size is the number of heads times their size, so that heads cannot go alone."""

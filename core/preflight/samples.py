@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from core.catalogue.samples import Sample, is_fetched, sample
-from core.recipes import Distil, Recipe, Select
-from core.settings import Settings
+from core.base.settings import Settings
+from core.catalogue.samples import is_fetched
+from core.recipe.recipe import Distil, Recipe, Select
+from core.registry.sample_types import Sample
+from core.registry.samples import sample
 
 
 def missing(recipe: Recipe, settings: Settings) -> list[Sample]:

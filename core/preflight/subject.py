@@ -6,18 +6,18 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from core.base.errors import RetortError
+from core.base.untrusted_files import readable
 from core.catalogue.anatomy import Anatomy, anatomy
 from core.catalogue.checks import read_json
+from core.catalogue.exportable import Described, describe
 from core.catalogue.references import ResolvedModel
-from core.errors import RetortError
-from core.exports import Described, describe
-from core.methods import METHODS
-from core.outside_files import readable
-from core.recipes import Prune
-from core.results import FILE_BYTES
+from core.recipe.recipe import Prune
+from core.recipe.results import FILE_BYTES
+from core.registry.methods import METHODS
 
 _PRUNED = 0.01
-"""A matrix with a larger share of zeros counts as masked in training (`core.engine.distil.zeros`)."""
+"""A matrix with a larger share of zeros counts as masked in training (`core.engine.distil.fixed_masks`)."""
 _BIASES = {"llama": ("mlp_bias", "attention_bias"), "qwen3": ("attention_bias",)}
 """Switches of a config that FLAP turns on, to keep the mean of what it removes."""
 

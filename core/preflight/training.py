@@ -9,15 +9,15 @@ from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 
+from core.base.errors import Impossible, RetortError
+from core.base.json_io import load
+from core.base.settings import Settings
+from core.base.text import one_line
+from core.base.untrusted_files import read_bounded
 from core.catalogue.references import resolve
 from core.catalogue.safetensors_header import read_headers
-from core.errors import Impossible, RetortError
-from core.outside_files import read_bounded
-from core.plain_json import load
-from core.plain_text import one_line
 from core.preflight.subject import Subject, subject_of
-from core.recipes import Distil
-from core.settings import Settings
+from core.recipe.recipe import Distil
 
 _TOKENIZER_BYTES = 64_000_000
 _WAY_OUT = "Choose a student with the teacher's own tokenizer."

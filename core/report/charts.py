@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import plotly.graph_objects as go
 
-from core.analysis.honesty import Share, shares
-from core.figures import honesty
+from core.analysis.promised_vs_measured import Share, shares
+from core.figures import promised_vs_measured
 from core.figures.limits import draw_limits
+from core.figures.point import Point
 from core.figures.points import points_of
 from core.figures.theme import Theme, method_style
-from core.figures.tradeoff import Point, tradeoff
-from core.metrics import metric
+from core.figures.tradeoff import tradeoff
+from core.recipe.results import Result
+from core.registry.metrics import metric
 from core.report.model import Report
-from core.results import Result
 
 _DRAWN = 300  # points of the chart; more would be drawn by WebGL, which the policy of the file does not allow
 
@@ -47,4 +48,4 @@ def promised(report: Report, candidate: Result) -> list[Share]:
 
 def bars(candidate: Result, found: list[Share], ground: Theme) -> go.Figure:
     """These shares as bars in the colour of the candidate's method."""
-    return honesty.honesty(found, ground, ground.color(method_style(candidate.method).color))
+    return promised_vs_measured.honesty(found, ground, ground.color(method_style(candidate.method).color))

@@ -6,8 +6,8 @@ import math
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from core.analysis.paired_times import compared_as
-from core.metrics import Measurement
+from core.analysis.time_references import compared_as
+from core.registry.measurement import Measurement
 
 MONEY_FORMULA = "price per hour x milliseconds per token / 3.6"
 ENERGY_FORMULA = "power in watts x milliseconds per token / 3,600"

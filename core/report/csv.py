@@ -7,8 +7,8 @@ import io
 import json
 import re
 
-from core.metrics import interval
-from core.plain_text import whole
+from core.base.text import whole
+from core.registry.formatting import interval
 from core.report.model import Report
 
 HEAD = (

@@ -6,8 +6,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from core.analysis.differences import Difference
-from core.metrics import DASH, Measurement, interval, metric, show, shown, significant
-from core.results import Result
+from core.recipe.results import Result
+from core.registry.formatting import DASH, interval, show, shown, significant
+from core.registry.measurement import Measurement
+from core.registry.metrics import metric
 
 _SHOWN = ("ratio", "baseline_", "reference", "measured_ms", "interval")
 """Settings that stand beside the figure already: what a time was compared with, and its error."""

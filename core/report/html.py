@@ -10,16 +10,18 @@ from functools import lru_cache
 import plotly.graph_objects as go
 from plotly.offline import get_plotlyjs
 
-from core.analysis.honesty import NOMINAL
-from core.figures import honesty as bars
+from core.analysis.promised_vs_measured import NOMINAL
+from core.figures import promised_vs_measured as bars
+from core.figures.point import Point
 from core.figures.theme import DARK, LIGHT
-from core.figures.tradeoff import Point, alt
-from core.metrics import metric, show
+from core.figures.tradeoff import alt
+from core.recipe.results import Result
+from core.registry.formatting import show
+from core.registry.metrics import metric
 from core.report import charts
 from core.report.look import SCRIPT, STYLE
 from core.report.model import Report
 from core.report.text import escaped, plain
-from core.results import Result
 
 
 def to_html(report: Report) -> str:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from core.analysis.limits import bound_words
-from core.metrics import interval
-from core.plain_json import dump
+from core.base.json_io import dump
+from core.recipe.results import Result
+from core.registry.formatting import interval
 from core.report import charts
 from core.report.model import Report
-from core.results import Result
 
 SCHEMA = "retort-report/1"
 

@@ -5,23 +5,27 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 from core.analysis.differences import Difference, between, difference, examples
 from core.analysis.headline import headline as proposed
-from core.analysis.honesty import find, verdict
-from core.analysis.limits import Outcome, bound_words, judged
-from core.analysis.paired_times import TIMES, aligned, busy, references, sentences, stray
-from core.errors import RetortError
+from core.analysis.limits import WithinLimits, bound_words, judged
+from core.analysis.paired_times import TIMES, busy, stray
+from core.analysis.promised_vs_measured import find, verdict
+from core.analysis.time_references import aligned, references, sentences
+from core.base.errors import RetortError
 from core.figures.points import points_of
-from core.methods import method
-from core.metrics import METRICS, Measurement, in_full, interval, metric, show, shown, significant
+from core.recipe.results import Result
+from core.registry.formatting import in_full, interval, show, shown, significant
+from core.registry.measurement import Measurement
+from core.registry.methods import method
+from core.registry.metrics import METRICS, metric
 from core.report.costs import ENERGY_FORMULA, MONEY_FORMULA, Prices, energy_per_million, money_per_million
 from core.report.figure import Figure, settings_in_words
-from core.results import Result
 from core.store import RunRow
 
 Audience = Literal["executives", "engineers"]
+AUDIENCES: tuple[Audience, ...] = get_args(Audience)
 MOST = 12
 """Candidates a report may show: one slide each, and each still gets a look."""
 HEADLINE = 400
@@ -90,7 +94,7 @@ class Report:
         return sentences(references(self.results), self.axes[0]) if self.axes else ""
 
     @property
-    def outcome(self) -> Outcome:
+    def outcome(self) -> WithinLimits:
         """What keeps the reader's limits, among the candidates of the whole study."""
         points = points_of(self.results, *self.axes) if self.axes and self.limits else []
         return judged([p for p in points if p.drawable], dict(self.limits), self._by_key)

@@ -12,14 +12,15 @@ from pptx.dml.color import RGBColor
 from pptx.enum.text import MSO_ANCHOR
 from pptx.util import Inches, Pt
 
-from core.analysis.honesty import shares
+from core.analysis.promised_vs_measured import shares
 from core.figures.points import points_of
-from core.metrics import DASH, in_full, metric
+from core.recipe.results import Result
+from core.registry.formatting import DASH, in_full
+from core.registry.metrics import metric
 from core.report import pptx_charts
 from core.report.figure import Figure
 from core.report.model import Report
 from core.report.text import filled, plain
-from core.results import Result
 
 _INK, _MUTED = RGBColor(0x0D, 0x15, 0x1E), RGBColor(0x55, 0x61, 0x6D)
 _LEFT, _WIDTH = 0.7, 11.93  # inches, of a slide of 13.33 x 7.5

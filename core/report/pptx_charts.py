@@ -15,12 +15,14 @@ from pptx.enum.chart import XL_CHART_TYPE, XL_LABEL_POSITION, XL_LEGEND_POSITION
 from pptx.oxml import parse_xml
 from pptx.util import Inches, Pt
 
-from core.analysis.honesty import Share
 from core.analysis.paired_times import relative_to
+from core.analysis.promised_vs_measured import Share
 from core.figures.axes import words
+from core.figures.point import Point
 from core.figures.theme import OKABE_ITO, method_style
-from core.figures.tradeoff import Point
-from core.metrics import Measurement, metric, scaled
+from core.registry.formatting import scaled
+from core.registry.measurement import Measurement
+from core.registry.metrics import metric
 from core.report.text import plain
 
 _CHART = "http://schemas.openxmlformats.org/drawingml/2006/chart"

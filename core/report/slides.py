@@ -6,12 +6,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeVar
 
-from core.metrics import metric
-from core.plain_text import without_middle
+from core.base.text import without_middle
+from core.recipe.results import Result
+from core.registry.metrics import metric
 from core.report.figure import Figure
 from core.report.model import Report
 from core.report.text import filled, plain
-from core.results import Result
 
 T = TypeVar("T")
 _TURNS = "Times, money and energy follow from each model's ratio to the original timed in turns with it."

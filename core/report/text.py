@@ -5,7 +5,7 @@ from __future__ import annotations
 import html
 from collections.abc import Iterator, Sequence
 
-from core.plain_text import one_line
+from core.base.text import one_line
 
 
 def plain(text: str, limit: int = 160) -> str:

@@ -11,10 +11,10 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from core.durable_files import move
-from core.errors import RetortError
-from core.integrity import write_sealed
-from core.results import Result
+from core.base.durable_files import move
+from core.base.errors import RetortError
+from core.base.integrity import write_sealed
+from core.recipe.results import Result
 from core.store import result_files
 from core.store.connection import Database
 from core.store.indexing import index_result

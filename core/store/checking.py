@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from core import line_files
-from core.records import RECORD, read_record
-from core.results import Result
+from core.base import line_files
+from core.recipe.records import RECORD, read_record
+from core.recipe.results import Result
 from core.store import result_files
 from core.store.connection import Database
 from core.store.folders import EVENTS, SERIES, VOTES, record_of

@@ -13,7 +13,8 @@ from typing import Any
 
 from pydantic_core import from_json
 
-from core.metrics import Measurement, metric
+from core.registry.measurement import Measurement
+from core.registry.metrics import metric
 from core.store.connection import Database
 from core.store.problems import plain_errors
 from core.store.rows import Head

@@ -11,9 +11,9 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
-from core.durable_files import make_folder, replacing
-from core.errors import RetortError
-from core.private import tighten
+from core.base.durable_files import make_folder, replacing
+from core.base.errors import RetortError
+from core.base.private_files import tighten
 from core.store.folders import export, record_run
 from core.store.problems import plain_errors
 from core.store.rebuild import doubt, is_damage, ready

@@ -7,7 +7,7 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-from core.progress import Level
+from core.base.progress import Level
 from core.store.connection import Database
 from core.store.folders import note_event, note_points
 from core.store.rows import EventRow, SeriesPoint, event_row

@@ -9,9 +9,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from core import line_files
-from core.integrity import write_sealed
-from core.records import Record, write_record
+from core.base import line_files
+from core.base.integrity import write_sealed
+from core.recipe.records import Record, write_record
 from core.store import result_files
 
 EVENTS, SERIES, VOTES = "events.jsonl", "series.jsonl", "votes.jsonl"

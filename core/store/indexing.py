@@ -6,7 +6,7 @@ import json
 import sqlite3
 from array import array
 
-from core.results import Result
+from core.recipe.results import Result
 from core.store import result_files
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
-from core.errors import RetortError
+from core.base.errors import RetortError
 
 MOST_TAGS = 20
 TAG_LENGTH = 40

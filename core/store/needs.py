@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from core.errors import RetortError
+from core.base.errors import RetortError
 
 
 class Needing(NamedTuple):

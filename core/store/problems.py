@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from core.errors import RetortError
-from core.plain_text import one_line
+from core.base.errors import RetortError
+from core.base.text import one_line
 
 DATABASE = "retort.sqlite3"
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)

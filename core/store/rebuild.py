@@ -18,9 +18,9 @@ from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from core.durable_files import make_folder, move, replacing
-from core.line_files import entries
-from core.records import RECORD, Record, read_record
+from core.base.durable_files import make_folder, move, replacing
+from core.base.line_files import entries
+from core.recipe.records import RECORD, Record, read_record
 from core.store import result_files
 from core.store.folders import EVENTS, SERIES, VOTES, export
 from core.store.indexing import index_result

@@ -6,10 +6,10 @@ import json
 import logging
 from pathlib import Path
 
-from core.integrity import damage
-from core.outside_files import read_bounded, reason
-from core.plain_text import one_line
-from core.results import FILE_BYTES, Result
+from core.base.integrity import damage
+from core.base.text import one_line
+from core.base.untrusted_files import read_bounded, reason
+from core.recipe.results import FILE_BYTES, Result
 
 log = logging.getLogger("retort")
 

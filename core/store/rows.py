@@ -10,11 +10,11 @@ from typing import Any, Literal
 
 from pydantic import ValidationError
 
-from core.errors import RetortError
-from core.metrics import Measurement, find_metric
-from core.recipes import Recipe
-from core.results import Trial
-from core.roles import LOCAL, ROLES, Actor, Role
+from core.base.errors import RetortError
+from core.base.roles import LOCAL, ROLES, Actor, Role
+from core.recipe.recipe import Recipe
+from core.recipe.results import Trial
+from core.registry.measurement import Measurement, find_metric
 
 RunState = Literal["queued", "running", "done", "failed", "cancelled"]
 TrialState = Literal["queued", "running", "done", "failed"]
@@ -51,7 +51,7 @@ class RunRow:
     started_by: str = ""
     """Who queued it; '' where nobody signs in."""
     settings: dict[str, Any] = field(default_factory=dict)
-    """`core.settings.Settings.kept` of whoever queued it last; empty in runs of older versions."""
+    """`core.base.settings.Settings.kept` of whoever queued it last; empty in runs of older versions."""
     trials_total: int = 0
     trials_done: int = 0
     trials_failed: int = 0

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from core import __version__
-from core.errors import RetortError
-from core.settings import Settings
+from core.base.errors import RetortError
+from core.base.settings import Settings
 from core.store import needs
 from core.store.connection import Database
 from core.store.filters import run_filter

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from core.settings import Settings
+from core.base.settings import Settings
 from core.store.candidates import Candidates
 from core.store.checking import Problem, differences
 from core.store.columns import Columns

@@ -7,7 +7,7 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-from core.results import Trial
+from core.recipe.results import Trial
 from core.store.connection import Database
 from core.store.rows import TrialRow, trial_row
 

@@ -16,18 +16,18 @@ from core.analysis.adviser import (
     Compute,
     Data,
     Deployment,
-    Plan,
     Quality,
+    RankedPlan,
     Situation,
     Subject,
     advise,
     recipe_of,
 )
 from core.analysis.adviser_plans import TECHNIQUES
-from core.methods import METHODS
-from core.metrics import Measurement
-from core.recipe_files import dump_recipe, load_recipe
-from core.results import Result
+from core.recipe.files import dump_recipe, load_recipe
+from core.recipe.results import Result
+from core.registry.measurement import Measurement
+from core.registry.methods import METHODS
 
 SMALL = Subject("sample:smollm2-135m", 134_515_008, 106_199_040, 30, 0, encoder=False, context=8192)
 ENCODER = Subject("sample:minilm", 22_713_216, 10_646_784, 6, 0, encoder=True, context=512)
@@ -40,7 +40,7 @@ def order(situation: Situation) -> list[str]:
     return [p.technique.id for p in advise(situation)[0]]
 
 
-def plan(situation: Situation, id: str) -> Plan:
+def plan(situation: Situation, id: str) -> RankedPlan:
     return next(p for p in advise(situation)[0] if p.technique.id == id)
 
 

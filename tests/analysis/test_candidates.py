@@ -7,7 +7,7 @@ import math
 import pytest
 
 from core.analysis.candidates import Brief, briefs, frame
-from core.metrics import Measurement
+from core.registry.measurement import Measurement
 
 
 def disk(value: float) -> Measurement:

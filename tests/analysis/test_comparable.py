@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from core.analysis.comparable import why_apart
-from core.metrics import Measurement
-from core.results import Result
+from core.recipe.results import Result
+from core.registry.measurement import Measurement
 
 AXES = ("disk_bytes", "perplexity")
 

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core.analysis.confusion import change, counts, judged, mistaken, row_shares, stored
-from core.metrics import Measurement
-from core.results import Result
+from core.recipe.results import Result
+from core.registry.measurement import Measurement
 
 CLASSES = 4
 Triples = list[tuple[int, int, int]]

@@ -9,16 +9,16 @@ import torch
 import transformers as hf
 
 from core.analysis.doctor import ADAPTED, Verdict, diagnose, memory_needed
+from core.base.errors import RetortError
+from core.base.progress import InMemoryReporter
+from core.base.settings import Settings
 from core.catalogue.anatomy import anatomy
 from core.engine.models.architectures import FAMILIES
 from core.engine.models.load import Loaded
 from core.engine.models.matrices import prunable
-from core.engine.transform import Source, apply, needed, statistics_for
-from core.errors import RetortError
-from core.methods import METHODS
-from core.progress import Quiet
-from core.recipes import Prune, Target
-from core.settings import Settings
+from core.engine.run.prune_step import Source, apply, needed, statistics_for
+from core.recipe.recipe import Prune, Target
+from core.registry.methods import METHODS
 from tests.engine.prune.tiny import tiny, windows
 
 PLENTY = 10**12
@@ -53,8 +53,8 @@ def works(loaded: Loaded, prune: Prune, settings: Settings) -> bool:
     source = Source(loaded, f"tiny-{prune.method}", windows())
     before = sum(p.numel() for p in loaded.model.parameters())
     try:
-        statistics = statistics_for(source, needed([prune]), settings, Quiet())
-        pruned, _ = apply(source, prune, statistics, Quiet())
+        statistics = statistics_for(source, needed([prune]), settings, InMemoryReporter())
+        pruned, _ = apply(source, prune, statistics, InMemoryReporter())
     except RetortError:
         return False
     if METHODS[prune.method].structured:

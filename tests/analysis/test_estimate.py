@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from core.analysis.estimate import MachineProbe, ModelSize, estimate, probe_path
-from core.methods import METHODS
-from core.recipes import Calibration, Grid, Recipe, Sweep, Target
-from core.settings import Settings
+from core.base.settings import Settings
+from core.recipe.recipe import Calibration, Grid, Recipe, Sweep, Target
+from core.registry.methods import METHODS
 
 SIZE = ModelSize(parameters=1000, active_parameters=1000, block_parameters=800, layers=10, disk_bytes=2000)
 FLOPS = 1e6

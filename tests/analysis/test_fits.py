@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
-from core.analysis.fits import refuse_misfit
+from core.analysis.fits_model import refuse_misfit
+from core.base.errors import RetortError
+from core.base.settings import Settings
 from core.catalogue.anatomy import Anatomy, anatomy
-from core.errors import RetortError
-from core.jobs import api
-from core.recipes import Recipe
-from core.settings import Settings
+from core.jobs import actions
+from core.recipe.recipe import Recipe
 from core.store import Store
 
 FITTING = {"evaluation": {"window": 64}, "calibration": {"length": 64}, "model": "path:/m", "name": "x"}
@@ -90,5 +90,5 @@ def test_it_is_asked_before_the_queue(home: Settings, tiny_llama: Path) -> None:
     settings = Settings(home=home.home, roots=(home.home / "models", tiny_llama.resolve()))
     recipe = Recipe.model_validate(FITTING | {"model": f"path:{home.home / 'models' / 'm'}", "steps": [remove(4)]})
     with pytest.raises(RetortError, match="does not fit its model"):
-        api.submit(recipe, settings)
+        actions.submit(recipe, settings)
     assert Store(settings).runs.find() == []

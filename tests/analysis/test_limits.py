@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core.analysis.limits import Aside, within_limits
-from core.metrics import Measurement
+from core.registry.measurement import Measurement
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 
-from core.analysis.lineage import Family, Link, Member, Node, Tie, ancestry, family, links
+from core.analysis.lineage import Lineage, LineageMember, Link, Node, Tie, ancestry, family, links
 
 
 def test_links_are_the_model_and_the_teachers_once() -> None:
@@ -76,4 +76,4 @@ def test_family_round_a_circle_ends_and_models_from_elsewhere_belong() -> None:
     found = family("b", recipes, owners.get)
     assert {m.name: m.run for m in found.members} == {"b": "b", "a": "a", "sample:x": None, "c": "c"}
     assert Tie("sample:x", "a", "teacher") in found.ties and Tie("b", "c", "student") in found.ties
-    assert family("alone", {}, owners.get) == Family((Member("alone", "alone", 0),), ())
+    assert family("alone", {}, owners.get) == Lineage((LineageMember("alone", "alone", 0),), ())

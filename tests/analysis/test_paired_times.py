@@ -12,22 +12,14 @@ import pytest
 
 from core.analysis.differences import difference
 from core.analysis.headline import headline
-from core.analysis.honesty import shares, verdict
 from core.analysis.limits import Aside, within_limits
-from core.analysis.paired_times import (
-    aligned,
-    bounds,
-    deciding,
-    from_time,
-    paired_ratio,
-    ratio_of,
-    references,
-    stray,
-)
+from core.analysis.paired_times import bounds, deciding, paired_ratio, ratio_of, stray
+from core.analysis.promised_vs_measured import shares, verdict
+from core.analysis.time_references import aligned, from_time, references
+from core.figures.point import Point
 from core.figures.points import points_of
-from core.figures.tradeoff import Point
-from core.metrics import Measurement, find_metric
-from core.results import Result
+from core.recipe.results import Result
+from core.registry.measurement import Measurement, find_metric
 
 PROMPT = {"prompt": 64, "new_tokens": 8, "batch": 1}
 

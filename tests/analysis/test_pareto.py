@@ -12,7 +12,7 @@ from hypothesis.extra.numpy import arrays
 
 from core.analysis.pareto import best_feasible, feasible, front, statuses
 from core.analysis.statistics import paired_bootstrap
-from core.metrics import Measurement
+from core.registry.measurement import Measurement
 
 DIRECTIONS = st.sampled_from(["lower", "higher"])
 

@@ -7,9 +7,9 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core.analysis.run_differences import ABSENT, Change, changes, figures, versions
-from core.metrics import Measurement
-from core.results import Result
+from core.analysis.run_differences import ABSENT, RunChange, changes, figures, versions
+from core.recipe.results import Result
+from core.registry.measurement import Measurement
 
 _DOCUMENTS = st.dictionaries(
     st.sampled_from("abc"),
@@ -46,8 +46,8 @@ def test_a_path_leads_into_lists() -> None:
     left = {"sweep": {"grid": [{"method": ["wanda", "magnitude"]}]}, "seed": 0, "steps": []}
     right = {"sweep": {"grid": [{"method": ["wanda"]}]}, "seed": 1, "steps": []}
     assert changes(left, right) == [
-        Change("sweep.grid[0].method[1]", '"magnitude"', ABSENT),
-        Change("seed", "0", "1"),
+        RunChange("sweep.grid[0].method[1]", '"magnitude"', ABSENT),
+        RunChange("seed", "0", "1"),
     ]
 
 
@@ -103,5 +103,5 @@ def test_times_of_two_runs_are_compared_by_their_ratios_to_the_dense_model_of_ea
 
 def test_versions_and_formats_that_differ_are_named() -> None:
     left, right = _result("a", [1.0]), _result("b", [1.0]).model_copy(update={"versions": {"torch": "2.9"}})
-    assert versions([left], [right]) == [Change("torch", '"2.13"', '"2.9"')]
+    assert versions([left], [right]) == [RunChange("torch", '"2.13"', '"2.9"')]
     assert versions([left], [left]) == []

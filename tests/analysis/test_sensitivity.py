@@ -22,8 +22,8 @@ from core.analysis.sensitivity import (
     working_path,
     write,
 )
-from core.recipes import Calibration, Evaluation
-from core.settings import Settings
+from core.base.settings import Settings
+from core.recipe.recipe import Calibration, Evaluation
 
 SPEC = SensitivitySpec(model="path:/somewhere", sparsities=(0.3, 0.5))
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from core.analysis.differences import difference
-from core.metrics import Measurement
-from core.results import Result
+from core.recipe.results import Result
+from core.registry.measurement import Measurement
 
 Bounds = tuple[float, float, float]
 

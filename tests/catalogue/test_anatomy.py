@@ -11,9 +11,9 @@ import torch
 import transformers as tr
 from safetensors.torch import load_file, save_file
 
+from core.base.errors import RetortError
+from core.base.settings import Settings
 from core.catalogue.anatomy import Anatomy, anatomy
-from core.errors import RetortError
-from core.settings import Settings
 
 SMALL: dict[str, Any] = {
     "vocab_size": 96,

@@ -12,11 +12,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from safetensors.torch import save_file
 
+from core.base.errors import RetortError
 from core.catalogue.anatomy import anatomy
 from core.catalogue.safetensors_header import read_header, read_headers
 from core.catalogue.weight_files import weight_files
 from core.engine.prune.apply import tensor_files
-from core.errors import RetortError
 
 
 def write(path: Path, header: object, data: bytes = b"", length: int | None = None) -> Path:

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
+from core.base.errors import RetortError
+from core.base.settings import Settings
 from core.catalogue.checks import check_weights
 from core.catalogue.fingerprint import folder_fingerprint
 from core.catalogue.hub import fetch_snapshot
 from core.catalogue.references import Reference, resolve
-from core.errors import RetortError
-from core.settings import Settings
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 

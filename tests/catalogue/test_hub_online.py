@@ -17,8 +17,8 @@ COMMIT = "89abcdef0123456789abcdef0123456789abcdef"
 SCRIPT = """
 import json, sys
 from core.catalogue.references import resolve
-from core.errors import RetortError
-from core.settings import Settings
+from core.base.errors import RetortError
+from core.base.settings import Settings
 try:
     found = resolve(sys.argv[1], Settings.load(sys.argv[2]))
     answer = {"folder": str(found.folder), "reference": str(found.reference), **found.provenance}

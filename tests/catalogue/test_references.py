@@ -13,10 +13,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from core.base.errors import RetortError
+from core.base.settings import Settings
 from core.catalogue.fingerprint import folder_fingerprint
 from core.catalogue.references import Reference, resolve
-from core.errors import RetortError
-from core.settings import Settings
 
 
 @pytest.fixture

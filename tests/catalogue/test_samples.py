@@ -9,10 +9,12 @@ import sys
 
 import pytest
 
+from core.base.errors import RetortError
+from core.base.settings import Settings
 from core.catalogue.manifests import MANIFEST
-from core.catalogue.samples import SAMPLES, Sample, is_fetched, sample
-from core.errors import RetortError
-from core.settings import Settings
+from core.catalogue.samples import is_fetched
+from core.registry.sample_types import Sample
+from core.registry.samples import SAMPLES, sample
 
 
 @pytest.mark.parametrize("one", SAMPLES.values(), ids=list(SAMPLES))

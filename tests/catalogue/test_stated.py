@@ -12,15 +12,15 @@ from safetensors.torch import load_file, save_file
 
 from core.analysis.doctor import diagnose, memory_needed, size_of
 from core.analysis.needs import need_of
+from core.base.errors import RetortError
+from core.base.settings import Settings
 from core.catalogue.anatomy import anatomy
 from core.catalogue.safetensors_header import read_headers
 from core.engine.models import load
 from core.engine.models.load import load_model
-from core.errors import RetortError
 from core.jobs import guards
-from core.methods import METHODS
-from core.recipes import Grid, Recipe, Sweep
-from core.settings import Settings
+from core.recipe.recipe import Grid, Recipe, Sweep
+from core.registry.methods import METHODS
 from tests.engine.models.zoo import CONFIGS, tiny
 
 HUGE = {

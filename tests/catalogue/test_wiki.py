@@ -8,9 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from core.base.settings import Settings
 from core.catalogue.shingles import shingles
-from core.catalogue.wiki import PARTS, group_by_shared_text, read_part, split_documents
-from core.settings import Settings
+from core.catalogue.wiki import group_by_shared_text, read_part, split_documents
+from core.registry.samples import TEXT_PARTS
 
 
 def passages(count: int, words: int = 30, seed: int = 0) -> list[str]:
@@ -21,9 +22,9 @@ def passages(count: int, words: int = 30, seed: int = 0) -> list[str]:
 def test_every_passage_lands_in_exactly_one_part() -> None:
     texts = passages(400)
     parts = split_documents(texts)
-    assert tuple(parts) == PARTS
+    assert tuple(parts) == TEXT_PARTS
     assert sorted(t for part in parts.values() for t in part) == sorted(texts)
-    shares = [len(parts[part]) / 400 for part in PARTS]
+    shares = [len(parts[part]) / 400 for part in TEXT_PARTS]
     assert shares == pytest.approx([0.25, 0.5, 0.25], abs=0.08)
 
 
@@ -56,7 +57,7 @@ def test_shingles_count_runs_of_words() -> None:
 
 @pytest.mark.sample
 def test_the_parts_of_the_sample_share_nothing(sample_home: Settings) -> None:
-    found = {part: read_part(sample_home.samples / "wiki", part) for part in PARTS}
+    found = {part: read_part(sample_home.samples / "wiki", part) for part in TEXT_PARTS}
     assert sum(map(len, found.values())) == 2938 and all(found.values())
     runs = {part: set().union(*(shingles(t, 8) for t in texts)) for part, texts in found.items()}
     assert not runs["calibration"] & runs["evaluation"]

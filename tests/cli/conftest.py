@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from core.settings import Settings
+from core.base.settings import Settings
 
 ROOT = Path(__file__).resolve().parents[2]
 RECIPE = """\

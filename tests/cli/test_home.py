@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 
-from core.results import Result
+from core.recipe.results import Result
 from core.store import Store
 from tests.cli.conftest import Cli
 from tests.damage import flip

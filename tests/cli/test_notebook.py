@@ -13,11 +13,11 @@ from typing import Any
 
 import pytest
 
-from core.notebook import notebook
-from core.recipe_files import dump_recipe
-from core.recipes import Recipe
-from core.results import Result
-from core.settings import Settings
+from core.base.settings import Settings
+from core.integrations.notebook import notebook
+from core.recipe.files import dump_recipe
+from core.recipe.recipe import Recipe
+from core.recipe.results import Result
 from tests.cli.conftest import ROOT, SWEEP, Cli
 from tests.pages.study import recipe, results
 

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from core.cli import main
-from core.settings import Settings
+from core.base.settings import Settings
+from core.commands.parser import main
 from tests.cli.conftest import ROOT, SWEEP, Cli
 
 
@@ -88,7 +88,7 @@ def test_a_reader_that_stops_early_is_no_error(cli: Cli) -> None:
 
 
 def test_starting_it_imports_no_torch(cli: Cli) -> None:
-    code = "import json, sys, core.cli; core.cli.parser(); print(json.dumps(sorted(m for m in sys.modules)))"
+    code = "import json, sys, core.commands.parser as p; p.parser(); print(json.dumps(sorted(sys.modules)))"
     done = subprocess.run(
         [sys.executable, "-c", code], env=cli.env, cwd=ROOT, capture_output=True, text=True, check=True
     )

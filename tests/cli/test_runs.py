@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from core.recipe_files import dump_recipe, load_recipe
+from core.recipe.files import dump_recipe, load_recipe
 from core.store import Store
 from tests.cli.conftest import STEPS, SWEEP, Cli
 

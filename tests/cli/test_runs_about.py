@@ -9,14 +9,14 @@ from typing import Any
 
 import pytest
 
-from core.cli import main
-from core.metrics import Measurement
-from core.recipe_files import load_recipe
-from core.recipes import Recipe
-from core.results import Result, Trial
-from core.settings import Settings
+from core.base.settings import Settings
+from core.commands.parser import main
+from core.recipe.files import load_recipe
+from core.recipe.recipe import Recipe
+from core.recipe.results import Result, Trial
+from core.recipe.trial_keys import Identity, trials_of
+from core.registry.measurement import Measurement
 from core.store import Store
-from core.trial_keys import Identity, trials_of
 
 LOSSES = [2.0, 2.5, 3.0, 3.75, 4.25, 2.75]
 RIGHT = {"one": [1.0] * 12 + [0.0] * 8, "other": [1.0] * 4 + [0.0] * 8 + [0.0] * 7 + [1.0]}

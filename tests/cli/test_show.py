@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from core.commands.show import show_results
-from core.metrics import Measurement
-from core.results import Result
+from core.recipe.results import Result
+from core.registry.measurement import Measurement
 from tests.analysis.test_paired_times import model, paired, time
 
 

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from core.cli import main
-from core.errors import RetortError
-from core.roles import read_roles
-from core.settings import Settings
+from core.base.errors import RetortError
+from core.base.roles import read_roles
+from core.base.settings import Settings
+from core.commands.parser import main
 
 LONG = "a" * 300
 

@@ -10,8 +10,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from core.cli import main
 from core.cluster.check import installed, problems
+from core.commands.parser import main
 from scripts.dashboard import free_port
 from tests.cluster.conftest import TwoNodes
 

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from core.cluster import parcels
-from core.cluster.parcels import pack, parcel_name, received, unpack
+from core.cluster import transfer
+from core.cluster.transfer import pack, parcel_name, received, unpack
 
 
 class Shelf(list[bytes]):
@@ -25,7 +25,7 @@ class Shelf(list[bytes]):
 
 @pytest.mark.parametrize("chunk", [1, 511, 10_240, 1 << 20])
 def test_what_arrives_is_what_was_sent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, chunk: int) -> None:
-    monkeypatch.setattr(parcels, "_CHUNK_BYTES", chunk)
+    monkeypatch.setattr(transfer, "_CHUNK_BYTES", chunk)
     (tmp_path / "a").mkdir()
     content = {"empty": b"", "one": os.urandom(1), "large": os.urandom(30_000)}
     for name, data in content.items():
@@ -63,5 +63,5 @@ def test_a_link_out_of_the_folder_is_not_followed_when_it_is_unpacked(tmp_path: 
         archive.addfile(escape, io.BytesIO(b""))
     shelf = Shelf([raw.getvalue()])
     with pytest.raises(tarfile.OutsideDestinationError):
-        unpack(shelf, parcels.Parcel("bad", (0,), len(raw.getvalue())), tmp_path / "deep" / "target")
+        unpack(shelf, transfer.Parcel("bad", (0,), len(raw.getvalue())), tmp_path / "deep" / "target")
     assert not (tmp_path / "deep" / "outside").exists()

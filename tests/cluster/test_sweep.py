@@ -11,13 +11,13 @@ from typing import Any
 
 import pytest
 
+from core.base.settings import Limits, Settings
 from core.engine.pipeline import execute
-from core.jobs import api
+from core.jobs import actions
 from core.jobs.context import RunHooks
 from core.jobs.reporter import StoreReporter
-from core.recipes import Recipe
-from core.results import Result
-from core.settings import Limits, Settings
+from core.recipe.recipe import Recipe
+from core.recipe.results import Result
 from core.store import Store
 from tests.cluster.conftest import TwoNodes
 from tests.jobs import tiny_study
@@ -105,13 +105,13 @@ def test_a_cancel_reaches_the_nodes_and_the_run_goes_on_later(tmp_path: Path, mo
     study = Study(tmp_path, models, cluster)
     settings = replace(study.settings, limits=Limits(runner_idle_seconds=1.0))
     many = recipe(study.models, "ray", tuple(i / 100 for i in range(5, 95)))
-    run_id = api.submit(many, settings)
+    run_id = actions.submit(many, settings)
     give_up = time.monotonic() + 150
     while (run := study.store.runs.get(run_id)).trials_done < 2:
         assert run.active and time.monotonic() < give_up, run
         time.sleep(0.05)
-    api.cancel(run_id, settings)
-    run = api.wait(run_id, settings, timeout=60)
+    actions.cancel(run_id, settings)
+    run = actions.wait(run_id, settings, timeout=60)
     assert run.state == "cancelled" and 2 <= run.trials_done < 100, run
     assert idle_again(cluster), "no node works for a cancelled run"
 

@@ -11,15 +11,15 @@ import pytest
 import torch
 from torch import Tensor
 
-from core.distil_spec import Budget, Design, Distil, Schedule, Term, TrainingData
-from core.engine.cluster.teach import ClusterTraining
+from core.base.errors import Cancelled, RetortError
+from core.base.progress import InMemoryReporter
+from core.base.settings import Settings
+from core.engine.cluster.distil_step import ClusterTraining
 from core.engine.distil.batches import Answers, Examples
-from core.engine.distil.run import Surroundings, distil
+from core.engine.distil.run import TrainContext, distil
 from core.engine.models.load import Loaded, load_model
-from core.errors import Cancelled, RetortError
-from core.progress import Quiet
-from core.recipes import Evaluate
-from core.settings import Settings
+from core.recipe.distil import Design, Distil, Schedule, Term, TrainingBudget, TrainingData
+from core.recipe.recipe import Evaluate
 from tests.cluster.conftest import TwoNodes
 from tests.cluster.test_sweep import Study, recipe
 from tests.jobs.tiny_study import text
@@ -36,7 +36,7 @@ def spec(steps: int = STEPS) -> Distil:
         data=TrainingData(length=48),
         batch=6,
         micro_batch=2,
-        budget=Budget(steps=steps),
+        budget=TrainingBudget(steps=steps),
         schedule=Schedule(learning_rate=3e-3),
         checkpoint_every=4,
         evaluate_every=4,
@@ -63,7 +63,7 @@ def student_of(teacher: Loaded, folder: Path) -> Loaded:
     return student
 
 
-class Watcher(Quiet):
+class Watcher(InMemoryReporter):
     """Raises `Cancelled` once a step was told that is `cancel_at` or later; tells `at_step` of each step."""
 
     def __init__(self, cancel_at: int | None = None) -> None:
@@ -83,8 +83,8 @@ class Watcher(Quiet):
         return {step: value for n, step, value in self.points if n == name}
 
 
-def around(folder: Path, reporter: Quiet) -> Surroundings:
-    return Surroundings(folder / "checkpoints", folder / "cache", reporter, "student", "teacher")
+def train_context(folder: Path, reporter: InMemoryReporter) -> TrainContext:
+    return TrainContext(folder / "checkpoints", folder / "cache", reporter, "student", "teacher")
 
 
 class Course:
@@ -97,11 +97,13 @@ class Course:
         self.untrained = {name: p.detach() for name, p in student.model.named_parameters()}
         self.weights = self.learn(folder, self.reporter, None, spec())
 
-    def learn(self, folder: Path, reporter: Quiet, training: ClusterTraining | None, spec: Distil) -> dict[str, Tensor]:
+    def learn(
+        self, folder: Path, reporter: InMemoryReporter, training: ClusterTraining | None, spec: Distil
+    ) -> dict[str, Tensor]:
         """The student's weights afterwards."""
         teacher = load_model(self.folder, "float32")
         student = student_of(teacher, self.folder)
-        (training or distil)(student, teacher, spec, examples(), around(folder, reporter))
+        (training or distil)(student, teacher, spec, examples(), train_context(folder, reporter))
         return {name: p.detach().clone() for name, p in student.model.named_parameters()}
 
 
@@ -142,7 +144,9 @@ def test_what_a_worker_refuses_reaches_the_user_as_it_is(tmp_path: Path, course:
     nothing = Answers([(row, torch.zeros(20, dtype=torch.bool)) for row in rows], padding=0)
     teacher = load_model(course.folder, "float32")
     with pytest.raises(RetortError, match="No token of the first batch counts"):
-        training(student_of(teacher, course.folder), teacher, silent, nothing, around(tmp_path, Quiet()))
+        training(
+            student_of(teacher, course.folder), teacher, silent, nothing, train_context(tmp_path, InMemoryReporter())
+        )
 
 
 def test_a_recipe_with_a_distil_step_trains_on_the_cluster(tmp_path: Path, tiny_llama: Path, cluster: TwoNodes) -> None:
@@ -153,7 +157,7 @@ def test_a_recipe_with_a_distil_step_trains_on_the_cluster(tmp_path: Path, tiny_
         design=Design(layers=2),
         data=TrainingData(data=text(models / "c.txt", 3), split=None, length=32),
         batch=4,
-        budget=Budget(steps=4),
+        budget=TrainingBudget(steps=4),
         held_out=4,
     )
     sweep = recipe(models, "ray")

@@ -10,10 +10,10 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
+from core.base.progress import InMemoryReporter
 from core.engine.evaluate.choice import choice_measurements, encode, option_scores
 from core.engine.evaluate.tasks.items import Item, options
 from core.engine.evaluate.tasks.registry import TASKS
-from core.progress import Quiet
 
 ITEMS = [
     options("Question: What fell on the roofs of the town?\nAnswer:", ["rain", "a lighthouse in 1834", "stones"], 0),
@@ -52,7 +52,7 @@ def one_by_one(model: Any, tokenizer: Any, context: str, continuation: str) -> f
 @pytest.mark.parametrize("batch", [1, 3, 64])
 def test_padding_and_batches_never_change_a_score(loaded: tuple[Any, Any], batch: int) -> None:
     model, tokenizer = loaded
-    found = option_scores(model, tokenizer, ITEMS, batch, Quiet())
+    found = option_scores(model, tokenizer, ITEMS, batch, InMemoryReporter())
     for item, scores in zip(ITEMS, found, strict=True):
         expected = [one_by_one(model, tokenizer, c, o) for c, o in zip(item.contexts, item.continuations, strict=True)]
         assert scores == pytest.approx(expected, abs=2e-5)
@@ -66,7 +66,7 @@ def test_accuracy_and_its_normalised_form_follow_from_the_scores(loaded: tuple[A
         per_character = [s / n for s, n in zip(scores, item.lengths, strict=True)]
         right.append(float(np.argmax(scores) == item.gold))
         right_norm.append(float(np.argmax(per_character) == item.gold))
-    acc, norm = choice_measurements(model, tokenizer, TASKS["arc_easy"], ITEMS, 2, Quiet())
+    acc, norm = choice_measurements(model, tokenizer, TASKS["arc_easy"], ITEMS, 2, InMemoryReporter())
     assert acc.samples == right and norm.samples == right_norm
     assert acc.value == np.mean(right) and norm.value == np.mean(right_norm)
     assert acc.settings["standard_error"] == pytest.approx(np.std(right, ddof=1) / 2)
@@ -82,7 +82,7 @@ def test_options_with_one_input_are_computed_once(loaded: tuple[Any, Any]) -> No
     single = [options("Is it 7 or 8? It is ", ["7", "8"], 0)]
     inputs = {encode(tokenizer, c, o).tokens for c, o in zip(single[0].contexts, single[0].continuations, strict=True)}
     try:
-        option_scores(model, tokenizer, single, 8, Quiet())
+        option_scores(model, tokenizer, single, 8, InMemoryReporter())
     finally:
         handle.remove()
     assert len(inputs) == 1 and rows[-1] == 1

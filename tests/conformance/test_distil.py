@@ -10,11 +10,12 @@ import numpy as np
 import pytest
 import torch
 
-from core.distil_spec import Term
 from core.engine.distil import divergences, features
-from core.engine.distil.objective import chunk_losses, parts_of
+from core.engine.distil.loss_terms import loss_terms
+from core.engine.distil.objective import chunk_losses
 from core.engine.distil.teacher import LiveRows
-from core.losses import JENSEN_SHANNON, LOSSES
+from core.recipe.distil import Term
+from core.registry.losses import JENSEN_SHANNON, LOSSES
 
 N, V = 7, 211
 
@@ -91,7 +92,7 @@ def test_losses_on_logits(loss: str, given: dict[str, float | str], dtype: torch
     student = torch.tensor(s, dtype=dtype, requires_grad=True)
     targets = torch.tensor(np.where(counted, gold, -100))
     found = chunk_losses(
-        parts_of([Term(loss=loss, parameters=given)]),
+        loss_terms([Term(loss=loss, parameters=given)]),
         student,
         targets,
         torch.tensor(counted),
@@ -109,7 +110,7 @@ def test_gradients_of_losses_on_logits(loss: str, given: dict[str, float | str])
     gold = np.random.default_rng(6).integers(0, V, N)
     student = torch.tensor(s, requires_grad=True)
     found = chunk_losses(
-        parts_of([Term(loss=loss, parameters=given)]),
+        loss_terms([Term(loss=loss, parameters=given)]),
         student,
         torch.tensor(gold),
         torch.ones(N, dtype=torch.bool),
@@ -153,7 +154,7 @@ def test_presets_end_at_the_plain_divergences_and_nothing_jumps_on_the_way() -> 
 @pytest.mark.parametrize(("loss", "given"), [c for c in CASES if c[0] != "cross_entropy"])
 def test_identical_models_cost_nothing(loss: str, given: dict[str, float | str]) -> None:
     same = torch.tensor(logits(1), dtype=torch.float64)
-    part = parts_of([Term(loss=loss, parameters=given)])
+    part = loss_terms([Term(loss=loss, parameters=given)])
     found = chunk_losses(part, same, torch.zeros(N).long(), torch.ones(N, dtype=torch.bool), LiveRows(same))
     assert abs(float(found[loss])) < 1e-6
 

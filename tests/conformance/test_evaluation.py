@@ -19,11 +19,11 @@ from transformers import (
     MixtralConfig,
 )
 
+from core.base.progress import InMemoryReporter
 from core.engine.evaluate.divergence import token_divergence
-from core.engine.evaluate.logits import Logits
 from core.engine.evaluate.masked import masked_positions
 from core.engine.evaluate.perplexity import perplexity
-from core.progress import Quiet
+from core.engine.models.chunked_head import ChunkedHead
 
 VOCAB = 97
 LLAMA_LIKE = {
@@ -83,7 +83,7 @@ def test_perplexity_is_the_exponential_of_the_mean_loss_of_every_predicted_token
     expected = np.zeros(5)
     for i in range(5):
         expected[i] = -sum(logp[i, t, int(windows[i, t + 1])] for t in range(19)) / 19
-    ppl, loss = perplexity(model, windows, batch, Quiet())
+    ppl, loss = perplexity(model, windows, batch, InMemoryReporter())
     assert loss.samples == pytest.approx(expected, abs=2e-5)
     assert loss.value == pytest.approx(expected.mean(), abs=2e-5)
     assert ppl.value == pytest.approx(math.exp(expected.mean()), rel=5e-5)
@@ -92,20 +92,20 @@ def test_perplexity_is_the_exponential_of_the_mean_loss_of_every_predicted_token
 
 def test_small_chunks_of_the_head_change_nothing(windows: torch.Tensor, monkeypatch: pytest.MonkeyPatch) -> None:
     model = build("llama")
-    whole = perplexity(model, windows, 3, Quiet())[1].samples
-    monkeypatch.setattr("core.engine.evaluate.logits._CHUNK_BYTES", 7 * 4 * VOCAB)
-    assert perplexity(model, windows, 3, Quiet())[1].samples == pytest.approx(whole, abs=1e-5)
+    whole = perplexity(model, windows, 3, InMemoryReporter())[1].samples
+    monkeypatch.setattr("core.engine.models.chunked_head._CHUNK_BYTES", 7 * 4 * VOCAB)
+    assert perplexity(model, windows, 3, InMemoryReporter())[1].samples == pytest.approx(whole, abs=1e-5)
 
 
 def test_soft_capped_logits_are_not_taken_from_the_bare_head(windows: torch.Tensor) -> None:
-    assert not Logits(build("gemma2"), windows).chunked
-    assert Logits(build("llama"), windows).chunked
+    assert not ChunkedHead(build("gemma2"), windows).chunked
+    assert ChunkedHead(build("llama"), windows).chunked
 
 
 def test_divergence_is_the_kl_of_the_baseline_from_the_candidate(windows: torch.Tensor) -> None:
     baseline, candidate = build("llama", 0, 0.2), build("llama", 1, 0.2)
     p, q = log_probabilities(baseline, windows)[:, :-1], log_probabilities(candidate, windows)[:, :-1]
-    found = token_divergence(candidate, baseline, windows, 2, Quiet())
+    found = token_divergence(candidate, baseline, windows, 2, InMemoryReporter())
     assert found.kl.numpy() == pytest.approx((np.exp(p) * (p - q)).sum(axis=-1), abs=2e-5)
     assert (found.agree.numpy() == (p.argmax(axis=-1) == q.argmax(axis=-1))).all()
 
@@ -127,6 +127,6 @@ def test_a_masked_model_is_scored_on_masked_tokens_only(windows: torch.Tensor, f
         ids[chosen[i]] = 4
         logp = log_probabilities(model, ids[None])[0]
         expected[i] = -np.mean([logp[j, int(windows[i, j])] for j in chosen[i].tolist()])
-    ppl, loss = perplexity(model, windows, 2, Quiet(), tokenizer=Tokens(), seed=7)  # type: ignore[arg-type]
+    ppl, loss = perplexity(model, windows, 2, InMemoryReporter(), tokenizer=Tokens(), seed=7)  # type: ignore[arg-type]
     assert loss.samples == pytest.approx(expected, abs=2e-5)
     assert "pseudo-perplexity" in ppl.settings["kind"]

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 import torch
 
-from core.engine.evaluate import logits as logits_module
 from core.engine.live.forced import Compared, compare_tokens, summary
-from core.engine.live.generation import next_tokens
+from core.engine.live.generate import next_tokens
+from core.engine.models import chunked_head as logits_module
 from core.engine.models.load import Loaded, load_model
 
 TEXT = "The river ran slowly past the old mill, and 1834 children threw \u00e9t\u00e9 stones."

@@ -14,9 +14,9 @@ import numpy as np
 import torch
 from transformers import AutoModelForCausalLM
 
+from core.base.progress import InMemoryReporter
 from core.engine.export.write import export
-from core.exports import EXPORTS
-from core.progress import Quiet
+from core.registry.formats import EXPORTS
 
 Array = Any
 
@@ -74,7 +74,7 @@ def llama(path: Path, ids: list[int]) -> Array:
 
 
 def test_the_file_is_the_model_by_llama_cpps_rules(tiny_llama: Path, tmp_path: Path) -> None:
-    export(EXPORTS["gguf"], tiny_llama, tmp_path / "out", "x", Quiet())
+    export(EXPORTS["gguf"], tiny_llama, tmp_path / "out", "x", InMemoryReporter())
     ids = [5, 300, 17, 17, 250, 3, 99, 381]
     model = AutoModelForCausalLM.from_pretrained(tiny_llama).double().eval()
     with torch.inference_mode():

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 import torch
 
+from core.base.progress import InMemoryReporter
 from core.engine.models.architectures import adapter_for
 from core.engine.prune.depth import DepthContext, loss_ablation
-from core.progress import Quiet
 from tests.engine import by_hand
 from tests.engine.prune.tiny import tiny, windows
 
@@ -47,18 +47,18 @@ def test_the_layers_are_those_of_a_greedy_search_over_real_shorter_models(seed: 
     expected = greedy(model, 4, removable, ids)
     first = losses_without(model, [], removable, ids)
     assert expected != sorted(first, key=first.__getitem__)[:4], "measuring once must not be enough"
-    context = DepthContext(model, adapter_for(model), None, ids, 4, tuple(removable), Quiet(), [])
+    context = DepthContext(model, adapter_for(model), None, ids, 4, tuple(removable), InMemoryReporter(), [])
     before = {name: p.clone() for name, p in model.named_parameters()}
     found = loss_ablation(context)
     assert found[:4] == expected and sorted(found) == removable
     assert by_hand.same(before, dict(model.named_parameters()))
-    again = DepthContext(model, adapter_for(model), None, ids, 4, tuple(removable), Quiet(), [])
+    again = DepthContext(model, adapter_for(model), None, ids, 4, tuple(removable), InMemoryReporter(), [])
     assert loss_ablation(again) == found, "what was skipped works again"
 
 
 def test_only_the_first_windows_are_searched_and_it_says_so() -> None:
     model, ids = loud(1), windows(sequences=12, seed=5)
-    context = DepthContext(model, adapter_for(model), None, ids, 3, tuple(range(LAYERS)), Quiet(), [])
+    context = DepthContext(model, adapter_for(model), None, ids, 3, tuple(range(LAYERS)), InMemoryReporter(), [])
     found = loss_ablation(context)[:3]
     assert found == greedy(model, 3, list(range(LAYERS)), ids[:8])
     assert found != greedy(model, 3, list(range(LAYERS)), ids)

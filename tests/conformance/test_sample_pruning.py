@@ -16,6 +16,8 @@ import torch
 from torch import Tensor, nn
 from transformers import LlamaForCausalLM
 
+from core.base.progress import InMemoryReporter
+from core.base.settings import Settings
 from core.engine.data.corpora import load_texts
 from core.engine.data.windows import calibration_windows, evaluation_windows
 from core.engine.models.load import load_model
@@ -23,9 +25,7 @@ from core.engine.models.matrices import prunable
 from core.engine.prune.apply import prune_weights, restore_dense
 from core.engine.prune.sequential import prune_sequential
 from core.engine.prune.statistics import Statistics, collect, weight_observers
-from core.progress import Quiet
-from core.recipes import Corpus, Prune
-from core.settings import Settings
+from core.recipe.recipe import Corpus, Prune
 
 pytestmark = [pytest.mark.sample, pytest.mark.slow, pytest.mark.long]
 SPARSITY = 0.5
@@ -71,8 +71,10 @@ def subject(sample_home: Settings) -> Subject:
 @pytest.fixture(scope="module")
 def statistics(subject: Subject, tmp_path_factory: pytest.TempPathFactory) -> Statistics:
     """Of the dense model, as the joint mode uses them."""
-    observers = weight_observers(subject.model, {"hessian"}, Quiet())
-    return collect(subject.model, subject.windows, observers, Quiet(), folder=tmp_path_factory.mktemp("statistics"))
+    observers = weight_observers(subject.model, {"hessian"}, InMemoryReporter())
+    return collect(
+        subject.model, subject.windows, observers, InMemoryReporter(), folder=tmp_path_factory.mktemp("statistics")
+    )
 
 
 def linears(block: nn.Module) -> Iterator[nn.Linear]:
@@ -156,7 +158,7 @@ def test_the_sequential_mode_agrees_with_the_published_procedure(
     """
     protect = tuple(i for i in range(30) if i not in PRUNED)
     prune = Prune(method=method, sparsity=SPARSITY, mode="sequential", protect=protect)
-    prune_sequential(exact.model, prune, exact.windows, Quiet())
+    prune_sequential(exact.model, prune, exact.windows, InMemoryReporter())
     layers = exact.model.model.layers
     done = {name: tensor.clone() for name, tensor in layers.state_dict().items()}
     found = exact.perplexity()
@@ -168,7 +170,7 @@ def test_the_sequential_mode_agrees_with_the_published_procedure(
 
 
 def pruned(subject: Subject, statistics: Statistics, prune: Prune) -> float:
-    prune_weights(subject.model, prune, statistics, Quiet())
+    prune_weights(subject.model, prune, statistics, InMemoryReporter())
     return subject.perplexity()
 
 
@@ -181,7 +183,7 @@ def test_at_half_the_weights_sparsegpt_beats_wanda_beats_magnitude(subject: Subj
 
 @pytest.mark.parametrize("method", ["magnitude", "wanda", "sparsegpt"])
 def test_two_of_four_everywhere(subject: Subject, statistics: Statistics, method: str) -> None:
-    prune_weights(subject.model, Prune(method=method, pattern="2:4"), statistics, Quiet())
+    prune_weights(subject.model, Prune(method=method, pattern="2:4"), statistics, InMemoryReporter())
     for m in prunable(subject.model):
         zeros = (m.read() == 0).view(m.shape[0], -1, 4).sum(dim=2)
         assert bool((zeros >= 2).all()) and float((zeros == 2).float().mean()) > 0.999, m.name

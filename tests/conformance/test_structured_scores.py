@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
+from core.base.progress import InMemoryReporter
 from core.engine.models.architectures import adapter_for
 from core.engine.prune.depth import DepthContext, angular, loss_ablation, taylor
 from core.engine.prune.statistics import Statistics, collect
@@ -18,7 +19,6 @@ from core.engine.prune.structured import structure_observers
 from core.engine.prune.surgery import Keep, cut
 from core.engine.prune.width import choose_units, flap, minitron, weight_norm
 from core.engine.prune.width import taylor as width_taylor
-from core.progress import Quiet
 from tests.engine.models.zoo import MOE, ids, tiny
 
 WINDOWS = ids(batch=5, length=12)
@@ -26,12 +26,12 @@ NEEDS = ("last_hidden", "unit_activations", "fluctuation")
 
 
 def statistics(model: PreTrainedModel, folder: Path, needs: tuple[Any, ...] = NEEDS) -> Statistics:
-    return collect(model, WINDOWS, structure_observers(model, needs), Quiet(), batch=2, folder=folder)
+    return collect(model, WINDOWS, structure_observers(model, needs), InMemoryReporter(), batch=2, folder=folder)
 
 
 def context(model: PreTrainedModel, known: Statistics | None, count: int = 0, protect: tuple[int, ...] = ()) -> Any:
     free = tuple(i for i in range(4) if i not in protect)
-    return DepthContext(model, adapter_for(model), known, WINDOWS, count, free, Quiet(), [])
+    return DepthContext(model, adapter_for(model), known, WINDOWS, count, free, InMemoryReporter(), [])
 
 
 def recorded(model: PreTrainedModel, names: list[str], what: str) -> dict[str, Tensor]:

@@ -12,15 +12,15 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
+from core.base.progress import InMemoryReporter
 from core.engine.models.matrices import Matrix, prunable
 from core.engine.prune.allocation import OWL_LAMBDA, OWL_M, by_layer, outlier_share, owl
 from core.engine.prune.apply import prune_weights
 from core.engine.prune.linear_inputs import DAMPING, inverse_cholesky
-from core.engine.prune.report import PruneReport
+from core.engine.prune.prune_report import PruneReport
 from core.engine.prune.sparsegpt import sparsegpt
 from core.engine.prune.statistics import ModuleStatistics, Statistics, collect, weight_observers
-from core.progress import Quiet
-from core.recipes import Prune
+from core.recipe.recipe import Prune
 from tests.engine.prune.tiny import tiny, windows
 
 Array = NDArray[np.float64]
@@ -46,7 +46,7 @@ def inputs_of(model: torch.nn.Module, ids: torch.Tensor) -> dict[str, Array]:
 
 
 def statistics_of(model: torch.nn.Module, folder: Path, ids: torch.Tensor) -> Statistics:
-    reporter = Quiet()
+    reporter = InMemoryReporter()
     return collect(model, ids, weight_observers(model, {"hessian"}, reporter), reporter, 2, folder=folder)
 
 
@@ -106,8 +106,8 @@ def test_magnitude_and_wanda_masks(name: str, sparsity: float, ties: bool, tmp_p
     dense = {m.name: m.read().numpy() for m in prunable(fresh())}
     statistics = statistics_of(fresh(), tmp_path, windows(3))
     wanda, magnitude = fresh(), fresh()
-    prune_weights(wanda, Prune(method="wanda", sparsity=sparsity), statistics, Quiet())
-    prune_weights(magnitude, Prune(method="magnitude", sparsity=sparsity), None, Quiet())
+    prune_weights(wanda, Prune(method="wanda", sparsity=sparsity), statistics, InMemoryReporter())
+    prune_weights(magnitude, Prune(method="magnitude", sparsity=sparsity), None, InMemoryReporter())
     for m in prunable(wanda):
         expected = wanda_mask(dense[m.name], statistics.of(m).input_norms.numpy(), sparsity)
         assert np.array_equal(m.read().numpy(), np.where(expected, 0, dense[m.name])), m.name

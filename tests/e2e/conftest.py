@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, Request
 
-from core.settings import Settings
+from core.base.settings import Settings
 from scripts.dashboard import free_port, serving
 
 

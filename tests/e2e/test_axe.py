@@ -10,7 +10,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page
 
-from core.settings import Settings
+from core.base.settings import Settings
 from tests.e2e.conftest import Visits
 from tests.pages.study import failed_run, finished_study
 from tests.pages.test_sensitivity import measured

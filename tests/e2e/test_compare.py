@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import expect
 
-from core.jobs import live
-from core.settings import Settings
+from core.base.settings import Settings
+from core.jobs.preview import client
 from core.store import Store
 from tests.e2e.conftest import Visits
 from tests.pages.study import kept_study
@@ -53,4 +53,4 @@ def test_models_are_compared_and_voted_on(visits: Visits, home: Settings, tiny_l
         assert tally.first + tally.second + tally.neither == 1
         tab.is_well()
     finally:
-        live.release(home)
+        client.release(home)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from core.settings import Settings
-from pages.shared import shell
+from core.base.settings import Settings
+from pages.frame import shell
 from tests.e2e.conftest import Visits
 from tests.pages.study import failed_run, finished_study
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 from playwright.sync_api import Page, expect
 
-from core.settings import Settings
+from core.base.settings import Settings
 from core.store import Store
-from pages.shared import shell
+from pages.frame import shell
 from tests.e2e.conftest import Visits
 from tests.pages.study import failed_run, finished_study
 

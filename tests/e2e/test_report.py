@@ -8,7 +8,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, expect
 
-from core.settings import Settings
+from core.base.settings import Settings
 from scripts.dashboard import ROOT
 from tests.e2e.conftest import Serves, Visits
 from tests.e2e.test_axe import findings

@@ -12,7 +12,7 @@ from urllib.parse import urlencode
 import pytest
 from playwright.sync_api import expect
 
-from core.settings import Settings
+from core.base.settings import Settings
 from core.store import RunRow, Store
 from scripts.dashboard import ROOT
 from tests.conftest import SENTENCES

@@ -11,20 +11,20 @@ from typing import Any
 
 import pytest
 
-from core.engine.models.roundtrip import FreshProcess
+from core.base.errors import RetortError
+from core.base.progress import InMemoryReporter, Level
+from core.base.settings import Settings
+from core.engine.models.roundtrip import ReloadProcess
 from core.engine.pipeline import execute
-from core.errors import RetortError
-from core.progress import Level, Quiet
-from core.recipes import Recipe
-from core.results import Result, Trial
-from core.settings import Settings
+from core.recipe.recipe import Recipe
+from core.recipe.results import Result, Trial
 from tests.jobs.tiny_study import text
 
 JUDGED = "\n\n".join(f"Line {i} is of boats, {i * 3} nets and {i % 7} men who went to sea." for i in range(300))
 
 
 @dataclass
-class Memory(Quiet):
+class Memory(InMemoryReporter):
     """Hooks over dictionaries; also the reporter, which keeps the events."""
 
     settings: Settings
@@ -150,16 +150,16 @@ class Study:
 
 
 @pytest.fixture(scope="session")
-def reloader() -> Iterator[FreshProcess]:
+def reloader() -> Iterator[ReloadProcess]:
     """The real process that reloads candidates, started once for all runs of the tests: its imports take seconds."""
-    with FreshProcess() as fresh:
+    with ReloadProcess() as fresh:
         yield fresh
 
 
 @pytest.fixture
-def study(tmp_path: Path, loud: Path, reloader: FreshProcess, monkeypatch: pytest.MonkeyPatch) -> Study:
+def study(tmp_path: Path, loud: Path, reloader: ReloadProcess, monkeypatch: pytest.MonkeyPatch) -> Study:
     """Over the loud Llama."""
-    monkeypatch.setattr("core.engine.session.FreshProcess", lambda: nullcontext(reloader))
+    monkeypatch.setattr("core.engine.run.session.ReloadProcess", lambda: nullcontext(reloader))
     folder = tmp_path.resolve()
     texts = [folder / "a.txt", folder / "b.txt"]
     for seed, path in enumerate(texts):

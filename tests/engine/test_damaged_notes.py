@@ -7,15 +7,15 @@ from pathlib import Path
 import pytest
 
 from core.analysis.sensitivity import Sensitivity, SensitivitySpec, find, path_of, read, write
+from core.base.integrity import damage
+from core.base.progress import InMemoryReporter
+from core.base.settings import Settings
 from core.engine.export.write import export
 from core.engine.measure import layer_table as table_module
 from core.engine.measure.layer_table import LayerTable, layer_table
 from core.engine.models.architectures import adapter_for
-from core.exports import EXPORTS
-from core.integrity import damage
-from core.progress import Quiet
-from core.recipes import Latency
-from core.settings import Settings
+from core.recipe.recipe import Latency
+from core.registry.formats import EXPORTS
 from tests.damage import HARMS
 from tests.engine.prune.tiny import tiny
 
@@ -52,7 +52,7 @@ def test_a_damaged_table_of_times_is_measured_again(home: Settings, harm: str, m
     model = tiny("llama")
 
     def ask() -> LayerTable:
-        return layer_table(model, adapter_for(model), [32, 64], Latency(), home, Quiet())
+        return layer_table(model, adapter_for(model), [32, 64], Latency(), home, InMemoryReporter())
 
     first = ask()
     assert ask() == first and len(measured) == 1
@@ -65,13 +65,13 @@ def test_a_damaged_table_of_times_is_measured_again(home: Settings, harm: str, m
 @pytest.mark.parametrize("harm", HARMS)
 def test_a_damaged_export_is_written_again(tiny_llama: Path, tmp_path: Path, harm: str) -> None:
     target = tmp_path / "exports" / "1-huggingface"
-    facts = export(EXPORTS["huggingface"], tiny_llama, target, "k", Quiet())
+    facts = export(EXPORTS["huggingface"], tiny_llama, target, "k", InMemoryReporter())
     weights = (target / "model.safetensors").read_bytes()
     HARMS[harm](target / "model.safetensors")
-    reporter = Quiet()
+    reporter = InMemoryReporter()
     assert export(EXPORTS["huggingface"], tiny_llama, target, "k", reporter) == facts
     assert (target / "model.safetensors").read_bytes() == weights and damage(target) is None
     assert ["damaged" in message for _, message, _ in reporter.events].count(True) == 1
-    quiet = Quiet()
+    quiet = InMemoryReporter()
     export(EXPORTS["huggingface"], tiny_llama, target, "k", quiet)
     assert quiet.events == []

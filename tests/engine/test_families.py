@@ -15,21 +15,22 @@ import pytest
 import torch
 import transformers as t
 
-from core.analysis.doctor import diagnose, outlets
+from core.analysis.doctor import diagnose, export_options
+from core.base.errors import RetortError
+from core.base.progress import InMemoryReporter
+from core.base.settings import Settings
 from core.catalogue.anatomy import anatomy
+from core.catalogue.exportable import describe
 from core.engine.evaluate.classify import predictions
 from core.engine.evaluate.perplexity import perplexity
 from core.engine.export.write import export
 from core.engine.models.context import context_of
 from core.engine.models.load import load_model
-from core.engine.models.runs import refuse_unreadable
+from core.engine.models.readable import refuse_unreadable
 from core.engine.models.save import save_model
-from core.engine.transform import Source, apply, needed, statistics_for
-from core.errors import RetortError
-from core.exports import EXPORTS, describe
-from core.progress import Quiet
-from core.recipes import Prune
-from core.settings import Settings
+from core.engine.run.prune_step import Source, apply, needed, statistics_for
+from core.recipe.recipe import Prune
+from core.registry.formats import EXPORTS
 
 ROWS = 384  # as many as the tokenizer of the tiny Llama has
 _USUAL: dict[str, Any] = {
@@ -107,8 +108,8 @@ def pruned(folder: Path, method: str, home: Settings, out: Path) -> None:
     loaded, step = load_model(folder, "float32"), Prune.model_validate({"method": method, **METHODS[method]})
     refuse_unreadable(loaded.model)
     source = Source(loaded, f"{folder.name}-{method}", torch.randint(5, ROWS, (2, 24)))
-    statistics = statistics_for(source, needed([step]), home, Quiet())
-    candidate, _ = apply(source, step, statistics, Quiet(), home)
+    statistics = statistics_for(source, needed([step]), home, InMemoryReporter())
+    candidate, _ = apply(source, step, statistics, InMemoryReporter(), home)
     save_model(candidate.model, candidate.tokenizer, out, {})
     again = load_model(out, "float32")
     assert type(again.model) is type(loaded.model) and not again.remarks
@@ -118,9 +119,14 @@ def judged(folder: Path) -> None:
     loaded = load_model(folder, "float32")
     windows = torch.randint(5, ROWS, (2, min(context_of(loaded.model) or 64, 128)))
     if loaded.task == "classification":
-        assert len(predictions(loaded.model, loaded.tokenizer, ["one", "the river ran", "a " * 400], 2, Quiet())) == 3
+        assert (
+            len(
+                predictions(loaded.model, loaded.tokenizer, ["one", "the river ran", "a " * 400], 2, InMemoryReporter())
+            )
+            == 3
+        )
     elif loaded.task != "encoder":
-        found = perplexity(loaded.model, windows, 2, Quiet(), tokenizer=loaded.tokenizer)
+        found = perplexity(loaded.model, windows, 2, InMemoryReporter(), tokenizer=loaded.tokenizer)
         assert found[0].value > 1
 
 
@@ -138,9 +144,9 @@ def test_the_doctor_and_the_engine_agree(name: str, tiny_llama: Path, home: Sett
 @pytest.mark.parametrize("name", FAMILIES)
 def test_the_doctor_and_the_exports_agree(name: str, tiny_llama: Path, home: Settings, tmp_path: Path) -> None:
     folder = folder_of(name, tiny_llama, home)
-    forms = {o.id: o.possible for o in outlets(describe(folder)) if o.id != "int8"}
+    forms = {o.id: o.possible for o in export_options(describe(folder)) if o.id != "int8"}
     written = {
-        f: done(lambda f=f: export(EXPORTS[f], folder, tmp_path / f"as-{f}", "x", Quiet()))  # type: ignore[misc]
+        f: done(lambda f=f: export(EXPORTS[f], folder, tmp_path / f"as-{f}", "x", InMemoryReporter()))  # type: ignore[misc]
         for f in forms
     }
     assert written == forms

@@ -12,17 +12,17 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from core.analysis.comparable import why_apart
+from core.base.errors import Cancelled, RetortError
+from core.base.progress import InMemoryReporter
+from core.base.settings import Settings
 from core.catalogue.contents import ABSENT, content_of, contents_of
 from core.catalogue.references import resolve
 from core.engine.models.load import load_model
 from core.engine.pipeline import execute
-from core.engine.transform import Source, needed, statistics_for
-from core.errors import Cancelled, RetortError
-from core.metrics import find_metric
-from core.progress import Quiet
-from core.recipes import Prune, Recipe
-from core.results import Result, Trial
-from core.settings import Settings
+from core.engine.run.prune_step import Source, needed, statistics_for
+from core.recipe.recipe import Prune, Recipe
+from core.recipe.results import Result, Trial
+from core.registry.measurement import find_metric
 from tests.engine.conftest import Memory
 
 OTHER_TEXT = "\n\n".join(
@@ -200,11 +200,11 @@ def test_statistics_are_kept_by_model_tokens_and_dtype(home: Settings, model: Pa
         ("float32", "a", one.view(4, 16)),
     ):
         source = Source(load_model(model, dtype), fingerprint, windows)
-        found = statistics_for(source, needed([prune]), home, Quiet())
+        found = statistics_for(source, needed([prune]), home, InMemoryReporter())
         assert found is not None
         folders.add(found.folder)
     assert len(folders) == 5
-    again = statistics_for(Source(load_model(model, "float32"), "a", one), needed([prune]), home, Quiet())
+    again = statistics_for(Source(load_model(model, "float32"), "a", one), needed([prune]), home, InMemoryReporter())
     assert again is not None and again.folder in folders
 
 
@@ -220,7 +220,7 @@ def test_what_identifies_texts_and_sets(home: Settings, texts: tuple[Path, Path]
 
 
 def test_parts_and_files_of_a_sample_count(home: Settings) -> None:
-    from core.catalogue.samples import SAMPLES
+    from core.registry.samples import SAMPLES
 
     folder = SAMPLES["reuters-r8"].folder(home)
     folder.mkdir(parents=True)

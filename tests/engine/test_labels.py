@@ -6,10 +6,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from core.analysis.honesty import verdict
-from core.hooks import STOP_AND_KEEP
-from core.metrics import find_metric
-from core.results import Result
+from core.analysis.promised_vs_measured import verdict
+from core.recipe.hooks import STOP_AND_KEEP
+from core.recipe.results import Result
+from core.registry.measurement import find_metric
 from tests.engine.conftest import Memory
 
 TEXT = {"data": "path:{text}", "split": None, "length": 32}

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 from transformers import AutoTokenizer
 
+from core.base.errors import RetortError
 from core.engine.pipeline import execute
-from core.errors import RetortError
-from core.results import Trial
+from core.recipe.results import Trial
 from tests.engine import by_hand
 from tests.engine.conftest import Memory, Study
 

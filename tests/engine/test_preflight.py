@@ -11,17 +11,17 @@ from typing import Any
 import pytest
 
 from core.analysis.sensitivity import SensitivitySpec
+from core.base.errors import Impossible, RetortError
+from core.base.settings import Settings
 from core.engine.models.architectures import FAMILIES, adapter_for
 from core.engine.prune.structured import parts_of
 from core.engine.prune.targets import Question, plan_for
-from core.errors import Impossible, RetortError
-from core.jobs import api
-from core.methods import METHODS
+from core.jobs import actions
 from core.preflight import pruning
 from core.preflight.check import refuse_impossible
 from core.preflight.subject import Subject
-from core.recipes import Prune, Recipe
-from core.settings import Settings
+from core.recipe.recipe import Prune, Recipe
+from core.registry.methods import METHODS
 from core.store import Store
 from tests.engine.models.zoo import tiny
 
@@ -134,7 +134,7 @@ def test_what_can_be_known_is_refused_before_the_start(
     assert refused.value.remedy.endswith(".")
     assert isinstance(refused.value, Impossible) == ("sensitivity" not in cause), "a sensitivity can be measured"
     with pytest.raises(RetortError, match=f"{cause}|{SIZES}"):
-        api.submit(asked, home)
+        actions.submit(asked, home)
     assert Store(home).runs.find() == []
 
 
@@ -182,9 +182,9 @@ def test_a_queued_measurement_counts(saved: Saved, home: Settings) -> None:
     asked = recipe(saved("llama"), **sweep({"method": "wanda", "sparsity": [0.5], "allocation": "sensitivity"}))
     spec = SensitivitySpec(model=asked.model, method="wanda", sparsities=(0.5,))
     with pytest.raises(RetortError, match="was not measured with Wanda"):
-        api.check_recipe(asked, home)
+        actions.check_recipe(asked, home)
     Store(home).runs.add("sensitivity", "s", asked.model, spec.model_dump(mode="json"))
-    api.check_recipe(asked, home)
+    actions.check_recipe(asked, home)
 
 
 def test_texts_longer_than_the_model_reads_are_refused(saved: Saved, home: Settings) -> None:

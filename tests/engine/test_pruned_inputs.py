@@ -12,9 +12,9 @@ import torch
 from torch import Tensor
 
 from core.analysis.sensitivity import SensitivitySpec
-from core.engine import sensitivity
+from core.base.errors import RetortError
 from core.engine.pipeline import execute
-from core.errors import RetortError
+from core.engine.run import sensitivity
 from tests.engine import by_hand
 from tests.engine.conftest import Memory, Study
 from tests.engine.test_steps import results, saved

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from core.engine.pipeline import execute
-from core.results import Result
+from core.recipe.results import Result
 from tests.engine import by_hand
 from tests.engine.conftest import Memory, Study
 from tests.engine.test_steps import Watched, lesson, results, saved, watched

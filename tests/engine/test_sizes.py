@@ -8,9 +8,10 @@ from pathlib import Path
 
 from core.catalogue.anatomy import anatomy
 from core.engine.measure.size import disk_bytes
-from core.metrics import METRICS, find_metric
-from core.recipes import Prune, Target
-from core.results import Result
+from core.recipe.recipe import Prune, Target
+from core.recipe.results import Result
+from core.registry.measurement import find_metric
+from core.registry.metrics import METRICS
 from tests.engine.conftest import Memory
 
 

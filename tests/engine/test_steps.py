@@ -11,8 +11,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from core.engine import bench, steps
-from core.results import Result
+from core.engine.run import candidate, steps
+from core.recipe.results import Result
 from tests.engine import by_hand
 from tests.engine.conftest import Memory, Study
 from tests.engine.test_sweep import left_over, value
@@ -43,7 +43,7 @@ class Watched:
 
 @pytest.fixture
 def watched(monkeypatch: pytest.MonkeyPatch) -> Watched:
-    seen, train, time = Watched(), steps.distil, bench.latency
+    seen, train, time = Watched(), steps.distil, candidate.latency
 
     def learning(student: Any, teacher: Any, spec: Any, examples: Any, around: Any) -> Any:
         taught = copied(teacher.model) if teacher is not None else None
@@ -55,7 +55,7 @@ def watched(monkeypatch: pytest.MonkeyPatch) -> Watched:
         return time(models, *args, **more)
 
     monkeypatch.setattr(steps, "distil", learning)
-    monkeypatch.setattr(bench, "latency", timing)
+    monkeypatch.setattr(candidate, "latency", timing)
     return seen
 
 

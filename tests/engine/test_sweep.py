@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from core.engine.data.windows import calibration_windows
-from core.results import Result
+from core.recipe.results import Result
 from tests.engine import by_hand
 from tests.engine.conftest import Memory, Study
 from tests.jobs.tiny_study import TIMED

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from core.figures.curves import alt, curves, term_label
 from core.figures.theme import DARK, LIGHT
-from core.losses import LOSSES
+from core.registry.losses import LOSSES
 from core.store.rows import SeriesPoint
 
 

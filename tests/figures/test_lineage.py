@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from core.analysis.lineage import Family, Member, Tie
+from core.analysis.lineage import Lineage, LineageMember, Tie
 from core.figures.lineage import MOST, alt, drawn, lineage
 from core.figures.theme import DARK, LIGHT
 
-FAMILY = Family(
-    (Member("sample:big", None, -2), Member("a", "a", -1), Member("b", "b", 0), Member("c", "c", 1)),
+FAMILY = Lineage(
+    (
+        LineageMember("sample:big", None, -2),
+        LineageMember("a", "a", -1),
+        LineageMember("b", "b", 0),
+        LineageMember("c", "c", 1),
+    ),
     (
         Tie("sample:big", "a", "model"),
         Tie("a", "b", "model"),
@@ -39,5 +44,5 @@ def test_words_say_the_same() -> None:
 
 
 def test_a_large_family_shows_the_nearest() -> None:
-    many = Family(tuple(Member(str(i), str(i), i) for i in range(MOST + 9)), ())
+    many = Lineage(tuple(LineageMember(str(i), str(i), i) for i in range(MOST + 9)), ())
     assert [m.level for m in drawn(many)] == list(range(MOST))

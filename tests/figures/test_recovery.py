@@ -6,11 +6,12 @@ import math
 
 import pytest
 
+from core.figures.point import Point
 from core.figures.recovery import rank_flips, recoveries
 from core.figures.theme import LIGHT, method_style
-from core.figures.tradeoff import Point, tradeoff
-from core.methods import METHODS
-from core.metrics import Measurement
+from core.figures.tradeoff import tradeoff
+from core.registry.measurement import Measurement
+from core.registry.methods import METHODS
 
 
 def point(key: str, x: float, y: float, method: str = "width_activations", parent: str | None = None) -> Point:

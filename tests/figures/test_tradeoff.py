@@ -11,10 +11,11 @@ from plotly.validator_cache import ValidatorCache
 
 from core.analysis.limits import Aside, within_limits
 from core.figures.limits import draw_limits
+from core.figures.point import Point
 from core.figures.theme import DARK, LIGHT, OKABE_ITO, Theme, method_style, safe
-from core.figures.tradeoff import Point, alt, clipped, crowded, tradeoff
-from core.methods import METHODS
-from core.metrics import Measurement
+from core.figures.tradeoff import alt, clipped, crowded, tradeoff
+from core.registry.measurement import Measurement
+from core.registry.methods import METHODS
 
 
 def measured(metric: str, value: float, spread: float = 0.0, obtained: str = "measured") -> Measurement:

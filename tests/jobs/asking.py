@@ -1,4 +1,4 @@
-"""Operations for tests of the live host, as one of `core.jobs.live_operations` is: they tick, break, hang and eat."""
+"""Operations for tests of the preview server, like those of Retort: they tick, break, hang and eat."""
 
 from __future__ import annotations
 

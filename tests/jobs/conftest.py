@@ -16,13 +16,13 @@ from typing import Any
 
 import pytest
 
-from core.jobs import api
+from core.base.settings import Limits, Settings
+from core.jobs import actions
 from core.jobs.executors import worker_lock
-from core.jobs.live_process import live_lock
 from core.jobs.locks import held, signer
 from core.jobs.logs import log_path, tail
+from core.jobs.preview_process import live_lock
 from core.jobs.runner import runner_lock
-from core.settings import Limits, Settings
 from core.store import RunRow, Store
 
 OPERATIONS = (
@@ -52,11 +52,11 @@ class Bench:
         recipe = {"trials": trials, "seconds": seconds, "ledger": str(self.ledger), **spec}
         run_id = self.store.runs.add("count", "Counting", "path:/none", recipe)
         if start:
-            api.ensure_runner(self.settings)
+            actions.ensure_runner(self.settings)
         return run_id
 
     def wait(self, run_id: str, timeout: float = 180) -> RunRow:
-        run = api.wait(run_id, self.settings, timeout=timeout, pause=0.05)
+        run = actions.wait(run_id, self.settings, timeout=timeout, pause=0.05)
         assert not run.active, self.log(run_id)
         return run
 
@@ -141,13 +141,13 @@ def bench(home: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> It
 
 @pytest.fixture
 def host(bench: Bench, tmp_path: Path) -> Iterator[Bench]:
-    """A home whose live host also knows the operations of asking.py; it leaves nothing running."""
+    """A home whose preview server also knows the operations of asking.py; it leaves nothing running."""
     site = tmp_path / "site"
     shutil.copy(Path(__file__).with_name("asking.py"), site / "retort_asking.py")
     register = f"OPERATIONS.update({{n: f'retort_asking:{{n}}' for n in {OPERATIONS!r}}})"
     (site / "sitecustomize.py").write_text(
         f"import sys\nsys.path.insert(0, {str(Path.cwd())!r})\n"
-        f"from core.jobs.live_operations import OPERATIONS\n{register}\n"
+        f"from core.jobs.preview.operations import OPERATIONS\n{register}\n"
     )
     yield bench
     bench.kill(bench.host_pid())

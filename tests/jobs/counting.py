@@ -17,10 +17,10 @@ import subprocess
 import time
 from pathlib import Path
 
-from core.errors import RetortError
-from core.hooks import Hooks
-from core.metrics import Measurement
-from core.results import Result, Trial
+from core.base.errors import RetortError
+from core.recipe.hooks import Hooks
+from core.recipe.results import Result, Trial
+from core.registry.measurement import Measurement
 from core.store import RunRow
 
 

@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 
 from core import __version__
+from core.base.errors import SAME_AGAIN, Impossible, RetortError, recorded_remedy
+from core.base.settings import Settings
 from core.commands.outcome import failures, say_failures
-from core.errors import SAME_AGAIN, Impossible, RetortError, recorded_remedy
-from core.jobs import again, api
-from core.settings import Settings
+from core.jobs import actions, resumable
 from core.store import RunRow, Store, TrialRow
 from tests.pages.study import failed_run, finished_study
 
@@ -68,7 +68,7 @@ CASES: list[tuple[RunRow, list[TrialRow], bool]] = [
 
 @pytest.mark.parametrize(("row", "trials", "helps"), CASES)
 def test_trying_again_helps_unless_recipe_and_model_decide(row: RunRow, trials: list[TrialRow], helps: bool) -> None:
-    assert again.can_help(row, trials) is helps
+    assert resumable.can_help(row, trials) is helps
 
 
 def test_what_is_impossible_stays_so_on_its_way_from_another_process() -> None:
@@ -112,8 +112,8 @@ def test_a_retry_of_what_cannot_be_is_refused(home: Settings, make: Callable[...
         store.runs.claim(run_id)
         store.runs.finish(run_id, "failed", cause="It cannot be.", remedy=NEVER)
     with pytest.raises(RetortError, match="again cannot help. It cannot be.") as refused:
-        api.retry(run_id, home)
+        actions.retry(run_id, home)
     assert refused.value.remedy == SAME_AGAIN
     row = store.runs.get(run_id)
     assert not row.active
-    assert again.can_help(replace(row, version="0.0.1"), store.trials.of(run_id)), "a newer Retort may be able to"
+    assert resumable.can_help(replace(row, version="0.0.1"), store.trials.of(run_id)), "a newer Retort may be able to"

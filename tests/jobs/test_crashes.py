@@ -7,8 +7,8 @@ import time
 
 import pytest
 
-from core.jobs import api
-from core.results import Result
+from core.jobs import actions
+from core.recipe.results import Result
 from tests.jobs.conftest import Bench
 
 pytestmark = pytest.mark.jobs
@@ -31,7 +31,7 @@ def test_a_killed_runner_comes_back_and_adopts_the_living_worker(bench: Bench) -
     worker = bench.worker_pid(run_id)
     assert bench.kill(bench.runner_pid())
     assert bench.worker_pid(run_id) == worker, "the worker goes on without its runner"
-    assert api.ensure_runner(bench.settings)
+    assert actions.ensure_runner(bench.settings)
     assert_whole(bench, run_id, 6)
     assert {pid for _, pid, _ in bench.lines("start")} == {worker}, "no second worker was started"
 
@@ -67,7 +67,7 @@ def test_an_adopted_worker_can_be_cancelled(bench: Bench) -> None:
     run_id = bench.add(trials=1, seconds=120, stubborn=True)
     bench.until(lambda: bench.lines("start"))
     bench.kill(bench.runner_pid())
-    api.cancel(run_id, bench.settings)
+    actions.cancel(run_id, bench.settings)
     assert bench.wait(run_id).state == "cancelled"
     assert bench.worker_pid(run_id) is None
 
@@ -114,10 +114,10 @@ def test_random_kills(bench: Bench, seed: int) -> None:
             killed += sum(bench.kill(bench.worker_pid(r)) for r in runs)
         # Attempts are counted from the last finished trial; this many kills may come without one.
         for run in bench.store.runs.find(states=["failed"]):
-            api.retry(run.id, bench.settings)
-        api.ensure_runner(bench.settings)
+            actions.retry(run.id, bench.settings)
+        actions.ensure_runner(bench.settings)
     assert killed >= 3
     for run_id, trials in runs.items():
         while bench.wait(run_id).state == "failed":
-            api.retry(run_id, bench.settings)
+            actions.retry(run_id, bench.settings)
         assert_whole(bench, run_id, trials)

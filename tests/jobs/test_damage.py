@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
+from core.base.errors import RetortError
 from core.catalogue.references import RUN_RESULT, resolve
-from core.distil_spec import Budget, TrainingData
-from core.errors import RetortError
-from core.jobs import api
-from core.jobs.home import check_home
-from core.recipes import Distil, Evaluate, Export, Prune, Recipe
+from core.jobs import actions
+from core.jobs.home_check import check_home
+from core.recipe.distil import TrainingBudget, TrainingData
+from core.recipe.recipe import Distil, Evaluate, Export, Prune, Recipe
 from tests.damage import HARMS, delete, flip, truncate
 from tests.jobs import tiny_study
 from tests.jobs.conftest import Bench
@@ -38,7 +38,7 @@ def steps(models: Path) -> Recipe:
             Distil(
                 data=TrainingData(data=sweep.calibration.data, split=None, length=32),
                 batch=4,
-                budget=Budget(steps=4),
+                budget=TrainingBudget(steps=4),
                 held_out=4,
                 evaluate_every=2,
                 checkpoint_every=2,
@@ -55,7 +55,7 @@ def made(tmp_path_factory: pytest.TempPathFactory, tiny_llama: Path) -> Iterator
     bench = bench_of(tmp_path_factory.mktemp("made"))
     models = bench.settings.home / "models"
     shutil.copytree(tiny_llama, models / "tiny")
-    run = bench.wait(api.submit(steps(models), bench.settings), timeout=600)
+    run = bench.wait(actions.submit(steps(models), bench.settings), timeout=600)
     assert run.state == "done", bench.log(run.id)
     yield bench, run.id
     bench.stop()
@@ -73,7 +73,7 @@ def bytes_of(bench: Bench, run_id: str) -> list[bytes]:
 def resume(bench: Bench, run_id: str) -> list[str]:
     """Runs it again to its end; what it said since."""
     seen = [e.id for e in bench.store.events.tail(run_id)][-1]
-    api.retry(run_id, bench.settings)
+    actions.retry(run_id, bench.settings)
     run = bench.wait(run_id, timeout=600)
     assert run.state == "done" and run.trials_done == run.trials_total == 3, bench.log(run_id)
     return [e.message for e in bench.store.events.tail(run_id, after=seen)]
@@ -99,7 +99,7 @@ def test_a_damaged_model_is_named_and_made_again(made: tuple[Bench, str], harm: 
     assert resolve(f"run:{pruned.name}", bench.settings).folder == pruned / "model"
     assert check_home(bench.settings) == []
     with pytest.raises(RetortError, match="finished"):
-        api.retry(run_id, bench.settings)
+        actions.retry(run_id, bench.settings)
 
 
 def test_whatever_is_damaged_at_once_comes_back(made: tuple[Bench, str]) -> None:
@@ -131,20 +131,20 @@ def test_a_sweep_keeps_what_is_whole_and_makes_the_rest_again(tmp_path: Path, ti
     models = bench.settings.home / "models"
     shutil.copytree(tiny_llama, models / "tiny")
     try:
-        run_id = api.submit(tiny_study.recipe(models, keep="all"), bench.settings)
+        run_id = actions.submit(tiny_study.recipe(models, keep="all"), bench.settings)
         assert bench.wait(run_id, timeout=600).state == "done", bench.log(run_id)
         expected = figures(bench.store, run_id)
         folders = [bench.store.candidates.folder(t.key) for t in bench.store.trials.of(run_id)[1:]]
         times = [(f / WEIGHTS).stat().st_mtime_ns for f in folders]
         flip(folders[1] / WEIGHTS)
-        api.retry(run_id, bench.settings)
+        actions.retry(run_id, bench.settings)
         assert bench.wait(run_id, timeout=600).state == "done", bench.log(run_id)
         assert figures(bench.store, run_id) == expected and check_home(bench.settings) == []
         again = [(f / WEIGHTS).stat().st_mtime_ns for f in folders]
         assert [a == b for a, b in zip(again, times, strict=True)] == [True, False, True]
         # The model of a study that keeps none is not made again, and does not count as kept any more.
         truncate(folders[0] / WEIGHTS)
-        second = api.submit(tiny_study.recipe(models, keep="none"), bench.settings)
+        second = actions.submit(tiny_study.recipe(models, keep="none"), bench.settings)
         assert bench.wait(second, timeout=600).state == "done", bench.log(second)
         assert figures(bench.store, second) == expected
         assert [r.saved for r in bench.store.candidates.rows(run_id=second)] == [False, False, True, True]

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from core.jobs import api
+from core.jobs import actions
 from core.jobs.executors import PROJECT
 from scripts.soak_world import World, visit
 from tests.jobs.conftest import Bench, database_locked
@@ -67,9 +67,9 @@ def in_namespace(program: str, home: Path, prepare: str) -> str:
 _COMMON = """
 import os, subprocess, sys, time
 from pathlib import Path
-from core.errors import RetortError
+from core.base.errors import RetortError
 from core.jobs import api
-from core.settings import Limits, Settings
+from core.base.settings import Limits, Settings
 from core.store import Store
 from tests.jobs.conftest import Bench, database_locked
 home = Path(sys.argv[1])
@@ -188,7 +188,7 @@ def test_a_database_kept_locked_longer_than_anybody_waits(bench: Bench, tmp_path
         run = bench.wait(run_id)
     if run.state == "failed":
         assert "kept Retort's data locked for too long" in run.cause and run.remedy, bench.log(run_id)
-        api.retry(run_id, bench.settings)
+        actions.retry(run_id, bench.settings)
         run = bench.wait(run_id)
     assert (run.state, run.trials_done, run.trials_failed) == ("done", 5, 0), bench.log(run_id)
     assert bench.repeated() == []

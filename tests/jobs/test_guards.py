@@ -13,19 +13,19 @@ from typing import Any
 
 import pytest
 
-from core import memory
 from core.analysis.doctor import memory_needed
 from core.analysis.needs import need_of
+from core.base import memory
+from core.base.errors import RetortError
+from core.base.settings import Settings
 from core.catalogue.anatomy import anatomy
-from core.distil_spec import Term
-from core.errors import RetortError
-from core.jobs import api, failures, guards
+from core.jobs import actions, failures, guards
 from core.jobs.executors import device_lock
 from core.jobs.locks import FileLock
 from core.jobs.logs import log_path, tail
-from core.methods import METHODS
-from core.recipes import Distil, Evaluation, Grid, Prune, Recipe, Sweep, Target
-from core.settings import Settings
+from core.recipe.distil import Term
+from core.recipe.recipe import Distil, Evaluation, Grid, Prune, Recipe, Sweep, Target
+from core.registry.methods import METHODS
 from core.store import Store
 from tests.jobs.conftest import Bench
 
@@ -59,9 +59,9 @@ def test_what_can_never_fit_is_refused_before_it_is_queued(bench: Bench, tiny_ll
     needs = memory_needed(METHODS["magnitude"], anatomy(tiny_llama), "float32")
     small = limited(bench, memory=str(needs - 1000))
     with pytest.raises(RetortError, match=r"needs about \d+\.\d kB of memory \(Magnitude 50 %\), and a job may take"):
-        api.submit(recipe, small.settings)
+        actions.submit(recipe, small.settings)
     assert small.store.runs.count() == 0
-    guards.refuse_impossible(recipe, limited(bench, memory=str(needs)).settings)
+    guards.refuse_oversized(recipe, limited(bench, memory=str(needs)).settings)
 
 
 def test_a_worker_refuses_before_it_opens_the_model(bench: Bench, tiny_llama: Path) -> None:
@@ -75,9 +75,9 @@ def test_a_worker_refuses_before_it_opens_the_model(bench: Bench, tiny_llama: Pa
 def test_a_limit_that_cannot_be_read_is_said_when_a_run_is_submitted(bench: Bench, tiny_llama: Path) -> None:
     recipe = sweep(bench.settings, tiny_llama)
     with pytest.raises(RetortError, match="memory limit 'lots' cannot be read"):
-        api.submit(recipe, limited(bench, memory="lots").settings)
+        actions.submit(recipe, limited(bench, memory="lots").settings)
     with pytest.raises(RetortError, match="time limit 'soon' cannot be read"):
-        api.submit(recipe, limited(bench, minutes="soon").settings)
+        actions.submit(recipe, limited(bench, minutes="soon").settings)
 
 
 def test_the_need_of_a_recipe_is_that_of_its_hungriest_step(home: Settings, tiny_llama: Path) -> None:
@@ -105,7 +105,7 @@ def test_a_job_that_grows_past_its_limit_is_stopped_and_goes_on_later(bench: Ben
     assert "last checkpoint are kept" in run.remedy
     assert [t.state for t in small.store.trials.of(run_id)] == ["done", "done", "queued", "queued"]
     fits.touch()
-    api.resume(run_id, small.settings)
+    actions.resume(run_id, small.settings)
     assert small.wait(run_id).trials_done == 4 and small.repeated() == []
 
 
@@ -115,14 +115,14 @@ def test_a_run_stops_at_its_time_limit_and_goes_on_when_it_is_resumed(bench: Ben
     run = short.wait(run_id)
     assert run.state == "failed" and "reached its time limit of 0.0416667 minutes" in run.cause, run.cause
     assert 0 < run.trials_done < 30 and "Resume it" in run.remedy
-    api.resume(run_id, bench.settings)  # by somebody without the limit, whoever started the runner
+    actions.resume(run_id, bench.settings)  # by somebody without the limit, whoever started the runner
     assert bench.wait(run_id).trials_done == 30 and bench.repeated() == []
 
 
 def test_a_recipe_may_set_its_own_time_limit(bench: Bench, tiny_llama: Path) -> None:
     """The worker needs longer than that to import torch, so it stops at its first checkpoint."""
     recipe = sweep(bench.settings, tiny_llama).model_copy(update={"minutes": 0.001})
-    run = bench.wait(api.submit(recipe, bench.settings))
+    run = bench.wait(actions.submit(recipe, bench.settings))
     assert run.state == "failed" and "time limit of 0.001 minutes" in run.cause, bench.log(run.id)
 
 
@@ -179,7 +179,7 @@ def test_a_job_the_kernel_ends_for_memory_is_told_so(small_group: Path, bench: B
     run_id = bench.add(trials=2, seconds=0.5, eats=1, fits="/nowhere", start=False)
     gate = FileLock(device_lock(bench.settings))
     assert gate.acquire()  # so that the runner waits until it is in its group
-    api.ensure_runner(bench.settings)
+    actions.ensure_runner(bench.settings)
     runner = bench.until(bench.runner_pid)
     (small_group / "cgroup.procs").write_text(str(runner))
     gate.release()

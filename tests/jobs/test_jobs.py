@@ -11,12 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from core.errors import RetortError
-from core.jobs import api
+from core.base.errors import RetortError
+from core.base.settings import Limits, Settings
+from core.jobs import actions
 from core.jobs.locks import FileLock, held
 from core.jobs.logs import log_path, tail
-from core.recipes import Grid, Recipe, Sweep
-from core.settings import Limits, Settings
+from core.recipe.recipe import Grid, Recipe, Sweep
 from core.store import Store
 from tests.jobs.conftest import Bench, gone
 
@@ -56,7 +56,7 @@ def test_failed_trials_do_not_stop_the_others_and_can_be_retried(bench: Bench) -
     assert run.message == "2 of 3 trials finished, 1 failed."
     failed = bench.store.trials.of(run.id)[1]
     assert (failed.state, failed.cause, failed.remedy) == ("failed", "This number is refused.", "Choose another.")
-    api.retry(run.id, bench.settings)
+    actions.retry(run.id, bench.settings)
     assert bench.wait(run.id).trials_failed == 1
     assert [key.rpartition("-")[2] for key, _, _ in bench.lines("start")] == ["0", "1", "2", "1"]
 
@@ -105,11 +105,11 @@ def test_an_unknown_kind_is_refused_with_a_sentence(bench: Bench) -> None:
 def test_cancel_keeps_finished_trials_and_resume_goes_on(bench: Bench) -> None:
     run_id = bench.add(trials=5, seconds=0.3)
     bench.until(lambda: len(bench.lines("end")) >= 2)
-    api.cancel(run_id, bench.settings)
+    actions.cancel(run_id, bench.settings)
     run = bench.wait(run_id)
     assert run.state == "cancelled" and run.trials_done >= 2 and not run.cancel_requested
     assert {t.state for t in bench.store.trials.of(run_id)} == {"done", "queued"}
-    api.resume(run_id, bench.settings)
+    actions.resume(run_id, bench.settings)
     assert bench.wait(run_id).trials_done == 5
     assert bench.repeated() == []
 
@@ -122,7 +122,7 @@ def test_a_job_that_ignores_the_request_is_ended_with_all_it_started(bench: Benc
     children = [int(p) for p in Path(f"/proc/{group}/task/{group}/children").read_text().split()]
     assert len(children) == 1
     began = time.monotonic()
-    api.cancel(run_id, bench.settings)
+    actions.cancel(run_id, bench.settings)
     assert bench.wait(run_id).state == "cancelled"
     assert time.monotonic() - began >= bench.settings.limits.cancel_grace_seconds
     bench.until(lambda: all(gone(p) for p in children))
@@ -130,7 +130,7 @@ def test_a_job_that_ignores_the_request_is_ended_with_all_it_started(bench: Benc
 
 def test_a_waiting_run_is_cancelled_at_once(bench: Bench) -> None:
     first, second = bench.add(trials=2, seconds=0.5), bench.add()
-    api.cancel(second, bench.settings)
+    actions.cancel(second, bench.settings)
     assert bench.store.runs.get(second).state == "cancelled"
     assert bench.wait(first).state == "done"
     assert all(second not in key for key, _, _ in bench.lines("start"))
@@ -139,17 +139,17 @@ def test_a_waiting_run_is_cancelled_at_once(bench: Bench) -> None:
 def test_delete_removes_the_run_and_only_its_own_candidates(bench: Bench) -> None:
     first = bench.add(trials=2, prefix="same")
     with pytest.raises(RetortError, match="has not ended"):
-        api.delete(first, bench.settings)
+        actions.delete(first, bench.settings)
     bench.wait(first)
     second = bench.add(trials=3, prefix="same")
     bench.wait(second)
-    api.delete(second, bench.settings)
+    actions.delete(second, bench.settings)
     assert [r.key for r in bench.store.candidates.results()] == ["same-0", "same-1"]
     assert {p.name for p in (bench.settings.home / "candidates").iterdir()} == {"same-0", "same-1"}
     assert not bench.settings.run_folder(second).exists() and bench.settings.run_folder(first).exists()
     assert not (bench.settings.home / "trash").exists()
     with pytest.raises(RetortError, match="no run"):
-        api.delete(second, bench.settings)
+        actions.delete(second, bench.settings)
 
 
 @pytest.mark.parametrize("reference", ["run:{run}/{run}-0", "run:{run}-0"])
@@ -158,47 +158,47 @@ def test_a_run_that_another_builds_on_stays(bench: Bench, reference: str) -> Non
     bench.wait(parent)
     child = bench.store.runs.add("sweep", "Further", reference.format(run=parent), {})
     with pytest.raises(RetortError, match="'Further' .*, which is queued, needs what this run made"):
-        api.delete(parent, bench.settings)
+        actions.delete(parent, bench.settings)
     bench.store.runs.request_cancel(child)
-    api.delete(parent, bench.settings)
+    actions.delete(parent, bench.settings)
 
 
 def test_retry_says_why_not(bench: Bench) -> None:
     run_id = bench.add(trials=1, seconds=0.5)
     with pytest.raises(RetortError, match="already"):
-        api.retry(run_id, bench.settings)
+        actions.retry(run_id, bench.settings)
     bench.wait(run_id)
     with pytest.raises(RetortError, match="finished"):
-        api.retry(run_id, bench.settings)
+        actions.retry(run_id, bench.settings)
 
 
 def test_limits_are_checked_before_anything_is_stored(home: Settings) -> None:
     settings = replace(home, limits=Limits(trials=2, queued_runs=0))
     grid = Grid(method=("magnitude",), sparsity=(0.1, 0.2, 0.3))
     with pytest.raises(RetortError, match="3 trials; at most 2"):
-        api.submit(Recipe(name="Big", model="path:/none", sweep=Sweep(grid=(grid,))), settings)
+        actions.submit(Recipe(name="Big", model="path:/none", sweep=Sweep(grid=(grid,))), settings)
     small = Recipe(name="Small", model="path:/none", sweep=Sweep(grid=(grid.model_copy(update={"sparsity": (0.1,)}),)))
     with pytest.raises(RetortError, match="0 runs are waiting already"):
-        api.submit(small, settings)
+        actions.submit(small, settings)
     assert Store(settings).runs.count() == 0
 
 
 def test_fetching_a_sample_twice_is_one_run(bench: Bench) -> None:
     lock = FileLock(bench.settings.locks / "runner.lock")
     assert lock.acquire()  # so that nothing is really fetched
-    first = api.submit_fetch("wiki", bench.settings)
-    assert api.submit_fetch("wiki", bench.settings) == first
-    api.cancel(first, bench.settings)
-    assert api.submit_fetch("wiki", bench.settings) != first
+    first = actions.submit_fetch("wiki", bench.settings)
+    assert actions.submit_fetch("wiki", bench.settings) == first
+    actions.cancel(first, bench.settings)
+    assert actions.submit_fetch("wiki", bench.settings) != first
     lock.release()
     for run in bench.store.runs.find():
-        api.cancel(run.id, bench.settings)
+        actions.cancel(run.id, bench.settings)
 
 
 def test_a_detached_runner_outlives_the_process_that_started_it(bench: Bench) -> None:
     run_id = bench.add(trials=3, seconds=0.3, start=False)
     program = (
-        "import sys; from core.jobs import api; from core.settings import Settings;"
+        "import sys; from core.jobs import api; from core.base.settings import Settings;"
         "api.ensure_runner(Settings.load(sys.argv[1]))"
     )
     subprocess.run([sys.executable, "-c", program, str(bench.settings.home)], check=True, cwd=Path.cwd())

@@ -6,8 +6,8 @@ import os
 import time
 from pathlib import Path
 
-from core.jobs.litter import OLD, sweep_up
-from core.settings import Settings
+from core.base.settings import Settings
+from core.jobs.cleanup import OLD, sweep_up
 
 
 def write(path: Path, age: float = 0.0) -> Path:

@@ -1,4 +1,4 @@
-"""A live host that hangs, is stopped, grows or meets a tokenizer that panics holds up nobody for long."""
+"""A preview server that hangs, is stopped, grows or meets a tokenizer that panics holds up nobody for long."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from typing import Any
 
 import pytest
 
-from core.errors import RetortError
-from core.jobs import live
-from core.jobs.device import take_device
+from core.base.errors import RetortError
+from core.base.settings import Settings
 from core.jobs.executors import device_lock
 from core.jobs.locks import holder
-from core.settings import Settings
+from core.jobs.preview import client
+from core.jobs.preview.device import take_device
 from tests.jobs.conftest import Bench, gone
 from tests.jobs.tiny_study import panicking
 
@@ -33,12 +33,12 @@ def begun(events: Iterator[dict[str, Any]]) -> int:
 
 
 def asked_again(settings: Settings) -> bool:
-    return list(live.ask(settings, "computes", {"rounds": 1}))[-1] == {"done": True}
+    return list(client.ask(settings, "computes", {"rounds": 1}))[-1] == {"done": True}
 
 
 @pytest.mark.parametrize("how", ["stopped", "holds"])
 def test_the_runner_ends_a_host_that_does_not_leave(host: Bench, how: str) -> None:
-    answer = live.ask(host.settings, "computes" if how == "stopped" else "holds", {"rounds": 1_000_000_000})
+    answer = client.ask(host.settings, "computes" if how == "stopped" else "holds", {"rounds": 1_000_000_000})
     pid = begun(answer)
     assert holder(device_lock(host.settings)) is not None
     if how == "stopped":
@@ -50,7 +50,7 @@ def test_the_runner_ends_a_host_that_does_not_leave(host: Bench, how: str) -> No
 
 
 def test_who_asks_a_stuck_host_gets_a_sentence_and_the_next_one_another_host(host: Bench) -> None:
-    answer = live.ask(limited(host.settings, live_silence_seconds=2.0), "holds", {})
+    answer = client.ask(limited(host.settings, live_silence_seconds=2.0), "holds", {})
     pid = begun(answer)
     with pytest.raises(RetortError, match="did not answer for 2 seconds, so it was ended") as said:
         list(answer)
@@ -61,7 +61,7 @@ def test_who_asks_a_stuck_host_gets_a_sentence_and_the_next_one_another_host(hos
 
 def test_what_computes_without_a_word_is_ended_in_time(host: Bench) -> None:
     settings = limited(host.settings, live_answer_seconds=1.0)
-    answer = live.ask(settings, "computes", {"rounds": 1_000_000_000})
+    answer = client.ask(settings, "computes", {"rounds": 1_000_000_000})
     pid = begun(answer)
     with pytest.raises(RetortError, match="worked on this for 1 seconds without getting any further"):
         list(answer)
@@ -72,16 +72,16 @@ def test_what_computes_without_a_word_is_ended_in_time(host: Bench) -> None:
 def test_a_long_answer_is_no_stuck_one(host: Bench) -> None:
     """Silent for longer than whoever asks would wait for a dead one, but alive."""
     settings = limited(host.settings, live_silence_seconds=5.0)
-    events = list(live.ask(settings, "computes", {"rounds": 20_000_000}))
+    events = list(client.ask(settings, "computes", {"rounds": 20_000_000}))
     assert events[-2:] == [{"tick": 1}, {"done": True}]
 
 
 def test_a_command_gets_the_device_from_a_stopped_host(host: Bench) -> None:
     settings = limited(host.settings, live_leave_seconds=0.5)
-    answer = live.ask(settings, "computes", {"rounds": 1_000_000_000})
+    answer = client.ask(settings, "computes", {"rounds": 1_000_000_000})
     pid = begun(answer)
     os.kill(pid, signal.SIGSTOP)
-    assert live.status(settings).state == "silent"
+    assert client.status(settings).state == "silent"
     lock = take_device(settings, "prune")
     assert lock is not None and gone(pid)
     user = holder(device_lock(settings))
@@ -96,7 +96,7 @@ def test_a_host_obeys_the_memory_limit(host: Bench, stubborn: bool) -> None:
     with pytest.raises(
         RetortError, match=r"The engine for previews had grown to 3\d\d\.\d MB of memory, and its limit"
     ):
-        list(live.ask(settings, "grows", {"stubborn": stubborn}))
+        list(client.ask(settings, "grows", {"stubborn": stubborn}))
     host.until(lambda: host.host_pid() is None)
     assert asked_again(settings)
 
@@ -104,12 +104,12 @@ def test_a_host_obeys_the_memory_limit(host: Bench, stubborn: bool) -> None:
 def test_whoever_may_have_less_memory_gets_less_of_a_host_that_others_started(host: Bench) -> None:
     assert asked_again(host.settings)
     with pytest.raises(RetortError, match="its limit is 300.0 MB"):
-        list(live.ask(limited(host.settings, memory="300 MB"), "grows", {"stubborn": False}))
+        list(client.ask(limited(host.settings, memory="300 MB"), "grows", {"stubborn": False}))
 
 
 def test_a_model_beyond_the_limit_is_not_loaded(tiny_llama: Path) -> None:
     """The tiny model has 49,440 parameters: 197.8 kB as float32."""
-    from core.jobs.live_models import Models
+    from core.jobs.preview.models import Models
 
     models = Models(limit=10**9)
     with pytest.raises(RetortError, match=r"takes about 197\.8 kB of memory, and a job may take 190\.0 kB"):
@@ -127,7 +127,7 @@ def test_a_tokenizer_that_panics_is_named_and_the_host_goes_on(host: Bench, tiny
     with pytest.raises(
         RetortError, match="tokenizer broke off with an internal error .a panic.: no entry found"
     ) as said:
-        list(live.ask(host.settings, "tokenizes", asked))
+        list(client.ask(host.settings, "tokenizes", asked))
     assert "undamaged copy" in said.value.remedy
     pid = host.host_pid()
     assert asked_again(host.settings) and host.host_pid() == pid

@@ -12,9 +12,10 @@ from typing import Any
 
 import pytest
 
-from core.errors import RetortError
-from core.jobs import api, live
-from core.settings import Limits, Settings
+from core.base.errors import RetortError
+from core.base.settings import Limits, Settings
+from core.jobs import actions
+from core.jobs.preview import client
 from core.store import Store
 from tests.jobs.conftest import Bench
 
@@ -22,7 +23,7 @@ TELLING = '''
 import json, os
 from pathlib import Path
 from core.catalogue.references import resolve
-from core.errors import RetortError
+from core.base.errors import RetortError
 
 
 def tell(run, hooks):
@@ -74,7 +75,7 @@ def test_two_people_one_runner_and_each_run_has_its_own(telling: Bench, tiny_lla
         limits={"memory": "7 GB", "minutes": "90", "attempts": 5},
     )
     runs = [tells(strict, tiny_llama), tells(wide, tiny_llama)]
-    api.ensure_runner(strict.settings)
+    actions.ensure_runner(strict.settings)
     for run_id in runs:
         assert strict.wait(run_id).state == "done", strict.log(run_id)
     first, second = told(telling)
@@ -91,7 +92,7 @@ def test_a_wide_runner_widens_nobody(telling: Bench, tiny_llama: Path) -> None:
     """The dashboard's run, done by the runner that somebody with more folders has started."""
     wide = other(telling, roots=(*telling.settings.roots, tiny_llama.parent))
     run_id = tells(telling, tiny_llama)
-    api.ensure_runner(wide.settings)
+    actions.ensure_runner(wide.settings)
     telling.wait(run_id)
     assert "outside the folders" in told(telling)[0]["opened"]
 
@@ -101,7 +102,7 @@ def test_what_is_queued_again_goes_by_who_did_that(telling: Bench) -> None:
     run_id = telling.add(trials=1, fail=[0])
     telling.wait(run_id)
     more = other(telling, limits={"memory": "5 GB"})
-    api.retry(run_id, more.settings)
+    actions.retry(run_id, more.settings)
     assert telling.store.runs.get(run_id).settings["memory"] == "5 GB"
     telling.wait(run_id)
     assert telling.store.runs.claim(run_id) is False
@@ -112,17 +113,17 @@ def test_what_is_queued_again_goes_by_who_did_that(telling: Bench) -> None:
 
 
 @pytest.mark.jobs
-def test_the_live_host_opens_for_each_what_they_may_open(bench: Bench, tiny_llama: Path) -> None:
+def test_the_preview_server_opens_for_each_what_they_may_open(bench: Bench, tiny_llama: Path) -> None:
     """Started by somebody with more folders; whoever has fewer is refused all the same, and the other way round."""
     wide = replace(bench.settings, roots=(*bench.settings.roots, tiny_llama.parent))
     asked = {"models": [f"path:{tiny_llama}"], "prompt": "The river", "tokens": 2}
     try:
-        assert any("text" in event for event in live.ask(wide, "generate", asked))
+        assert any("text" in event for event in client.ask(wide, "generate", asked))
         with pytest.raises(RetortError, match="outside the folders"):
-            list(live.ask(bench.settings, "generate", asked))
-        assert any("text" in event for event in live.ask(wide, "generate", asked))
+            list(client.ask(bench.settings, "generate", asked))
+        assert any("text" in event for event in client.ask(wide, "generate", asked))
     finally:
-        live.release(bench.settings)
+        client.release(bench.settings)
 
 
 def test_what_a_run_keeps_is_json_and_comes_back(tmp_path: Path) -> None:
@@ -154,7 +155,9 @@ def test_what_a_run_keeps_is_json_and_comes_back(tmp_path: Path) -> None:
 def test_a_colon_in_the_path_of_a_home_opens_nothing_else(tmp_path: Path) -> None:
     """`/data/a:/etc` as a home made a root of `/etc`, once the list of roots went through the environment."""
     settings = replace(Settings.load(tmp_path / "a:" / "etc"), limits=Limits(memory="2 GB"), cluster="h:1")
-    code = "import json; from core.settings import Settings; print(json.dumps([str(r) for r in Settings.load().roots]))"
+    code = (
+        "import json; from core.base.settings import Settings as S; print(json.dumps([str(r) for r in S.load().roots]))"
+    )
     said = subprocess.run(
         [sys.executable, "-c", code],
         env={**os.environ, **settings.environment()},

@@ -7,11 +7,11 @@ from typing import Any, NoReturn
 
 import pytest
 
-from core import cli as command_line
+from core.base.panics import is_failure, panic_in_words
+from core.commands import parser as command_line
 from core.commands import runs
-from core.jobs import api, failures
+from core.jobs import actions, failures
 from core.jobs.logs import log_path, tail
-from core.panics import is_failure, panic_in_words
 from tests.jobs.conftest import Bench
 from tests.jobs.tiny_study import panicking, recipe
 
@@ -45,7 +45,7 @@ def test_a_panic_is_told_from_a_wish_to_end(tiny_llama: Path, tmp_path: Path) ->
 def test_a_worker_names_it_and_does_not_try_again(bench: Bench, tiny_llama: Path) -> None:
     models = bench.settings.home / "models"
     panicking(tiny_llama, models / "tiny")
-    run = bench.wait(api.submit(recipe(models), bench.settings))
+    run = bench.wait(actions.submit(recipe(models), bench.settings))
     assert run.state == "failed" and run.attempts == 1, bench.log(run.id)
     assert run.cause == "The model's tokenizer broke off with an internal error (a panic): no entry found for key"
     assert "PanicException" in tail(log_path(bench.settings.run_folder(run.id)))

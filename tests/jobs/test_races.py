@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from core.jobs import api, runner
+from core.base.settings import Settings
+from core.jobs import actions, runner
 from core.jobs.executors import PROJECT
 from core.jobs.runner import Runner
-from core.settings import Settings
 from core.store import Store
 from tests.jobs.conftest import Bench, database_locked
 
@@ -52,7 +52,7 @@ def test_a_second_runner_leaves_at_once(bench: Bench) -> None:
     command = [sys.executable, "-m", "core.jobs.runner", "--home", str(bench.settings.home)]
     second = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, timeout=60)
     assert second.returncode == 0 and "another runner" in second.stderr
-    api.cancel(run_id, bench.settings)
+    actions.cancel(run_id, bench.settings)
     assert bench.wait(run_id).state == "cancelled"
     assert len(bench.lines("start")) == 1
 
@@ -66,7 +66,7 @@ def test_a_run_queued_while_the_runner_leaves_is_not_forgotten(bench: Bench, mon
         real(self)
         if not late:
             late.append(bench.add(trials=1, start=False))
-            assert not api.ensure_runner(bench.settings), "the lock is still held, so nobody else starts a runner"
+            assert not actions.ensure_runner(bench.settings), "the lock is still held, so nobody else starts a runner"
 
     monkeypatch.setattr(Runner, "run", run_then_submit)
     assert runner.main(["--home", str(bench.settings.home), "--idle", "0.5"]) == 0
@@ -85,7 +85,7 @@ def test_a_clock_set_back_changes_neither_order_nor_liveness(bench: Bench, monke
     # The first was made in the future of the clock that will start and finish it.
     with sqlite3.connect(bench.settings.database) as other:
         other.execute("UPDATE runs SET created = created + 86400 WHERE id = ?", (first,))
-    api.ensure_runner(bench.settings)
+    actions.ensure_runner(bench.settings)
     runs = [bench.wait(first), bench.wait(second)]
     assert all(r.state == "done" and r.finished is not None and r.started is not None for r in runs)
     assert all(r.finished >= r.started for r in runs)  # type: ignore[operator]

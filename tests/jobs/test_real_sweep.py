@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from core.jobs import api
-from core.recipes import Recipe
-from core.settings import Limits, Settings
+from core.base.settings import Limits, Settings
+from core.jobs import actions
+from core.recipe.recipe import Recipe
 from core.store import Store
 from tests.jobs import tiny_study
 from tests.jobs.conftest import Bench
@@ -46,10 +46,10 @@ def bench_of(folder: Path) -> Bench:
 def test_a_sweep_killed_at_random_finds_the_same(tmp_path: Path, tiny_llama: Path) -> None:
     calm, hunted = bench_of(tmp_path / "calm"), bench_of(tmp_path / "hunted")
     try:
-        run = calm.wait(api.submit(recipe(calm.settings.home / "models", tiny_llama), calm.settings), timeout=300)
+        run = calm.wait(actions.submit(recipe(calm.settings.home / "models", tiny_llama), calm.settings), timeout=300)
         assert (run.state, run.trials_done) == ("done", TRIALS), calm.log(run.id)
         expected = figures(calm.store, run.id)
-        run_id = api.submit(recipe(hunted.settings.home / "models", tiny_llama), hunted.settings)
+        run_id = actions.submit(recipe(hunted.settings.home / "models", tiny_llama), hunted.settings)
         assert hunt(hunted, run_id) >= 3
         assert len(expected) == TRIALS and all("perplexity" in f for f in expected.values())
         assert figures(hunted.store, run_id) == expected
@@ -75,7 +75,7 @@ def hunt(bench: Bench, run_id: str) -> int:
         for trial in bench.store.trials.of(run_id):
             if trial.state == "done":
                 assert ended.setdefault(trial.key, trial.finished) == trial.finished, "a finished trial was repeated"
-        api.ensure_runner(bench.settings)
+        actions.ensure_runner(bench.settings)
     return killed
 
 

@@ -9,15 +9,15 @@ from typing import Any
 
 import pytest
 
-from core.errors import RetortError
-from core.jobs import errands
+from core.base.errors import RetortError
+from core.base.roles import Actor
+from core.base.settings import Settings
+from core.jobs import submissions
 from core.jobs.context import RunHooks
 from core.jobs.reporter import StoreReporter
-from core.metrics import Measurement, find_metric
-from core.recipes import Recipe
-from core.results import Result
-from core.roles import Actor
-from core.settings import Settings
+from core.recipe.recipe import Recipe
+from core.recipe.results import Result
+from core.registry.measurement import Measurement, find_metric
 from core.store import Store
 from tests.jobs import tiny_study
 
@@ -59,7 +59,7 @@ class Study:
         return changed
 
     def again(self, *labels: str) -> None:
-        from core.engine.retime import retime
+        from core.engine.run.retime import retime
 
         retime([self.results()[x].key for x in labels], self.hooks(self.run), self.store.candidates.add)
 
@@ -84,10 +84,10 @@ def without_times(result: Result) -> dict[str, Any]:
 def test_only_the_times_change_and_the_right_models_take_turns(
     study: Study, monkeypatch: pytest.MonkeyPatch, label: str, zeros: float, layers: int, saved: bool
 ) -> None:
-    from core.engine import bench, retime
+    from core.engine.run import candidate, retime
 
     seen: dict[str, Any] = {}
-    real = bench.timed
+    real = candidate.timed
 
     def watched(models: dict[str, Any], *rest: Any) -> list[Measurement]:
         for name, model in models.items():
@@ -149,11 +149,11 @@ def test_who_may_not_run_may_not_time_and_what_is_no_candidate_is_refused(study:
     key = study.results()["Wanda 50 %"].key
     viewer = replace(study.settings, actor=Actor("somebody@example.org", "viewer"))
     with pytest.raises(RetortError, match="needs the role editor"):
-        errands.submit_timing(study.run, [key], viewer)
+        submissions.submit_timing(study.run, [key], viewer)
     with pytest.raises(RetortError, match="no such candidate"):
-        errands.submit_timing(study.run, ["nothing"], study.settings)
+        submissions.submit_timing(study.run, ["nothing"], study.settings)
     with pytest.raises(RetortError, match="no such candidate"):
-        errands.submit_timing(study.run, [], study.settings)
+        submissions.submit_timing(study.run, [], study.settings)
     with pytest.raises(RetortError, match="There is no run"):
-        errands.submit_timing("gone", [key], study.settings)
+        submissions.submit_timing("gone", [key], study.settings)
     assert study.store.runs.find(kinds=("time",)) == []

@@ -9,13 +9,14 @@ from contextlib import contextmanager
 
 import pytest
 
-from core.jobs import api, live
-from core.jobs.device import take_device
+from core.base.settings import Settings
+from core.jobs import actions
 from core.jobs.executors import RUN, device_lock
-from core.jobs.live_process import PREVIEWS
 from core.jobs.locks import FileLock
+from core.jobs.preview import client
+from core.jobs.preview.device import take_device
+from core.jobs.preview_process import PREVIEWS
 from core.jobs.waiting import device_user, waits_for
-from core.settings import Settings
 from core.store import RunRow, Store
 from tests.jobs.conftest import Bench
 
@@ -68,7 +69,7 @@ def test_a_command_that_takes_the_device_says_so(home: Settings) -> None:
 
 @pytest.mark.jobs
 def test_real_processes_sign_what_they_hold_the_device_for(host: Bench) -> None:
-    events = live.ask(host.settings, "computes", {"rounds": 1_000_000_000})
+    events = client.ask(host.settings, "computes", {"rounds": 1_000_000_000})
     pid = next(e["pid"] for e in events if "pid" in e)
     assert device_user(host.store).startswith(f"Waits for the preview process ({pid}) to leave")
     events.close()  # type: ignore[attr-defined]
@@ -94,4 +95,4 @@ def test_a_stopped_runner_is_named(bench: Bench) -> None:
     )
     os.kill(pid, signal.SIGCONT)
     assert bench.wait(third).state == "done"
-    api.ensure_runner(bench.settings)
+    actions.ensure_runner(bench.settings)

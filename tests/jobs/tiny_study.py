@@ -7,7 +7,7 @@ import random
 import shutil
 from pathlib import Path
 
-from core.recipes import Calibration, Evaluation, Grid, Latency, Recipe, Sweep, Target
+from core.recipe.recipe import Calibration, Evaluation, Grid, Latency, Recipe, Sweep, Target
 
 TIMED = {"prefill_ms", "decode_ms", "peak_memory_bytes"}
 """What a clock or the machine's load decides."""

@@ -8,8 +8,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 HEAVY = {"torch", "transformers", "datasets", "accelerate"}
-DOORS = {"core.jobs.worker", "core.jobs.kinds", "core.jobs.live_host", "core.jobs.live_models"}
-"""The only modules outside the engine that import it: they run in the worker's and the live host's processes."""
+DOORS = {"core.jobs.worker", "core.jobs.kinds", "core.jobs.preview.server", "core.jobs.preview.models"}
+"""The only modules outside the engine that import it: they run in the worker's and the preview server's processes."""
 
 
 @cache

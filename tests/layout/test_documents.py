@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from core.catalogue.samples import SAMPLES
-from core.cli import parser
-from core.methods import METHODS, Method
-from core.recipe_files import load_recipe
+from core.commands.parser import parser
+from core.recipe.files import load_recipe
+from core.registry.methods import METHODS, Method
+from core.registry.samples import SAMPLES
 from tests.layout.modules import ROOT, modules, tree
 
 DOCUMENTS = ("README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "SECURITY.md")
@@ -141,7 +141,7 @@ def test_the_criterion_shown_works_as_it_stands(tiny_llama: Path, monkeypatch: p
     from core.engine.models.matrices import prunable
     from core.engine.prune import apply, criteria
     from core.engine.prune.statistics import ModuleStatistics
-    from core.recipes import Prune
+    from core.recipe.recipe import Prune
 
     shown = blocks(TEXTS["CONTRIBUTING.md"], "python")
     assert len(shown) == 3 and sum(len(b.splitlines()) for b in shown) < 45

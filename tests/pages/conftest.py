@@ -11,7 +11,7 @@ import pytest
 import streamlit as st
 from streamlit.testing.v1 import AppTest
 
-from core.settings import Settings
+from core.base.settings import Settings
 from core.store import Store
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -25,7 +25,7 @@ def settings(home: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[Settin
     monkeypatch.delenv("RETORT_ROOTS", raising=False)
     monkeypatch.setitem(sys.modules, "__main__", sys.modules["__main__"])  # AppTest puts the page in its place
     monkeypatch.chdir(ROOT)  # Streamlit reads .streamlit/config.toml from here
-    monkeypatch.setattr("core.jobs.api._start_runner", lambda *_: None)  # every way to a runner leads through it
+    monkeypatch.setattr("core.jobs.actions._start_runner", lambda *_: None)  # every way to a runner leads through it
     yield home
     assert not (home.home / "runner.log").exists(), "a test of a page has started a runner"
     st.cache_resource.clear()

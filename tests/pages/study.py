@@ -6,12 +6,13 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from core.metrics import METRICS, Measurement
-from core.recipes import Recipe
-from core.results import Result, Trial
-from core.settings import Settings
+from core.base.settings import Settings
+from core.recipe.recipe import Recipe
+from core.recipe.results import Result, Trial
+from core.recipe.trial_keys import Identity, trials_of
+from core.registry.measurement import Measurement
+from core.registry.metrics import METRICS
 from core.store import Store
-from core.trial_keys import Identity, trials_of
 
 LOSS = {"magnitude": (0.08, 0.44, 3.05, 5.2), "wanda": (0.03, 0.12, 0.42, 1.9), "block_influence": (0.33, 0.69, 1.12)}
 DENSE_LOSS = 3.375

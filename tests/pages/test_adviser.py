@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-from core.settings import Settings
+from core.base.settings import Settings
 from core.store import Store
 from tests.pages.conftest import Opens, words
 

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from core.jobs import live
-from core.prompts import PROMPTS
-from core.settings import Settings
+from core.base.settings import Settings
+from core.jobs.preview import client
+from core.registry.prompts import PROMPTS
 from core.store import Store
 from tests.pages.conftest import Opens, words
 from tests.pages.study import kept_study
@@ -22,7 +22,7 @@ pytestmark = pytest.mark.jobs
 def study(settings: Settings, tiny_llama: Path) -> Iterator[dict[str, str]]:
     """A run over a tiny dense model, of which two candidates are kept; its parts by name."""
     yield kept_study(settings, tiny_llama)
-    live.release(settings)
+    client.release(settings)
 
 
 def press(app: AppTest, key: str) -> AppTest:

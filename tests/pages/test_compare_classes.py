@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from core.jobs import live
-from core.metrics import Measurement
-from core.settings import Settings
+from core.base.settings import Settings
+from core.jobs.preview import client
+from core.registry.measurement import Measurement
 from core.store import Store
 from tests.engine.live.classifiers import CLASSES, TEXTS, write_classifiers
 from tests.pages.conftest import Opens, markup, words
@@ -32,7 +32,7 @@ def made(settings: Settings, tiny_llama: Path) -> Iterator[dict[str, str]]:
         rows.writerow(("text", "label"))
         rows.writerows((HOSTILE + t if i < 3 else t, CLASSES[i % 3]) for i, t in enumerate(TEXTS))
     yield found
-    live.release(settings)
+    client.release(settings)
 
 
 @pytest.fixture
@@ -82,8 +82,8 @@ def choose(opens: Opens, made: dict[str, str], first: str, *beside: str) -> Any:
 
 
 def test_classifiers_are_compared_by_class_and_by_text(opens: Opens, made: dict[str, str], monkeypatch: Any) -> None:
-    monkeypatch.setattr("pages.shared.compare_classes._USUAL", 40)
-    monkeypatch.setattr("pages.shared.compare_classes._sets", lambda _: [made["data"]])
+    monkeypatch.setattr("pages.comparison.classes._USUAL", 40)
+    monkeypatch.setattr("pages.comparison.classes._sets", lambda _: [made["data"]])
     app = choose(opens, made, "one", "two")
     assert "Not measured on these texts yet" in words(app) and not app.metric
     press(app, "compare-classify")
@@ -105,7 +105,7 @@ def test_classifiers_are_compared_by_class_and_by_text(opens: Opens, made: dict[
 
 
 def test_hostile_texts_and_classes_stay_text(opens: Opens, made: dict[str, str], monkeypatch: Any) -> None:
-    monkeypatch.setattr("pages.shared.compare_classes._sets", lambda _: [made["data"]])
+    monkeypatch.setattr("pages.comparison.classes._sets", lambda _: [made["data"]])
     app = press(choose(opens, made, "one", "two"), "compare-classify")
     whole = markup(app)
     assert "<b>" not in whole and "\u202e" not in whole and "](http" not in whole
@@ -128,7 +128,7 @@ def test_what_the_runs_measured_is_there_at_once_and_texts_need_no_model(
     assert [m.value for m in app.metric] == ["0.9", "0.35"] and "worse than the first" in said
     assert "2 fixed, 24 broken." in said
     press(app, "compare-classify")
-    assert not app.error and live.status(settings).models == (), words(app)
+    assert not app.error and client.status(settings).models == (), words(app)
     assert "2 fixed, 24 broken, 1 otherwise wrong, 13 as A." in words(app).replace("\\", "")
     assert len(app.dataframe[1].value) == 27
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-from core.errors import Impossible, recorded_remedy
-from core.hooks import STOP_AND_KEEP
-from core.recipes import Recipe
-from core.settings import Settings
+from core.base.errors import Impossible, recorded_remedy
+from core.base.settings import Settings
+from core.recipe.hooks import STOP_AND_KEEP
+from core.recipe.recipe import Recipe
 from core.store import Store
 from tests.pages.conftest import Opens, words
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from core.analysis.estimate import MachineProbe, probe_path
-from core.recipe_files import load_recipe
-from core.settings import Settings
+from core.base.settings import Settings
+from core.recipe.files import load_recipe
 from core.store import Store
 from tests.pages.conftest import Opens, words
 

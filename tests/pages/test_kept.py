@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from pages.shared.kept import kept
+from pages.frame.cached import kept
 
 
 def test_twenty_who_ask_at_once_get_one_computation() -> None:

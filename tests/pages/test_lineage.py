@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from core.settings import Settings
+from core.base.settings import Settings
 from core.store import Store
 from tests.pages.conftest import Opens, words
 from tests.pages.study import finished_study
@@ -31,7 +31,7 @@ def test_a_tracker_has_a_button_only_where_one_is_installed(
 ) -> None:
     run = finished_study(settings)
     for found in ([], ["mlflow"]):
-        monkeypatch.setattr("pages.shared.runs_track.installed", lambda found=found: found)
+        monkeypatch.setattr("pages.run.track.installed", lambda found=found: found)
         labels = [b.label for b in opens("runs", run=run).button]
         assert ("Send to MLflow" in labels) == bool(found)
 
@@ -40,8 +40,8 @@ def test_a_tracker_that_refuses_is_shown_plainly(
     opens: Opens, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run = finished_study(settings)
-    monkeypatch.setattr("pages.shared.runs_track.installed", lambda: ["mlflow"])
-    monkeypatch.setattr("core.tracking.installed", list)  # it went between the two
+    monkeypatch.setattr("pages.run.track.installed", lambda: ["mlflow"])
+    monkeypatch.setattr("core.integrations.mlflow.installed", list)  # it went between the two
     page = opens("runs", run=run)
     next(b for b in page.button if b.label == "Send to MLflow").click().run()
     assert not page.exception and "MLflow is not installed beside Retort" in words(page).replace("\\", "")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 from contextlib import ExitStack
 
-from pages.shared import network
+from pages.frame import network
 from tests.pages.conftest import Opens
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from core.settings import Settings
+from core.base.settings import Settings
 from core.store import Store
 from tests.pages.conftest import Opens, words
 from tests.pages.study import finished_study
@@ -34,7 +34,7 @@ def test_a_study_has_four_downloads(opens: Opens, settings: Settings) -> None:
 def test_the_preview_is_drawn_again_only_where_it_changes(
     opens: Opens, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from pages.shared import report_preview
+    from pages.study import report_preview
 
     drawn: list[str] = []
     real = report_preview.to_html

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from core.base.settings import Settings
 from core.jobs.logs import log_path
-from core.settings import Settings
 from core.store import Store
 from tests.pages.conftest import Opens, markup, words
 from tests.pages.study import failed_run, finished_study
@@ -92,7 +92,7 @@ def test_hostile_logs_events_and_labels_are_plain_text(opens: Opens, settings: S
 def test_a_run_whose_kept_model_is_gone_says_so_and_makes_it_again(
     opens: Opens, settings: Settings, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("core.jobs.api._ensure_runner", lambda *_: False)  # what is queued stays queued
+    monkeypatch.setattr("core.jobs.actions._ensure_runner", lambda *_: False)  # what is queued stays queued
     run = finished_study(settings)
     page = opens("runs", run=run)
     assert "damaged" not in words(page) and not [b for b in page.button if b.label == "Make again"]

@@ -19,9 +19,9 @@ from core.analysis.sensitivity import (
     working_path,
     write,
 )
+from core.base.settings import Settings
 from core.catalogue.references import resolve
-from core.jobs import errands
-from core.settings import Settings
+from core.jobs import submissions
 from core.store import Store
 from tests.pages.conftest import Opens, words
 from tests.pages.test_forms import PROBE
@@ -141,7 +141,7 @@ def test_a_running_measurement_shows_the_map_so_far(
     opens: Opens, settings: Settings, folder: str, store: Store
 ) -> None:
     spec = SensitivitySpec(model=folder)
-    run_id = errands.submit_sensitivity(spec, settings)
+    run_id = submissions.submit_sensitivity(spec, settings)
     key = spec.key(resolve(folder, settings).fingerprint, settings)
     settings.run_folder(run_id).mkdir(parents=True, exist_ok=True)
     note_key(settings.run_folder(run_id), key)
@@ -155,7 +155,7 @@ def test_a_running_measurement_shows_the_map_so_far(
 
 
 def test_a_failed_measurement_says_why(opens: Opens, settings: Settings, folder: str, store: Store) -> None:
-    run_id = errands.submit_sensitivity(SensitivitySpec(model=folder), settings)
+    run_id = submissions.submit_sensitivity(SensitivitySpec(model=folder), settings)
     store.runs.claim(run_id)
     store.runs.finish(run_id, "failed", cause="The text is too short.", remedy="Choose another text.")
     app = opens("sensitivity", run=run_id)
@@ -166,7 +166,7 @@ def test_a_failed_measurement_says_why(opens: Opens, settings: Settings, folder:
 def test_a_finished_run_whose_result_is_gone_says_so(
     opens: Opens, settings: Settings, folder: str, store: Store
 ) -> None:
-    run_id = errands.submit_sensitivity(SensitivitySpec(model=folder), settings)
+    run_id = submissions.submit_sensitivity(SensitivitySpec(model=folder), settings)
     store.runs.claim(run_id)
     store.runs.finish(run_id, "done")
     assert "no longer here" in said(opens("sensitivity", run=run_id))

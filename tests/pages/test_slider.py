@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from core.jobs import live
-from core.settings import Settings
+from core.base.settings import Settings
+from core.jobs.preview import client
 from core.store import Store
 from tests.engine.live.texts import write_texts
 from tests.pages.conftest import Opens, words
@@ -25,7 +25,7 @@ def model(settings: Settings, tiny_llama: Path, monkeypatch: pytest.MonkeyPatch)
     shutil.copytree(tiny_llama, target)
     texts = write_texts(settings)
     # AppTest knows no values beyond a selectbox's options.
-    monkeypatch.setattr("pages.shared.sweep_form.CORPORA", [t["data"] for t in texts.values()])
+    monkeypatch.setattr("pages.forms.sweep.CORPORA", [t["data"] for t in texts.values()])
     yield {
         "model": f"path:{target}",
         "slider": "true",
@@ -34,7 +34,7 @@ def model(settings: Settings, tiny_llama: Path, monkeypatch: pytest.MonkeyPatch)
         "length": "64",
         "window": "64",
     }
-    live.release(settings)
+    client.release(settings)
 
 
 def test_a_drag_changes_what_the_page_shows(opens: Opens, settings: Settings, model: dict[str, str]) -> None:
@@ -49,7 +49,7 @@ def test_a_drag_changes_what_the_page_shows(opens: Opens, settings: Settings, mo
     assert at_zero.value != shown["Loss, preview"].value
     app.selectbox(key="slider-method").set_value("block_influence").run()
     assert {m.label: m for m in app.metric}["Weights on disk, estimated"].delta.startswith("dense: ")
-    assert live.status(settings).state == "ready"
+    assert client.status(settings).state == "ready"
 
 
 def test_one_click_measures_the_point_properly(opens: Opens, store: Store, model: dict[str, str]) -> None:

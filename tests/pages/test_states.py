@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from core.jobs import api
-from core.settings import Settings
+from core.base.settings import Settings
+from core.jobs import actions
 from core.store import Store
 from tests.pages.conftest import Opens, words
 from tests.pages.study import failed_run, finished_study, recipe
@@ -69,7 +69,7 @@ def test_tradeoffs_keeps_the_choice_of_a_link(opens: Opens, settings: Settings, 
 def test_tradeoffs_forgets_a_deleted_study(opens: Opens, settings: Settings) -> None:
     first, second = finished_study(settings), finished_study(settings, name="Second study")
     app = opens("tradeoffs", run=second)
-    api.delete(second, settings)
+    actions.delete(second, settings)
     app.query_params.clear()
     app.run()
     assert not app.exception and not app.error
@@ -125,7 +125,7 @@ def test_an_unknown_run_is_a_sentence(opens: Opens) -> None:
 
 
 def test_a_queued_run_says_what_it_waits_for(opens: Opens, settings: Settings, store: Store) -> None:
-    first, second = api.submit(recipe(), settings), api.submit(recipe(), settings)
+    first, second = actions.submit(recipe(), settings), actions.submit(recipe(), settings)
     said = words(opens("sweep", run=second)).replace("\\", "")
     assert "Waits for 'Sample study', which is next in the queue." in said
     store.runs.claim(first)
@@ -135,7 +135,7 @@ def test_a_queued_run_says_what_it_waits_for(opens: Opens, settings: Settings, s
 
 
 def test_cancel_a_queued_sweep(opens: Opens, settings: Settings, store: Store) -> None:
-    run_id = api.submit(recipe(), settings)
+    run_id = actions.submit(recipe(), settings)
     app = opens("sweep", run=run_id)
     assert "Waiting for its turn" in words(app) or "No point yet" in words(app)
     app.button(key="cancel-sweep").click().run()

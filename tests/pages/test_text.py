@@ -6,7 +6,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from pages.shared.text import about, duration, flat, md, plural, when, zone
+from pages.frame.text import about, duration, flat, md, plural, when, zone
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from pages.shared import tokens
+from pages.frame import tokens
 
 HOSTILE = (
     "<script>alert(1)</script>",

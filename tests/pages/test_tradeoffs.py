@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from core.metrics import Measurement
-from core.results import Result, Trial
-from core.settings import Settings
+from core.base.settings import Settings
+from core.recipe.results import Result, Trial
+from core.registry.measurement import Measurement
 from core.store import Store
 from tests.pages.conftest import Opens, links, words
 from tests.pages.study import finished_study
@@ -231,7 +231,7 @@ def test_of_very_many_recoveries_none_is_drawn_and_that_is_said(opens: Opens, st
 def test_what_was_timed_on_a_busy_machine_is_marked_and_can_be_timed_again(
     opens: Opens, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("core.jobs.errands.ensure_runner", lambda _: False)  # the queue is what is looked at
+    monkeypatch.setattr("core.jobs.submissions.ensure_runner", lambda _: False)  # the queue is what is looked at
     dense, wanda, layers = sweep("a")
     disturbed = timed(layers, 40.0, 0.8, 50.0, contended=True, other_cpu_cores=1.3)
     run = study(store, "Sweep", [dense, wanda, disturbed])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from core.settings import Settings
+from core.base.settings import Settings
 from tests.pages.conftest import Opens, words
 from tests.pages.study import finished_study
 

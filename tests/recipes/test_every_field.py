@@ -14,10 +14,10 @@ import pytest
 import yaml
 
 from core.analysis.sensitivity import SensitivitySpec
-from core.errors import RetortError
-from core.recipe_files import RecipeError, load_recipe
-from core.recipe_problems import sentences
-from core.recipes import Recipe
+from core.base.errors import RetortError
+from core.recipe.files import RecipeError, load_recipe
+from core.recipe.messages import sentences
+from core.recipe.recipe import Recipe
 
 Path = tuple[str | int, ...]
 TEXT = {"data": "path:/texts/a.csv", "split": "train", "column": "text"}

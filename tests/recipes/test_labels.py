@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from core.distil_spec import Budget, Distil
-from core.labels import done, joined, shape
-from core.recipes import Prune, Quantise
-from core.results import Trial
+from core.recipe.distil import Distil, TrainingBudget
+from core.recipe.labels import done, joined, shape
+from core.recipe.recipe import Prune, Quantise
+from core.recipe.results import Trial
 
 PLAIN = [{"loss": "cross_entropy"}]
 LABELS: list[tuple[dict[str, Any], str, str]] = [
@@ -69,7 +69,7 @@ def test_a_budget_that_was_not_used_up_is_told_with_what_was(budget: dict[str, A
     step = Distil.model_validate({"losses": PLAIN, "budget": budget, "lora": {"rank": 2}})
     assert done(step, facts) == f"Fine-tuned, {label} (LoRA rank 2)"
     del facts["stopped"]
-    assert done(step, facts) == f"Fine-tuned, {Budget.model_validate(budget).label()} (LoRA rank 2)"
+    assert done(step, facts) == f"Fine-tuned, {TrainingBudget.model_validate(budget).label()} (LoRA rank 2)"
 
 
 def test_steps_are_joined_and_other_steps_keep_their_label() -> None:

@@ -10,10 +10,10 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core.errors import RetortError
-from core.methods import METHODS
-from core.recipe_files import RecipeError, dump_recipe, load_recipe
-from core.recipes import Calibration, Evaluation, Grid, Latency, Prune, Recipe, Sweep, Target
+from core.base.errors import RetortError
+from core.recipe.files import RecipeError, dump_recipe, load_recipe
+from core.recipe.recipe import Calibration, Evaluation, Grid, Latency, Prune, Recipe, Sweep, Target
+from core.registry.methods import METHODS
 
 GOOD = dedent("""\
     name: study

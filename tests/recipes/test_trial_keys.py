@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from core import trial_keys
-from core.engine.stages import stages_of
-from core.recipes import Distil, Prune, Recipe
-from core.trial_keys import Identity, trial_key, trials_of
+from core.engine.run.stages import stages_of
+from core.recipe import trial_keys
+from core.recipe.recipe import Distil, Prune, Recipe
+from core.recipe.trial_keys import Identity, trial_key, trials_of
 
 CONTENTS = {
     "path:/texts/calibration.txt": "c0",

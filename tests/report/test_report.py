@@ -15,9 +15,11 @@ from pathlib import Path
 import pytest
 from pptx import Presentation
 
-from core.cli import main
-from core.errors import RetortError
-from core.metrics import Measurement
+from core.base.errors import RetortError
+from core.base.settings import Settings
+from core.commands.parser import main
+from core.recipe.results import Result
+from core.registry.measurement import Measurement
 from core.report.costs import Prices, energy_per_million, money_per_million
 from core.report.csv import to_csv
 from core.report.html import to_html
@@ -25,8 +27,6 @@ from core.report.json import to_json
 from core.report.model import Report, build
 from core.report.pptx import to_pptx
 from core.report.slides import slides
-from core.results import Result
-from core.settings import Settings
 from core.store import Store
 from tests.pages.study import finished_study
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import unicodedata
 
-from core.metrics import Measurement
+from core.base.settings import Settings
+from core.registry.measurement import Measurement
 from core.report.costs import Prices
 from core.report.model import Report, build
 from core.report.slides import Slide, slides
-from core.settings import Settings
 from core.store import Store
 from tests.pages.study import finished_study
 from tests.report.test_report import HOSTILE, made

@@ -14,9 +14,9 @@ from pathlib import Path
 
 import pytest
 
+from core.base.settings import Settings
 from core.jobs.locks import FileLock
 from core.jobs.runner import runner_lock
-from core.settings import Settings
 from scripts.dashboard import free_port, serving
 from tests.pages.study import failed_run, finished_study
 

@@ -18,11 +18,11 @@ from typing import Any
 import pytest
 
 from core.analysis.sensitivity import SensitivitySpec
-from core.errors import RetortError
-from core.jobs import api, errands
-from core.recipes import Recipe
-from core.roles import Actor, Role
-from core.settings import Settings
+from core.base.errors import RetortError
+from core.base.roles import Actor, Role
+from core.base.settings import Settings
+from core.jobs import actions, submissions
+from core.recipe.recipe import Recipe
 from core.store import Store
 
 LESSON = {"step": "distil", "budget": {"steps": 1}}
@@ -78,9 +78,9 @@ def alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
     monkeypatch.setenv("HF_DATASETS_CACHE", str(tmp_path / "sets"))
-    monkeypatch.setattr(api, "ensure_runner", lambda _: False)
-    monkeypatch.setattr(api, "_ensure_runner", lambda *_: False)
-    monkeypatch.setattr(errands, "ensure_runner", lambda _: False)
+    monkeypatch.setattr(actions, "ensure_runner", lambda _: False)
+    monkeypatch.setattr(actions, "_ensure_runner", lambda *_: False)
+    monkeypatch.setattr(submissions, "ensure_runner", lambda _: False)
 
 
 def of(home: Settings, role: Role) -> Settings:
@@ -91,13 +91,13 @@ def of(home: Settings, role: Role) -> Settings:
 def test_an_editors_recipe_that_would_download_is_not_queued(home: Settings, name: str) -> None:
     recipe = Recipe.model_validate(naming_the_hub(name))
     with pytest.raises(RetortError, match="is not on this machine, and downloading .* needs the role admin") as refused:
-        api.submit(recipe, of(home, "editor"))
+        actions.submit(recipe, of(home, "editor"))
     assert "Ask somebody with the role admin" in refused.value.remedy
     assert Store(home).runs.find() == []
-    run = api.submit(recipe, of(home, "admin"))
-    api.cancel(run, of(home, "editor"))
+    run = actions.submit(recipe, of(home, "admin"))
+    actions.cancel(run, of(home, "editor"))
     with pytest.raises(RetortError, match="needs the role admin"):
-        api.retry(run, of(home, "editor"))
+        actions.retry(run, of(home, "editor"))
     assert Store(home).runs.get(run).state == "cancelled"
 
 
@@ -105,29 +105,29 @@ def test_a_sensitivity_is_asked_the_same(home: Settings) -> None:
     for changed in ({"model": "hub:org/name"}, {"evaluation": {"data": "hub:org/texts", "split": None}}):
         spec = SensitivitySpec.model_validate({"model": "path:/models/a"} | changed)
         with pytest.raises(RetortError, match="needs the role admin"):
-            errands.submit_sensitivity(spec, of(home, "editor"))
-        assert Store(home).runs.get(errands.submit_sensitivity(spec, of(home, "admin"))).actor.role == "admin"
+            submissions.submit_sensitivity(spec, of(home, "editor"))
+        assert Store(home).runs.get(submissions.submit_sensitivity(spec, of(home, "admin"))).actor.role == "admin"
 
 
 @pytest.mark.parametrize("kind", ["fetch", "download"])
 def test_an_editor_does_not_start_a_download_of_somebody_else_again(home: Settings, kind: str) -> None:
     admin = of(home, "admin")
-    run = api.submit_fetch("wiki", admin) if kind == "fetch" else errands.submit_download("hub:org/name", admin)
-    api.cancel(run, of(home, "editor"))
+    run = actions.submit_fetch("wiki", admin) if kind == "fetch" else submissions.submit_download("hub:org/name", admin)
+    actions.cancel(run, of(home, "editor"))
     with pytest.raises(RetortError, match="needs the role admin"):
-        api.retry(run, of(home, "editor"))
-    api.retry(run, admin)
+        actions.retry(run, of(home, "editor"))
+    actions.retry(run, admin)
     assert Store(home).runs.get(run).state == "queued"
 
 
 def test_a_run_acts_for_whoever_started_it_last(home: Settings) -> None:
-    run = api.submit(Recipe.model_validate(SWEEP), of(home, "editor"))
+    run = actions.submit(Recipe.model_validate(SWEEP), of(home, "editor"))
     store = Store(home)
     assert store.runs.get(run).actor == Actor("editor@example.org", "editor")
-    api.cancel(run, home)
-    api.retry(run, of(home, "admin"))
+    actions.cancel(run, home)
+    actions.retry(run, of(home, "admin"))
     assert store.runs.get(run).actor == Actor("editor@example.org", "admin")
-    assert store.runs.get(api.submit(Recipe.model_validate(SWEEP), home)).actor == home.actor
+    assert store.runs.get(actions.submit(Recipe.model_validate(SWEEP), home)).actor == home.actor
     old = replace(store.runs.get(run), settings={})
     assert old.actor.role == "editor", "of earlier versions only the least is certain"
     assert replace(old, started_by="").actor == home.actor
@@ -142,12 +142,12 @@ from core.catalogue.fetch import fetch_sample
 from core.catalogue.references import resolve
 from core.engine.data.corpora import load_texts
 from core.engine.distil.loading import stream_rows
-from core.errors import RetortError
-from core.progress import Quiet
-from core.recipes import Corpus
-from core.distil_spec import TrainingData
-from core.roles import Actor
-from core.settings import Settings
+from core.base.errors import RetortError
+from core.base.progress import InMemoryReporter
+from core.recipe.recipe import Corpus
+from core.recipe.distil import TrainingData
+from core.base.roles import Actor
+from core.base.settings import Settings
 
 settings = replace(Settings.load(sys.argv[1]), actor=Actor("", sys.argv[2]))
 text = Corpus(data="hub:org/texts", split="train")
@@ -158,7 +158,7 @@ attempts = {
     "stream": lambda: list(stream_rows(TrainingData(data="hub:org/texts", form="chat"), settings)),
 }
 if sys.argv[2] != "admin":
-    attempts["sample"] = lambda: fetch_sample("wiki", settings, Quiet())
+    attempts["sample"] = lambda: fetch_sample("wiki", settings, InMemoryReporter())
 said = {}
 for name, attempt in attempts.items():
     try:
@@ -220,7 +220,7 @@ def test_a_worker_downloads_no_more_than_who_started_its_run(home: Settings, mon
             monkeypatch.setenv(name, value)
         for role, reached in (("editor", False), ("admin", True)):
             run_id = Store(of(home, role)).runs.add("download", "Download", "hub:org/name", {}, started_by="a@b.c")
-            api.ensure_runner(home)
-            run = api.wait(run_id, home, timeout=300)
+            actions.ensure_runner(home)
+            run = actions.wait(run_id, home, timeout=300)
             assert run.state == "failed" and ("needs the role admin" in run.cause) is not reached, run
             assert bool(asked) is reached

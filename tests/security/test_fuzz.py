@@ -28,35 +28,36 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from core.analysis import sensitivity
-from core.analysis.doctor import diagnose, outlets
+from core.analysis.doctor import diagnose, export_options
 from core.analysis.estimate import probe_path, read_probe
+from core.base.errors import RetortError
+from core.base.json_io import dump
+from core.base.settings import Settings
+from core.base.text import is_whole, one_line
 from core.catalogue.anatomy import Anatomy, anatomy
+from core.catalogue.exportable import describe
 from core.catalogue.manifests import MANIFEST
 from core.catalogue.references import Reference, resolve
 from core.catalogue.safetensors_header import read_header, read_headers
-from core.catalogue.samples import SAMPLES, is_fetched
+from core.catalogue.samples import is_fetched
 from core.catalogue.vocabulary import vocabulary_kind
 from core.catalogue.wiki import read_part
 from core.engine.data.classification import load_labelled
 from core.engine.data.corpora import load_texts
-from core.errors import RetortError
-from core.exports import describe
 from core.figures.theme import safe
 from core.jobs.logs import tail
-from core.plain_json import dump
-from core.plain_text import is_whole, one_line
-from core.recipe_files import dump_recipe, load_recipe
-from core.recipes import Corpus, Recipe
+from core.recipe.files import dump_recipe, load_recipe
+from core.recipe.recipe import Corpus, Recipe
+from core.recipe.results import Result
+from core.registry.samples import SAMPLES
 from core.report.csv import to_csv
 from core.report.html import to_html
 from core.report.json import to_json
 from core.report.model import build
 from core.report.pptx import to_pptx
-from core.results import Result
-from core.settings import Settings
 from core.store import Store
 from core.store.labels import clean_notes, clean_tags
-from pages.shared.text import flat, md
+from pages.frame.text import flat, md
 from tests.pages.study import finished_study
 from tests.security.hostile import RAW, damaged, fuzz, fuzz_slowly, in_time, names, said_plainly, spoiled
 
@@ -183,7 +184,7 @@ def opened(folder: Path, home: Settings) -> None:
         assert [v.why for v in diagnose(found, 1 << 33, home) if not v.why.isprintable()] == []
     described = tried(lambda: describe(folder))
     if described is not None:
-        assert all(o.why.isprintable() and len(o.why) < 1_000 for o in outlets(described))
+        assert all(o.why.isprintable() and len(o.why) < 1_000 for o in export_options(described))
 
 
 def folder_of(world: Settings, **files: str | bytes) -> Path:

@@ -16,29 +16,30 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+from core.base.errors import RetortError
+from core.base.json_io import load
+from core.base.settings import Settings
+from core.base.text import one_line
 from core.catalogue.anatomy import anatomy
 from core.catalogue.checks import check_model_folder, inside_roots, read_json, refuse_outside_links
+from core.catalogue.exportable import describe
 from core.catalogue.parts import layer_of
 from core.catalogue.references import Reference, resolve
 from core.catalogue.safetensors_header import read_header, read_headers
-from core.catalogue.samples import SAMPLES, is_fetched
+from core.catalogue.samples import is_fetched
 from core.catalogue.shape import read_shape
 from core.catalogue.vocabulary import vocabulary_kind
 from core.catalogue.wiki import read_part
-from core.cli import main
+from core.commands.parser import main
 from core.engine.data import corpora
 from core.engine.data.classification import load_labelled
 from core.engine.data.corpora import load_texts
-from core.errors import RetortError
-from core.exports import describe
 from core.figures.theme import safe
 from core.jobs import runner
-from core.plain_json import load
-from core.plain_text import one_line
-from core.recipe_files import RecipeError, load_recipe
-from core.recipes import Corpus
-from core.results import Result
-from core.settings import Settings
+from core.recipe.files import RecipeError, load_recipe
+from core.recipe.recipe import Corpus
+from core.recipe.results import Result
+from core.registry.samples import SAMPLES
 from core.store import Store
 from tests.security.hostile import in_time, said_plainly
 
@@ -139,9 +140,9 @@ def test_names_from_a_config_are_shown_without_what_a_terminal_or_reader_obeys(m
 @pytest.mark.parametrize("rope", [["yarn"], "yarn", 3, {"rope_type": ["\x1b"]}, {"type": None}, True])
 def test_whether_it_can_be_exported_is_answered_for_any_config(model: Path, rope: object) -> None:
     change(model, rope_parameters=rope, hidden_act={"a": 1})
-    from core.analysis.doctor import outlets
+    from core.analysis.doctor import export_options
 
-    assert all(o.why.isprintable() for o in outlets(describe(model)))
+    assert all(o.why.isprintable() for o in export_options(describe(model)))
 
 
 # Weights that are elsewhere

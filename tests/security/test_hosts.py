@@ -16,8 +16,8 @@ import pytest
 from streamlit.web.server.starlette.starlette_app_utils import create_signed_value
 from websockets.exceptions import ConnectionClosed
 
-from core.settings import Settings
-from pages.shared.doors import CONNECTIONS, Doors
+from core.base.settings import Settings
+from pages.frame.requests import CONNECTIONS, Doors
 from scripts.dashboard import free_port, serving
 from tests.security import wire
 from tests.security.conftest import ROLES, STUDY, study_home

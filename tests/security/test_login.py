@@ -12,9 +12,9 @@ import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, Route, WebSocket, expect
 from streamlit.web.server.starlette.starlette_app_utils import create_signed_value
 
-from core.roles import NEEDS
+from core.base.roles import NEEDS
 from core.store import Store
-from pages.shared import shell
+from pages.frame import shell
 from tests.security import wire
 from tests.security.conftest import STUDY, Shared
 

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from core.private import hand_on, keep_private, tighten
-from core.settings import Settings
+from core.base.private_files import hand_on, keep_private, tighten
+from core.base.settings import Settings
 from core.store import Store
 from tests.jobs.tiny_study import text
 
@@ -100,7 +100,7 @@ def test_an_old_home_is_taken_away_from_others_when_it_is_opened(tmp_path: Path)
 
 @pytest.mark.usefixtures("other_umask")
 def test_what_is_handed_on_gets_what_the_users_umask_gives(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("core.private._found", None)
+    monkeypatch.setattr("core.base.private_files._found", None)
     os.umask(0o027)
     keep_private()
     keep_private()

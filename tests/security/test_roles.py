@@ -15,11 +15,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core.analysis.sensitivity import SensitivitySpec
-from core.errors import RetortError
-from core.jobs import api, errands, live, live_process, marks
-from core.recipe_files import load_recipe
-from core.roles import LOCAL, NEEDS, ROLES, Actor, Role, Roles, identify, may, read_roles
-from core.settings import Settings
+from core.base.errors import RetortError
+from core.base.roles import LOCAL, NEEDS, ROLES, Actor, Role, Roles, identify, may, read_roles
+from core.base.settings import Settings
+from core.jobs import actions, preview_process, run_notes, submissions
+from core.jobs.preview import client
+from core.recipe.files import load_recipe
 from core.store import Store
 from core.store.schema import MIGRATIONS
 from tests.layout.modules import inside, modules, tree
@@ -34,34 +35,34 @@ RECIPE = load_recipe(ROOT / "examples" / "sample-study.yaml")
 @pytest.fixture(autouse=True)
 def no_runner(monkeypatch: pytest.MonkeyPatch) -> None:
     """What is queued stays queued: these tests are about who may queue it."""
-    monkeypatch.setattr(api, "_start_runner", lambda *_: None)  # every way to a runner leads through it
+    monkeypatch.setattr(actions, "_start_runner", lambda *_: None)  # every way to a runner leads through it
 
 
 ACTIONS: dict[str, tuple[Role, Callable[[Settings, str], Any]]] = {
-    "api.submit": ("editor", lambda s, run: api.submit(RECIPE, s)),
-    "api.cancel": ("editor", lambda s, run: api.cancel(run, s)),
-    "api.retry": ("editor", lambda s, run: api.retry(run, s)),
-    "api.stop_and_keep": ("editor", lambda s, run: api.stop_and_keep(run, s)),
-    "errands.submit_probe": ("editor", lambda s, run: errands.submit_probe(s)),
-    "errands.submit_sensitivity": (
+    "actions.submit": ("editor", lambda s, run: actions.submit(RECIPE, s)),
+    "actions.cancel": ("editor", lambda s, run: actions.cancel(run, s)),
+    "actions.retry": ("editor", lambda s, run: actions.retry(run, s)),
+    "actions.stop_and_keep": ("editor", lambda s, run: actions.stop_and_keep(run, s)),
+    "submissions.submit_probe": ("editor", lambda s, run: submissions.submit_probe(s)),
+    "submissions.submit_sensitivity": (
         "editor",
-        lambda s, run: errands.submit_sensitivity(SensitivitySpec(model="sample:m"), s),
+        lambda s, run: submissions.submit_sensitivity(SensitivitySpec(model="sample:m"), s),
     ),
-    "marks.annotate": ("editor", lambda s, run: marks.annotate(run, s, tags=["a"], notes="b")),
-    "marks.vote": ("editor", lambda s, run: marks.vote("run:a", "run:b", "p", "run:a", s)),
-    "marks.forget_votes": ("admin", lambda s, run: marks.forget_votes("run:a", "run:b", s)),
-    "api.delete": ("admin", lambda s, run: api.delete(run, s)),
-    "api.submit_fetch": ("admin", lambda s, run: api.submit_fetch("wiki", s)),
-    "errands.submit_download": ("admin", lambda s, run: errands.submit_download("hub:org/name", s)),
-    "live.release": ("editor", lambda s, run: live.release(s)),
-    "live.status": ("viewer", lambda s, run: live.status(s)),
-    "api.wait": ("viewer", lambda s, run: api.wait(run, s, timeout=0)),
-    "api.ensure_runner": ("viewer", lambda s, run: api.ensure_runner(s)),
+    "run_notes.annotate": ("editor", lambda s, run: run_notes.annotate(run, s, tags=["a"], notes="b")),
+    "run_notes.vote": ("editor", lambda s, run: run_notes.vote("run:a", "run:b", "p", "run:a", s)),
+    "run_notes.forget_votes": ("admin", lambda s, run: run_notes.forget_votes("run:a", "run:b", s)),
+    "actions.delete": ("admin", lambda s, run: actions.delete(run, s)),
+    "actions.submit_fetch": ("admin", lambda s, run: actions.submit_fetch("wiki", s)),
+    "submissions.submit_download": ("admin", lambda s, run: submissions.submit_download("hub:org/name", s)),
+    "client.release": ("editor", lambda s, run: client.release(s)),
+    "client.status": ("viewer", lambda s, run: client.status(s)),
+    "actions.wait": ("viewer", lambda s, run: actions.wait(run, s, timeout=0)),
+    "actions.ensure_runner": ("viewer", lambda s, run: actions.ensure_runner(s)),
 }
-ELSEWHERE = {"live.ask": "tested below", "errands.submit_timing": "tested below"}
+ELSEWHERE = {"client.ask": "tested below", "submissions.submit_timing": "tested below"}
 INSIDE = {
-    "again": ["can_help"],
-    "api": ["check_limits", "check_recipe"],
+    "resumable": ["can_help"],
+    "actions": ["check_limits", "check_recipe"],
     "damaged": ["damaged"],
     "device": ["take_device"],
     "executors": ["spawn", "start_detached", "device_lock", "worker_lock"],
@@ -70,19 +71,19 @@ INSIDE = {
         "end_for",
         "killed_for_memory",
         "minutes_of",
-        "refuse_impossible",
+        "refuse_oversized",
         "refuse_unfit",
         "remember_kills",
         "used_exactly",
         "used_quickly",
     ],
-    "home": ["check_home", "rebuild_home"],
+    "home_check": ["check_home", "rebuild_home"],
     "kinds": ["download", "fetch", "run_recipe", "sensitivity", "time_again", "work_of"],
-    "litter": ["sweep_up"],
-    "live": ["refuse_if_busy"],
-    "live_host": ["function_of", "main"],
-    "live_process": ["address_file", "end", "live_lock", "wait_until_gone"],
-    "live_request": ["error_event", "explained"],
+    "cleanup": ["sweep_up"],
+    "client": ["refuse_if_busy"],
+    "server": ["function_of", "main"],
+    "preview_process": ["address_file", "end", "live_lock", "wait_until_gone"],
+    "request": ["error_event", "explained"],
     "locks": ["held", "holder", "signer"],
     "logs": ["log_path", "log_to_stderr", "tail"],
     "process": ["physical_cores", "prepare_process"],
@@ -90,12 +91,12 @@ INSIDE = {
     "waiting": ["device_user", "waits_for"],
     "worker": ["main", "work"],
 }
-"""Of each module, what decides nothing or runs in the runner, the worker, the live host or the command line: pages do
-not call it, but for what they show to whoever may look: limits, the end of a log, what is damaged or waited for."""
+"""Of each module, what decides nothing or runs in the runner, the worker, the preview server or the command line: pages
+do not call it, but for what they show to whoever may look: limits, the end of a log, what is damaged or waited for."""
 SHOWN = {
-    "again.can_help",
-    "api.check_limits",
-    "api.check_recipe",
+    "resumable.can_help",
+    "actions.check_limits",
+    "actions.check_recipe",
     "damaged.damaged",
     "logs.log_path",
     "logs.tail",
@@ -116,7 +117,7 @@ def public(folder: str) -> dict[str, set[str]]:
 def test_every_public_function_of_the_jobs_is_in_the_table() -> None:
     listed = {*ACTIONS, *ELSEWHERE, *(f"{module}.{name}" for module, names in INSIDE.items() for name in names)}
     found = {f"{module}.{name}" for module, names in public("core.jobs").items() for name in names}
-    assert found == listed - {"api.resume"}, "say who may call it, in ACTIONS, or that no page does, in INSIDE"
+    assert found == listed - {"actions.resume"}, "say who may call it, in ACTIONS, or that no page does, in INSIDE"
 
 
 def test_pages_call_of_the_jobs_only_what_asks_who_may() -> None:
@@ -130,7 +131,7 @@ def test_pages_call_of_the_jobs_only_what_asks_who_may() -> None:
             if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
                 called.add(f"{node.value.id}.{node.attr}")
     functions = {f"{module}.{name}" for module, names in public("core.jobs").items() for name in names}
-    assert called & functions - {"api.resume"} <= {*ACTIONS, *ELSEWHERE} | SHOWN
+    assert called & functions - {"actions.resume"} <= {*ACTIONS, *ELSEWHERE} | SHOWN
 
 
 def test_pages_reach_neither_the_network_nor_what_only_the_command_line_does() -> None:
@@ -141,7 +142,7 @@ def test_pages_reach_neither_the_network_nor_what_only_the_command_line_does() -
             for node in ast.walk(tree(path)):
                 if isinstance(node, ast.ImportFrom):
                     assert not (node.module or "").startswith("core.commands"), module
-                    assert not network & {a.name for a in node.names if node.module != "core.jobs.api"}, module
+                    assert not network & {a.name for a in node.names if node.module != "core.jobs.actions"}, module
                 if isinstance(node, ast.Call) and ast.unparse(node.func) in ("resolve", "references.resolve"):
                     said = {k.arg: ast.unparse(k.value) for k in node.keywords}
                     assert said.get("download") == "False", f"{module} may download while it draws a page"
@@ -153,9 +154,9 @@ def test_core_lets_a_role_do_what_it_may_and_no_more(home: Settings, name: str, 
     least, act = ACTIONS[name]
     store = Store(home)
     run = store.runs.add("sweep", "Study", RECIPE.model, RECIPE.model_dump(mode="json"))
-    if name in ("api.retry", "api.delete"):
+    if name in ("actions.retry", "actions.delete"):
         store.runs.request_cancel(run)
-    elif name == "api.stop_and_keep":
+    elif name == "actions.stop_and_keep":
         store.runs.claim(run)
     settings = replace(home, actor=Actor("ada@example.org", role))
     before, folders = store.runs.find(), sorted(home.runs.rglob("*"))
@@ -171,16 +172,16 @@ def test_core_lets_a_role_do_what_it_may_and_no_more(home: Settings, name: str, 
 def test_a_viewer_does_not_have_candidates_timed(home: Settings, role: Role) -> None:
     run = Store(home).runs.add("sweep", "Waiting", "sample:m", {})
     with pytest.raises(RetortError, match="needs the role editor" if role == "viewer" else "has not ended yet"):
-        errands.submit_timing(run, ["key"], replace(home, actor=Actor("a@b.c", role)))
+        submissions.submit_timing(run, ["key"], replace(home, actor=Actor("a@b.c", role)))
 
 
 @pytest.mark.parametrize("role", ROLES)
-def test_a_viewer_does_not_start_the_live_host(home: Settings, role: Role) -> None:
+def test_a_viewer_does_not_start_the_preview_server(home: Settings, role: Role) -> None:
     Store(home).runs.add("sweep", "Waiting", "sample:m", {})  # the host refuses everybody while a run waits
-    asked = live.ask(replace(home, actor=Actor("a@b.c", role)), "generate", {})
+    asked = client.ask(replace(home, actor=Actor("a@b.c", role)), "generate", {})
     with pytest.raises(RetortError, match="needs the role editor" if role == "viewer" else "using this machine"):
         next(asked)
-    assert not live_process.address_file(home).exists()
+    assert not preview_process.address_file(home).exists()
 
 
 def test_the_local_user_may_do_everything() -> None:
@@ -190,30 +191,30 @@ def test_the_local_user_may_do_everything() -> None:
 def test_who_did_it_is_kept(home: Settings, caplog: pytest.LogCaptureFixture) -> None:
     settings = replace(home, actor=Actor("ada@example.org", "admin"))
     store = Store(home)
-    run = api.submit(RECIPE, settings)
+    run = actions.submit(RECIPE, settings)
     assert store.runs.get(run).started_by == "ada@example.org"
-    api.cancel(run, settings)
-    api.retry(run, settings)
-    marks.annotate(run, settings, notes="mine")
+    actions.cancel(run, settings)
+    actions.retry(run, settings)
+    run_notes.annotate(run, settings, notes="mine")
     assert [e.message for e in store.events.tail(run)] == [
         "Cancelled by ada@example.org.",
         "Queued again by ada@example.org.",
         "Tags and note changed by ada@example.org.",
     ]
-    for queued in (api.submit_fetch("wiki", settings), errands.submit_probe(settings)):
+    for queued in (actions.submit_fetch("wiki", settings), submissions.submit_probe(settings)):
         assert store.runs.get(queued).started_by == "ada@example.org"
-    marks.vote("run:a", "run:b", "p", None, settings)
+    run_notes.vote("run:a", "run:b", "p", None, settings)
     with sqlite3.connect(home.database) as db:
         assert db.execute("SELECT voter FROM votes").fetchall() == [("ada@example.org",)]
-    api.cancel(run, settings)
-    api.delete(run, settings)
+    actions.cancel(run, settings)
+    actions.delete(run, settings)
     assert f"ada@example.org deleted run {run}." in caplog.text
 
 
 def test_the_local_user_leaves_no_name(home: Settings) -> None:
-    run = api.submit(RECIPE, home)
-    api.cancel(run, home)
-    marks.annotate(run, home, notes="mine")
+    run = actions.submit(RECIPE, home)
+    actions.cancel(run, home)
+    run_notes.annotate(run, home, notes="mine")
     assert Store(home).runs.get(run).started_by == "" and Store(home).events.tail(run) == []
 
 
@@ -226,7 +227,7 @@ def test_an_old_home_gets_the_columns_and_keeps_what_it_has(home: Settings) -> N
         ("Second study", ""),
         ("Waiting study", ""),
     ]
-    new = api.submit(RECIPE, replace(home, actor=Actor("ada@example.org", "editor")))
+    new = actions.submit(RECIPE, replace(home, actor=Actor("ada@example.org", "editor")))
     assert Store(home).runs.get(new).started_by == "ada@example.org"
 
 
@@ -270,9 +271,9 @@ def test_pages_have_no_other_store_and_no_other_settings() -> None:
         if isinstance(node, ast.Call) and ast.unparse(node.func) in makers
     }
     assert found == {
-        ("pages.shared.home", "Store"),
-        ("pages.shared.home", "Settings.load"),
-        ("pages.shared.login", "Settings.load"),
+        ("pages.frame.home", "Store"),
+        ("pages.frame.home", "Settings.load"),
+        ("pages.frame.login", "Settings.load"),
     }
 
 

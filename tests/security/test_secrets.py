@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from core.cli import main
-from core.jobs import api
-from core.recipes import Grid, Sweep
+from core.commands.parser import main
+from core.jobs import actions
+from core.recipe.recipe import Grid, Sweep
 from tests.jobs.test_real_sweep import bench_of, recipe
 
 pytestmark = [pytest.mark.jobs, pytest.mark.slow]
@@ -35,13 +35,13 @@ def test_a_hub_token_is_in_no_file_of_the_home_nor_in_a_log_or_report(
         plan = recipe(bench.settings.home / "models", tiny_llama).model_copy(
             update={"sweep": Sweep(grid=(Grid(method=("wanda",), sparsity=(0.5,)),), keep="all")}
         )
-        run_id = api.submit(plan, bench.settings)
+        run_id = actions.submit(plan, bench.settings)
         pid = bench.until(lambda: bench.worker_pid(run_id))
         assert SECRET.encode() in Path(f"/proc/{pid}/environ").read_bytes()
         assert bench.wait(run_id, timeout=300).trials_failed == 0, bench.log(run_id)
         missing = plan.model_copy(update={"name": "Missing", "model": "hub:no-such-owner/no-such-model"})
         monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-        failed = bench.wait(api.submit(missing, bench.settings), timeout=120)
+        failed = bench.wait(actions.submit(missing, bench.settings), timeout=120)
         assert failed.state == "failed"
     finally:
         bench.stop()

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from pages.shared.login import problem_of
-from pages.shared.network import is_local
+from pages.frame.login import problem_of
+from pages.frame.network import is_local
 
 GOOD = {
     "redirect_uri": "https://retort.example/oauth2callback",

@@ -6,9 +6,9 @@ import math
 
 import pytest
 
-from core.metrics import Measurement
-from core.results import Result, Trial
-from core.settings import Settings
+from core.base.settings import Settings
+from core.recipe.results import Result, Trial
+from core.registry.measurement import Measurement
 from core.store import Store
 
 

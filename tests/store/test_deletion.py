@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from core.errors import RetortError
-from core.jobs import api
-from core.recipes import Recipe
-from core.results import Result, Trial
-from core.settings import Settings
+from core.base.errors import RetortError
+from core.base.settings import Settings
+from core.jobs import actions
+from core.recipe.recipe import Recipe
+from core.recipe.results import Result, Trial
 from core.store import Store
 
 
@@ -58,13 +58,13 @@ def test_what_an_active_run_needs_stays(home: Settings, need: str, state: str) -
     if state == "running":
         store.runs.claim(user)
     with pytest.raises(RetortError, match=rf"'The user' \({user}\), which is {state}, needs what this run made"):
-        api.delete(run, home)
+        actions.delete(run, home)
     assert store.runs.get(run) and home.run_folder(run).exists() and (home.home / "candidates" / "own").exists()
     if state == "running":
         store.runs.finish(user, "failed")
     else:
         store.runs.request_cancel(user)
-    api.delete(run, home)  # what has ended does not hold it
+    actions.delete(run, home)  # what has ended does not hold it
     assert store.candidates.get("own") is None and store.candidates.get("shared") is not None
 
 
@@ -75,10 +75,10 @@ def test_a_place_inside_the_run_is_needed_too(home: Settings) -> None:
     for place in (f"{home.home}/runs/{run}/exports/1-huggingface", f"{home.home}/candidates/../candidates/own/model"):
         user = store.runs.add("recipe", "By path", f"path:{place}", recipe(model=f"path:{place}"))
         with pytest.raises(RetortError, match="'By path'"):
-            api.delete(run, home)
+            actions.delete(run, home)
         store.runs.request_cancel(user)
     store.runs.add("recipe", "Elsewhere", "path:/models/x", recipe(model="path:/models/x"))
-    api.delete(run, home)
+    actions.delete(run, home)
 
 
 def test_a_run_that_reads_like_a_reference_but_is_another_does_not_hold_it(home: Settings) -> None:
@@ -86,7 +86,7 @@ def test_a_run_that_reads_like_a_reference_but_is_another_does_not_hold_it(home:
     run = study(store, keys=["own"])
     text = recipe(model="run:owner", notes=f"see run:{run} ...", name=f"After run:{run}")
     store.runs.add("recipe", "Named alike", "run:owner", text)
-    api.delete(run, home)
+    actions.delete(run, home)
 
 
 def test_of_a_deletion_and_a_start_at_once_only_one_happens(home: Settings) -> None:
@@ -110,7 +110,7 @@ def test_of_a_deletion_and_a_start_at_once_only_one_happens(home: Settings) -> N
             return Store(home).runs.add("recipe", "New", wanted.model, body, refuse_missing=True)  # noqa: B023
 
         threads = [
-            threading.Thread(target=attempt, args=("delete", lambda: api.delete(run, home))),  # noqa: B023
+            threading.Thread(target=attempt, args=("delete", lambda: actions.delete(run, home))),  # noqa: B023
             threading.Thread(target=attempt, args=("start", start)),
         ]
         for thread in threads if i % 2 else reversed(threads):

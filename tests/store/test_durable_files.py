@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from core import durable_files
-from core.durable_files import move, put_in_place, replacing, replacing_folder, write
+from core.base import durable_files
+from core.base.durable_files import move, put_in_place, replacing, replacing_folder, write
 
 
 @pytest.fixture
@@ -143,7 +143,7 @@ def test_a_long_name_has_room_for_a_temporary_one(tmp_path: Path) -> None:
 def test_a_killed_writer_leaves_the_old_file_and_a_name_that_is_swept_up(tmp_path: Path) -> None:
     write(tmp_path / "a", "old")
     program = (
-        "import os, signal, sys; from pathlib import Path; from core.durable_files import replacing\n"
+        "import os, signal, sys; from pathlib import Path; from core.base.durable_files import replacing\n"
         "with replacing(Path(sys.argv[1])) as t: t.write_text('half'); os.kill(os.getpid(), signal.SIGKILL)"
     )
     subprocess.run([sys.executable, "-c", program, str(tmp_path / "a")], check=False)

@@ -13,9 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from core.errors import RetortError
-from core.results import Result
-from core.settings import Settings
+from core.base.errors import RetortError
+from core.base.settings import Settings
+from core.recipe.results import Result
 from core.store import Store
 from core.store.schema import VERSION
 
@@ -159,8 +159,8 @@ def needs_mounts() -> None:
 OPEN = """
 import sys
 from pathlib import Path
-from core.errors import RetortError
-from core.settings import Settings
+from core.base.errors import RetortError
+from core.base.settings import Settings
 from core.store import Store
 try:
     store = Store(Settings(home=Path(sys.argv[1])))

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from core import integrity
-from core.integrity import damage, is_sealed, note_of, seal, unseal, whole
+from core.base import integrity
+from core.base.integrity import damage, is_sealed, note_of, seal, unseal, whole
 
 BYTES = bytes(range(256)) * 400
 

@@ -8,14 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from core.errors import RetortError
-from core.settings import Settings
+from core.base.errors import RetortError
+from core.base.settings import Settings
 from core.store import Store
 
 ROOT = Path(__file__).resolve().parents[2]
 WRITER = """
 import sys
-from core.settings import Settings
+from core.base.settings import Settings
 from core.store import Store
 runs = Store(Settings.load(sys.argv[1])).runs
 for i in range(50):

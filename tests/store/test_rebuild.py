@@ -19,14 +19,14 @@ from typing import Any
 
 import pytest
 
-from core.errors import RetortError
-from core.jobs.home import check_home, rebuild_home
-from core.metrics import Measurement
-from core.recipes import Prune
-from core.records import RECORD, read_record
-from core.results import Result, Trial
-from core.roles import Actor
-from core.settings import Settings
+from core.base.errors import RetortError
+from core.base.roles import Actor
+from core.base.settings import Settings
+from core.jobs.home_check import check_home, rebuild_home
+from core.recipe.recipe import Prune
+from core.recipe.records import RECORD, read_record
+from core.recipe.results import Result, Trial
+from core.registry.measurement import Measurement
 from core.store import Store
 from core.store.schema import VERSION
 from tests.damage import HARMS, flip, truncate
@@ -275,7 +275,7 @@ def test_many_processes_may_find_it_lost_at_once(home: Settings, loss: str) -> N
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from core.settings import Settings
+from core.base.settings import Settings
 from core.store import Store, rebuild
 at, calls = int(sys.argv[2]), 0
 real = rebuild._insert
@@ -385,7 +385,7 @@ def test_a_writer_that_waits_during_a_rebuild_by_hand_writes_to_the_new_index(ho
     store = Store(home)
     second = fill(store)[1]
     script = (
-        "import sys; from pathlib import Path; from core.settings import Settings; from core.store import Store\n"
+        "import sys; from pathlib import Path; from core.base.settings import Settings; from core.store import Store\n"
         "s = Store(Settings(home=Path(sys.argv[1]))); s.runs.count(); print('open', flush=True); input()\n"
         "for i in range(200): s.events.add(sys.argv[2], 'info', f'Number {i}')\n"
     )

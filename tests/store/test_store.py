@@ -10,13 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from core.errors import RetortError
-from core.metrics import Measurement
-from core.recipes import Grid, Recipe, Sweep
-from core.results import Result, Trial
-from core.settings import Settings
+from core.base.errors import RetortError
+from core.base.settings import Settings
+from core.recipe.recipe import Grid, Recipe, Sweep
+from core.recipe.results import Result, Trial
+from core.recipe.trial_keys import Identity, trials_of
+from core.registry.measurement import Measurement
 from core.store import Store
-from core.trial_keys import Identity, trials_of
 
 RECIPE = Recipe(name="Study", model="path:/none", sweep=Sweep(grid=(Grid(method=("magnitude",), sparsity=(0.5, 0.6)),)))
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from core.settings import Settings
+from core.base.settings import Settings
 from core.store import Store
 
 A, B, C = "run:a", "sample:b", "path:/c"

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 import pytest
 
+from core.base.settings import Settings
 from core.report.costs import Prices
 from core.report.model import Report, build
 from core.report.write import render
-from core.settings import Settings
 from core.store import Store
 from tests.pages.conftest import opens as opens
 from tests.pages.conftest import settings as settings

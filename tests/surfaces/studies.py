@@ -11,10 +11,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from core.analysis.paired_times import TIMES
-from core.metrics import METRICS, Measurement, metric
-from core.recipes import Prune, Recipe
-from core.results import Result, Trial
-from core.settings import Settings
+from core.base.settings import Settings
+from core.recipe.recipe import Prune, Recipe
+from core.recipe.results import Result, Trial
+from core.registry.measurement import Measurement
+from core.registry.metrics import METRICS, metric
 from core.store import Store
 
 SMALL, LARGE = "sample:smollm2-135m", "hub:org/large@0123456789abcdef"

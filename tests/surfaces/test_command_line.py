@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from core.cli import main
+from core.commands.parser import main
 from core.commands.show import show_results
 from core.store import Store
 from tests.surfaces.conftest import Home

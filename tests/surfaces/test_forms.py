@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
-from core.metrics import find_metric
+from core.registry.measurement import find_metric
 from core.store import Store
 from tests.surfaces import expected
 from tests.surfaces.conftest import Home
@@ -233,7 +233,7 @@ def test_only_what_was_timed_beside_other_work_says_so(studies: Home) -> None:
 
 
 def test_a_candidate_of_another_study_cannot_be_picked(studies: Home) -> None:
-    from core.errors import RetortError
+    from core.base.errors import RetortError
 
     with pytest.raises(RetortError, match="names no candidate"):
         studies.report("small", picks=(key("bb1"),))

@@ -10,9 +10,9 @@ import pyarrow as pa
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from core.jobs import api
-from core.metrics import find_metric
-from core.settings import Settings
+from core.base.settings import Settings
+from core.jobs import actions
+from core.registry.measurement import find_metric
 from core.store import Store
 from tests.pages.conftest import Opens, links, words
 from tests.surfaces.conftest import Home
@@ -155,7 +155,7 @@ def displayed(table: Any) -> dict[str, list[str]]:
 def test_a_table_of_thousands_holds_numbers_with_the_unit_in_the_head(
     opens: Opens, studies: Home, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("pages.shared.tradeoff_table.MOST", 2)
+    monkeypatch.setattr("pages.study.tradeoff_table.MOST", 2)
     page = opens("tradeoffs", run=studies.runs["large"])
     page.session_state["all"] = True
     page.run()
@@ -274,7 +274,7 @@ def test_a_candidate_measured_again_is_shown_anew_everywhere(opens: Opens, studi
 
 def test_a_deleted_study_is_gone_and_what_it_shared_stays(opens: Opens, studies: Home, store: Store) -> None:
     opens("tradeoffs", run=[studies.runs["small"], studies.runs["follow"]])
-    api.delete(studies.runs["small"], studies.settings)
+    actions.delete(studies.runs["small"], studies.settings)
     assert "There is no run" in words(opens("tradeoffs", run=studies.runs["small"]))
     assert "There is no run" in words(opens("report", run=studies.runs["small"]))
     assert preview(opens, studies.runs["follow"]).points() == {
@@ -328,7 +328,7 @@ def test_a_candidate_is_held_against_the_original_of_its_own_run(opens: Opens, s
         }
     )
     mine = result(SHORTER, "small").model_copy(update={"key": key("cc1"), "baseline_key": key("cc0")})
-    from core.results import Trial
+    from core.recipe.results import Trial
 
     run = store.runs.add("sweep", "Later", base.model, {"name": "Later"})
     store.runs.claim(run)

@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from core.cluster.parcels import Parcel
-from core.engine.inputs import Inputs
-from core.errors import RetortError
-from core.progress import Level
-from core.recipes import Recipe
-from core.results import Result
+from core.base.errors import RetortError
+from core.base.progress import Level
+from core.cluster.transfer import Parcel
+from core.engine.data.inputs import Inputs
+from core.recipe.recipe import Recipe
+from core.recipe.results import Result
 
 
 @dataclass(frozen=True)

@@ -8,21 +8,22 @@ from pathlib import Path
 from typing import Any
 
 from core.analysis.sensitivity import folder_of
-from core.catalogue.samples import SAMPLES, is_fetched
+from core.base.errors import RetortError
+from core.base.integrity import seal
+from core.catalogue.samples import is_fetched
 from core.cluster.check import LIBRARIES
 from core.cluster.connection import connected
-from core.cluster.parcels import Parcel, bring_home, pack, parcel_name
-from core.engine.bench import versions
-from core.engine.cluster.fleet import Fleet
+from core.cluster.transfer import Parcel, bring_home, pack, parcel_name
+from core.engine.cluster.dispatcher import Fleet
 from core.engine.cluster.messages import Answer, Study
-from core.engine.inputs import Inputs
+from core.engine.data.inputs import Inputs
 from core.engine.prune.statistics import Statistics
-from core.engine.session import Session
-from core.engine.sweep import refuse_if_all_failed
-from core.engine.transform import Source, calibrated, needed, statistics_for
-from core.errors import RetortError
-from core.integrity import seal
-from core.results import Trial
+from core.engine.run.candidate import versions
+from core.engine.run.prune_step import Source, calibrated, needed, statistics_for
+from core.engine.run.session import Session
+from core.engine.run.sweep import refuse_if_all_failed
+from core.recipe.results import Trial
+from core.registry.samples import SAMPLES
 
 
 def measure_on_cluster(

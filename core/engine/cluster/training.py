@@ -13,20 +13,20 @@ from typing import Any
 import torch
 from torch import distributed
 
+from core.base.durable_files import put_in_place
+from core.base.errors import Cancelled
+from core.base.private_files import keep_private
+from core.base.progress import Level
 from core.cluster.connection import library
-from core.cluster.parcels import Parcel, node_cache, pack, parcel_name, received, unpack
-from core.distil_spec import Distil
-from core.durable_files import put_in_place
-from core.engine.cluster.desk import Said
+from core.cluster.transfer import Parcel, node_cache, pack, parcel_name, received, unpack
+from core.engine.cluster.training_mailbox import Said
 from core.engine.distil.batches import Examples
 from core.engine.distil.parallel import whole
-from core.engine.distil.run import Surroundings, distil
+from core.engine.distil.run import TrainContext, distil
 from core.engine.models.load import Loaded, load_model
 from core.engine.models.save import save_model
-from core.engine.teach import Samples, sample_prompt
-from core.errors import Cancelled
-from core.private import keep_private
-from core.progress import Level
+from core.engine.run.distil_step import Samples, sample_prompt
+from core.recipe.distil import Distil
 
 _EVERY = 0.5
 """Seconds between two looks for a wish, and between two deliveries of messages."""
@@ -77,7 +77,7 @@ def _train(ray: Any, lecture: Lecture, desk: Any, scratch: Path, reporter: Worke
     assert folders[0] is not None
     student = load_model(folders[0], lecture.dtype)
     teacher = load_model(folders[1], lecture.dtype) if folders[1] else None
-    around = Surroundings(
+    train_context = TrainContext(
         folder=scratch / "checkpoints",
         cache=scratch,
         reporter=reporter,
@@ -92,12 +92,14 @@ def _train(ray: Any, lecture: Lecture, desk: Any, scratch: Path, reporter: Worke
         known: Parcel | None = ray.get(desk.checkpoint.remote())
         if known is not None:
             unpack(ray, known, scratch / "known")
-            put_in_place(scratch / "known" / "checkpoints", around.folder, flush=False)
-        around.saved = lambda: ray.get(desk.keep_checkpoint.remote(_packed(ray, "checkpoints", around.folder)))
+            put_in_place(scratch / "known" / "checkpoints", train_context.folder, flush=False)
+        train_context.saved = lambda: ray.get(
+            desk.keep_checkpoint.remote(_packed(ray, "checkpoints", train_context.folder))
+        )
         # A text is written by the first worker alone, which of sharded weights has only parts.
         if student.task == "causal" and lecture.examples.count and not lecture.shard:
-            around.checked = Samples(student, teacher, sample_prompt(lecture.examples), reporter).write
-    outcome = distil(student, teacher, lecture.spec, lecture.examples, around)
+            train_context.checked = Samples(student, teacher, sample_prompt(lecture.examples), reporter).write
+    outcome = distil(student, teacher, lecture.spec, lecture.examples, train_context)
     if lecture.shard:
         student = _put_together(student, folders[0], lecture.dtype)
     if first:

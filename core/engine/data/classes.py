@@ -6,8 +6,8 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from core.errors import RetortError
-from core.plain_text import one_line
+from core.base.errors import RetortError
+from core.base.text import one_line
 
 _WHOLE = re.compile(r"(-?\d+)\.0+")
 _SHOWN = 12

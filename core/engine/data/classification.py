@@ -9,15 +9,17 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from core.base.errors import RetortError
+from core.base.settings import Settings
+from core.base.text import one_line, whole
+from core.base.untrusted_files import reason
 from core.catalogue.checks import inside_roots
-from core.catalogue.samples import SAMPLES, Sample, refuse_unfetched
+from core.catalogue.samples import refuse_unfetched
 from core.engine.data.classes import classes_of, plain_label
 from core.engine.data.corpora import UNREADABLE
-from core.errors import RetortError
-from core.outside_files import reason
-from core.plain_text import one_line, whole
-from core.settings import Settings
-from core.trial_keys import hashed
+from core.recipe.trial_keys import hashed
+from core.registry.sample_types import Sample
+from core.registry.samples import SAMPLES
 
 LABEL_COLUMNS = ("label", "category", "class", "intent")
 TEXT_COLUMNS = ("text", "sentence", "content", "question")
@@ -25,7 +27,7 @@ _SST2 = "glue/sst2/validation"
 
 
 @dataclass(frozen=True)
-class Labelled:
+class LabelledTexts:
     """Texts with a class each: `labels[i]` is an index into `names`."""
 
     texts: list[str]
@@ -34,7 +36,7 @@ class Labelled:
     note: str = ""
     """What had to be assumed about the labels."""
 
-    def first(self, count: int | None) -> Labelled:
+    def first(self, count: int | None) -> LabelledTexts:
         """Only the first so many; None: all."""
         return replace(self, texts=self.texts[:count], labels=self.labels[:count])
 
@@ -46,7 +48,7 @@ class Labelled:
 
 def load_labelled(
     data: str, settings: Settings, names: list[str] | None = None, given: Mapping[str, str] | None = None
-) -> Labelled:
+) -> LabelledTexts:
     """Reads `sample:reuters-r8/train`, `sample:20newsgroups/test`, `sample:tasks/sst2` or `path:/file.csv|jsonl|tsv`.
 
     Args:
@@ -68,7 +70,7 @@ def load_labelled(
     found = classes_of(labels, names, given or {}, order, data)
     if len(found.names) < 2:
         raise RetortError(f"{one_line(data, 200)} has fewer than two classes.", "Check which column holds the label.")
-    return Labelled([text for text, _ in rows], [found.index[label] for label in labels], found.names, found.note)
+    return LabelledTexts([text for text, _ in rows], [found.index[label] for label in labels], found.names, found.note)
 
 
 def _sample(name: str, settings: Settings) -> tuple[list[tuple[str, str]], list[str] | None]:

@@ -9,17 +9,18 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from core.base.errors import RetortError
+from core.base.roles import may, not_here
+from core.base.settings import Settings
+from core.base.text import one_line, whole
+from core.base.untrusted_files import reason
 from core.catalogue.checks import inside_roots
 from core.catalogue.hub import dataset_commit
-from core.catalogue.samples import SAMPLES, refuse_unfetched
-from core.catalogue.wiki import PARTS, read_part
-from core.errors import RetortError
-from core.metrics import show_bytes
-from core.outside_files import reason
-from core.plain_text import one_line, whole
-from core.recipes import Corpus
-from core.roles import may, not_here
-from core.settings import Settings
+from core.catalogue.samples import refuse_unfetched
+from core.catalogue.wiki import read_part
+from core.recipe.recipe import Corpus
+from core.registry.formatting import show_bytes
+from core.registry.samples import SAMPLES, TEXT_PARTS
 
 _COLUMN = "text"
 _MOST_BYTES = 4_000_000_000
@@ -62,9 +63,9 @@ def _sample(name: str, split: str | None, settings: Settings) -> list[str]:
         raise RetortError(
             f"There is no sample text called '{one_line(name, 60)}'.", f"Choose {known}, or a file of your own."
         )
-    if split not in PARTS:
+    if split not in TEXT_PARTS:
         raise RetortError(
-            f"sample:{name} has no part called '{one_line(str(split), 60)}'.", f"Choose one of {', '.join(PARTS)}."
+            f"sample:{name} has no part called '{one_line(str(split), 60)}'.", f"Choose one of {', '.join(TEXT_PARTS)}."
         )
     refuse_unfetched(wanted, settings)
     return read_part(wanted.folder(settings), split)

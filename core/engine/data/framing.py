@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from core.errors import RetortError
-from core.recipe_parts import StartToken
+from core.base.errors import RetortError
+from core.recipe.parts import StartToken
 
 
 class Frame(NamedTuple):

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from core.base.errors import RetortError
 from core.catalogue.shingles import shingles
 from core.engine.data.framing import Frame, special_frame
-from core.errors import RetortError
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase

@@ -6,11 +6,11 @@ import math
 
 from torch import nn
 
+from core.base.errors import RetortError
+from core.base.progress import Reporter
 from core.engine.distil.batches import IGNORED, Batch
 from core.engine.distil.state import TrainState
-from core.errors import RetortError
-from core.losses import Loss
-from core.progress import Reporter
+from core.registry.losses import Loss
 
 NO_GRADIENT = 1e-10
 """A gradient norm below this teaches nothing (a public library ships a loss whose gradient is 2.5e-17)."""

@@ -141,7 +141,7 @@ class MaskedWindows:
 
 
 @dataclass(frozen=True)
-class Labelled:
+class LabelledExamples:
     """Texts with one gold class each, for classification."""
 
     sequences: Sequence[Tensor]  # (length,) each

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from core.base.progress import Reporter
+from core.base.settings import Settings
 from core.engine.data.classification import load_labelled
+from core.engine.data.inputs import refuse_overlap
 from core.engine.data.windows import overlap
 from core.engine.distil.loading import check_chat, training_texts
-from core.engine.inputs import refuse_overlap
-from core.progress import Reporter
-from core.recipe_parts import LabelledSet
-from core.recipes import Distil, Recipe
-from core.settings import Settings
+from core.recipe.parts import LabelledSet
+from core.recipe.recipe import Distil, Recipe
 
 
 def check_lessons(

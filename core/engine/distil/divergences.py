@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from core.losses import JENSEN_SHANNON
+from core.registry.losses import JENSEN_SHANNON
 
 
 def full_precision(values: Tensor) -> Tensor:

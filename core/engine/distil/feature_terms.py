@@ -4,20 +4,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
+from core.base.errors import RetortError
+from core.engine.distil.activation_hooks import ActivationHooks, fresh_projection, head_sizes, width_of
 from core.engine.distil.batches import Batch
 from core.engine.distil.features import relation_heads, seen_positions
-from core.engine.distil.taps import Taps, fresh_projection, head_sizes, width_of
+from core.engine.distil.loss_terms import LossTerm
 from core.engine.models.matrices import find_blocks
-from core.errors import RetortError
-
-if TYPE_CHECKING:
-    from core.engine.distil.objective import Part
 
 Pairs = Sequence[tuple[int, int]]
 
@@ -39,7 +36,7 @@ class FeatureTerms:
         self,
         student: PreTrainedModel,
         teacher: PreTrainedModel,
-        parts: Sequence[Part],
+        parts: Sequence[LossTerm],
         pairs: Pairs,
         causal: bool,
         seed: int = 0,
@@ -48,8 +45,10 @@ class FeatureTerms:
         self._pairs = {p.name: pairs if p.settings["layers"] == "every" else pairs[-1:] for p in _features(parts)}
         states = sorted({pair for p in _features(parts, "states") for pair in self._pairs[p.name]})
         relations = sorted({pair for p in _features(parts, "relations") for pair in self._pairs[p.name]})
-        self.student = Taps(student, [s for s, _ in states], [s for s, _ in relations])
-        self.teacher = Taps(teacher, dict.fromkeys(t for _, t in states), dict.fromkeys(t for _, t in relations))
+        self.student = ActivationHooks(student, [s for s, _ in states], [s for s, _ in relations])
+        self.teacher = ActivationHooks(
+            teacher, dict.fromkeys(t for _, t in states), dict.fromkeys(t for _, t in relations)
+        )
         self._causal = causal
         self._heads = _relation_heads(student, teacher) if relations else 1
         widths = width_of(student), width_of(teacher)
@@ -58,7 +57,7 @@ class FeatureTerms:
             {str(s): fresh_projection(*widths, seed + i) for i, (s, _) in enumerate(states)} if differ else {}
         ).to(student.device)
 
-    def losses(self, parts: Sequence[Part], batch: Batch) -> dict[str, Tensor]:
+    def losses(self, parts: Sequence[LossTerm], batch: Batch) -> dict[str, Tensor]:
         """Sum of each feature term over the positions that count, averaged over its layers."""
         found: dict[str, Tensor] = {}
         for part in _features(parts):
@@ -67,14 +66,14 @@ class FeatureTerms:
             found[part.name] = torch.stack([one(part, s, t, batch) for s, t in pairs]).mean()
         return found
 
-    def _states(self, part: Part, student: int, teacher: int, batch: Batch) -> Tensor:
+    def _states(self, part: LossTerm, student: int, teacher: int, batch: Batch) -> Tensor:
         ours = self.student.state(student)[batch.positions].float()  # (n, student width)
         theirs = self.teacher.state(teacher)[batch.positions].float()  # (n, teacher width)
         if str(student) in self.projections:
             ours = self.projections[str(student)](ours)
         return part.function(ours, theirs, **part.arguments).sum()
 
-    def _relations(self, part: Part, student: int, teacher: int, batch: Batch) -> Tensor:
+    def _relations(self, part: LossTerm, student: int, teacher: int, batch: Batch) -> Tensor:
         allowed = seen_positions(batch.attended, self._causal)
         each = [
             part.function(relation_heads(s, self._heads), relation_heads(t, self._heads), allowed, **part.arguments)
@@ -93,7 +92,7 @@ class FeatureTerms:
         self.teacher.close()
 
 
-def _features(parts: Sequence[Part], kind: str | None = None) -> list[Part]:
+def _features(parts: Sequence[LossTerm], kind: str | None = None) -> list[LossTerm]:
     return [p for p in parts if p.loss.group == "feature" and kind in (None, p.loss.kind)]
 
 

@@ -8,8 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from core.base.errors import RetortError
 from core.engine.distil.divergences import full_precision
-from core.errors import RetortError
 
 
 def hidden_mse(student: Tensor, teacher: Tensor, scale: str = "plain") -> Tensor:

@@ -7,23 +7,23 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from core import plain_json
+from core.base import json_io
+from core.base.errors import RetortError
+from core.base.roles import may, not_here
+from core.base.settings import Settings
 from core.catalogue.checks import inside_roots
 from core.catalogue.hub import dataset_commit
-from core.distil_spec import TrainingData
 from core.engine.data.classification import load_labelled
 from core.engine.data.corpora import load_texts
 from core.engine.data.framing import frame_for
 from core.engine.distil.batches import Answers, Examples, MaskedWindows, Windows
-from core.engine.distil.matching import class_names
 from core.engine.distil.packing import Stream, packed
 from core.engine.distil.texts import Conversation, Say, conversations, labelled
+from core.engine.models.compatibility import class_names
 from core.engine.models.context import padding_of
 from core.engine.models.load import Loaded
-from core.errors import RetortError
-from core.recipes import Corpus
-from core.roles import may, not_here
-from core.settings import Settings
+from core.recipe.distil import TrainingData
+from core.recipe.recipe import Corpus
 
 Row = Mapping[str, Any]
 _READERS = {".txt": "text", ".md": "text", ".raw": "text", ".csv": "csv", ".jsonl": "json", ".parquet": "parquet"}
@@ -175,7 +175,7 @@ def _json_rows(path: Path) -> Iterator[Row]:
         with path.open("rb") as file:
             for number, line in enumerate(file, 1):
                 if line.strip():
-                    row = plain_json.load(line.removeprefix(b"\xef\xbb\xbf"))
+                    row = json_io.load(line.removeprefix(b"\xef\xbb\xbf"))
                     if not isinstance(row, dict):
                         raise ValueError(f"line {number} is no JSON object")
                     yield row

@@ -7,9 +7,9 @@ from torch import nn
 from transformers import PreTrainedModel
 from transformers.pytorch_utils import Conv1D
 
-from core.distil_spec import Lora
+from core.base.errors import Impossible
 from core.engine.models.matrices import prunable
-from core.errors import Impossible
+from core.recipe.distil import Lora
 
 
 def add_lora(model: PreTrainedModel, lora: Lora, seed: int) -> int:

@@ -8,8 +8,7 @@ tensor exists, and nothing is computed twice. One backward pass through the body
 
 from __future__ import annotations
 
-import importlib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from typing import Any
@@ -17,48 +16,17 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from core.distil_spec import Term
 from core.engine.distil.batches import IGNORED, Batch
 from core.engine.distil.feature_terms import FeatureTerms
+from core.engine.distil.loss_terms import LossTerm, loss_terms
 from core.engine.distil.outputs import Outputs
 from core.engine.distil.teacher import LiveTeacher, Rows, Teacher
-from core.losses import Loss, Value
+from core.recipe.distil import Term
+from core.registry.losses import Loss
 
 
 @dataclass(frozen=True)
-class Part:
-    """A term ready to compute. `name` is unique in its mix."""
-
-    name: str
-    loss: Loss
-    weight: float
-    settings: dict[str, Value]
-    function: Callable[..., Tensor]
-
-    @property
-    def temperature(self) -> float:
-        return float(self.settings.get("temperature", 1.0))
-
-    @property
-    def arguments(self) -> dict[str, Value]:
-        """The settings the function itself takes."""
-        return {k: v for k, v in self.settings.items() if k not in ("temperature", "layers")}
-
-
-def parts_of(terms: Iterable[Term]) -> list[Part]:
-    """The terms with their functions; a loss used twice is named `soft_labels`, `soft_labels 2`."""
-    parts: list[Part] = []
-    for term in terms:
-        module, name = term.described.entry.split(":")
-        function = getattr(importlib.import_module(module), name)
-        same = sum(p.loss.id == term.loss for p in parts)
-        label = term.loss if not same else f"{term.loss} {same + 1}"
-        parts.append(Part(label, term.described, term.weight, term.settings, function))
-    return parts
-
-
-@dataclass(frozen=True)
-class Totals:
+class Normalisers:
     """How much counts in a whole step: gold targets, compared outputs, compared hidden states."""
 
     targets: int
@@ -66,7 +34,7 @@ class Totals:
     positions: int
 
     @classmethod
-    def of(cls, batches: Iterable[Batch]) -> Totals:
+    def of(cls, batches: Iterable[Batch]) -> Normalisers:
         batches = list(batches)
         return cls(
             targets=sum(int((b.targets != IGNORED).sum()) for b in batches),
@@ -84,7 +52,7 @@ class Objective:
     """A student, its teacher (None where no term needs one) and the terms between them."""
 
     def __init__(
-        self, student: Outputs, teacher: Teacher | None, parts: Sequence[Part], features: FeatureTerms | None = None
+        self, student: Outputs, teacher: Teacher | None, parts: Sequence[LossTerm], features: FeatureTerms | None = None
     ) -> None:
         self.student = student
         self.teacher = teacher
@@ -92,7 +60,7 @@ class Objective:
         self.features = features
         self._watched = [*parts, *_text_loss(student, parts)]
 
-    def backward(self, batch: Batch, totals: Totals, only: str | None = None) -> dict[str, Tensor]:
+    def backward(self, batch: Batch, totals: Normalisers, only: str | None = None) -> dict[str, Tensor]:
         """Adds the gradient of the mix on this micro-batch to the student's `.grad`.
 
         Args:
@@ -105,7 +73,7 @@ class Objective:
         return self._run(batch.to(self.student.device), totals, wanted, learn=True)
 
     @torch.no_grad()
-    def value(self, batch: Batch, totals: Totals) -> dict[str, Tensor]:
+    def value(self, batch: Batch, totals: Normalisers) -> dict[str, Tensor]:
         """Each term as `backward` reports it, and always the loss on the text, without learning anything."""
         return self._run(batch.to(self.student.device), totals, self._watched, learn=False)
 
@@ -118,7 +86,7 @@ class Objective:
         """The weighted sum of the terms."""
         return sum(p.weight * float(terms[p.name]) for p in self.parts if p.name in terms)
 
-    def _run(self, batch: Batch, totals: Totals, wanted: Sequence[Part], learn: bool) -> dict[str, Tensor]:
+    def _run(self, batch: Batch, totals: Normalisers, wanted: Sequence[LossTerm], learn: bool) -> dict[str, Tensor]:
         on_logits = [p for p in wanted if p.loss.group != "feature"]
         chosen = batch.scored | (batch.targets != IGNORED)  # (batch, outputs)
         rows = self._teacher_rows(batch, chosen, any(p.loss.needs_teacher for p in wanted))
@@ -146,7 +114,7 @@ class Objective:
             return self.teacher.rows(batch, chosen, self.student.chunk)
         return [None] * len(_pieces(int(chosen.sum()), self.student.chunk))
 
-    def _weighted(self, parts: Sequence[Part], sums: dict[str, Tensor], totals: Totals) -> Tensor:
+    def _weighted(self, parts: Sequence[LossTerm], sums: dict[str, Tensor], totals: Normalisers) -> Tensor:
         terms = [p.weight / totals.count(p.loss) * sums[p.name] for p in parts if p.name in sums]
         return torch.stack(terms).sum()
 
@@ -156,8 +124,8 @@ class Objective:
         batch: Batch,
         chosen: Tensor,
         rows: Iterable[Rows | None],
-        parts: Sequence[Part],
-        totals: Totals,
+        parts: Sequence[LossTerm],
+        totals: Normalisers,
         learn: bool,
     ) -> tuple[dict[str, Tensor], Tensor | None]:
         """Terms on logits, and the mix's gradient at the chosen states `(n, width)` (None: no such term)."""
@@ -175,21 +143,23 @@ class Objective:
                     found = self._on_block(chunk, block, parts, totals)
                     for p in parts:
                         sums[p.name] += found[p.name].detach() / totals.count(p.loss)
-                if chunk.slope is not None:
-                    logits.backward(chunk.slope)
+                if chunk.logit_grad is not None:
+                    logits.backward(chunk.logit_grad)
             if learn:
                 gradients.append(states.grad if states.grad is not None else torch.zeros_like(states))
         return sums, torch.cat(gradients) if gradients else None
 
-    def _on_block(self, chunk: _Chunk, rows: slice, parts: Sequence[Part], totals: Totals) -> dict[str, Tensor]:
-        """Sum of each term over some rows of a chunk; their gradient goes into the same rows of its `slope`."""
-        own = chunk.logits.detach()[rows].float().requires_grad_(chunk.slope is not None)
+    def _on_block(
+        self, chunk: _Chunk, rows: slice, parts: Sequence[LossTerm], totals: Normalisers
+    ) -> dict[str, Tensor]:
+        """Sum of each term over some rows of a chunk; their gradient goes into the same rows of its `logit_grad`."""
+        own = chunk.logits.detach()[rows].float().requires_grad_(chunk.logit_grad is not None)
         teacher = chunk.teacher[rows] if chunk.teacher is not None else None
         found = chunk_losses(parts, own, chunk.gold[rows], chunk.counts[rows], teacher)
-        if chunk.slope is not None:
+        if chunk.logit_grad is not None:
             self._weighted(parts, found, totals).backward()
             if own.grad is not None:
-                chunk.slope[rows] = own.grad
+                chunk.logit_grad[rows] = own.grad
         return found
 
 
@@ -198,7 +168,7 @@ class _Chunk:
     """Tokens whose logits are in memory at the same time, `(n, classes)`, and what they are compared with."""
 
     logits: Tensor
-    slope: Tensor | None
+    logit_grad: Tensor | None
     """Where the gradient at the logits is put together; None where nothing is learned."""
     gold: Tensor
     counts: Tensor
@@ -215,15 +185,15 @@ def _exact(device: torch.device) -> AbstractContextManager[Any]:
     return torch.autocast(device.type, enabled=False)
 
 
-def _text_loss(student: Outputs, parts: Sequence[Part]) -> list[Part]:
+def _text_loss(student: Outputs, parts: Sequence[LossTerm]) -> list[LossTerm]:
     """The cross-entropy, to be watched where it is not learned from and the model predicts something."""
     if student.task == "encoder" or any(p.loss.kind == "labels" for p in parts):
         return []
-    return [replace(parts_of([Term(loss="cross_entropy")])[0], weight=0.0)]
+    return [replace(loss_terms([Term(loss="cross_entropy")])[0], weight=0.0)]
 
 
 def chunk_losses(
-    parts: Sequence[Part], logits: Tensor, targets: Tensor, scored: Tensor, teacher: Rows | None
+    parts: Sequence[LossTerm], logits: Tensor, targets: Tensor, scored: Tensor, teacher: Rows | None
 ) -> dict[str, Tensor]:
     """Sum of each term over one chunk.
 

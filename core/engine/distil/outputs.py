@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
+from core.catalogue.kinds import Task
 from core.engine.distil.batches import Batch
-from core.engine.evaluate.logits import Logits
-from core.engine.models.load import Task
+from core.engine.models.chunked_head import ChunkedHead
 
 _PROBE_TOKENS = 16
 _CHUNK_BYTES = 96 << 20  # float32 logits of one chunk
@@ -37,7 +37,7 @@ class Outputs:
         self.task = task
         self.order = order
         self.half = half
-        self._logits = Logits(model, _probe(model)) if task in ("causal", "masked") else None
+        self._logits = ChunkedHead(model, _probe(model)) if task in ("causal", "masked") else None
 
     @property
     def device(self) -> torch.device:

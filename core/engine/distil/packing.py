@@ -8,10 +8,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from core.base.errors import RetortError
 from core.engine.data.framing import Frame, special_frame
 from core.engine.data.windows import SEPARATOR
 from core.engine.distil.batches import Batch, causal_batch
-from core.errors import RetortError
 
 
 def pack(texts: Iterable[str], tokenizer: Any, length: int, frame: Frame | None = None) -> Iterator[Tensor]:

@@ -11,33 +11,34 @@ from pathlib import Path
 import torch
 from accelerate import Accelerator  # type: ignore[import-untyped]
 
-from core.distil_spec import Distil
-from core.engine.distil.batches import Batch, Examples, Labelled
-from core.engine.distil.cache import build_cache
+from core.base.errors import Impossible, RetortError
+from core.base.progress import Reporter
+from core.engine.distil.activation_hooks import layers_of
+from core.engine.distil.batch_sampler import Order
+from core.engine.distil.batches import Batch, Examples, LabelledExamples
+from core.engine.distil.classification_head import head_parameters
 from core.engine.distil.feature_terms import FeatureTerms
 from core.engine.distil.features import layer_map
-from core.engine.distil.heads import head_parameters
+from core.engine.distil.fixed_masks import Zeros
+from core.engine.distil.generation import on_policy, teacher_texts
 from core.engine.distil.lora import add_lora, merge_lora
-from core.engine.distil.matching import check_tokenizers, label_order
-from core.engine.distil.objective import Objective, Part, parts_of
-from core.engine.distil.order import Order
+from core.engine.distil.loss_terms import LossTerm, loss_terms
+from core.engine.distil.objective import Objective
 from core.engine.distil.outputs import Outputs
 from core.engine.distil.parallel import shard_blocks
 from core.engine.distil.state import Evaluated
-from core.engine.distil.stored import CachedTeacher
-from core.engine.distil.taps import layers_of
 from core.engine.distil.teacher import LiveTeacher, Teacher
-from core.engine.distil.trainer import Outcome, Trainer
-from core.engine.distil.writing import on_policy, teacher_texts
-from core.engine.distil.zeros import Zeros
+from core.engine.distil.teacher_cache import build_cache
+from core.engine.distil.teacher_cache_reader import CachedTeacher
+from core.engine.distil.trainer import Trainer, TrainingOutcome
+from core.engine.models.compatibility import check_tokenizers, label_order
 from core.engine.models.context import context_of, padding_of, pools_last
 from core.engine.models.load import Loaded
-from core.errors import Impossible, RetortError
-from core.progress import Reporter
+from core.recipe.distil import Distil
 
 
 @dataclass
-class Surroundings:
+class TrainContext:
     """What a step needs beside its models.
 
     Attributes:
@@ -65,7 +66,9 @@ class Surroundings:
     shard: bool = False
 
 
-def distil(student: Loaded, teacher: Loaded | None, spec: Distil, examples: Examples, around: Surroundings) -> Outcome:
+def distil(
+    student: Loaded, teacher: Loaded | None, spec: Distil, examples: Examples, train_context: TrainContext
+) -> TrainingOutcome:
     """Trains `student.model` in place; it is left in `eval` mode, in its former dtype, with its best weights.
 
     Raises:
@@ -79,28 +82,28 @@ def distil(student: Loaded, teacher: Loaded | None, spec: Distil, examples: Exam
             loaded.model.to(accelerator.device)
     dtype = student.model.dtype
     student.model.float()  # the weights that learn are kept in full precision
-    student_outputs = Outputs(student.model, student.task, half=around.half)
+    student_outputs = Outputs(student.model, student.task, half=train_context.half)
     if teacher is not None and spec.teacher_texts is not None:
         examples = teacher_texts(
             Outputs(teacher.model, teacher.task),
             examples,
             spec.teacher_texts,
             spec.data.length,
-            around.teacher,
-            around.cache / "texts",
+            train_context.teacher,
+            train_context.cache / "texts",
             spec.batch,
             spec.seed,
-            around.reporter,
+            train_context.reporter,
         )
     _prepare(student, spec)
-    if around.shard:
+    if train_context.shard:
         shard_blocks(student.model, accelerator)
-    parts = parts_of(spec.losses)
-    features = _features(student, teacher, spec, parts, around)
+    parts = loss_terms(spec.losses)
+    features = _features(student, teacher, spec, parts, train_context)
     try:
-        voice = _teacher(student, teacher, spec, parts, features, examples, around)
-        objective = Objective(student_outputs, voice, parts, features)
-        outcome = _train(objective, spec, examples, around, accelerator)
+        teacher_outputs = _teacher(student, teacher, spec, parts, features, examples, train_context)
+        objective = Objective(student_outputs, teacher_outputs, parts, features)
+        outcome = _train(objective, spec, examples, train_context, accelerator)
     finally:
         if features is not None:
             features.close()
@@ -108,9 +111,9 @@ def distil(student: Loaded, teacher: Loaded | None, spec: Distil, examples: Exam
             student.model.activation_checkpointing_disable()
     if spec.lora is not None:
         merge_lora(student.model)
-    if not around.shard:
+    if not train_context.shard:
         student.model.to(dtype)  # type: ignore[arg-type]
-    _describe(outcome, spec, voice)
+    _describe(outcome, spec, teacher_outputs)
     return outcome
 
 
@@ -132,7 +135,7 @@ def check_fit(student: Loaded, teacher: Loaded | None, spec: Distil, examples: E
             "The student has no output layer, so only what happens inside it can be compared.",
             "Use the hidden state or attention relation losses, or give the model a head for its task first.",
         )
-    if (student.task == "classification") != isinstance(examples, Labelled):
+    if (student.task == "classification") != isinstance(examples, LabelledExamples):
         raise Impossible(
             "The data and the student do not fit: a classifier needs texts with labels, a language model plain text.",
             "Set 'form: labels' for a classifier, and 'text' or 'chat' otherwise.",
@@ -179,12 +182,14 @@ def _prepare(student: Loaded, spec: Distil) -> None:
 
 
 def _features(
-    student: Loaded, teacher: Loaded | None, spec: Distil, parts: Sequence[Part], around: Surroundings
+    student: Loaded, teacher: Loaded | None, spec: Distil, parts: Sequence[LossTerm], train_context: TrainContext
 ) -> FeatureTerms | None:
     if not any(p.loss.group == "feature" for p in parts):
         return None
     assert teacher is not None
-    pairs = list(spec.layer_map) or layer_map(layers_of(student.model), layers_of(teacher.model), around.layers_kept)
+    pairs = list(spec.layer_map) or layer_map(
+        layers_of(student.model), layers_of(teacher.model), train_context.layers_kept
+    )
     return FeatureTerms(student.model, teacher.model, parts, pairs, student.task == "causal", spec.seed)
 
 
@@ -192,10 +197,10 @@ def _teacher(
     student: Loaded,
     teacher: Loaded | None,
     spec: Distil,
-    parts: Sequence[Part],
+    parts: Sequence[LossTerm],
     features: FeatureTerms | None,
     examples: Examples,
-    around: Surroundings,
+    train_context: TrainContext,
 ) -> Teacher | None:
     """The live teacher, or the stored one (made first, as far as it is missing)."""
     if teacher is None or not spec.needs_teacher:
@@ -205,7 +210,9 @@ def _teacher(
     if spec.cache is None:
         return live
     temperatures = [p.temperature for p in parts if p.loss.kind == "distribution"]
-    asked = around.teacher if order is None else f"{around.teacher} {order.tolist()}"  # answers in the student's order
+    asked = (
+        train_context.teacher if order is None else f"{train_context.teacher} {order.tolist()}"
+    )  # answers in the student's order
     wanted = Order(examples, spec.held_out, spec.batch, spec.seed).reads(spec.budget) if examples.count else []
     folder = build_cache(
         live,
@@ -213,17 +220,17 @@ def _teacher(
         spec.cache,
         temperatures,
         asked,
-        around.cache / "teachers",
+        train_context.cache / "teachers",
         spec.batch,
-        around.reporter,
+        train_context.reporter,
         wanted,
     )
     return CachedTeacher(folder, spec.cache, student.model.device)
 
 
 def _train(
-    objective: Objective, spec: Distil, examples: Examples, around: Surroundings, accelerator: Accelerator
-) -> Outcome:
+    objective: Objective, spec: Distil, examples: Examples, train_context: TrainContext, accelerator: Accelerator
+) -> TrainingOutcome:
     def rewrite(batch: Batch, seed: int) -> Batch:
         assert spec.on_policy is not None
         return on_policy(objective.student, batch, spec.on_policy, seed)
@@ -232,33 +239,45 @@ def _train(
         objective,
         Order(examples, spec.held_out, spec.batch, spec.seed),
         spec,
-        around.folder,
-        identity_of(spec, around),
-        around.reporter,
+        train_context.folder,
+        identity_of(spec, train_context),
+        train_context.reporter,
         accelerator,
         rewrite if spec.on_policy is not None else None,
-        around.stop_and_keep,
-        around.checked,
-        around.saved,
+        train_context.stop_and_keep,
+        train_context.checked,
+        train_context.saved,
     )
     return trainer.run()
 
 
-def identity_of(spec: Distil, around: Surroundings) -> str:
+def identity_of(spec: Distil, train_context: TrainContext) -> str:
     """A hash of all that decides the result; a checkpoint of anything else is refused."""
-    parts = [spec.model_dump(mode="json"), around.student, around.teacher, around.half, list(around.layers_kept or [])]
+    parts = [
+        spec.model_dump(mode="json"),
+        train_context.student,
+        train_context.teacher,
+        train_context.half,
+        list(train_context.layers_kept or []),
+    ]
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:24]
 
 
-def _describe(outcome: Outcome, spec: Distil, voice: Teacher | None) -> None:
+def _describe(outcome: TrainingOutcome, spec: Distil, teacher_outputs: Teacher | None) -> None:
     first, best = outcome.evaluations[0], _at(outcome.evaluations, outcome.best_step)
-    words = "Distilled" if voice is not None else "Trained on what the teacher wrote" if spec.taught else "Fine-tuned"
+    words = (
+        "Distilled"
+        if teacher_outputs is not None
+        else "Trained on what the teacher wrote"
+        if spec.taught
+        else "Fine-tuned"
+    )
     outcome.notes.append(
         f"{words} for {outcome.steps:,} steps ({outcome.tokens:,} tokens): the held-out loss went from "
         f"{first.value:.4g} to {best.value:.4g}, at step {best.step:,}, whose weights are kept."
     )
-    if isinstance(voice, CachedTeacher):
-        index = voice.index
+    if isinstance(teacher_outputs, CachedTeacher):
+        index = teacher_outputs.index
         how = "with one more outcome for the rest" if spec.cache and spec.cache.tail == "bucket" else "made to sum to 1"
         outcome.notes.append(
             f"The teacher was stored for {len(index.stored):,} of {index.sequences:,} sequences: "

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from core.distil_spec import Budget, Schedule
+from core.recipe.distil import Schedule, TrainingBudget
 
 
 def learning_rate(fraction: float, schedule: Schedule) -> float:
@@ -16,7 +16,7 @@ def learning_rate(fraction: float, schedule: Schedule) -> float:
     return low + (peak - low) * (1 + math.cos(math.pi * after)) / 2
 
 
-def fraction_done(budget: Budget, steps: float, tokens: float, seconds: float) -> float:
+def fraction_done(budget: TrainingBudget, steps: float, tokens: float, seconds: float) -> float:
     """Share of the budget that is used, 0 to 1 (more where the last step went past it)."""
     if budget.steps is not None:
         return steps / budget.steps

@@ -12,11 +12,11 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from core.durable_files import make_folder, replacing, replacing_folder
+from core.base.durable_files import make_folder, replacing, replacing_folder
+from core.base.errors import RetortError
+from core.base.integrity import damage, is_sealed, seal, sealed_in, unseal
+from core.base.untrusted_files import reason
 from core.engine.distil.parallel import like
-from core.errors import RetortError
-from core.integrity import damage, is_sealed, seal, sealed_in, unseal
-from core.outside_files import reason
 
 _KEPT = 2  # checkpoints that stay: should the newest be damaged, the one before is there
 

@@ -10,16 +10,16 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from core.distil_spec import Design
+from core.base.errors import Impossible
+from core.base.progress import Reporter
 from core.engine.models.architectures import adapter_for
 from core.engine.models.load import Loaded
-from core.engine.prune.report import PruneReport
+from core.engine.prune.prune_report import PruneReport
 from core.engine.prune.statistics import Statistics
 from core.engine.prune.structured import prune_structure
 from core.engine.prune.surgery import Keep, cut
-from core.errors import Impossible
-from core.progress import Reporter
-from core.recipes import Prune, Sizes, Target
+from core.recipe.distil import Design
+from core.recipe.recipe import Prune, Sizes, Target
 
 _DEPTH, _WIDTH, _EXPERTS = "block_influence", "width_activations", "reap"
 

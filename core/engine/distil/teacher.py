@@ -9,10 +9,10 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from core.engine.distil.activation_hooks import ActivationHooks
 from core.engine.distil.batches import Batch
 from core.engine.distil.divergences import log_probabilities
 from core.engine.distil.outputs import Outputs
-from core.engine.distil.taps import Taps
 
 
 class Rows(Protocol):
@@ -56,7 +56,7 @@ class LiveRows:
 class LiveTeacher:
     """A model that is asked each time. It never learns: no gradient is recorded on its side."""
 
-    def __init__(self, outputs: Outputs, taps: Taps | None = None) -> None:
+    def __init__(self, outputs: Outputs, taps: ActivationHooks | None = None) -> None:
         outputs.model.requires_grad_(False).eval()
         self.outputs = outputs
         self.taps = taps

@@ -16,9 +16,9 @@ import torch
 from jinja2 import TemplateError
 from torch import Tensor
 
-from core.engine.distil.batches import Labelled
-from core.errors import RetortError
-from core.plain_text import one_line
+from core.base.errors import RetortError
+from core.base.text import one_line
+from core.engine.distil.batches import LabelledExamples
 
 Message = Mapping[str, Any]
 Say = Callable[[str], None]
@@ -240,7 +240,7 @@ def labelled(
     tokenizer: Any,
     length: int,
     padding: int | None = None,
-) -> Labelled:
+) -> LabelledExamples:
     """Texts with their classes; `names` are the model's classes in order, `padding` the token it fills up with.
 
     Raises:
@@ -255,4 +255,4 @@ def labelled(
         )
     rows = tokenizer(list(texts), truncation=True, max_length=length)["input_ids"]
     wanted = torch.tensor([known[label] for label in labels])
-    return Labelled([torch.tensor(row) for row in rows], wanted, padding or 0)
+    return LabelledExamples([torch.tensor(row) for row in rows], wanted, padding or 0)

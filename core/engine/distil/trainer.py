@@ -18,24 +18,24 @@ from accelerate import Accelerator  # type: ignore[import-untyped]
 from torch import Tensor, nn
 from torch.distributed.tensor import DTensor
 
-from core.distil_spec import Distil
+from core.base.errors import Cancelled
+from core.base.progress import Reporter
 from core.engine.distil import alarms
+from core.engine.distil.batch_sampler import Order, seed_for
 from core.engine.distil.batches import Batch
-from core.engine.distil.objective import Objective, Totals
-from core.engine.distil.order import Order, seed_for
+from core.engine.distil.fixed_masks import Zeros
+from core.engine.distil.objective import Normalisers, Objective
 from core.engine.distil.parallel import clip, gathered, gradient_norm, like, mean_over_all, shared, sum_gradients
+from core.engine.distil.progress_words import TrainingProgress
 from core.engine.distil.schedule import fraction_done, learning_rate
 from core.engine.distil.state import Checkpoints, Evaluated, TrainState, optimizer_tensors, restore_optimizer
-from core.engine.distil.watch import Watch
-from core.engine.distil.zeros import Zeros
-from core.errors import Cancelled
-from core.progress import Reporter
+from core.recipe.distil import Distil
 
 _BETAS, _EPSILON = (0.9, 0.95), 1e-8
 
 
 @dataclass
-class Outcome:
+class TrainingOutcome:
     """How a run ended. The student holds the weights of `best_step`."""
 
     steps: int
@@ -87,9 +87,9 @@ class Trainer:
         identity = f"{self.identity}-{self.order.digest(self._held)}"
         self._checkpoints = Checkpoints(self.folder, identity, lambda said: self.reporter.event("warning", said))
         self._state = TrainState(identity=identity)
-        self._watch = Watch(self.reporter)
+        self._watch = TrainingProgress(self.reporter)
 
-    def run(self) -> Outcome:
+    def run(self) -> TrainingOutcome:
         """Trains until the budget is used, the run goes wrong, or its user asks to stop.
 
         Raises:
@@ -108,7 +108,7 @@ class Trainer:
             self._load(shared(self._checkpoints.load_best(best.step) if main else {}, self.accelerator))
         self._model.eval()
         s = self._state
-        return Outcome(s.step, s.tokens, s.seconds, best.step if best else s.step, s.evaluations, stopped)
+        return TrainingOutcome(s.step, s.tokens, s.seconds, best.step if best else s.step, s.evaluations, stopped)
 
     def _loop(self) -> str | None:
         saved = self._state.step
@@ -172,12 +172,12 @@ class Trainer:
             alarms.nothing_counts([p.loss for p in self.objective.parts], whole)
         return batch.split(self.spec.micro_batch or self.spec.batch)
 
-    def _totals(self, batches: list[Batch]) -> Totals:
-        own = Totals.of(batches)
+    def _totals(self, batches: list[Batch]) -> Normalisers:
+        own = Normalisers.of(batches)
         if self.accelerator.num_processes == 1:
             return own
         counts = torch.tensor([own.targets, own.scored, own.positions], device=self.accelerator.device)
-        return Totals(*self.accelerator.reduce(counts, "sum").tolist())
+        return Normalisers(*self.accelerator.reduce(counts, "sum").tolist())
 
     def _across(self, values: dict[str, Tensor]) -> dict[str, Tensor]:
         """Sums over all processes."""
@@ -185,7 +185,7 @@ class Trainer:
             return values
         return {n: self.accelerator.reduce(v.to(self.accelerator.device), "sum") for n, v in values.items()}
 
-    def _inspect(self, batch: Batch, totals: Totals) -> None:
+    def _inspect(self, batch: Batch, totals: Normalisers) -> None:
         """How much of the gradient each term gives, measured on one micro-batch; the alarms about it."""
         norms: dict[str, float] = {}
         for part in self.objective.parts:
@@ -216,7 +216,7 @@ class Trainer:
             return
         started = time.perf_counter()
         self._model.eval()
-        totals = Totals.of([self._held])
+        totals = Normalisers.of([self._held])
         terms: dict[str, float] = {}
         for batch in self._held.split(self.spec.micro_batch or self.spec.batch):
             self.reporter.checkpoint()

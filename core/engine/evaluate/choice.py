@@ -15,15 +15,15 @@ from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from core.analysis.statistics import bootstrap_mean
+from core.base.errors import RetortError
+from core.base.progress import Reporter
 from core.engine.data.framing import closing, opened_ids
-from core.engine.evaluate.logits import Logits, language_model_kind, token_losses
 from core.engine.evaluate.tasks.items import Item, Task
+from core.engine.models.chunked_head import ChunkedHead, language_model_kind, token_losses
 from core.engine.models.context import context_of
-from core.errors import RetortError
-from core.metrics import Measurement
-from core.progress import Reporter
-from core.task_sets import accuracy_id
-from core.trial_keys import hashed
+from core.recipe.trial_keys import hashed
+from core.registry.measurement import Measurement
+from core.registry.tasks import accuracy_id
 
 
 @dataclass(frozen=True)
@@ -110,7 +110,7 @@ def option_scores(
             wanted.setdefault(option.tokens, []).append((i, j))
     order = sorted(wanted, key=lambda tokens: (-len(tokens), tokens))
     scores = [[0.0] * len(opts) for opts in encoded]
-    source = Logits(model, torch.tensor(order[:1]))
+    source = ChunkedHead(model, torch.tensor(order[:1]))
     start = 0
     while start < len(order):
         reporter.checkpoint()
@@ -150,7 +150,7 @@ def _pairs(item: Item) -> list[tuple[str, str]]:
 
 
 def _score_rows(
-    source: Logits, rows: list[tuple[int, ...]], wanted: list[list[tuple[tuple[int, int], tuple[int, ...]]]]
+    source: ChunkedHead, rows: list[tuple[int, ...]], wanted: list[list[tuple[tuple[int, int], tuple[int, ...]]]]
 ) -> dict[tuple[int, int], float]:
     """Sums of log-likelihoods for the options of each row, from one padded forward pass."""
     device = source.model.device

@@ -12,11 +12,11 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from core.analysis.confusion import counts
 from core.analysis.statistics import bootstrap_mean
-from core.engine.distil.matching import class_names
+from core.base.errors import RetortError
+from core.base.progress import Reporter
+from core.engine.models.compatibility import class_names
 from core.engine.models.context import context_of, padded, padding_of, pools_last
-from core.errors import RetortError
-from core.metrics import Measurement
-from core.progress import Reporter
+from core.registry.measurement import Measurement
 
 Counts = NDArray[np.int64]
 MOST_ANSWERS = 20_000

@@ -11,11 +11,11 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from core.analysis.statistics import bootstrap_mean
-from core.engine.evaluate.logits import Logits
+from core.base.errors import RetortError
+from core.base.progress import Reporter
 from core.engine.evaluate.perplexity import INTERVAL
-from core.errors import RetortError
-from core.metrics import Measurement
-from core.progress import Reporter
+from core.engine.models.chunked_head import ChunkedHead
+from core.registry.measurement import Measurement
 
 
 class TokenDivergence(NamedTuple):
@@ -33,7 +33,7 @@ def token_divergence(
 
     Raises RetortError where the vocabularies differ in size or an output is not a number.
     """
-    sources = Logits(baseline, windows), Logits(candidate, windows)
+    sources = ChunkedHead(baseline, windows), ChunkedHead(candidate, windows)
     if sources[0].vocabulary != sources[1].vocabulary:
         raise RetortError(
             f"The two models have {sources[1].vocabulary:,} and {sources[0].vocabulary:,} tokens, "

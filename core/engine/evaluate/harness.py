@@ -15,12 +15,12 @@ from typing import Any
 import yaml
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from core.base.errors import RetortError
+from core.base.progress import Reporter
 from core.engine.evaluate.choice import accuracy
 from core.engine.evaluate.tasks.registry import TASKS
-from core.errors import RetortError
-from core.metrics import Measurement
-from core.progress import Reporter
-from core.task_sets import accuracy_id, task_label
+from core.registry.measurement import Measurement
+from core.registry.tasks import accuracy_id, task_label
 
 EXTRA = "requirements-tasks.txt"
 _COLUMNS = {"boolq": {"doc_to_target": "{{ 1 if answer else 0 }}"}}

@@ -12,9 +12,9 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from core.engine.evaluate.logits import Logits, token_losses
-from core.errors import RetortError
-from core.progress import Reporter
+from core.base.errors import RetortError
+from core.base.progress import Reporter
+from core.engine.models.chunked_head import ChunkedHead, token_losses
 
 MASKED_SHARE = 0.15
 
@@ -42,7 +42,7 @@ def masked_losses(
     chosen = masked_positions(windows.shape[0], stop - start, seed) + start  # (n, masked)
     hidden = windows.scatter(1, chosen, int(tokenizer.mask_token_id))
     targets = windows.gather(1, chosen)
-    source = Logits(model, hidden)
+    source = ChunkedHead(model, hidden)
     batch = source.batch(batch, hidden.shape[1])
     losses: list[Tensor] = []
     for start in range(0, hidden.shape[0], batch):

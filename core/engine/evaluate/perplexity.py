@@ -15,11 +15,12 @@ from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from core.analysis.statistics import RESAMPLES, SEED, bootstrap_mean
-from core.engine.evaluate.logits import Logits, language_model_kind, token_losses
+from core.base.errors import RetortError
+from core.base.progress import Reporter
 from core.engine.evaluate.masked import MASKED_SHARE, masked_losses
-from core.errors import RetortError
-from core.metrics import LARGEST_PERPLEXITY, Measurement
-from core.progress import Reporter
+from core.engine.models.chunked_head import ChunkedHead, language_model_kind, token_losses
+from core.registry.formatting import LARGEST_PERPLEXITY
+from core.registry.measurement import Measurement
 
 _LARGEST_LOSS = math.log(LARGEST_PERPLEXITY)
 INTERVAL = f"95 % bootstrap over windows (expanded percentiles, {RESAMPLES} draws, seed {SEED})"
@@ -75,7 +76,7 @@ def perplexity(
 @torch.inference_mode()
 def causal_losses(model: PreTrainedModel, windows: Tensor, batch: int, reporter: Reporter) -> Tensor:
     """Loss in nats of every predicted token: windows (n, window) -> (n, window - 1) float32 on the CPU."""
-    source = Logits(model, windows)
+    source = ChunkedHead(model, windows)
     batch = source.batch(batch, windows.shape[1])
     losses: list[Tensor] = []
     for start in range(0, windows.shape[0], batch):

@@ -1,1 +1,1 @@
-"""Writing a model in the formats of `core.exports`, each compared with the model before it counts."""
+"""Writing a model in the formats of `core.catalogue.exportable`, each compared with the model before it counts."""

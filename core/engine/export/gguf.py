@@ -18,14 +18,14 @@ from numpy.typing import NDArray
 from torch import Tensor
 from transformers import AutoModelForCausalLM, PreTrainedModel
 
+from core.base.errors import RetortError
+from core.base.progress import Reporter
 from core.catalogue.anatomy import anatomy
+from core.catalogue.exportable import GGUF_FAMILIES
 from core.catalogue.vocabulary import vocabulary_kind
-from core.engine.export.compare import Logits, largest_difference, probe
 from core.engine.export.gguf_vocabulary import add_vocabulary
+from core.engine.export.same_function import PlainForward, largest_difference, probe
 from core.engine.models.load import load_model
-from core.errors import RetortError
-from core.exports import GGUF_FAMILIES
-from core.progress import Reporter
 
 FILE = "model.gguf"
 _TYPES = {
@@ -66,7 +66,7 @@ def write(folder: Path, target: Path, reporter: Reporter) -> dict[str, Any]:
     # transformers' reader leaves out GPT-2's context and Qwen's head size: those it has to be told.
     config = None if architecture == "llama" else model.config
     with torch.inference_mode():
-        expected = Logits(model)(ids, mask)  # (2, tokens, vocabulary)
+        expected = PlainForward(model)(ids, mask)  # (2, tokens, vocabulary)
     del model
     loaded.model = None  # type: ignore[assignment] # its weights make room for those read back
     return {
@@ -135,5 +135,5 @@ def _compare(target: Path, names: list[str], config: Any, ids: Tensor, mask: Ten
         target, gguf_file=FILE, config=config, dtype=torch.float32, local_files_only=True
     )
     with torch.inference_mode():
-        found = Logits(again.eval())(ids, mask)
+        found = PlainForward(again.eval())(ids, mask)
     return largest_difference("GGUF file", found, expected)

@@ -7,7 +7,7 @@ from typing import Any
 
 import gguf
 
-from core.errors import RetortError
+from core.base.errors import RetortError
 
 
 def add_vocabulary(writer: gguf.GGUFWriter, tokenizer: Any, folder: Path, kind: str, rows: int) -> None:

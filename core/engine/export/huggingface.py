@@ -6,7 +6,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from core.progress import Reporter
+from core.base.progress import Reporter
 
 
 def write(folder: Path, target: Path, reporter: Reporter) -> dict[str, Any]:

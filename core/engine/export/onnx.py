@@ -16,11 +16,11 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from core.engine.export.compare import Logits, largest_difference, probe
+from core.base.errors import RetortError
+from core.base.progress import Reporter
+from core.engine.export.same_function import PlainForward, largest_difference, probe
 from core.engine.models.load import load_model
 from core.engine.models.tokenizer_files import write_tokenizer
-from core.errors import RetortError
-from core.progress import Reporter
 
 logger = logging.getLogger("retort")
 FILE = "model.onnx"
@@ -40,7 +40,7 @@ def write(folder: Path, target: Path, reporter: Reporter) -> dict[str, Any]:
     output = "last_hidden_state" if loaded.task == "encoder" else "logits"
     probes = [probe(model, *sizes) for sizes in _COMPARED]
     with torch.inference_mode():
-        expected = [Logits(model)(*inputs) for inputs in probes]
+        expected = [PlainForward(model)(*inputs) for inputs in probes]
     reporter.progress(0, 2, "Writing the ONNX graph.")
     _trace(model, target / FILE, output)
     write_tokenizer(loaded.tokenizer, target)
@@ -65,7 +65,7 @@ def _trace(model: PreTrainedModel, path: Path, output: str) -> None:
         with torch.no_grad(), warnings.catch_warnings():
             warnings.simplefilter("ignore")
             torch.onnx.export(
-                Logits(model),
+                PlainForward(model),
                 probe(model, 2, 7),
                 path,
                 input_names=["input_ids", "attention_mask"],

@@ -7,14 +7,15 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from core import plain_json
-from core.durable_files import replacing_folder
+from core.base import json_io
+from core.base.durable_files import replacing_folder
+from core.base.errors import RetortError
+from core.base.integrity import damage, seal, unseal
+from core.base.progress import Reporter
+from core.catalogue.export_check import refuse_export
+from core.catalogue.exportable import describe
 from core.engine.measure.size import disk_bytes
-from core.errors import RetortError
-from core.export_check import refuse_export
-from core.exports import Format, describe
-from core.integrity import damage, seal, unseal
-from core.progress import Reporter
+from core.registry.formats import Format
 
 FACTS = "export.json"
 """Beside the files of an export: what it was made from and what the comparison found."""
@@ -61,7 +62,7 @@ def export(chosen: Format, folder: Path, target: Path, source: str, reporter: Re
 
 def _facts(target: Path) -> dict[str, Any] | None:
     try:
-        found = plain_json.load((target / FACTS).read_bytes())
+        found = json_io.load((target / FACTS).read_bytes())
     except (OSError, ValueError):
         return None
     return found if isinstance(found, dict) else None

@@ -1,1 +1,1 @@
-"""What the live host computes: quick answers about a model that is in memory already."""
+"""What the preview server computes: quick answers about a model that is in memory already."""

@@ -6,14 +6,14 @@ import hashlib
 from collections.abc import Iterator
 from typing import Any
 
-from core.engine.data.classification import Labelled, load_labelled
-from core.engine.distil.matching import class_names
+from core.base.errors import RetortError
+from core.engine.data.classification import LabelledTexts, load_labelled
 from core.engine.evaluate.classify import predictions
-from core.engine.live.generation import references_of
+from core.engine.live.generate import references_of
 from core.engine.live.host import Host
 from core.engine.live.preview import Watched
+from core.engine.models.compatibility import class_names
 from core.engine.models.load import Loaded
-from core.errors import RetortError
 
 MOST_LISTED = 1_000
 MOST_CHARACTERS = 2_000
@@ -91,7 +91,7 @@ def labelled(host: Host, request: dict[str, Any]) -> Iterator[dict[str, Any]]:
     }
 
 
-def _parted(texts: Labelled, predicted: list[list[int]]) -> list[tuple[int, str]]:
+def _parted(texts: LabelledTexts, predicted: list[list[int]]) -> list[tuple[int, str]]:
     """(index, beginning) of the first texts that do not get one answer from all models."""
     differ = [i for i, given in enumerate(zip(*predicted, strict=True)) if len(set(given)) > 1]
     return [(i, texts.texts[i][:MOST_CHARACTERS]) for i in differ[:MOST_LISTED]]
@@ -104,13 +104,13 @@ def _classifier(host: Host, reference: str) -> Loaded:
     return loaded
 
 
-def _texts(host: Host, request: dict[str, Any], names: list[str]) -> Labelled:
+def _texts(host: Host, request: dict[str, Any], names: list[str]) -> LabelledTexts:
     found = load_labelled(str(request.get("data", "")), host.settings, names)
     items = request.get("items")
     return found.first(None if items is None else max(2, int(items)))
 
 
-def _answers(host: Host, reference: str, loaded: Loaded, texts: Labelled) -> Iterator[list[int]]:
+def _answers(host: Host, reference: str, loaded: Loaded, texts: LabelledTexts) -> Iterator[list[int]]:
     """The model's own class indices of ever more texts, the whole list last. Kept with the model."""
     kept: dict[str, list[int]] = host.beside(reference).setdefault(_ANSWERS, {})
     key = hashlib.sha256(repr(texts.texts).encode(errors="surrogatepass")).hexdigest()

@@ -14,16 +14,16 @@ import torch
 from torch import Tensor
 
 from core.analysis.statistics import bootstrap_mean
+from core.base.errors import RetortError
 from core.engine.data.framing import opened_ids
-from core.engine.distil.matching import check_tokenizers
 from core.engine.evaluate.divergence import divergence
-from core.engine.evaluate.logits import Logits
-from core.engine.live.generation import encoded, next_tokens, prompt_of, references_of, text_of, tokens_of, writer
+from core.engine.live.generate import encoded, next_tokens, prompt_of, references_of, text_of, tokens_of, writer
 from core.engine.live.host import Host
+from core.engine.models.chunked_head import ChunkedHead
+from core.engine.models.compatibility import check_tokenizers
 from core.engine.models.context import context_of
 from core.engine.models.load import Loaded
-from core.errors import RetortError
-from core.prompts import PROMPTS
+from core.registry.prompts import PROMPTS
 
 MOST_TOKENS = 512
 TOP = 5
@@ -77,7 +77,7 @@ def forced(host: Host, request: dict[str, Any]) -> Iterator[dict[str, Any]]:
 
 
 def compare_set(host: Host, request: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """Events: `stage`, a `row` for each student and prompt of `core.prompts`, then a `result` for each student.
+    """Events: `stage`, a `row` per student and prompt of `core.registry.prompts`, then a `result` per student.
 
     The teacher writes `SET_TOKENS` tokens after each prompt; the students are compared on those. A `row` has
     `model`, `prompt`, `text`, `mean` (KL in nats) and `agreement` (%). A `result` has `model`, `mean` over prompts
@@ -128,7 +128,7 @@ def compare_tokens(
     """
     _refuse_different_tokenizers(teacher, student)
     name = _namer(teacher.tokenizer)
-    sources = Logits(teacher.model, ids), Logits(student.model, ids)
+    sources = ChunkedHead(teacher.model, ids), ChunkedHead(student.model, ids)
     read = []
     for source in sources:
         checkpoint()

@@ -1,13 +1,13 @@
-"""What an operation of the live host may use of it."""
+"""What an operation of the preview server may use of it."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import Any, Protocol
 
+from core.base.settings import Settings
 from core.catalogue.references import ResolvedModel
 from core.engine.models.load import Loaded
-from core.settings import Settings
 
 
 class Host(Protocol):
@@ -29,4 +29,4 @@ class Host(Protocol):
         """What an operation keeps warm with a model; dropped together with it."""
 
     def checkpoint(self) -> None:
-        """Raises `core.errors.Cancelled` once nobody waits for the answer, or a job needs the machine."""
+        """Raises `core.base.errors.Cancelled` once nobody waits for the answer, or a job needs the machine."""

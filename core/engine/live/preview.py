@@ -17,22 +17,22 @@ from pydantic import ValidationError
 from transformers import PreTrainedModel
 
 from core.analysis.statistics import paired_bootstrap
+from core.base.errors import RetortError
+from core.base.progress import InMemoryReporter
 from core.catalogue.contents import content_of
-from core.engine.evaluate.logits import Logits
-from core.engine.live.generation import encoded, next_tokens, text_of
+from core.engine.live.generate import encoded, next_tokens, text_of
 from core.engine.live.host import Host
 from core.engine.live.warm import Warm, previewable, probe_losses, warm
+from core.engine.models.chunked_head import ChunkedHead
 from core.engine.prune.statistics import Statistics
 from core.engine.prune.structured import prune_structure
-from core.errors import RetortError
-from core.methods import METHODS
-from core.progress import Quiet
-from core.recipes import Corpus, Prune
+from core.recipe.recipe import Corpus, Prune
+from core.registry.methods import METHODS
 
 MOST_TOKENS = 64
 
 
-class Watched(Quiet):
+class Watched(InMemoryReporter):
     """Lets long work end when nobody waits for it."""
 
     def __init__(self, host: Host) -> None:
@@ -107,12 +107,12 @@ def _prune(request: dict[str, Any]) -> Prune:
 
 @contextmanager
 def _pruned(
-    ready: Warm, prune: Prune, found: Statistics | None, reporter: Quiet
-) -> Iterator[tuple[PreTrainedModel, Logits]]:
+    ready: Warm, prune: Prune, found: Statistics | None, reporter: InMemoryReporter
+) -> Iterator[tuple[PreTrainedModel, ChunkedHead]]:
     """The pruned model: the dense one masked in place, or a smaller one beside it."""
     if METHODS[prune.method].structured:
         smaller, _ = prune_structure(ready.loaded, prune, found, ready.calibration, reporter)
-        yield smaller, Logits(smaller, ready.probe)
+        yield smaller, ChunkedHead(smaller, ready.probe)
     else:
         with ready.masked(prune, found):
             yield ready.loaded.model, ready.logits

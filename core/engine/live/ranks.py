@@ -7,12 +7,12 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor
 
+from core.base.progress import Reporter
 from core.engine.models.matrices import Matrix
 from core.engine.prune.apply import entry_of, generator_of, mask_of
 from core.engine.prune.statistics import Statistics
-from core.methods import METHODS
-from core.progress import Reporter
-from core.recipes import Prune
+from core.recipe.recipe import Prune
+from core.registry.methods import METHODS
 
 _SHORT = torch.iinfo(torch.int16).max
 

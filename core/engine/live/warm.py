@@ -11,21 +11,21 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from core.base.errors import RetortError
+from core.base.progress import InMemoryReporter, Reporter
+from core.base.settings import Settings
 from core.catalogue.references import ResolvedModel
-from core.engine.evaluate.logits import Logits, token_losses
-from core.engine.inputs import prepare
+from core.engine.data.inputs import prepare
 from core.engine.live.ranks import all_ranks, mask_in_place, mask_pattern
+from core.engine.models.chunked_head import ChunkedHead, token_losses
 from core.engine.models.context import context_of
 from core.engine.models.load import Loaded
 from core.engine.models.matrices import Matrix, prunable
 from core.engine.models.packed import packed_weights
 from core.engine.prune.statistics import Statistics
-from core.engine.transform import Source, needed, statistics_for
-from core.errors import RetortError
-from core.methods import METHODS, Statistic
-from core.progress import Quiet, Reporter
-from core.recipes import Calibration, Evaluate, Evaluation, Prune, Recipe
-from core.settings import Settings
+from core.engine.run.prune_step import Source, needed, statistics_for
+from core.recipe.recipe import Calibration, Evaluate, Evaluation, Prune, Recipe
+from core.registry.methods import METHODS, Statistic
 
 PROBE_WINDOWS, PROBE_LENGTH = 8, 48
 CALIBRATION_SEQUENCES, CALIBRATION_LENGTH = 16, 128
@@ -50,7 +50,7 @@ class Warm:
     calibration: Tensor
     matrices: list[Matrix]
     dense: list[Tensor]
-    logits: Logits
+    logits: ChunkedHead
     dense_losses: list[float]
     statistics: dict[frozenset[Statistic], Statistics | None] = field(default_factory=dict)
     ranks: OrderedDict[tuple[str, int], list[Tensor]] = field(default_factory=OrderedDict)
@@ -124,9 +124,9 @@ def warm(loaded: Loaded, resolved: ResolvedModel, texts: dict[str, Any], setting
             **texts.get("evaluation", {}), tokens=PROBE_WINDOWS * PROBE_LENGTH, window=min(PROBE_LENGTH, context)
         ),
     )
-    inputs = prepare(recipe, loaded.tokenizer, loaded.task, context, settings, Quiet(), calibrated=True)
+    inputs = prepare(recipe, loaded.tokenizer, loaded.task, context, settings, InMemoryReporter(), calibrated=True)
     assert inputs.calibration is not None
-    logits = Logits(model, inputs.evaluation)
+    logits = ChunkedHead(model, inputs.evaluation)
     return Warm(
         loaded=loaded,
         recipe=recipe,
@@ -141,7 +141,7 @@ def warm(loaded: Loaded, resolved: ResolvedModel, texts: dict[str, Any], setting
 
 
 @torch.inference_mode()
-def probe_losses(source: Logits, windows: Tensor) -> list[float]:
+def probe_losses(source: ChunkedHead, windows: Tensor) -> list[float]:
     """Mean loss in nats of every window (n, length), all in one batch."""
     ids = windows.to(source.model.device)
     features = source.features(ids)[:, :-1].flatten(0, 1)  # (n * (length - 1), hidden)

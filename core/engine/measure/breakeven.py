@@ -15,9 +15,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from core.base.errors import RetortError
+from core.base.progress import Reporter
 from core.engine.measure.clock import OtherLoad, elapsed_ms
-from core.errors import RetortError
-from core.progress import Reporter
 
 SPARSITIES = (0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99)
 

@@ -10,9 +10,9 @@ from typing import Any
 import psutil
 import torch
 
-from core import memory
-from core.errors import RetortError
-from core.metrics import show_bytes
+from core.base import memory
+from core.base.errors import RetortError
+from core.registry.formatting import show_bytes
 
 _HEADROOM = 0.05
 

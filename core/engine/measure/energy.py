@@ -15,11 +15,11 @@ from typing import Any
 import torch
 from transformers import PreTrainedModel
 
+from core.base.progress import Reporter
 from core.engine.measure.clock import OtherLoad
 from core.engine.measure.latency import run_once
-from core.metrics import Measurement
-from core.progress import Reporter
-from core.recipes import Latency
+from core.recipe.recipe import Latency
+from core.registry.measurement import Measurement
 
 POWERCAP = Path("/sys/class/powercap")
 WATTS_PER_CORE = 10.0

@@ -16,14 +16,14 @@ import torch
 from torch import Tensor
 from transformers import Cache, PreTrainedModel
 
+from core.base.errors import Impossible, RetortError
+from core.base.progress import Reporter
 from core.engine.measure.clock import OtherLoad, elapsed_ms, spread
 from core.engine.measure.devices import machine_name
 from core.engine.measure.patience import ACCEPTED, BLOCKS, Block, Patience, error_of, kept, surroundings
 from core.engine.models.context import context_of
-from core.errors import Impossible, RetortError
-from core.metrics import Measurement
-from core.progress import Reporter
-from core.recipes import Latency
+from core.recipe.recipe import Latency
+from core.registry.measurement import Measurement
 
 _LOOP = "direct forward loop with a dynamic key-value cache, greedy; generate() adds its own overhead"
 

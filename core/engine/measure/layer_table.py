@@ -16,16 +16,16 @@ import torch
 from pydantic import BaseModel, ConfigDict
 from transformers import PreTrainedModel
 
+from core.base.integrity import damage, write_sealed
+from core.base.progress import Reporter
+from core.base.settings import Settings
 from core.engine.measure.devices import cpu_name
 from core.engine.measure.latency import latency
 from core.engine.measure.patience import Patience
 from core.engine.models.architectures import Architecture
 from core.engine.prune.surgery import Keep, cut
-from core.integrity import damage, write_sealed
-from core.metrics import Measurement
-from core.progress import Reporter
-from core.recipes import Latency
-from core.settings import Settings
+from core.recipe.recipe import Latency
+from core.registry.measurement import Measurement
 
 _DEPTH = 6  # layers of the deeper of the two models
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from core.metrics import Measurement
+from core.registry.measurement import Measurement
 
 
 def peak_memory(

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from core.analysis.paired_times import paired_ratio
+from core.base.progress import Reporter
 from core.engine.measure.clock import OtherLoad
-from core.progress import Reporter
 
 ACCEPTED = 0.05
 """Half-width of a ratio's 95 % interval, as a share, from which on rounds are added."""

@@ -10,11 +10,11 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
+from core.base.errors import RetortError
 from core.catalogue.weight_files import weight_files
 from core.engine.models.matrices import Matrix, prunable
 from core.engine.models.packed import count_nonzero, held, packed_weights
-from core.errors import RetortError
-from core.metrics import Measurement
+from core.registry.measurement import Measurement
 
 OTHER_WEIGHTS = (".gguf", ".onnx", ".data")
 """Files that hold the weights of an export: GGUF, and a graph with its weights inside or beside it."""

@@ -8,10 +8,10 @@ from typing import Any
 
 from transformers import PreTrainedModel
 
+from core.base.errors import RetortError
 from core.catalogue.parts import is_buffer
 from core.catalogue.token_ids import beyond_embeddings
 from core.engine.models.older_readers import head_is_tied
-from core.errors import RetortError
 
 _BUFFERS = re.compile(
     r"(position_ids|inv_freq|masked_bias|causal_mask|num_batches_tracked|attn\.bias|attention\.bias)$"

@@ -15,8 +15,8 @@ from gguf import GGUFReader
 from tokenizers import Tokenizer, pre_tokenizers
 from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
 
-from core.errors import RetortError
-from core.plain_text import visible
+from core.base.errors import RetortError
+from core.base.text import visible
 
 
 def convert_gguf(source: Path, target: Path) -> int:

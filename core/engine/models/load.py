@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from accelerate import init_empty_weights  # type: ignore[import-untyped]
@@ -30,18 +30,17 @@ from transformers import (
 )
 from transformers.utils import logging as transformers_logging
 
-from core import memory
-from core.catalogue.kinds import kind_of, refuse_unserved
+from core.base import memory
+from core.base.errors import RetortError
+from core.catalogue.kinds import Task, kind_of, refuse_unserved
 from core.catalogue.safetensors_header import TensorFacts, read_headers
 from core.catalogue.stated import WHOLE
 from core.engine.models.complete import left_out, refuse_ids_beyond, refuse_missing, settle_ties
 from core.engine.models.packed import all_finite
 from core.engine.models.tokenizer import first_sentence, open_tokenizer
-from core.errors import RetortError
 
 logger = logging.getLogger("retort")
 
-Task = Literal["causal", "masked", "classification", "encoder"]
 
 _CLASSES: dict[Task, Any] = {
     "causal": AutoModelForCausalLM,

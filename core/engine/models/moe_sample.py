@@ -15,8 +15,8 @@ import torch
 from torch import nn
 from transformers import AutoModelForCausalLM, MixtralConfig, MixtralForCausalLM
 
-from core.errors import RetortError
-from core.plain_text import visible
+from core.base.errors import RetortError
+from core.base.text import visible
 
 EXPERTS = 4
 ACTIVE = 2

@@ -19,14 +19,14 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from core.errors import RetortError
-from core.results import RoundTrip
+from core.base.errors import RetortError
+from core.recipe.results import RoundTrip
 
-_CHILD = Path(__file__).with_name("fresh_child.py")
+_CHILD = Path(__file__).with_name("reload_process.py")
 _START_SECONDS = 180.0
 
 
-class FreshProcess:
+class ReloadProcess:
     """One child process that imports torch and transformers only, and forks a clean copy for each check.
 
     Use it as a context manager around all candidates of a run: the libraries are imported once. A child
@@ -38,7 +38,7 @@ class FreshProcess:
         self._process: subprocess.Popen[str] | None = None
         self._lines: queue.Queue[str | None] = queue.Queue()
 
-    def __enter__(self) -> FreshProcess:
+    def __enter__(self) -> ReloadProcess:
         return self
 
     def __exit__(

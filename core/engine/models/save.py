@@ -10,11 +10,11 @@ from typing import Any
 
 from transformers import GenerationConfig, PreTrainedModel
 
-from core.durable_files import replacing_folder
+from core.base.durable_files import replacing_folder
+from core.base.errors import RetortError
 from core.engine.models.older_readers import complete_config
 from core.engine.models.packed import packed_weights
 from core.engine.models.tokenizer_files import read_otherwise, write_tokenizer
-from core.errors import RetortError
 
 _SHARD_BYTES = "4GB"
 _GENERATION = "generation_config.json"

@@ -20,9 +20,9 @@ from typing import Any, NamedTuple
 from tokenizers import Tokenizer
 from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
+from core.base.errors import RetortError
 from core.engine.data.framing import special_frame
 from core.engine.models.probes import PROBES
-from core.errors import RetortError
 
 logger = logging.getLogger("retort")
 

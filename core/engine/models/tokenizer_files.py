@@ -10,8 +10,8 @@ from typing import Any
 from tokenizers import Tokenizer
 from transformers import AutoTokenizer
 
+from core.base.errors import RetortError
 from core.engine.models.tokenizer import FILE, PLAIN, SOURCE, reads_alike
-from core.errors import RetortError
 
 SETTINGS = "tokenizer_config.json"
 _PATTERNS = (

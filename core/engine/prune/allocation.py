@@ -8,11 +8,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from core.base.errors import Impossible, RetortError
 from core.engine.models.matrices import Matrix
-from core.engine.prune.report import PruneReport
+from core.engine.prune.prune_report import PruneReport
 from core.engine.prune.statistics import Statistics
-from core.errors import Impossible, RetortError
-from core.recipes import Prune
+from core.recipe.recipe import Prune
 
 Curves = Mapping[int, Mapping[float, float]]
 """For each layer, the loss change measured at some sparsities with every other layer dense."""

@@ -13,18 +13,18 @@ import torch
 from safetensors import safe_open
 from torch import Tensor, nn
 
+from core.base.errors import RetortError
+from core.base.progress import Reporter
 from core.catalogue.weight_files import weight_files
 from core.engine.models.matrices import Matrix, family, prunable, unknown_parts
 from core.engine.models.packed import count_nonzero
 from core.engine.prune.allocation import Curves, allocate
 from core.engine.prune.criteria import magnitude
 from core.engine.prune.masks import smallest_in_groups, smallest_overall, smallest_per_row
-from core.engine.prune.report import PruneReport
+from core.engine.prune.prune_report import PruneReport
 from core.engine.prune.statistics import ModuleStatistics, Statistics
-from core.errors import RetortError
-from core.methods import METHODS, Method
-from core.progress import Reporter
-from core.recipes import Prune, n_of_m
+from core.recipe.recipe import Prune, n_of_m
+from core.registry.methods import METHODS, Method
 
 _WORTH_SAYING = 0.005  # share of weights that were zero before
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
-from core.budget_spec import Budget, said
-from core.errors import RetortError
+from core.base.errors import RetortError
+from core.recipe.budget import Budget, said
 
 
 @dataclass(frozen=True)

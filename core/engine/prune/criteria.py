@@ -1,4 +1,4 @@
-"""Scores of weights: the lowest go first. A new criterion is one function here and one line in `core.methods`."""
+"""Scores of weights: the lowest go first. A new one is a function here and a line in `core.registry.methods`."""
 
 from __future__ import annotations
 

@@ -12,13 +12,13 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
+from core.base.errors import Impossible, RetortError
+from core.base.progress import Reporter
 from core.engine.models.architectures import Architecture
 from core.engine.prune.gradients import refuse_unless_causal, taylor_sums
 from core.engine.prune.observers import Handle
 from core.engine.prune.statistics import Statistics
-from core.errors import Impossible, RetortError
-from core.methods import METHODS
-from core.progress import Reporter
+from core.registry.methods import METHODS
 
 
 @dataclass

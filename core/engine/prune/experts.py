@@ -7,10 +7,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from core.base.errors import RetortError
 from core.engine.models.architectures import Architecture
 from core.engine.prune.observers import Handle
 from core.engine.prune.width import UnitStatistics
-from core.errors import RetortError
 
 
 class ExpertSaliency:

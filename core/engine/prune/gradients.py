@@ -7,16 +7,16 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from core import memory
-from core.durable_files import replacing
+from core.base import memory
+from core.base.durable_files import replacing
+from core.base.errors import Impossible, RetortError
+from core.base.integrity import seal, whole
+from core.base.progress import Reporter
 from core.engine.models.architectures import Architecture
 from core.engine.models.architectures.base import Axis
 from core.engine.models.load import task_of
 from core.engine.prune.statistics import Statistics
 from core.engine.prune.surgery import unit_sums
-from core.errors import Impossible, RetortError
-from core.integrity import seal, whole
-from core.progress import Reporter
 
 _FILE = "taylor.safetensors"
 _AXES: tuple[Axis, ...] = ("neurons", "heads", "kv_heads", "hidden", "experts")

@@ -10,10 +10,10 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
+from core.base.errors import RetortError
+from core.base.progress import Reporter
 from core.engine.models.matrices import Matrix, expert_parameters, prunable
 from core.engine.prune.observers import Handle
-from core.errors import RetortError
-from core.progress import Reporter
 
 DAMPING = 0.01
 """Added to the Hessian's diagonal, as a share of its mean (Frantar & Alistarh 2023)."""

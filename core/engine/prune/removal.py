@@ -11,11 +11,11 @@ import torch
 from torch import nn
 from transformers import PreTrainedModel
 
+from core.base.progress import Reporter
 from core.engine.models.architectures import Architecture
 from core.engine.models.matrices import find_blocks
 from core.engine.prune.prefix import Prefix
 from core.engine.prune.sensitivity import Cell, Evaluate, Kept, cell_of
-from core.progress import Reporter
 
 
 def removals(

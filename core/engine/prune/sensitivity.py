@@ -13,17 +13,17 @@ from typing import Any
 import torch
 from torch import nn
 
-from core import plain_json
-from core.durable_files import write
+from core.base import json_io
+from core.base.durable_files import write
+from core.base.errors import RetortError
+from core.base.progress import Reporter
 from core.engine.models.matrices import Matrix, family, prunable
 from core.engine.prune.allocation import Curves
 from core.engine.prune.apply import prune_matrix, weight_method
 from core.engine.prune.prefix import Prefix
-from core.engine.prune.report import PruneReport
+from core.engine.prune.prune_report import PruneReport
 from core.engine.prune.statistics import Statistics
-from core.errors import RetortError
-from core.progress import Reporter
-from core.recipes import Prune
+from core.recipe.recipe import Prune
 
 Evaluate = Callable[[], list[float]]
 """The loss (nats per token) of each evaluation window of the model as it is now, in a fixed order."""
@@ -173,7 +173,7 @@ class Kept:
     @classmethod
     def read(cls, path: Path) -> Kept:
         try:
-            found = plain_json.load(path.read_bytes())
+            found = json_io.load(path.read_bytes())
             return cls(path, found["identity"], [Cell(**c) for c in found["cells"]])
         except (OSError, ValueError, KeyError, TypeError):
             return cls(path, {}, [])

@@ -7,15 +7,15 @@ from pathlib import Path
 
 from torch import Tensor, nn
 
+from core.base.progress import Reporter
 from core.engine.models.matrices import prunable
 from core.engine.prune.allocation import Curves, allocate
 from core.engine.prune.apply import finish_report, prune_matrix, weight_method
 from core.engine.prune.linear_inputs import LinearInputs
-from core.engine.prune.report import PruneReport
+from core.engine.prune.prune_report import PruneReport
 from core.engine.prune.statistics import Statistics, module_statistics, save_block
 from core.engine.prune.stream import BlockStream
-from core.progress import Reporter
-from core.recipes import Prune
+from core.recipe.recipe import Prune
 
 
 def prune_sequential(

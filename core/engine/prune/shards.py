@@ -17,7 +17,9 @@ from safetensors import safe_open
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from core.durable_files import replacing_folder
+from core.base.durable_files import replacing_folder
+from core.base.errors import RetortError
+from core.base.progress import Reporter
 from core.engine.models.load import hollow_model
 from core.engine.models.matrices import find_blocks, prunable
 from core.engine.models.older_readers import complete_config
@@ -27,12 +29,10 @@ from core.engine.models.shard_writer import ShardWriter
 from core.engine.models.tokenizer_files import SETTINGS, copy_tokenizer, tidy_settings
 from core.engine.prune.apply import prune_matrix, tensor_files, weight_method
 from core.engine.prune.linear_inputs import LinearInputs
-from core.engine.prune.report import PruneReport
+from core.engine.prune.prune_report import PruneReport
 from core.engine.prune.statistics import module_statistics, save_block
 from core.engine.prune.stream import BlockStream
-from core.errors import RetortError
-from core.progress import Reporter
-from core.recipes import Prune
+from core.recipe.recipe import Prune
 
 _COPIED = ("config.json", "generation_config.json")
 

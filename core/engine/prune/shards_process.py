@@ -10,6 +10,11 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from core.base.errors import RetortError
+from core.base.panics import panic_in_words
+from core.base.progress import InMemoryReporter
+from core.base.settings import Settings
+from core.base.text import visible
 from core.catalogue.checks import read_json
 from core.catalogue.kinds import kind_of
 from core.engine.data.corpora import load_texts
@@ -17,16 +22,11 @@ from core.engine.data.framing import frame_for
 from core.engine.data.windows import calibration_windows
 from core.engine.models.tokenizer import open_tokenizer
 from core.engine.prune.shards import prune_shards
-from core.errors import RetortError
-from core.methods import METHODS
-from core.panics import panic_in_words
-from core.plain_text import visible
-from core.progress import Quiet
-from core.recipes import Calibration, Prune
-from core.settings import Settings
+from core.recipe.recipe import Calibration, Prune
+from core.registry.methods import METHODS
 
 
-class _Spoken(Quiet):
+class _Spoken(InMemoryReporter):
     """Progress as lines on standard error."""
 
     def progress(self, done: float, total: float, message: str = "") -> None:

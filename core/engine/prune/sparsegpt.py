@@ -5,12 +5,12 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from core.base.errors import RetortError
 from core.engine.prune.linear_inputs import DAMPING
 from core.engine.prune.masks import smallest_in_groups, smallest_overall
-from core.engine.prune.report import PruneReport
+from core.engine.prune.prune_report import PruneReport
 from core.engine.prune.statistics import ModuleStatistics
-from core.errors import RetortError
-from core.recipes import n_of_m
+from core.recipe.recipe import n_of_m
 
 BLOCK = 128  # columns whose mask is chosen together, as published
 

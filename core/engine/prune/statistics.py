@@ -15,16 +15,16 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from core import plain_json
-from core.durable_files import make_folder, replacing
+from core.base import json_io
+from core.base.durable_files import make_folder, replacing
+from core.base.errors import RetortError
+from core.base.integrity import damage, seal, whole, write_sealed
+from core.base.progress import Reporter
 from core.engine.models.matrices import Matrix
 from core.engine.prune.linear_inputs import LinearInputs
 from core.engine.prune.observers import BlockInfluence, Observer
 from core.engine.prune.stream import BlockStream
-from core.errors import RetortError
-from core.integrity import damage, seal, whole, write_sealed
-from core.methods import Statistic
-from core.progress import Reporter
+from core.registry.methods import Statistic
 
 _FACTS = "statistics.json"
 _ALIASES = "aliases"
@@ -248,7 +248,7 @@ def _facts(folder: Path) -> dict[str, Any]:
     try:
         if damage(path) is not None:
             return {}
-        found = plain_json.load(path.read_bytes())
+        found = json_io.load(path.read_bytes())
     except (OSError, ValueError):
         return {}
     return found if isinstance(found, dict) else {}

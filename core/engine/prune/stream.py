@@ -17,10 +17,10 @@ import torch
 from torch import Tensor, nn
 from transformers.cache_utils import Cache
 
+from core.base.errors import RetortError
+from core.base.progress import Reporter
 from core.engine.models.matrices import find_blocks, text_config
 from core.engine.prune.observers import Observer
-from core.errors import RetortError
-from core.progress import Reporter
 
 _PROBE_TOKENS = 16
 

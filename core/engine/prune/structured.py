@@ -13,21 +13,21 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
+from core.base.errors import Impossible, RetortError
+from core.base.progress import Reporter
 from core.engine.models.architectures import Architecture, adapter_for
 from core.engine.models.load import Loaded
 from core.engine.prune.depth import DepthContext, LastHidden, block_influence
 from core.engine.prune.experts import ExpertSaliency
 from core.engine.prune.observers import BlockInfluence, Observer
-from core.engine.prune.report import PruneReport
+from core.engine.prune.prune_report import PruneReport
 from core.engine.prune.statistics import Statistics, collect
 from core.engine.prune.surgery import Keep, count_parameters, cut
 from core.engine.prune.targets import Plan, Question, plan_for
 from core.engine.prune.unit_observers import Fluctuation, UnitActivations
 from core.engine.prune.width import choose_units
-from core.errors import Impossible, RetortError
-from core.methods import METHODS, Method, Statistic
-from core.progress import Reporter
-from core.recipes import Part, Prune
+from core.recipe.recipe import Part, Prune
+from core.registry.methods import METHODS, Method, Statistic
 
 
 def structure_observers(model: PreTrainedModel, needs: Iterable[Statistic]) -> list[Observer]:

@@ -19,10 +19,10 @@ from torch import Tensor
 from transformers import PreTrainedModel
 from transformers.utils import logging as transformers_logging
 
+from core.base.errors import RetortError
 from core.engine.models.architectures import Architecture, Sizes
 from core.engine.models.architectures.base import Axis, Dim
 from core.engine.models.packed import packed_weights
-from core.errors import RetortError
 
 logger = logging.getLogger("retort")
 

@@ -13,12 +13,12 @@ from typing import Any
 from torch import Tensor
 from transformers import PreTrainedModel
 
+from core.base.errors import Impossible
 from core.engine.models.architectures import Architecture, Sizes
 from core.engine.models.tokenizer_files import write_tokenizer
 from core.engine.prune.surgery import Counts, count_parameters
-from core.errors import Impossible
-from core.recipes import Part, Prune, Target
-from core.recipes import Sizes as AskedSizes
+from core.recipe.recipe import Part, Prune, Target
+from core.recipe.recipe import Sizes as AskedSizes
 
 _FILES_BESIDE_WEIGHTS = 8_000
 _HEADER_BYTES_PER_TENSOR = 140

@@ -10,6 +10,7 @@ from torch import Tensor
 from transformers import PreTrainedModel
 from transformers.pytorch_utils import Conv1D
 
+from core.base.errors import Impossible
 from core.engine.models.architectures import Architecture, Sizes
 from core.engine.models.architectures.base import Axis
 from core.engine.prune.depth import DepthContext
@@ -17,7 +18,6 @@ from core.engine.prune.gradients import taylor_sums
 from core.engine.prune.statistics import Statistics
 from core.engine.prune.surgery import Keep, unit_sums
 from core.engine.prune.unit_observers import unit_sites
-from core.errors import Impossible
 
 
 @dataclass(frozen=True)

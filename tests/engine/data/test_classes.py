@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
+from core.base.errors import RetortError
+from core.base.settings import Settings
 from core.catalogue.classifiers import unjudged
 from core.engine.data.classes import classes_of, plain_label
 from core.engine.data.classification import load_labelled
-from core.errors import RetortError
-from core.settings import Settings
 
 NAMED = ["negative", "positive"]
 

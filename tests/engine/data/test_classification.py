@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from core.base.errors import RetortError
+from core.base.settings import Settings
 from core.catalogue.manifests import MANIFEST
-from core.catalogue.samples import SAMPLES
 from core.engine.data.classification import load_labelled
-from core.errors import RetortError
-from core.settings import Settings
+from core.registry.samples import SAMPLES
 
 
 @pytest.fixture

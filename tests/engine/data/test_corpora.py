@@ -9,10 +9,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from core.base.errors import RetortError
+from core.base.settings import Settings
 from core.engine.data.corpora import load_texts
-from core.errors import RetortError
-from core.recipes import Calibration, Corpus
-from core.settings import Settings
+from core.recipe.recipe import Calibration, Corpus
 
 ROWS = ["First text.", 'Second, with "quotes" and, commas', "  ", "Dritter Text: größer"]
 KEPT = [ROWS[0], ROWS[1], ROWS[3]]

@@ -12,13 +12,13 @@ import torch
 from pydantic import ValidationError
 from transformers import AutoModelForCausalLM
 
+from core.base.errors import RetortError
 from core.engine.data.framing import Frame, closing, frame_for, opened_ids, spoken
 from core.engine.data.windows import calibration_windows, evaluation_windows
 from core.engine.distil.packing import pack
 from core.engine.evaluate.choice import encode
-from core.errors import RetortError
-from core.metrics import find_metric
-from core.recipes import Calibration, Evaluation
+from core.recipe.recipe import Calibration, Evaluation
+from core.registry.measurement import find_metric
 from tests.engine.conftest import JUDGED, Memory
 from tests.engine.models.wild import TEXT, framed
 

@@ -12,9 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from transformers import AutoTokenizer
 
+from core.base.errors import RetortError
 from core.engine.data.framing import special_frame
 from core.engine.data.windows import calibration_windows, evaluation_windows, overlap
-from core.errors import RetortError
 
 
 @pytest.fixture(scope="module")

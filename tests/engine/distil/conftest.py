@@ -26,11 +26,11 @@ def teacher(tiny_llama: Path) -> Loaded:
 @pytest.fixture
 def student(teacher: Loaded) -> Loaded:
     """Layers 0 and 2 of the teacher."""
-    from core.distil_spec import Design
+    from core.base.progress import InMemoryReporter
     from core.engine.distil.student import design_student
-    from core.progress import Quiet
+    from core.recipe.distil import Design
 
-    return design_student(teacher, Design(layers=2), None, None, Quiet()).loaded
+    return design_student(teacher, Design(layers=2), None, None, InMemoryReporter()).loaded
 
 
 @pytest.fixture(scope="session")

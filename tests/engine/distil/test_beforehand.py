@@ -12,16 +12,16 @@ import pytest
 import torch
 from transformers import AutoTokenizer, BertConfig, BertForSequenceClassification, BertModel
 
+from core.base.errors import RetortError
+from core.base.settings import Settings
 from core.catalogue.anatomy import anatomy
 from core.catalogue.references import resolve
 from core.commands.models import _show_anatomy
-from core.engine.distil.heads import head_parameters, unchanged, untrained_head
+from core.engine.distil.classification_head import head_parameters, unchanged, untrained_head
 from core.engine.models.load import load_model
 from core.engine.pipeline import execute
-from core.errors import RetortError
-from core.metrics import find_metric
-from core.recipes import Recipe
-from core.settings import Settings
+from core.recipe.recipe import Recipe
+from core.registry.measurement import find_metric
 from tests.engine.conftest import Memory
 
 TRAINING = "\n\n".join(

@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 from transformers import AutoTokenizer
 
-from core.distil_spec import TrainingData
+from core.base.errors import RetortError
+from core.base.settings import Settings
 from core.engine.distil.loading import check_chat, load_examples
 from core.engine.distil.texts import Conversation, conversation, conversations
 from core.engine.models.load import Loaded
-from core.errors import RetortError
-from core.settings import Settings
+from core.recipe.distil import TrainingData
 
 END = "<|endoftext|>"
 TEXT_ONLY = (

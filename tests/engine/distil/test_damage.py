@@ -9,20 +9,20 @@ from pathlib import Path
 import pytest
 import torch
 
-from core.distil_spec import Schedule, TeacherTexts
+from core.base.errors import Cancelled, RetortError
+from core.base.progress import InMemoryReporter
 from core.engine.distil.batches import Windows
+from core.engine.distil.generation import teacher_texts
 from core.engine.distil.outputs import Outputs
 from core.engine.distil.state import Checkpoints, Evaluated, TrainState
-from core.engine.distil.writing import teacher_texts
 from core.engine.models.load import Loaded
-from core.errors import Cancelled, RetortError
-from core.progress import Quiet
+from core.recipe.distil import Schedule, TeacherTexts
 from tests.damage import HARMS, delete, flip
 from tests.engine.distil.test_teacher_cache import store
 from tests.engine.distil.test_trainer import Stopping, equal, spec, train
 
 
-def said(reporter: Quiet) -> str:
+def said(reporter: InMemoryReporter) -> str:
     return " ".join(message for _, message, _ in reporter.events)
 
 
@@ -54,7 +54,7 @@ def test_a_training_with_damaged_files_ends_with_the_weights_of_an_undamaged_one
     straight, outcome = train(student, teacher, spec(), windows, tmp_path / "straight")
     for path in DAMAGES[what](stopped):
         HARMS[harm](path)
-    reporter = Quiet()
+    reporter = InMemoryReporter()
     resumed, again = train(student, teacher, spec(), windows, stopped.parent, reporter)
     assert equal(resumed, straight)
     assert again.evaluations == outcome.evaluations and again.best_step == outcome.best_step
@@ -64,7 +64,7 @@ def test_a_training_with_damaged_files_ends_with_the_weights_of_an_undamaged_one
     elif what != "best":
         assert "Training goes on from step" in said(reporter) and "Resumed after step" in said(reporter)
     # What was damaged does not outlive the run, and what is there now is whole.
-    quiet = Quiet()
+    quiet = InMemoryReporter()
     assert equal(train(student, teacher, spec(), windows, stopped.parent, quiet)[0], straight)
     assert "damaged" not in said(quiet)
 
@@ -115,7 +115,7 @@ def test_texts_of_the_teacher_are_written_again_from_where_they_are_damaged(
 
     def write(folder: Path) -> list[list[int]]:
         outputs = Outputs(teacher.model, "causal")
-        texts = teacher_texts(outputs, windows, wanted, 16, "t", folder, 4, 1, Quiet())
+        texts = teacher_texts(outputs, windows, wanted, 16, "t", folder, 4, 1, InMemoryReporter())
         return [texts.take([i], 0).ids[0].tolist() for i in range(10)]
 
     straight = write(tmp_path / "a")
@@ -135,7 +135,7 @@ def test_stored_answers_of_a_teacher_are_made_again(
     straight = [{n: t.clone() for n, t in made._sequence(i).items()} for i in range(20)]
     (path,) = (tmp_path / "a").glob(f"*/{what}")
     HARMS[harm](path)
-    reporter = Quiet()
+    reporter = InMemoryReporter()
     again = store(teacher, windows, tmp_path / "a", reporter)
     assert "damaged" in said(reporter)
     for i, row in enumerate(straight):

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from core.recipes import Recipe
-from core.settings import Settings
+from core.base.settings import Settings
+from core.recipe.recipe import Recipe
 from tests.engine.conftest import Memory
 
 TEXT = "\n".join(f"{'good' if i % 2 else 'bad'} and {'kind' if i % 2 else 'cruel'} words,{i % 2}" for i in range(60))

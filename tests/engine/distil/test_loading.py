@@ -10,14 +10,14 @@ import pytest
 import torch
 from transformers import BertConfig, BertModel
 
-from core.distil_spec import TrainingData
+from core.base.errors import RetortError
+from core.base.settings import Settings
 from core.engine.distil.batches import IGNORED, Answers, Windows
-from core.engine.distil.heads import with_classes
+from core.engine.distil.classification_head import with_classes
 from core.engine.distil.loading import load_examples
 from core.engine.distil.packing import Stream
 from core.engine.models.load import Loaded
-from core.errors import RetortError
-from core.settings import Settings
+from core.recipe.distil import TrainingData
 
 ROWS = [{"prompt": f"How old is mill {i}?", "answer": f"It is {i} years old."} for i in range(9)]
 

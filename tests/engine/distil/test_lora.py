@@ -6,10 +6,10 @@ import pytest
 import torch
 from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedModel
 
-from core.distil_spec import Lora
+from core.base.errors import RetortError
 from core.engine.distil.lora import add_lora, merge_lora
 from core.engine.models.load import Loaded
-from core.errors import RetortError
+from core.recipe.distil import Lora
 
 
 def gpt2() -> PreTrainedModel:

@@ -12,11 +12,11 @@ import torch
 from tokenizers import Tokenizer
 from transformers import AutoTokenizer, BertConfig, BertForSequenceClassification, PreTrainedTokenizerFast
 
+from core.base.errors import RetortError
 from core.engine.distil.features import layer_map
-from core.engine.distil.matching import check_tokenizers, label_order
 from core.engine.distil.student import kept_layers
+from core.engine.models.compatibility import check_tokenizers, label_order
 from core.engine.models.load import Loaded
-from core.errors import RetortError
 
 
 @pytest.fixture

@@ -9,22 +9,23 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from core.distil_spec import Term
 from core.engine.distil import outputs as outputs_module
 from core.engine.distil.batches import Answers, Batch, Windows
 from core.engine.distil.feature_terms import FeatureTerms
-from core.engine.distil.objective import Objective, Totals, parts_of
+from core.engine.distil.loss_terms import loss_terms
+from core.engine.distil.objective import Normalisers, Objective
 from core.engine.distil.outputs import Outputs
 from core.engine.distil.teacher import LiveTeacher
 from core.engine.models.load import Loaded
-from core.losses import LOSSES
+from core.recipe.distil import Term
+from core.registry.losses import LOSSES
 
 EVERY = [Term(loss=name) for name in LOSSES]
 PAIRS = [(0, 0), (1, 3)]
 
 
 def build(student: Loaded, teacher: Loaded, terms: list[Term]) -> Objective:
-    parts = parts_of(terms)
+    parts = loss_terms(terms)
     features = FeatureTerms(student.model, teacher.model, parts, PAIRS, causal=True)
     live = LiveTeacher(Outputs(teacher.model, "causal"), features.teacher)
     return Objective(Outputs(student.model, "causal"), live, parts, features)
@@ -33,7 +34,7 @@ def build(student: Loaded, teacher: Loaded, terms: list[Term]) -> Objective:
 def gradients(objective: Objective, batches: list[Batch]) -> tuple[dict[str, float], dict[str, Tensor]]:
     model = objective.student.model
     model.zero_grad()
-    totals = Totals.of(batches)
+    totals = Normalisers.of(batches)
     terms: dict[str, float] = {}
     for batch in batches:
         for name, value in objective.backward(batch, totals).items():
@@ -63,7 +64,7 @@ def test_chunked_head_gives_the_gradient_of_the_plain_way(
     soft = Term(loss="soft_labels", weight=0.7, parameters={"temperature": 2.0})
     mix = [soft, Term(loss="cross_entropy", weight=0.3)]
     objective = Objective(
-        Outputs(student.model, "causal"), LiveTeacher(Outputs(teacher.model, "causal")), parts_of(mix)
+        Outputs(student.model, "causal"), LiveTeacher(Outputs(teacher.model, "causal")), loss_terms(mix)
     )
     assert objective.student.chunked and objective.student.chunk == 5 and objective.student.block == 2
     terms, found = gradients(objective, [batch])
@@ -83,7 +84,7 @@ def test_every_term_teaches_the_student_and_none_the_teacher(
     before = {n: p.clone() for n, p in teacher.model.named_parameters()}
     for part in objective.parts:
         student.model.zero_grad()
-        objective.backward(batch, Totals.of([batch]), only=part.name)
+        objective.backward(batch, Normalisers.of([batch]), only=part.name)
         norm = torch.stack([p.grad.norm() for p in student.model.parameters() if p.grad is not None]).norm()
         assert norm > 1e-4, part.name
     for name, parameter in teacher.model.named_parameters():
@@ -98,7 +99,7 @@ def test_the_mix_is_the_weighted_sum_of_its_terms(teacher: Loaded, student: Load
     summed = {n: torch.zeros_like(g) for n, g in mixed.items()}
     for part in objective.parts:
         student.model.zero_grad()
-        objective.backward(batch, Totals.of([batch]), only=part.name)
+        objective.backward(batch, Normalisers.of([batch]), only=part.name)
         for name, parameter in student.model.named_parameters():
             if parameter.grad is not None:
                 summed[name] += parameter.grad
@@ -143,13 +144,13 @@ def test_identical_models_have_no_distance(teacher: Loaded, windows: Windows, ti
 
     twin = replace(teacher, model=copy.deepcopy(teacher.model))
     terms = [t for t in EVERY if t.loss != "cross_entropy"]
-    parts = parts_of(terms)
+    parts = loss_terms(terms)
     pairs = [(i, i) for i in range(4)]
     features = FeatureTerms(twin.model, teacher.model, parts, pairs, causal=True)
     live = LiveTeacher(Outputs(teacher.model, "causal"), features.teacher)
     objective = Objective(Outputs(twin.model, "causal"), live, parts, features)
     batch = windows.take([0, 1], 0)
-    values = objective.value(batch, Totals.of([batch]))
+    values = objective.value(batch, Normalisers.of([batch]))
     assert {n for n, v in values.items() if abs(float(v)) > 1e-5} == {"cross_entropy"}
 
 
@@ -177,7 +178,7 @@ def test_a_narrower_student_learns_through_projections(teacher: Loaded, windows:
     for part in objective.parts:
         narrow.model.zero_grad()
         objective.features.projections.zero_grad()
-        objective.backward(batch, Totals.of([batch]), only=part.name)
+        objective.backward(batch, Normalisers.of([batch]), only=part.name)
         learned = [p.grad for p in narrow.model.parameters() if p.grad is not None]
         assert torch.stack([g.norm() for g in learned]).norm() > 1e-4, part.name
         if part.loss.kind == "states":
@@ -206,7 +207,7 @@ def test_half_precision_stays_close_and_accumulates_in_full(
     found: dict[bool, dict[str, Tensor]] = {}
     for half in (False, True):
         live = LiveTeacher(Outputs(teacher.model, "causal", half=half))
-        objective = Objective(Outputs(student.model, "causal", half=half), live, parts_of([Term(loss="logit_kl")]))
+        objective = Objective(Outputs(student.model, "causal", half=half), live, loss_terms([Term(loss="logit_kl")]))
         _, found[half] = gradients(objective, [batch])
     for name, exact in found[False].items():
         assert found[True][name].dtype == torch.float32

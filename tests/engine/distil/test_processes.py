@@ -20,11 +20,11 @@ import sys
 from pathlib import Path
 import torch
 from safetensors.torch import load_file, save_file
-from core.distil_spec import Budget, Distil, Schedule, Term, TrainingData
+from core.recipe.distil import Budget, Distil, Schedule, Term, TrainingData
 from core.engine.distil.batches import Answers
-from core.engine.distil.run import Surroundings, distil
+from core.engine.distil.run import TrainContext, distil
 from core.engine.models.load import load_model
-from core.progress import Quiet
+from core.base.progress import InMemoryReporter
 
 folder = Path(sys.argv[1])
 teacher, student = load_model(folder / "teacher", "float32"), load_model(folder / "student", "float32")
@@ -36,7 +36,7 @@ spec = Distil(
     data=TrainingData(length=24), budget=Budget(steps=6), held_out=6, checkpoint_every=3, evaluate_every=3,
     schedule=Schedule(learning_rate=1e-3),
 )
-around = Surroundings(folder / sys.argv[2], folder / "cache", Quiet(), "s", "t")
+around = TrainContext(folder / sys.argv[2], folder / "cache", InMemoryReporter(), "s", "t")
 distil(student, teacher, spec, Answers(rows, padding=0), around)
 save_file({n: p.detach().contiguous() for n, p in student.model.named_parameters()}, folder / sys.argv[3])
 """

@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from core.distil_spec import Budget, Design, Distil, Term
-from core.losses import LOSSES, MIXES, loss
+from core.recipe.distil import Design, Distil, Term, TrainingBudget
+from core.registry.losses import LOSSES, loss
+from core.registry.mixes import MIXES
 
 
 def test_every_loss_names_a_function_and_explains_itself() -> None:
@@ -65,7 +66,9 @@ def test_refused(given: dict[str, Any], reason: str) -> None:
 
 def test_labels_and_accumulation() -> None:
     assert Distil(step="finetune", losses=(Term(loss="cross_entropy"),)).label() == "Fine-tuned, 200 steps"
-    mixed = Distil(losses=(Term(loss="soft_labels", weight=0.5), Term(loss="cross_entropy")), budget=Budget(minutes=15))
+    mixed = Distil(
+        losses=(Term(loss="soft_labels", weight=0.5), Term(loss="cross_entropy")), budget=TrainingBudget(minutes=15)
+    )
     assert mixed.label() == "Distilled by 0.5 soft labels + 1 cross-entropy on the text, 15 minutes"
     assert [Distil(batch=10, micro_batch=m).accumulation for m in (None, 10, 4, 1)] == [1, 1, 3, 10]
     assert Design(layers=3).initialise == "spread"

@@ -28,18 +28,21 @@ from transformers import (
     Phi3ForCausalLM,
 )
 
-from core.distil_spec import Budget, Distil, Schedule, TeacherCache, Term, TrainingData
-from core.engine.distil.batches import Labelled, MaskedWindows, Windows
+from core.base.errors import RetortError
+from core.base.progress import InMemoryReporter
+from core.catalogue.kinds import Task
+from core.engine.distil.batches import LabelledExamples, MaskedWindows, Windows
 from core.engine.distil.feature_terms import FeatureTerms
-from core.engine.distil.objective import Objective, Totals, parts_of
+from core.engine.distil.loss_terms import loss_terms
+from core.engine.distil.objective import Normalisers, Objective
 from core.engine.distil.outputs import Outputs
-from core.engine.distil.run import Surroundings, check_fit, distil
+from core.engine.distil.run import TrainContext, check_fit, distil
 from core.engine.distil.teacher import LiveTeacher
 from core.engine.distil.texts import labelled
-from core.engine.models.load import Loaded, Task
-from core.errors import RetortError
-from core.losses import LOSSES, MIXES
-from core.progress import Quiet
+from core.engine.models.load import Loaded
+from core.recipe.distil import Distil, Schedule, TeacherCache, Term, TrainingBudget, TrainingData
+from core.registry.losses import LOSSES
+from core.registry.mixes import MIXES
 
 SIZES = {
     "vocab_size": 384,
@@ -83,7 +86,7 @@ def loaded(model: Any, tokenizer: Any, task: Task) -> Loaded:
 
 
 @pytest.fixture
-def sentences(tokenizer: Any) -> Labelled:
+def sentences(tokenizer: Any) -> LabelledExamples:
     from tests.conftest import SENTENCES
 
     texts = [f"{i}. {SENTENCES[i % 5]}" for i in range(80)]
@@ -91,16 +94,16 @@ def sentences(tokenizer: Any) -> Labelled:
 
 
 def test_a_classifier_learns_from_a_teacher_with_its_classes_in_another_order(
-    tokenizer: Any, sentences: Labelled
+    tokenizer: Any, sentences: LabelledExamples
 ) -> None:
     """Soft labels and cross-entropy against numpy, classes matched by name, padded texts of different length."""
     student, teacher = bert(NAMES, 0), bert([n.upper() for n in reversed(NAMES)], 1)
     order = torch.arange(4, -1, -1)
     terms = [Term(loss="soft_labels", parameters={"temperature": 3.0}), Term(loss="cross_entropy")]
     live = LiveTeacher(Outputs(teacher, "classification", order))
-    objective = Objective(Outputs(student, "classification"), live, parts_of(terms))
+    objective = Objective(Outputs(student, "classification"), live, loss_terms(terms))
     batch = sentences.take([0, 1, 2, 13], 0)
-    found = {n: float(v) for n, v in objective.backward(batch, Totals.of([batch])).items()}
+    found = {n: float(v) for n, v in objective.backward(batch, Normalisers.of([batch])).items()}
     s, t = [], []
     for i in (0, 1, 2, 13):  # one text at a time, without any padding
         ids = sentences.sequences[i][None]
@@ -116,7 +119,7 @@ def test_a_classifier_learns_from_a_teacher_with_its_classes_in_another_order(
 def step(**given: Any) -> Distil:
     usual: dict[str, Any] = {
         "batch": 8,
-        "budget": Budget(steps=60),
+        "budget": TrainingBudget(steps=60),
         "schedule": Schedule(learning_rate=4e-3),
         "held_out": 20,
         "evaluate_every": 20,
@@ -126,20 +129,20 @@ def step(**given: Any) -> Distil:
 
 
 @pytest.mark.slow
-def test_task_specific_distillation_end_to_end(tokenizer: Any, sentences: Labelled, tmp_path: Path) -> None:
+def test_task_specific_distillation_end_to_end(tokenizer: Any, sentences: LabelledExamples, tmp_path: Path) -> None:
     """A classifier is fine-tuned, then taught to a smaller one, live and stored; both agree with it."""
-    around = lambda name: Surroundings(tmp_path / name, tmp_path / "cache", Quiet(), "s", "t")  # noqa: E731
+    train_context = lambda name: TrainContext(tmp_path / name, tmp_path / "cache", InMemoryReporter(), "s", "t")  # noqa: E731
     teacher = loaded(bert(NAMES, 0, dropout=0.1), tokenizer, "classification")
     finetune = step(step="finetune", losses=(Term(loss="cross_entropy"),))
-    outcome = distil(teacher, None, finetune, sentences, around("teacher"))
+    outcome = distil(teacher, None, finetune, sentences, train_context("teacher"))
     assert outcome.evaluations[0].value > 1.4 and min(e.value for e in outcome.evaluations) < 0.5
     fresh = loaded(bert(NAMES[::-1], 5), tokenizer, "classification")
     for name, cache in (("live", None), ("stored", TeacherCache(k=5, precision="float32"))):
         student = replace(fresh, model=copy.deepcopy(fresh.model))
-        turned = Labelled(sentences.sequences, 4 - sentences.labels, sentences.padding)
+        turned = LabelledExamples(sentences.sequences, 4 - sentences.labels, sentences.padding)
         losses = (Term(loss="soft_labels"), Term(loss="cross_entropy", weight=0.5))
-        spec = step(losses=losses, cache=cache, budget=Budget(steps=40))
-        distil(student, teacher, spec, turned, around(name))
+        spec = step(losses=losses, cache=cache, budget=TrainingBudget(steps=40))
+        distil(student, teacher, spec, turned, train_context(name))
         held = turned.take(range(20), 0)
         with torch.no_grad():
             guesses = student.model(held.ids, attention_mask=held.attended.long()).logits.argmax(-1)
@@ -161,13 +164,13 @@ def test_the_distilbert_mix_on_masked_models(tokenizer: Any, windows: Windows, t
     ).eval()
     terms = tuple(Term(loss=name, weight=w, parameters=p) for name, w, p in MIXES["distilbert"].terms)
     data = MaskedWindows(windows.ids, mask_token=5)
-    spec = step(losses=terms, data=TrainingData(length=24), held_out=16, budget=Budget(steps=30))
+    spec = step(losses=terms, data=TrainingData(length=24), held_out=16, budget=TrainingBudget(steps=30))
     outcome = distil(
         loaded(student, tokenizer, "masked"),
         loaded(teacher, tokenizer, "masked"),
         spec,
         data,
-        Surroundings(tmp_path / "run", tmp_path / "cache", Quiet(), "s", "t"),
+        TrainContext(tmp_path / "run", tmp_path / "cache", InMemoryReporter(), "s", "t"),
     )
     first, last = outcome.evaluations[0], outcome.evaluations[-1]
     assert set(first.terms) == {"soft_labels", "cross_entropy", "hidden_cosine"}
@@ -185,10 +188,10 @@ def test_the_masked_loss_counts_hidden_words_and_the_soft_labels_all(tokenizer: 
     objective = Objective(
         Outputs(student, "masked"),
         LiveTeacher(Outputs(teacher, "masked")),
-        parts_of([Term(loss="logit_kl"), Term(loss="cross_entropy")]),
+        loss_terms([Term(loss="logit_kl"), Term(loss="cross_entropy")]),
     )
     batch = MaskedWindows(windows.ids, mask_token=5).take([1, 2, 3], 9)
-    found = objective.value(batch, Totals.of([batch]))
+    found = objective.value(batch, Normalisers.of([batch]))
     with torch.no_grad():
         s, t = (m(batch.ids).logits.double() for m in (student, teacher))
     hidden = batch.ids == 5
@@ -209,14 +212,14 @@ CAUSAL = {
 def test_every_loss_on_fused_projections(kind: str, windows: Windows) -> None:
     torch.manual_seed(0)
     student, teacher = CAUSAL[kind]().eval(), CAUSAL[kind]().eval()
-    parts = parts_of([Term(loss=name) for name in LOSSES])
+    parts = loss_terms([Term(loss=name) for name in LOSSES])
     features = FeatureTerms(student, teacher, parts, [(0, 0), (1, 1)], causal=True)
     live = LiveTeacher(Outputs(teacher, "causal"), features.teacher)
     objective = Objective(Outputs(student, "causal"), live, parts, features)
     batch = windows.take([0, 1], 0)
     for part in parts:
         student.zero_grad()
-        objective.backward(batch, Totals.of([batch]), only=part.name)
+        objective.backward(batch, Normalisers.of([batch]), only=part.name)
         norms = [float(p.grad.norm()) for p in student.parameters() if p.grad is not None]
         assert max(norms) > 1e-6, part.name
 
@@ -229,7 +232,7 @@ def test_fused_projections_are_read_as_the_model_reads_them(kind: str, windows: 
     """
     torch.manual_seed(0)
     model: Any = CAUSAL[kind]().eval()
-    from core.engine.distil.taps import Taps
+    from core.engine.distil.activation_hooks import ActivationHooks
 
     blocks = {"gpt2": lambda: model.transformer.h, "gpt_neox": lambda: model.gpt_neox.layers}.get(
         kind, lambda: model.model.layers
@@ -238,7 +241,7 @@ def test_fused_projections_are_read_as_the_model_reads_them(kind: str, windows: 
     output = getattr(attention, {"gpt2": "c_proj", "gpt_neox": "dense"}.get(kind, "o_proj"))
     given: list[torch.Tensor] = []
     output.register_forward_pre_hook(lambda _, args: given.append(args[0]))
-    taps = Taps(model, [], [1])
+    taps = ActivationHooks(model, [], [1])
     with torch.no_grad(), taps:
         model(windows.ids[:2])
     query, key, value = taps.projections(1)
@@ -252,35 +255,35 @@ def test_an_encoder_without_a_head_learns_features_only(tokenizer: Any, windows:
     torch.manual_seed(0)
     teacher, student = BertModel(BertConfig(**SIZES)).eval(), BertModel(BertConfig(**SIZES)).eval()
     pair = [loaded(m, tokenizer, "encoder") for m in (student, teacher)]
-    around = Surroundings(tmp_path / "run", tmp_path / "cache", Quiet(), "s", "t")
+    train_context = TrainContext(tmp_path / "run", tmp_path / "cache", InMemoryReporter(), "s", "t")
     data = MaskedWindows(windows.ids, mask_token=5, share=0.01)
-    common = {"data": TrainingData(length=24), "held_out": 8, "budget": Budget(steps=15)}
+    common = {"data": TrainingData(length=24), "held_out": 8, "budget": TrainingBudget(steps=15)}
     losses = (Term(loss="hidden_mse"), Term(loss="attention_relations"))
-    outcome = distil(*pair, step(losses=losses, **common), data, around)
+    outcome = distil(*pair, step(losses=losses, **common), data, train_context)
     assert outcome.evaluations[-1].value < outcome.evaluations[0].value
     with pytest.raises(RetortError, match="no output layer"):
-        distil(*pair, step(losses=(Term(loss="logit_kl"),), **common), data, around)
+        distil(*pair, step(losses=(Term(loss="logit_kl"),), **common), data, train_context)
 
 
 def test_what_does_not_fit_is_refused_before_any_work(
-    teacher: Loaded, student: Loaded, windows: Windows, sentences: Labelled, tokenizer: Any, tmp_path: Path
+    teacher: Loaded, student: Loaded, windows: Windows, sentences: LabelledExamples, tokenizer: Any, tmp_path: Path
 ) -> None:
-    around = Surroundings(tmp_path / "run", tmp_path / "cache", Quiet(), "s", "t")
+    train_context = TrainContext(tmp_path / "run", tmp_path / "cache", InMemoryReporter(), "s", "t")
     language = step(data=TrainingData(length=24), losses=(Term(loss="logit_kl"),))
     with pytest.raises(RetortError, match="same model in memory"):
-        distil(teacher, teacher, language, windows, around)
+        distil(teacher, teacher, language, windows, train_context)
     with pytest.raises(RetortError, match="a classifier needs texts with labels"):
-        distil(student, teacher, language, sentences, around)
+        distil(student, teacher, language, sentences, train_context)
     with pytest.raises(RetortError, match="classification model and the student a causal one"):
-        distil(student, loaded(bert(NAMES, 0), tokenizer, "classification"), language, windows, around)
+        distil(student, loaded(bert(NAMES, 0), tokenizer, "classification"), language, windows, train_context)
     long = step(data=TrainingData(length=512), losses=(Term(loss="logit_kl"),))
     with pytest.raises(RetortError, match="512 tokens long, and the student reads at most 256"):
-        distil(student, teacher, long, windows, around)
+        distil(student, teacher, long, windows, train_context)
     assert not (tmp_path / "run").exists()
 
 
 def test_a_decoder_learns_classes_only_where_it_knows_which_token_is_padding(
-    tokenizer: Any, sentences: Labelled
+    tokenizer: Any, sentences: LabelledExamples
 ) -> None:
     """It looks at the last token that is not padding; the refusal names the key and a token for it."""
     config = LlamaConfig(**SIZES, num_labels=5, pad_token_id=None)

@@ -12,22 +12,23 @@ import pytest
 import torch
 from torch import Tensor
 
-from core.distil_spec import Budget, Design, Distil, TeacherCache, Term, TrainingData
-from core.engine.distil import cache as cache_module
+from core.base.errors import Cancelled, RetortError
+from core.base.progress import InMemoryReporter
+from core.engine.distil import teacher_cache as cache_module
+from core.engine.distil.batch_sampler import Order
 from core.engine.distil.batches import Answers, Batch, Examples, Windows
-from core.engine.distil.cache import build_cache
-from core.engine.distil.objective import Objective, Totals, parts_of
-from core.engine.distil.order import Order
+from core.engine.distil.loss_terms import loss_terms
+from core.engine.distil.objective import Normalisers, Objective
 from core.engine.distil.outputs import Outputs
 from core.engine.distil.packing import Stream
-from core.engine.distil.run import Surroundings, distil
-from core.engine.distil.stored import CachedTeacher, Index
+from core.engine.distil.run import TrainContext, distil
 from core.engine.distil.student import design_student
 from core.engine.distil.teacher import LiveTeacher, Teacher
-from core.engine.distil.trainer import Outcome
+from core.engine.distil.teacher_cache import build_cache
+from core.engine.distil.teacher_cache_reader import CachedTeacher, Index
+from core.engine.distil.trainer import TrainingOutcome
 from core.engine.models.load import Loaded
-from core.errors import Cancelled, RetortError
-from core.progress import Quiet
+from core.recipe.distil import Design, Distil, TeacherCache, Term, TrainingBudget, TrainingData
 
 VOCABULARY = 384
 MIX = [
@@ -40,19 +41,21 @@ MIX = [
 
 
 def store(
-    teacher: Loaded, examples: Examples, folder: Path, reporter: Quiet | None = None, **given: Any
+    teacher: Loaded, examples: Examples, folder: Path, reporter: InMemoryReporter | None = None, **given: Any
 ) -> CachedTeacher:
     spec = TeacherCache(**{"k": 16, "precision": "float32"} | given)
     live = LiveTeacher(Outputs(teacher.model, "causal"))
     wanted = range(examples.count or 0)
-    made = build_cache(live, examples, spec, [1.0, 2.0], "fingerprint", folder, 3, reporter or Quiet(), wanted)
+    made = build_cache(
+        live, examples, spec, [1.0, 2.0], "fingerprint", folder, 3, reporter or InMemoryReporter(), wanted
+    )
     return CachedTeacher(made, spec, torch.device("cpu"))
 
 
 def learn(student: Loaded, voice: Teacher, batch: Batch) -> tuple[dict[str, float], list[Tensor]]:
     student.model.zero_grad()
-    objective = Objective(Outputs(student.model, "causal"), voice, parts_of(MIX))
-    terms = objective.backward(batch, Totals.of([batch]))
+    objective = Objective(Outputs(student.model, "causal"), voice, loss_terms(MIX))
+    terms = objective.backward(batch, Normalisers.of([batch]))
     grads = [p.grad.clone() for p in student.model.parameters() if p.grad is not None]
     return {n: float(v) for n, v in terms.items()}, grads
 
@@ -111,7 +114,7 @@ def test_it_says_what_it_covers_and_what_it_takes(teacher: Loaded, windows: Wind
     assert 16 * 4 + 16 < stored.index.bytes_per_token < 100
 
 
-class Interrupted(Quiet):
+class Interrupted(InMemoryReporter):
     def __init__(self, after: int) -> None:
         super().__init__()
         self.left = after
@@ -133,13 +136,13 @@ def test_it_goes_on_where_it_stopped_and_mends_what_is_damaged(
     assert len(first) == 3
     times = {f: f.stat().st_mtime_ns for f in first}
     first[1].write_bytes(first[1].read_bytes()[:-1] + b"x")
-    reporter = Quiet()
+    reporter = InMemoryReporter()
     resumed = store(teacher, windows, tmp_path / "part", reporter)
     assert learn(student, resumed, windows.take([0, 30, 63], 0))[0] == whole[0]
     assert [m for _, m, _ in reporter.events] == ["1 stored teacher files were damaged and are made again."]
     assert all(f.stat().st_mtime_ns == times[f] for f in (first[0], first[2]))
     assert len(list((tmp_path / "part").rglob("*.safetensors"))) == 11
-    asked = Quiet()
+    asked = InMemoryReporter()
     store(teacher, windows, tmp_path / "part", asked)
     assert asked.messages == [], "all is there: the teacher is not asked again"
 
@@ -165,14 +168,20 @@ def lesson(cached: bool, **budget: Any) -> Distil:
     stored = TeacherCache(k=VOCABULARY, precision="float32") if cached else None
     data = TrainingData(length=24)
     return Distil(
-        losses=tuple(MIX), cache=stored, budget=Budget(**budget), batch=3, held_out=4, evaluate_every=2, data=data
+        losses=tuple(MIX),
+        cache=stored,
+        budget=TrainingBudget(**budget),
+        batch=3,
+        held_out=4,
+        evaluate_every=2,
+        data=data,
     )
 
 
-def train(teacher: Loaded, spec: Distil, examples: Examples, folder: Path) -> tuple[Outcome, Loaded]:
-    student = design_student(teacher, Design(layers=2), None, None, Quiet()).loaded
-    around = Surroundings(folder / "checkpoints", folder / "cache", Quiet(), "student", "teacher")
-    return distil(student, teacher, spec, examples, around), student
+def train(teacher: Loaded, spec: Distil, examples: Examples, folder: Path) -> tuple[TrainingOutcome, Loaded]:
+    student = design_student(teacher, Design(layers=2), None, None, InMemoryReporter()).loaded
+    train_context = TrainContext(folder / "checkpoints", folder / "cache", InMemoryReporter(), "student", "teacher")
+    return distil(student, teacher, spec, examples, train_context), student
 
 
 def shards(folder: Path) -> dict[Path, int]:
@@ -211,15 +220,17 @@ def test_a_longer_budget_adds_only_what_it_reads_beyond(teacher: Loaded, windows
 
 def test_a_budget_over_several_epochs_or_in_minutes_stores_all(windows: Windows) -> None:
     order = Order(Windows(windows.ids[:10]), held_out=4, batch=3, seed=1)
-    assert order.reads(Budget(steps=2)) == list(range(10)), "six are left to train on: two steps of three"
-    assert order.reads(Budget(minutes=0.001)) == order.reads(Budget(steps=10_000_000)) == list(range(10))
+    assert order.reads(TrainingBudget(steps=2)) == list(range(10)), "six are left to train on: two steps of three"
+    assert (
+        order.reads(TrainingBudget(minutes=0.001)) == order.reads(TrainingBudget(steps=10_000_000)) == list(range(10))
+    )
     by_hand = {int(n) for step in range(1) for n in order.step(step).index}
-    assert order.reads(Budget(steps=1)) == sorted({0, 1, 2, 3} | by_hand)
+    assert order.reads(TrainingBudget(steps=1)) == sorted({0, 1, 2, 3} | by_hand)
     ragged_order = Order(ragged(windows), held_out=2, batch=2, seed=0)
     first = ragged_order.step(0)
-    assert ragged_order.reads(Budget(tokens=first.tokens)) == sorted({0, 1, *map(int, first.index)})
+    assert ragged_order.reads(TrainingBudget(tokens=first.tokens)) == sorted({0, 1, *map(int, first.index)})
     more = {*map(int, first.index), *map(int, ragged_order.step(1).index)}
-    assert ragged_order.reads(Budget(tokens=first.tokens + 1)) == sorted({0, 1} | more)
+    assert ragged_order.reads(TrainingBudget(tokens=first.tokens + 1)) == sorted({0, 1} | more)
 
 
 def test_what_cannot_be_stored_is_refused(

@@ -10,11 +10,11 @@ import pytest
 import torch
 from transformers import AutoTokenizer
 
+from core.base.errors import RetortError
+from core.engine.distil.batch_sampler import Order
 from core.engine.distil.batches import IGNORED, Answers, MaskedWindows, Windows
-from core.engine.distil.order import Order
 from core.engine.distil.packing import Stream, pack, packed
 from core.engine.distil.texts import conversation, conversations, labelled, overlay
-from core.errors import RetortError
 
 TEMPLATE = (
     "{% for m in messages %}<s>{{ m['role'] }}\n{{ m['content'] }}<|endoftext|>\n{% endfor %}"

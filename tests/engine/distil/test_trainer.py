@@ -13,16 +13,16 @@ import pytest
 import torch
 from torch import Tensor
 
-from core.distil_spec import Budget, Distil, Lora, OnPolicy, Schedule, Term, TrainingData
+from core.base.errors import Cancelled, RetortError
+from core.base.progress import InMemoryReporter
 from core.engine.distil.batches import Answers, Windows
-from core.engine.distil.run import Surroundings, distil
+from core.engine.distil.run import TrainContext, distil
 from core.engine.distil.schedule import fraction_done, learning_rate
 from core.engine.models.load import Loaded
-from core.errors import Cancelled, RetortError
-from core.progress import Quiet
+from core.recipe.distil import Distil, Lora, OnPolicy, Schedule, Term, TrainingBudget, TrainingData
 
 
-class Stopping(Quiet):
+class Stopping(InMemoryReporter):
     """Asks to stop at the `at`-th question, as a user would."""
 
     def __init__(self, at: int) -> None:
@@ -41,7 +41,7 @@ def spec(**given: Any) -> Distil:
         "data": TrainingData(length=24),
         "batch": 4,
         "micro_batch": 3,
-        "budget": Budget(steps=9),
+        "budget": TrainingBudget(steps=9),
         "schedule": Schedule(learning_rate=3e-3),
         "checkpoint_every": 3,
         "evaluate_every": 4,
@@ -56,14 +56,16 @@ def train(
     wanted: Distil,
     data: Any,
     folder: Path,
-    reporter: Quiet | None = None,
+    reporter: InMemoryReporter | None = None,
     **more: Any,
 ) -> tuple[dict[str, Tensor], Any]:
     """Trains a copy of the student; its weights at the end, and the outcome."""
     torch.seed()  # a resumed run is another process: it must not lean on random numbers left behind
     learner = replace(student, model=copy.deepcopy(student.model))
-    around = Surroundings(folder / "run", folder / "cache", reporter or Quiet(), student="s", teacher="t", **more)
-    outcome = distil(learner, teacher, wanted, data, around)
+    train_context = TrainContext(
+        folder / "run", folder / "cache", reporter or InMemoryReporter(), student="s", teacher="t", **more
+    )
+    outcome = distil(learner, teacher, wanted, data, train_context)
     return {n: p.detach().clone() for n, p in learner.model.named_parameters()}, outcome
 
 
@@ -78,7 +80,7 @@ RUNS: dict[str, Callable[[], Distil]] = {
     "lora": lambda: spec(lora=Lora(rank=4, alpha=8, dropout=0.1), schedule=Schedule(learning_rate=3e-2)),
     "features": lambda: spec(losses=FEATURES),
     "on_policy": lambda: spec(on_policy=OnPolicy(share=0.5, prompt=8)),
-    "tokens": lambda: spec(budget=Budget(tokens=9 * 96 - 20)),
+    "tokens": lambda: spec(budget=TrainingBudget(tokens=9 * 96 - 20)),
 }
 
 
@@ -111,7 +113,7 @@ def test_a_killed_run_goes_on_from_its_last_checkpoint(
 ) -> None:
     """Nothing is saved on the way out; the newest checkpoint is even damaged."""
 
-    class Killed(Quiet):
+    class Killed(InMemoryReporter):
         def series(self, name: str, step: int, value: float) -> None:
             if step == 8:
                 raise KeyboardInterrupt
@@ -122,7 +124,7 @@ def test_a_killed_run_goes_on_from_its_last_checkpoint(
     found = sorted(p.name for p in (tmp_path / "killed" / "run").glob("step-*"))
     assert found == ["step-00000003", "step-00000006"]
     (tmp_path / "killed" / "run" / "step-00000006" / "optimizer.safetensors").write_bytes(b"cut short")
-    reporter = Quiet()
+    reporter = InMemoryReporter()
     resumed, _ = train(student, teacher, spec(), windows, tmp_path / "killed", reporter)
     assert equal(resumed, straight)
     assert any("Resumed after step 3" in message for _, message, _ in reporter.events)
@@ -139,8 +141,8 @@ def test_a_checkpoint_of_another_run_is_refused(
 def test_training_brings_the_student_closer_and_every_curve_is_there(
     teacher: Loaded, student: Loaded, windows: Windows, tmp_path: Path
 ) -> None:
-    reporter = Quiet()
-    wanted = spec(losses=FEATURES, budget=Budget(steps=40), schedule=Schedule(learning_rate=5e-3))
+    reporter = InMemoryReporter()
+    wanted = spec(losses=FEATURES, budget=TrainingBudget(steps=40), schedule=Schedule(learning_rate=5e-3))
     _, outcome = train(student, teacher, wanted, windows, tmp_path, reporter)
     first, best = outcome.evaluations[0], min(outcome.evaluations, key=lambda e: e.value)
     assert best.value < 0.7 * first.value and outcome.best_step == best.step
@@ -180,7 +182,7 @@ def test_sequences_held_out_are_never_learned_from(
 
 
 def test_fine_tuning_needs_no_teacher(student: Loaded, windows: Windows, tmp_path: Path) -> None:
-    wanted = spec(step="finetune", losses=(Term(loss="cross_entropy"),), budget=Budget(steps=30))
+    wanted = spec(step="finetune", losses=(Term(loss="cross_entropy"),), budget=TrainingBudget(steps=30))
     _, outcome = train(student, None, wanted, windows, tmp_path)
     assert outcome.evaluations[-1].value < outcome.evaluations[0].value - 0.5
     with pytest.raises(RetortError, match="none was given"):
@@ -190,8 +192,10 @@ def test_fine_tuning_needs_no_teacher(student: Loaded, windows: Windows, tmp_pat
 def test_a_learning_rate_that_diverges_stops_the_run_and_keeps_the_best(
     teacher: Loaded, student: Loaded, windows: Windows, tmp_path: Path
 ) -> None:
-    reporter = Quiet()
-    wild = spec(budget=Budget(steps=400), schedule=Schedule(learning_rate=0.9, warmup=0.0, clip=1e9), evaluate_every=5)
+    reporter = InMemoryReporter()
+    wild = spec(
+        budget=TrainingBudget(steps=400), schedule=Schedule(learning_rate=0.9, warmup=0.0, clip=1e9), evaluate_every=5
+    )
     weights, outcome = train(student, teacher, wild, windows, tmp_path, reporter)
     assert outcome.steps < 400 and outcome.stopped is not None and "rose from" in outcome.stopped
     assert [level for level, _, _ in reporter.events] == ["error"]
@@ -219,8 +223,8 @@ def test_not_a_number_stops_the_run_at_once(teacher: Loaded, student: Loaded, wi
 def test_a_term_without_gradient_raises_an_alarm(teacher: Loaded, windows: Windows, tmp_path: Path) -> None:
     """A student that is its teacher has nothing to learn from it, while the text still teaches."""
     twin = replace(teacher, model=copy.deepcopy(teacher.model))
-    reporter = Quiet()
-    wanted = spec(losses=(Term(loss="logit_mse"), Term(loss="cross_entropy")), budget=Budget(steps=2))
+    reporter = InMemoryReporter()
+    wanted = spec(losses=(Term(loss="logit_mse"), Term(loss="cross_entropy")), budget=TrainingBudget(steps=2))
     train(twin, teacher, wanted, windows, tmp_path, reporter)
     warned = [message for level, message, _ in reporter.events if level == "warning"]
     assert len(warned) == 1 and "'logit_mse' has no gradient" in warned[0]
@@ -261,5 +265,5 @@ def test_schedule() -> None:
     assert learning_rate(0.1, s) == pytest.approx(1.0)
     assert learning_rate(0.55, s) == pytest.approx(0.55)
     assert learning_rate(1.0, s) == learning_rate(1.5, s) == pytest.approx(0.1)
-    assert fraction_done(Budget(minutes=2), 7, 9, 30.0) == pytest.approx(0.25)
-    assert fraction_done(Budget(tokens=100), 7, 25, 30.0) == pytest.approx(0.25)
+    assert fraction_done(TrainingBudget(minutes=2), 7, 9, 30.0) == pytest.approx(0.25)
+    assert fraction_done(TrainingBudget(tokens=100), 7, 25, 30.0) == pytest.approx(0.25)

@@ -7,13 +7,13 @@ from pathlib import Path
 import pytest
 import torch
 
-from core.distil_spec import OnPolicy, TeacherTexts
+from core.base.errors import Cancelled, RetortError
+from core.base.progress import InMemoryReporter
 from core.engine.distil.batches import IGNORED, Windows
+from core.engine.distil.generation import continue_text, on_policy, teacher_texts
 from core.engine.distil.outputs import Outputs
-from core.engine.distil.writing import continue_text, on_policy, teacher_texts
 from core.engine.models.load import Loaded
-from core.errors import Cancelled, RetortError
-from core.progress import Quiet
+from core.recipe.distil import OnPolicy, TeacherTexts
 
 
 def test_temperature_zero_takes_the_likeliest_token(teacher: Loaded, windows: Windows) -> None:
@@ -59,7 +59,7 @@ def test_the_student_writes_its_share_and_only_that_counts(student: Loaded, wind
     assert not torch.equal(on_policy(outputs, batch, spec, seed=5).ids, new.ids)
 
 
-class Stopping(Quiet):
+class Stopping(InMemoryReporter):
     def __init__(self, at: int) -> None:
         super().__init__()
         self.left = at
@@ -74,26 +74,34 @@ def test_the_teacher_writes_once_and_goes_on_after_a_stop(teacher: Loaded, windo
     teacher.model.generation_config.eos_token_id = None
     spec = TeacherTexts(sequences=10, prompt=5, temperature=1.0)
 
-    def write(folder: Path, reporter: Quiet) -> list[list[int]]:
+    def write(folder: Path, reporter: InMemoryReporter) -> list[list[int]]:
         outputs = Outputs(teacher.model, "causal")
         made = teacher_texts(outputs, windows, spec, 12, "print", folder, 4, 0, reporter)
         return [ids.tolist() for ids, counted in made.examples if int(counted.sum()) == len(ids) - 5]
 
-    whole = write(tmp_path / "whole", Quiet())
+    whole = write(tmp_path / "whole", InMemoryReporter())
     assert len(whole) == 10 and [row[:5] for row in whole] == windows.ids[:10, :5].tolist()
     with pytest.raises(Cancelled):
         write(tmp_path / "part", Stopping(2))
     file = next((tmp_path / "part").iterdir())
     file.write_text(file.read_text()[:-9])
     assert len(file.read_text().splitlines()) == 4
-    resumed = write(tmp_path / "part", Quiet())
+    resumed = write(tmp_path / "part", InMemoryReporter())
     assert resumed == whole  # in whole batches: what is sampled depends on who is in one
-    asked = Quiet()
+    asked = InMemoryReporter()
     assert write(tmp_path / "part", asked) == resumed and asked.messages == []
 
 
 def test_too_few_texts_are_refused(teacher: Loaded, windows: Windows, tmp_path: Path) -> None:
     with pytest.raises(RetortError, match="should continue 65 texts"):
         teacher_texts(
-            Outputs(teacher.model, "causal"), windows, TeacherTexts(sequences=65), 12, "p", tmp_path, 4, 0, Quiet()
+            Outputs(teacher.model, "causal"),
+            windows,
+            TeacherTexts(sequences=65),
+            12,
+            "p",
+            tmp_path,
+            4,
+            0,
+            InMemoryReporter(),
         )

@@ -20,9 +20,9 @@ from transformers import (
     RobertaForSequenceClassification,
 )
 
+from core.base.errors import RetortError
+from core.base.progress import InMemoryReporter
 from core.engine.evaluate.classify import classification_measurements, confusion_matrix, macro_f1, predictions
-from core.errors import RetortError
-from core.progress import Quiet
 
 TEXTS = [
     "Rain fell.",
@@ -73,14 +73,16 @@ def test_padding_never_changes_a_prediction(loaded: tuple[Any, Any], batch: int)
         ids = torch.tensor([tokenizer.encode(text)[:64]])
         with torch.no_grad():
             expected.append(int(model(ids).logits.argmax()))
-    assert predictions(model, tokenizer, TEXTS, batch, Quiet()) == expected
+    assert predictions(model, tokenizer, TEXTS, batch, InMemoryReporter()) == expected
 
 
 def test_figures_and_confusion(loaded: tuple[Any, Any]) -> None:
     model, tokenizer = loaded
-    predicted = predictions(model, tokenizer, TEXTS, 2, Quiet())
+    predicted = predictions(model, tokenizer, TEXTS, 2, InMemoryReporter())
     gold = [predicted[0], predicted[1], (predicted[2] + 1) % 3, predicted[3]]
-    acc, f1 = classification_measurements(model, tokenizer, TEXTS, gold, 2, Quiet(), settings={"corpus": "own"})
+    acc, f1 = classification_measurements(
+        model, tokenizer, TEXTS, gold, 2, InMemoryReporter(), settings={"corpus": "own"}
+    )
     assert acc.value == 0.75 and acc.samples == [1.0, 1.0, 0.0, 1.0] and acc.settings["corpus"] == "own"
     assert f1.settings["labels"] == ["earn", "acq", "ship"] and np.sum(f1.settings["confusion"]) == 4
     assert f1.settings["confusion"][gold[2]][predicted[2]] >= 1
@@ -90,7 +92,7 @@ def test_labels_that_do_not_fit_are_refused(loaded: tuple[Any, Any]) -> None:
     model, tokenizer = loaded
     for texts, gold in ((TEXTS, [0, 1, 2]), (TEXTS, [0, 1, 2, 3]), ([], [])):
         with pytest.raises(RetortError, match="do not fit a model with 3 classes"):
-            classification_measurements(model, tokenizer, texts, gold, 2, Quiet())
+            classification_measurements(model, tokenizer, texts, gold, 2, InMemoryReporter())
 
 
 def test_scores_that_are_not_numbers_are_refused(loaded: tuple[Any, Any]) -> None:
@@ -99,7 +101,7 @@ def test_scores_that_are_not_numbers_are_refused(loaded: tuple[Any, Any]) -> Non
     with torch.no_grad():
         broken.classifier.weight[0, 0] = float("nan")
     with pytest.raises(RetortError, match="finite score"):
-        predictions(broken, tokenizer, TEXTS, 2, Quiet())
+        predictions(broken, tokenizer, TEXTS, 2, InMemoryReporter())
 
 
 def decoder(padding: int | None) -> Any:
@@ -133,7 +135,7 @@ def test_a_decoder_that_classifies_needs_no_padding_token(tiny_llama: Path, padd
         with torch.no_grad():
             expected.append(int(decoder(None)(torch.tensor([tokenizer.encode(text)[:64]])).logits.argmax()))
     assert len(set(expected)) > 1
-    assert predictions(model, tokenizer, texts, 4, Quiet()) == expected
+    assert predictions(model, tokenizer, texts, 4, InMemoryReporter()) == expected
 
 
 def test_texts_are_cut_where_roberta_s_positions_end(tiny_llama: Path) -> None:
@@ -155,4 +157,4 @@ def test_texts_are_cut_where_roberta_s_positions_end(tiny_llama: Path) -> None:
     for text in TEXTS:
         with torch.no_grad():
             expected.append(int(model(torch.tensor([tokenizer.encode(text)[:62]])).logits.argmax()))
-    assert predictions(model, tokenizer, TEXTS, 2, Quiet()) == expected
+    assert predictions(model, tokenizer, TEXTS, 2, InMemoryReporter()) == expected

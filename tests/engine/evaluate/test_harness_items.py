@@ -7,12 +7,13 @@ from typing import Any
 
 import pytest
 
-from core.catalogue.samples import SAMPLES, is_fetched
+from core.base.errors import RetortError
+from core.base.settings import Settings
+from core.catalogue.samples import is_fetched
 from core.engine.evaluate.harness import _at_home, _measurements
 from core.engine.evaluate.tasks.items import load_items
 from core.engine.evaluate.tasks.registry import TASKS
-from core.errors import RetortError
-from core.settings import Settings
+from core.registry.samples import SAMPLES
 
 ITEMS = 200
 

@@ -18,12 +18,13 @@ from transformers import (
     T5ForConditionalGeneration,
 )
 
-from core.engine.evaluate.compare import loss_change
+from core.base.errors import Cancelled, RetortError
+from core.base.progress import InMemoryReporter
 from core.engine.evaluate.divergence import divergence_measurements
+from core.engine.evaluate.paired_loss import loss_change
 from core.engine.evaluate.perplexity import perplexity, safe_exp
-from core.errors import Cancelled, RetortError
-from core.metrics import METRICS, show
-from core.progress import Quiet
+from core.registry.formatting import show
+from core.registry.metrics import METRICS
 
 
 @pytest.fixture
@@ -37,7 +38,9 @@ def windows() -> torch.Tensor:
 
 
 def test_the_figures_say_how_they_were_obtained(model: Any, windows: torch.Tensor) -> None:
-    ppl, loss = perplexity(model, windows, 4, Quiet(), settings={"corpus": "sample:wiki", "split": "evaluation"})
+    ppl, loss = perplexity(
+        model, windows, 4, InMemoryReporter(), settings={"corpus": "sample:wiki", "split": "evaluation"}
+    )
     assert (ppl.metric, loss.metric, loss.unit, loss.dtype, loss.device) == (
         "perplexity",
         "loss",
@@ -59,7 +62,7 @@ def test_the_bounds_of_perplexity_are_those_of_the_windows_losses_as_perplexitie
         losses = [float(model(row[None], labels=row[None]).loss) for row in ids]
     mean, deviation = statistics.mean(losses), statistics.stdev(losses)
     half = 2.364624 * deviation / math.sqrt(8)  # Student's t at 97.5 % with 7 degrees of freedom
-    ppl, loss = perplexity(model, ids, 3, Quiet())
+    ppl, loss = perplexity(model, ids, 3, InMemoryReporter())
     assert (loss.value, ppl.value) == (pytest.approx(mean, rel=1e-5), pytest.approx(math.exp(mean), rel=1e-5))
     for found, bound in ((loss.low, mean - half), (loss.high, mean + half)):
         assert found == pytest.approx(bound, abs=0.12 * half)
@@ -69,20 +72,20 @@ def test_the_bounds_of_perplexity_are_those_of_the_windows_losses_as_perplexitie
 
 
 def test_one_window_has_no_interval(model: Any, windows: torch.Tensor) -> None:
-    assert perplexity(model, windows[:1], 4, Quiet())[1].low is None
+    assert perplexity(model, windows[:1], 4, InMemoryReporter())[1].low is None
 
 
 def test_logits_that_are_not_numbers_are_refused(model: Any, windows: torch.Tensor) -> None:
     with torch.no_grad():
         model.model.norm.weight[0] = float("nan")
     with pytest.raises(RetortError, match="not numbers"):
-        perplexity(model, windows, 4, Quiet())
+        perplexity(model, windows, 4, InMemoryReporter())
 
 
 def test_a_huge_loss_is_still_a_finite_perplexity(model: Any, windows: torch.Tensor) -> None:
     with torch.no_grad():
         model.model.norm.weight.mul_(1e5)
-    ppl, loss = perplexity(model, windows, 4, Quiet())
+    ppl, loss = perplexity(model, windows, 4, InMemoryReporter())
     assert loss.value > 800 and ppl.value < float("inf")
 
 
@@ -90,21 +93,21 @@ def test_models_that_predict_no_tokens_are_refused() -> None:
     sizes = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16}
     ids = torch.ones(2, 8, dtype=torch.long)
     with pytest.raises(RetortError, match="BertModel is not a language model"):
-        perplexity(BertModel(BertConfig(vocab_size=40, **sizes)), ids, 1, Quiet())
+        perplexity(BertModel(BertConfig(vocab_size=40, **sizes)), ids, 1, InMemoryReporter())
     t5 = T5ForConditionalGeneration(T5Config(vocab_size=40, d_model=16, d_kv=8, d_ff=16, num_layers=1, num_heads=2))
     with pytest.raises(RetortError, match="T5ForConditionalGeneration is not"):
-        perplexity(t5, ids, 1, Quiet())
+        perplexity(t5, ids, 1, InMemoryReporter())
     with pytest.raises(RetortError, match="mask token"):
-        perplexity(BertForMaskedLM(BertConfig(vocab_size=40, **sizes)), ids, 1, Quiet())
+        perplexity(BertForMaskedLM(BertConfig(vocab_size=40, **sizes)), ids, 1, InMemoryReporter())
 
 
 def test_no_window_is_refused(model: Any) -> None:
     with pytest.raises(RetortError, match="no full window"):
-        perplexity(model, torch.empty(0, 32, dtype=torch.long), 4, Quiet())
+        perplexity(model, torch.empty(0, 32, dtype=torch.long), 4, InMemoryReporter())
 
 
 def test_a_stop_is_heard_between_batches(model: Any, windows: torch.Tensor) -> None:
-    class Stop(Quiet):
+    class Stop(InMemoryReporter):
         def checkpoint(self) -> None:
             if len(self.messages) == 2:
                 raise Cancelled
@@ -116,10 +119,10 @@ def test_a_stop_is_heard_between_batches(model: Any, windows: torch.Tensor) -> N
 
 
 def test_loss_change_is_paired(model: Any, windows: torch.Tensor) -> None:
-    base = perplexity(model, windows, 4, Quiet())[1]
+    base = perplexity(model, windows, 4, InMemoryReporter())[1]
     with torch.no_grad():
         model.model.norm.weight.mul_(1.5)
-    cand = perplexity(model, windows, 2, Quiet())[1]
+    cand = perplexity(model, windows, 2, InMemoryReporter())[1]
     change = loss_change(cand, base)
     assert change.metric == "loss_change" and change.value == pytest.approx(cand.value - base.value)
     assert change.samples == pytest.approx([a - b for a, b in zip(cand.samples or [], base.samples or [], strict=True)])
@@ -129,17 +132,17 @@ def test_loss_change_is_paired(model: Any, windows: torch.Tensor) -> None:
 
 
 def test_loss_change_refuses_other_windows(model: Any, windows: torch.Tensor) -> None:
-    base = perplexity(model, windows, 4, Quiet(), settings={"corpus": "sample:wiki"})[1]
+    base = perplexity(model, windows, 4, InMemoryReporter(), settings={"corpus": "sample:wiki"})[1]
     for other in (
-        perplexity(model, windows[:5], 4, Quiet(), settings={"corpus": "sample:wiki"})[1],
-        perplexity(model, windows, 4, Quiet(), settings={"corpus": "path:/other.txt"})[1],
+        perplexity(model, windows[:5], 4, InMemoryReporter(), settings={"corpus": "sample:wiki"})[1],
+        perplexity(model, windows, 4, InMemoryReporter(), settings={"corpus": "path:/other.txt"})[1],
     ):
         with pytest.raises(RetortError, match="same windows"):
             loss_change(other, base)
 
 
 def test_a_model_does_not_diverge_from_itself(model: Any, windows: torch.Tensor) -> None:
-    kl, agreement = divergence_measurements(model, model, windows, 4, Quiet())
+    kl, agreement = divergence_measurements(model, model, windows, 4, InMemoryReporter())
     assert kl.value == pytest.approx(0.0, abs=1e-6) and agreement.value == 100.0
     assert {kl.metric, agreement.metric} <= METRICS.keys()
 
@@ -148,7 +151,7 @@ def test_divergence_needs_one_vocabulary(model: Any, windows: torch.Tensor, tiny
     other = AutoModelForCausalLM.from_pretrained(tiny_llama).eval()
     other.resize_token_embeddings(400)
     with pytest.raises(RetortError, match="400 and 384 tokens"):
-        divergence_measurements(other, model, windows, 4, Quiet())
+        divergence_measurements(other, model, windows, 4, InMemoryReporter())
 
 
 def test_beyond_what_a_number_holds_models_are_told_apart_by_their_loss() -> None:
@@ -164,5 +167,5 @@ def test_beyond_what_a_number_holds_models_are_told_apart_by_their_loss() -> Non
 def test_a_ruined_model_is_measured_and_shown(model: Any, windows: torch.Tensor) -> None:
     with torch.no_grad():
         model.lm_head.weight = torch.nn.Parameter(model.lm_head.weight * 1e5)
-    ppl, loss = perplexity(model, windows, 4, Quiet())
+    ppl, loss = perplexity(model, windows, 4, InMemoryReporter())
     assert loss.value > 1_000 and show(ppl.metric, ppl.value) == "over 1e300" and ppl.value < math.inf

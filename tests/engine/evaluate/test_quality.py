@@ -12,19 +12,21 @@ import pytest
 from datasets import Dataset
 
 from core.analysis.differences import difference
+from core.base.errors import RetortError
+from core.base.progress import InMemoryReporter
+from core.base.settings import Settings
 from core.catalogue.manifests import MANIFEST
-from core.catalogue.samples import SAMPLES, is_fetched
+from core.catalogue.samples import is_fetched
+from core.engine.data.inputs import Inputs
 from core.engine.evaluate.tasks.registry import TASKS
-from core.engine.inputs import Inputs
 from core.engine.models.load import load_model
-from core.engine.quality import judge, with_pairs
-from core.errors import RetortError
-from core.metrics import METRICS, Measurement, metric
-from core.progress import Quiet
-from core.recipes import Evaluation
-from core.results import Result
-from core.settings import Settings
-from core.task_sets import TASK_SETS
+from core.engine.run.quality import judge, with_pairs
+from core.recipe.recipe import Evaluation
+from core.recipe.results import Result
+from core.registry.measurement import Measurement
+from core.registry.metrics import METRICS, metric
+from core.registry.samples import SAMPLES
+from core.registry.tasks import TASK_SETS
 
 RIGHT = [1.0] * 14 + [0.0] * 3 + [1.0] * 20 + [0.0] * 5
 OTHER = [0.0] * 14 + [1.0] * 3 + [1.0] * 20 + [0.0] * 5  # 14 lost, 3 won
@@ -114,7 +116,7 @@ def judged(model: Path, home: Settings, **wanted: Any) -> dict[str, Measurement]
 
     loaded = load_model(model, "float32")
     inputs = Inputs(None, torch.randint(0, 300, (4, 16), generator=torch.Generator().manual_seed(0)), {})
-    found, notes = judge(loaded, Evaluation(**wanted), inputs, [], home, Quiet())
+    found, notes = judge(loaded, Evaluation(**wanted), inputs, [], home, InMemoryReporter())
     assert notes == []
     return {m.metric: m for m in found}
 

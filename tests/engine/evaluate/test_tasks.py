@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 from datasets import Dataset
 
+from core.base.errors import RetortError
 from core.engine.evaluate.tasks.items import load_items
 from core.engine.evaluate.tasks.registry import TASKS
-from core.errors import RetortError
 
 RECORDS: dict[str, tuple[dict[str, Any], list[tuple[str, str]], int]] = {
     "hellaswag": (

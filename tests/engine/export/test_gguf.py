@@ -26,10 +26,10 @@ from transformers import (
     Qwen3ForCausalLM,
 )
 
+from core.base.errors import RetortError
+from core.base.progress import InMemoryReporter
 from core.engine.export.write import export
-from core.errors import RetortError
-from core.exports import EXPORTS
-from core.progress import Quiet
+from core.registry.formats import EXPORTS
 
 SIZES: dict[str, Any] = {
     "vocab_size": 390,  # six rows more than the tokenizer has tokens
@@ -86,7 +86,7 @@ EXPORTED_AS = {
 def test_what_is_read_back_is_the_same_function(family: str, tmp_path: Path, tiny_llama: Path) -> None:
     model = build(family).eval()
     folder = saved(model, tmp_path / "model", tiny_llama)
-    facts = export(EXPORTS["gguf"], folder, tmp_path / "out", "x", Quiet())
+    facts = export(EXPORTS["gguf"], folder, tmp_path / "out", "x", InMemoryReporter())
     assert facts["max_logit_difference"] <= 1e-5
     config = None if EXPORTED_AS[family] == "llama" else model.config  # what transformers' reader leaves out
     again = AutoModelForCausalLM.from_pretrained(
@@ -102,7 +102,7 @@ def test_what_is_read_back_is_the_same_function(family: str, tmp_path: Path, tin
 def test_half_precision_stays_as_it_is_stored(tmp_path: Path, tiny_llama: Path) -> None:
     model = build("llama").to(torch.bfloat16).eval()
     folder = saved(model, tmp_path / "model", tiny_llama)
-    facts = export(EXPORTS["gguf"], folder, tmp_path / "out", "x", Quiet())
+    facts = export(EXPORTS["gguf"], folder, tmp_path / "out", "x", InMemoryReporter())
     assert (facts["tensor_type"], facts["max_logit_difference"] <= 1e-5) == ("BF16", True)
     tensors = {t.name: t for t in gguf.GGUFReader(tmp_path / "out" / "model.gguf").tensors}
     assert tensors["blk.0.ffn_up.weight"].tensor_type == gguf.GGMLQuantizationType.BF16
@@ -112,7 +112,7 @@ def test_half_precision_stays_as_it_is_stored(tmp_path: Path, tiny_llama: Path) 
 
 def test_the_tokenizer_and_the_sizes_are_in_the_file(tmp_path: Path, tiny_llama: Path) -> None:
     folder = saved(build("llama"), tmp_path / "model", tiny_llama)
-    export(EXPORTS["gguf"], folder, tmp_path / "out", "x", Quiet())
+    export(EXPORTS["gguf"], folder, tmp_path / "out", "x", InMemoryReporter())
     fields = gguf.GGUFReader(tmp_path / "out" / "model.gguf").fields
     stored = {name: field.contents() for name, field in fields.items()}
     tokenizer = AutoTokenizer.from_pretrained(tiny_llama)
@@ -130,14 +130,14 @@ def test_an_export_is_complete_or_absent_and_not_written_twice(
     tmp_path: Path, tiny_llama: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder, out = saved(build("llama"), tmp_path / "model", tiny_llama), tmp_path / "out"
-    export(EXPORTS["gguf"], folder, out, "first", Quiet())
+    export(EXPORTS["gguf"], folder, out, "first", InMemoryReporter())
     written = (out / "model.gguf").stat().st_mtime_ns
-    export(EXPORTS["gguf"], folder, out, "first", Quiet())
+    export(EXPORTS["gguf"], folder, out, "first", InMemoryReporter())
     assert (out / "model.gguf").stat().st_mtime_ns == written
     # A converter that forgets to reorder the rows writes a file that loads and computes something else.
     monkeypatch.setattr("core.engine.export.gguf.side_by_side", lambda weight, heads: weight)
     with pytest.raises(RetortError, match="computes something else"):
-        export(EXPORTS["gguf"], folder, tmp_path / "wrong", "second", Quiet())
+        export(EXPORTS["gguf"], folder, tmp_path / "wrong", "second", InMemoryReporter())
     assert sorted(p.name for p in tmp_path.glob("[!.]*")) == ["model", "out"]
 
 
@@ -145,4 +145,4 @@ def test_a_tokenizer_with_more_tokens_than_the_model_has_rows_is_refused(tmp_pat
     small = LlamaForCausalLM(LlamaConfig(**SIZES | {"vocab_size": 380}))
     folder = saved(small, tmp_path / "model", tiny_llama)
     with pytest.raises(RetortError, match=r"the number 380, and the model has embeddings for 380 tokens"):
-        export(EXPORTS["gguf"], folder, tmp_path / "out", "x", Quiet())
+        export(EXPORTS["gguf"], folder, tmp_path / "out", "x", InMemoryReporter())

@@ -10,16 +10,16 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, BertConfig, BertForSequenceClassification
 
-from core.engine.export.compare import largest_difference
+from core.base.errors import RetortError
+from core.base.progress import InMemoryReporter
+from core.engine.export.same_function import largest_difference
 from core.engine.export.write import export
-from core.errors import RetortError
-from core.exports import EXPORTS
-from core.progress import Quiet
+from core.registry.formats import EXPORTS
 
 
 @pytest.mark.slow
 def test_a_llama_runs_in_onnx_runtime_at_any_length_and_batch(tmp_path: Path, tiny_llama: Path) -> None:
-    facts = export(EXPORTS["onnx"], tiny_llama, tmp_path / "out", "x", Quiet())
+    facts = export(EXPORTS["onnx"], tiny_llama, tmp_path / "out", "x", InMemoryReporter())
     assert facts["max_logit_difference"] <= 1e-5 and facts["key_value_cache"] is False
     session = onnxruntime.InferenceSession(str(tmp_path / "out" / "model.onnx"), providers=["CPUExecutionProvider"])
     model = AutoModelForCausalLM.from_pretrained(tiny_llama).eval()
@@ -41,7 +41,7 @@ def test_a_classifier_gives_its_classes(tmp_path: Path, tiny_llama: Path) -> Non
     BertForSequenceClassification(config).save_pretrained(folder)
     for name in ("tokenizer.json", "tokenizer_config.json"):
         (folder / name).write_bytes((tiny_llama / name).read_bytes())
-    facts = export(EXPORTS["onnx"], folder, tmp_path / "out", "x", Quiet())
+    facts = export(EXPORTS["onnx"], folder, tmp_path / "out", "x", InMemoryReporter())
     assert facts["max_logit_difference"] <= 1e-5
     session = onnxruntime.InferenceSession(str(tmp_path / "out" / "model.onnx"), providers=["CPUExecutionProvider"])
     ids = np.arange(12, dtype=np.int64).reshape(2, 6)

@@ -10,11 +10,12 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from core.analysis.doctor import outlets
+from core.analysis.doctor import export_options
+from core.base.errors import RetortError
+from core.catalogue.exportable import Described, reason_against, remark_on
 from core.catalogue.vocabulary import vocabulary_kind
-from core.errors import RetortError
-from core.exports import EXPORTS, Described
-from core.recipes import Recipe
+from core.recipe.recipe import Recipe
+from core.registry.formats import EXPORTS
 from tests.engine.conftest import Memory
 
 LLAMA: dict[str, Any] = {
@@ -31,12 +32,12 @@ LLAMA: dict[str, Any] = {
 
 
 def reason(format_id: str, vocabulary: str = "gpt-2", packed: bool = False, **changes: Any) -> str | None:
-    return EXPORTS[format_id].possible(Described(LLAMA | changes, vocabulary, packed))
+    return reason_against(EXPORTS[format_id], Described(LLAMA | changes, vocabulary, packed))
 
 
 def test_an_ordinary_llama_goes_everywhere() -> None:
     assert [reason(f) for f in EXPORTS] == [None, None, None]
-    remark = EXPORTS["gguf"].remark(Described(LLAMA, "gpt-2"))
+    remark = remark_on(EXPORTS["gguf"], Described(LLAMA, "gpt-2"))
     assert remark == "K-quants need rows that are multiples of 256; rows of 576 fall back to other types."
 
 
@@ -120,8 +121,10 @@ def test_quantised_models_are_neither_pruned_nor_quantised_again() -> None:
 
 
 def test_the_doctor_lists_every_form_with_its_reason() -> None:
-    told = {o.id: o for o in outlets(Described(LLAMA | {"model_type": "mixtral", "num_local_experts": 4}, "gpt-2"))}
+    told = {
+        o.id: o for o in export_options(Described(LLAMA | {"model_type": "mixtral", "num_local_experts": 4}, "gpt-2"))
+    }
     assert list(told) == ["int8", *EXPORTS]
     assert [o.possible for o in told.values()] == [False, True, False, False]
     assert all(o.why.endswith(".") for o in told.values() if not o.possible)
-    assert outlets(Described(LLAMA, "gpt-2"))[0].possible
+    assert export_options(Described(LLAMA, "gpt-2"))[0].possible

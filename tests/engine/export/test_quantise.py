@@ -12,13 +12,13 @@ from safetensors.torch import load_file
 from torch.profiler import profile
 from transformers import AutoModelForCausalLM, GPT2Config, GPT2LMHeadModel
 
+from core.base.errors import RetortError
+from core.base.progress import InMemoryReporter
 from core.engine.measure.size import size_measurements
-from core.engine.models.roundtrip import FreshProcess
+from core.engine.models.roundtrip import ReloadProcess
 from core.engine.models.save import save_model
-from core.engine.quantise import quantise
-from core.errors import RetortError
-from core.progress import Quiet
-from core.results import Result
+from core.engine.prune.quantise import quantise
+from core.recipe.results import Result
 from tests.engine.conftest import Memory
 
 MATRICES = 4 * 7  # of the tiny Llama: four layers of q, k, v, o, gate, up, down
@@ -29,7 +29,7 @@ def value(result: Result, metric: str) -> float:
 
 
 def test_the_weights_are_the_nearest_of_255_steps_a_row_and_the_products_integer(tiny_llama: Path) -> None:
-    loaded, report = quantise(tiny_llama, "float32", Quiet())
+    loaded, report = quantise(tiny_llama, "float32", InMemoryReporter())
     stored = load_file(tiny_llama / "model.safetensors")
     name = "model.layers.1.mlp.down_proj.weight"
     dense = stored[name]  # (out, in)
@@ -47,11 +47,11 @@ def test_the_weights_are_the_nearest_of_255_steps_a_row_and_the_products_integer
 @pytest.mark.slow
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 def test_a_fresh_process_reloads_it_and_the_sizes_are_true(tiny_llama: Path, tmp_path: Path, dtype: str) -> None:
-    loaded, _ = quantise(tiny_llama, dtype, Quiet())
+    loaded, _ = quantise(tiny_llama, dtype, InMemoryReporter())
     folder = tmp_path / "model"
     save_model(loaded.model, loaded.tokenizer, folder, {})
     ids = torch.arange(24)[None]
-    with FreshProcess() as fresh, torch.inference_mode():
+    with ReloadProcess() as fresh, torch.inference_mode():
         trip = fresh.check(folder, ids, loaded.model(ids).logits)
     assert trip.max_logit_difference <= 1e-5
     assert trip.cached_equals_uncached
@@ -100,7 +100,7 @@ def test_pruned_quantised_and_both_stand_beside_each_other(run: Callable[..., Me
 
 
 def _steps(done: Memory) -> list[object]:
-    from core.recipes import Recipe
+    from core.recipe.recipe import Recipe
 
     return list(Recipe.model_validate(next(iter(done.results.values())).recipe).steps)
 
@@ -120,7 +120,7 @@ def test_a_model_torchao_would_leave_alone_is_refused_before_any_work(
 
 
 def test_packed_weights_load_with_plain_transformers_here_too(tiny_llama: Path, tmp_path: Path) -> None:
-    loaded, _ = quantise(tiny_llama, "float32", Quiet())
+    loaded, _ = quantise(tiny_llama, "float32", InMemoryReporter())
     save_model(loaded.model, loaded.tokenizer, tmp_path / "m", {})
     again = AutoModelForCausalLM.from_pretrained(tmp_path / "m")
     ids = torch.arange(10)[None]

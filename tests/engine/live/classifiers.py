@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 from pathlib import Path
 
-from core.settings import Settings
+from core.base.settings import Settings
 
 CLASSES = ("earn", "acq", "<b>ship</b>")
 _ENDS = ("an old mill", "stones and rain")

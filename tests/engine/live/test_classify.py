@@ -10,10 +10,10 @@ import pytest
 import torch
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
+from core.base.errors import Cancelled, RetortError
+from core.base.settings import Settings
 from core.engine.live import classify as operation
 from core.engine.live.classify import classify, labelled
-from core.errors import Cancelled, RetortError
-from core.settings import Settings
 from tests.engine.live.classifiers import CLASSES, TEXTS, write_classifiers
 from tests.engine.live.test_compare import Models
 

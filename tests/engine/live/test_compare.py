@@ -11,13 +11,13 @@ import pytest
 import torch
 from transformers import PreTrainedTokenizerFast
 
+from core.base.errors import Cancelled, RetortError
+from core.base.settings import Settings
 from core.catalogue.references import ResolvedModel, resolve
 from core.engine.live.forced import SET_TOKENS, compare_set, forced
-from core.engine.live.generation import MOST_CHARACTERS, generate
+from core.engine.live.generate import MOST_CHARACTERS, generate
 from core.engine.models.load import Loaded, load_model
-from core.errors import Cancelled, RetortError
-from core.prompts import PROMPTS
-from core.settings import Settings
+from core.registry.prompts import PROMPTS
 from tests.engine.live.texts import write_hostile_tokenizer
 
 

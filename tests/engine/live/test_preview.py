@@ -10,6 +10,8 @@ import pytest
 import torch
 from torch import Tensor
 
+from core.base.errors import Cancelled, RetortError
+from core.base.settings import Settings
 from core.catalogue.references import ResolvedModel, resolve
 from core.engine.live.preview import preview
 from core.engine.live.ranks import ranks_of, scores_of
@@ -17,9 +19,7 @@ from core.engine.live.warm import Warm
 from core.engine.models.load import Loaded, load_model
 from core.engine.models.matrices import prunable
 from core.engine.prune.masks import smallest_overall, smallest_per_row
-from core.errors import Cancelled, RetortError
-from core.recipes import Prune
-from core.settings import Settings
+from core.recipe.recipe import Prune
 from tests.engine.live.texts import request, write_texts
 
 

@@ -6,7 +6,7 @@ import random
 from pathlib import Path
 from typing import Any
 
-from core.settings import Settings
+from core.base.settings import Settings
 
 
 def write_texts(settings: Settings) -> dict[str, dict[str, str]]:

@@ -9,8 +9,8 @@ import psutil
 import pytest
 import torch
 
+from core.base.errors import RetortError
 from core.engine.measure import devices
-from core.errors import RetortError
 
 
 def test_facts_are_those_of_this_machine() -> None:

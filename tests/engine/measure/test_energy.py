@@ -9,10 +9,10 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM
 
+from core.base.progress import InMemoryReporter
 from core.engine.measure import energy
-from core.metrics import Measurement
-from core.progress import Quiet
-from core.recipes import Latency
+from core.recipe.recipe import Latency
+from core.registry.measurement import Measurement
 
 DECODE = Measurement(
     metric="decode_ms", value=40.0, unit="ms", low=38.0, high=45.0, dtype="bfloat16", settings={"threads": 2}
@@ -54,7 +54,7 @@ def test_no_counter_means_an_estimate(tmp_path: Path, monkeypatch: pytest.Monkey
     assert energy.rapl_counter(tmp_path) is None
     assert energy.nvml_counter(0, library="libnothing-of-this-name.so") is None
     model = AutoModelForCausalLM.from_pretrained(tiny_llama).eval()
-    assert energy.energy_per_token(model, DECODE, Latency(), Quiet()).obtained == "estimated"
+    assert energy.energy_per_token(model, DECODE, Latency(), InMemoryReporter()).obtained == "estimated"
 
 
 def test_a_counter_that_cannot_be_read_is_none(tmp_path: Path) -> None:
@@ -76,6 +76,6 @@ def test_the_prompt_is_subtracted(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         counted.write_text(f"{used}\n")
 
     model.model.embed_tokens.register_forward_hook(spend)
-    found = energy.energy_per_token(model, DECODE, Latency(prompt=8, new_tokens=5), Quiet())
+    found = energy.energy_per_token(model, DECODE, Latency(prompt=8, new_tokens=5), InMemoryReporter())
     assert found.obtained == "measured" and found.value == pytest.approx(3.0)
     assert found.settings["counter"] == "RAPL" and "contended" in found.settings

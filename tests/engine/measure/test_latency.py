@@ -13,12 +13,12 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, BertConfig, BertModel, GPT2Config, GPT2LMHeadModel
 
+from core.base.errors import RetortError
+from core.base.progress import InMemoryReporter
 from core.engine.measure.clock import OtherLoad, elapsed_ms, spread
 from core.engine.measure.latency import latency
-from core.errors import RetortError
-from core.metrics import METRICS
-from core.progress import Quiet
-from core.recipes import Latency
+from core.recipe.recipe import Latency
+from core.registry.metrics import METRICS
 
 SPEC = Latency(prompt=12, new_tokens=4, repeats=3, warmup=1)
 
@@ -29,7 +29,7 @@ def model(tiny_llama: Path) -> Any:
 
 
 def test_every_figure_says_how_it_was_taken(model: Any) -> None:
-    found = {m.metric: m for m in latency({"dense": model}, SPEC, Quiet(), threads=1)["dense"]}
+    found = {m.metric: m for m in latency({"dense": model}, SPEC, InMemoryReporter(), threads=1)["dense"]}
     assert set(found) == {"prefill_ms", "decode_ms", "kv_bytes_per_token"} <= METRICS.keys()
     prefill, decode = found["prefill_ms"], found["decode_ms"]
     assert len(prefill.samples or []) == 3 and len(decode.samples or []) == 3 * 3
@@ -43,7 +43,7 @@ def test_every_figure_says_how_it_was_taken(model: Any) -> None:
 
 
 def test_the_cache_holds_keys_and_values_of_every_layer(model: Any) -> None:
-    kv = next(m for m in latency({"m": model}, SPEC, Quiet())["m"] if m.metric == "kv_bytes_per_token")
+    kv = next(m for m in latency({"m": model}, SPEC, InMemoryReporter())["m"] if m.metric == "kv_bytes_per_token")
     assert kv.value == 2 * 4 * 2 * 8 * 4  # keys and values, layers, key-value heads, head dimension, float32
 
 
@@ -52,7 +52,7 @@ def test_models_take_turns(model: Any, tiny_llama: Path) -> None:
     order: list[str] = []
     for name, m in (("a", model), ("b", other)):
         m.model.embed_tokens.register_forward_hook(lambda *_, name=name: order.append(name))
-    found = latency({"a": model, "b": other}, SPEC, Quiet())
+    found = latency({"a": model, "b": other}, SPEC, InMemoryReporter())
     assert order == [n for _ in range(4) for n in ("a", "b") for _ in range(4)]
     assert set(found) == {"a", "b"} and found["a"][0].settings["interleaved_models"] == 2
 
@@ -60,14 +60,14 @@ def test_models_take_turns(model: Any, tiny_llama: Path) -> None:
 def test_both_models_read_the_same_tokens_and_continue_greedily(model: Any) -> None:
     seen: list[torch.Tensor] = []
     model.model.embed_tokens.register_forward_hook(lambda _, ids, __: seen.append(ids[0].clone()))
-    latency({"m": model}, Latency(prompt=12, new_tokens=4, repeats=1, warmup=0), Quiet())
+    latency({"m": model}, Latency(prompt=12, new_tokens=4, repeats=1, warmup=0), InMemoryReporter())
     expected = model.generate(seen[0], max_new_tokens=4, min_new_tokens=4, do_sample=False, eos_token_id=None)
     assert torch.cat(seen[:4], dim=1).tolist() == expected[:, :-1].tolist()
 
 
 def test_a_larger_batch_is_told_apart(model: Any) -> None:
     spec = SPEC.model_copy(update={"batch": 3})
-    found = {m.metric: m for m in latency({"m": model}, spec, Quiet())["m"]}
+    found = {m.metric: m for m in latency({"m": model}, spec, InMemoryReporter())["m"]}
     assert found["decode_ms"].settings["batch"] == 1 and found["batch_decode_ms"].settings["batch"] == 3
     assert {"batch_prefill_ms", "batch_decode_ms"} <= METRICS.keys()
 
@@ -75,21 +75,21 @@ def test_a_larger_batch_is_told_apart(model: Any) -> None:
 def test_encoders_have_prefill_only() -> None:
     sizes = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16}
     encoder = BertModel(BertConfig(vocab_size=40, **sizes)).eval()
-    assert [m.metric for m in latency({"e": encoder}, SPEC, Quiet())["e"]] == ["prefill_ms"]
+    assert [m.metric for m in latency({"e": encoder}, SPEC, InMemoryReporter())["e"]] == ["prefill_ms"]
 
 
 def test_other_architectures_are_timed_alike() -> None:
     gpt2 = GPT2LMHeadModel(GPT2Config(vocab_size=50, n_embd=16, n_layer=2, n_head=2, n_positions=16)).eval()
-    kv = latency({"g": gpt2}, SPEC, Quiet())["g"][-1]
+    kv = latency({"g": gpt2}, SPEC, InMemoryReporter())["g"][-1]
     assert kv.value == 2 * 2 * 16 * 4
     with pytest.raises(RetortError, match="16 tokens in a row|context of 16"):
-        latency({"g": gpt2}, SPEC.model_copy(update={"prompt": 13}), Quiet())
+        latency({"g": gpt2}, SPEC.model_copy(update={"prompt": 13}), InMemoryReporter())
 
 
 def test_threads_are_restored_even_after_a_failure(model: Any) -> None:
     before = torch.get_num_threads()
 
-    class Failing(Quiet):
+    class Failing(InMemoryReporter):
         def checkpoint(self) -> None:
             assert torch.get_num_threads() == before + 1
             raise RuntimeError

@@ -10,12 +10,12 @@ from typing import Any
 import pytest
 from transformers import GPT2Config, GPT2LMHeadModel
 
+from core.base.progress import InMemoryReporter
 from core.engine.measure import patience as module
 from core.engine.measure.clock import OtherLoad
 from core.engine.measure.latency import latency
 from core.engine.measure.patience import BLOCKS, Block, Patience, error_of, kept, surroundings
-from core.progress import Quiet
-from core.recipes import Latency
+from core.recipe.recipe import Latency
 
 
 def load(cores: float) -> OtherLoad:
@@ -40,7 +40,7 @@ def models() -> dict[str, Any]:
 
 
 def test_a_busy_machine_is_waited_for_up_to_the_limit_and_that_is_said(busy: None) -> None:
-    told = Quiet()
+    told = InMemoryReporter()
     patience = Patience(1.2)
     patience.wait(told)
     assert patience.seconds == 0.0 and patience.waited >= 1.2
@@ -52,7 +52,7 @@ def test_a_busy_machine_is_waited_for_up_to_the_limit_and_that_is_said(busy: Non
 
 
 def test_without_patience_nobody_waits(busy: None) -> None:
-    patience, told = Patience(0.0), Quiet()
+    patience, told = Patience(0.0), InMemoryReporter()
     patience.wait(told)
     assert (patience.waited, told.events, told.messages) == (0.0, [], [])
 
@@ -67,7 +67,7 @@ def test_a_quiet_machine_ends_the_wait(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "OtherLoad", Watched)
     monkeypatch.setattr(module, "_LOOK", 0.01)
     patience = Patience(30.0)
-    patience.wait(Quiet())
+    patience.wait(InMemoryReporter())
     assert 0.0 < patience.waited < 30.0 and next(cores) == 3.0, "two looks at a busy machine, a third at a quiet one"
 
 
@@ -92,7 +92,7 @@ def test_the_error_is_that_of_the_worst_ratio_to_the_first() -> None:
 
 
 def test_rounds_are_added_until_the_error_is_known_and_all_of_them_stay(models: dict[str, Any]) -> None:
-    spec, told = Latency(prompt=8, new_tokens=4, repeats=1, warmup=0), Quiet()
+    spec, told = Latency(prompt=8, new_tokens=4, repeats=1, warmup=0), InMemoryReporter()
     found = latency(models, spec, told, patience=Patience(0.0))
     prefill, decode = found["candidate"][:2]
     rounds = prefill.settings["rounds"]
@@ -112,7 +112,7 @@ def test_an_error_that_stays_large_is_said_with_what_was_tried(
     from core.engine.measure import latency as timing
 
     monkeypatch.setattr(timing, "ACCEPTED", -1.0)  # no error is small enough
-    told = Quiet()
+    told = InMemoryReporter()
     found = latency(models, Latency(prompt=8, new_tokens=2, repeats=2, warmup=0), told, patience=Patience(0.0))
     assert found["candidate"][0].settings["blocks"] == BLOCKS
     (said,) = [m for level, m, _ in told.events if level == "warning"]

@@ -10,9 +10,9 @@ import torch
 from safetensors import safe_open
 from transformers import AutoModelForCausalLM
 
+from core.base.errors import RetortError
 from core.engine.measure.memory import peak_memory
 from core.engine.measure.size import disk_bytes, size_measurements
-from core.errors import RetortError
 
 
 @pytest.fixture

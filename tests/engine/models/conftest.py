@@ -6,10 +6,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from core.engine.models.roundtrip import FreshProcess
+from core.engine.models.roundtrip import ReloadProcess
 
 
 @pytest.fixture(scope="session")
-def fresh() -> Iterator[FreshProcess]:
-    with FreshProcess() as process:
+def fresh() -> Iterator[ReloadProcess]:
+    with ReloadProcess() as process:
         yield process

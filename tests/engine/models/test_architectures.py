@@ -10,17 +10,17 @@ import torch
 import transformers
 from torch import nn
 
+from core.base.errors import RetortError
 from core.engine.models.architectures import adapter_for
-from core.engine.models.roundtrip import FreshProcess
+from core.engine.models.roundtrip import ReloadProcess
 from core.engine.models.save import save_model
 from core.engine.prune.surgery import Keep, count_parameters, cut
-from core.errors import RetortError
 from tests.engine.models.zoo import CONFIGS, GROUPED, MOE, ids, output, tiny
 
 
 @pytest.fixture(scope="module")
-def fresh() -> Iterator[FreshProcess]:
-    with FreshProcess() as process:
+def fresh() -> Iterator[ReloadProcess]:
+    with ReloadProcess() as process:
         yield process
 
 
@@ -120,7 +120,7 @@ FAST = ("llama", "bert-classifier")
 
 
 @pytest.mark.parametrize("name", [n if n in FAST else pytest.param(n, marks=pytest.mark.slow) for n in CONFIGS])
-def test_saved_and_loaded_in_a_fresh_process(name: str, fresh: FreshProcess, tmp_path: Path) -> None:
+def test_saved_and_loaded_in_a_fresh_process(name: str, fresh: ReloadProcess, tmp_path: Path) -> None:
     """Layers, heads, channels and neurons or experts gone: plain transformers gives the same logits and tokens."""
     model = tiny(name)
     new = cut(model, adapter_for(model), smaller(name, model))

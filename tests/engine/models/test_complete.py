@@ -12,13 +12,13 @@ import torch
 import transformers as t
 from safetensors.torch import load_file
 
-from core.analysis.doctor import diagnose, outlets
+from core.analysis.doctor import diagnose, export_options
+from core.base.errors import RetortError
+from core.base.settings import Settings
 from core.catalogue.anatomy import anatomy
+from core.catalogue.exportable import describe
 from core.engine.models.load import load_model
 from core.engine.models.save import save_model
-from core.errors import RetortError
-from core.exports import describe
-from core.settings import Settings
 from tests.engine.models.wild import add_tensors, edit, without_tensors
 from tests.engine.models.zoo import VOCABULARY, tiny
 
@@ -63,7 +63,7 @@ def test_a_class_retort_does_not_serve_is_refused_by_name(
     found = anatomy(folder)
     assert name in found.obstacle and found.way_on and found.shape.task == "unknown"
     assert not any(v.possible for v in diagnose(found, 10**12, home))
-    assert not any(o.possible for o in outlets(describe(folder)))
+    assert not any(o.possible for o in export_options(describe(folder)))
 
 
 @pytest.mark.parametrize("architectures", [None, []])
@@ -175,4 +175,4 @@ def test_empty_values_are_absence(empty: Any, tiny_llama: Path, tmp_path: Path) 
     )
     edit(folder, "tokenizer_config.json", auto_map=empty)
     assert load_model(folder, "float32").task == "causal"
-    assert anatomy(folder).obstacle == "" and [o.possible for o in outlets(describe(folder))][:2] == [True, True]
+    assert anatomy(folder).obstacle == "" and [o.possible for o in export_options(describe(folder))][:2] == [True, True]

@@ -12,10 +12,10 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
+from core.base.errors import RetortError
+from core.base.settings import Settings
 from core.engine.models.convert import convert_gguf, main
 from core.engine.models.moe_sample import make_moe
-from core.errors import RetortError
-from core.settings import Settings
 
 NAMES = {
     "self_attn.q_proj": "attn_q",

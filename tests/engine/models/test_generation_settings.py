@@ -12,11 +12,11 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM
 
+from core.engine.distil.generation import continue_text
 from core.engine.distil.outputs import Outputs
-from core.engine.distil.writing import continue_text
-from core.engine.live.generation import next_tokens
+from core.engine.live.generate import next_tokens
 from core.engine.models.load import Loaded, load_model
-from core.engine.models.roundtrip import FreshProcess
+from core.engine.models.roundtrip import ReloadProcess
 from core.engine.models.save import save_model
 
 SETTINGS: dict[str, Any] = {
@@ -96,8 +96,8 @@ IN_CONFIG = {
 
 
 @pytest.fixture(scope="module")
-def fresh() -> Iterator[FreshProcess]:
-    with FreshProcess() as process:
+def fresh() -> Iterator[ReloadProcess]:
+    with ReloadProcess() as process:
         yield process
 
 
@@ -138,7 +138,7 @@ def expected(lively: Path) -> list[int]:
     return tokens
 
 
-def passes(fresh: FreshProcess, loaded: Loaded, folder: Path) -> dict[str, Any]:
+def passes(fresh: ReloadProcess, loaded: Loaded, folder: Path) -> dict[str, Any]:
     """Saves and checks as a run does; the generation settings that were written."""
     save_model(loaded.model, loaded.tokenizer, folder, {"Name": "tiny"})
     with torch.inference_mode():
@@ -151,7 +151,7 @@ def passes(fresh: FreshProcess, loaded: Loaded, folder: Path) -> dict[str, Any]:
 
 @pytest.mark.parametrize("name", SETTINGS)
 def test_an_ordinary_setting_changes_no_check_and_is_kept(
-    fresh: FreshProcess, lively: Path, tmp_path: Path, expected: list[int], name: str
+    fresh: ReloadProcess, lively: Path, tmp_path: Path, expected: list[int], name: str
 ) -> None:
     folder = changed(lively, tmp_path, "given", "generation_config.json", **{name: SETTINGS[name]})
     loaded = load_model(folder, "float32")
@@ -167,7 +167,9 @@ def test_an_ordinary_setting_changes_no_check_and_is_kept(
 
 
 @pytest.mark.parametrize("name", IN_CONFIG)
-def test_a_setting_in_the_config_changes_no_check(fresh: FreshProcess, lively: Path, tmp_path: Path, name: str) -> None:
+def test_a_setting_in_the_config_changes_no_check(
+    fresh: ReloadProcess, lively: Path, tmp_path: Path, name: str
+) -> None:
     folder = changed(lively, tmp_path, "given", "config.json", **{name: IN_CONFIG[name]})
     (folder / "generation_config.json").unlink()  # transformers then looks for settings in the config
     passes(fresh, load_model(folder, "float32"), tmp_path / "saved")

@@ -11,8 +11,8 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from core.base.errors import RetortError
 from core.engine.models.load import compute_dtype, load_model, task_of
-from core.errors import RetortError
 
 
 @pytest.fixture

@@ -16,18 +16,18 @@ import torch
 from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM
 
+from core.base.errors import RetortError
 from core.engine.models import roundtrip
 from core.engine.models.load import Loaded, load_model
-from core.engine.models.roundtrip import FreshProcess
+from core.engine.models.roundtrip import ReloadProcess
 from core.engine.models.save import save_model
-from core.errors import RetortError
 
 CARD = {"Name": "tiny-pruned", "Made from": "a tiny model", "Layers removed": [1, 2]}
 
 
 @pytest.fixture(scope="module")
-def fresh() -> Iterator[FreshProcess]:
-    with FreshProcess() as process:
+def fresh() -> Iterator[ReloadProcess]:
+    with ReloadProcess() as process:
         yield process
 
 
@@ -90,7 +90,7 @@ def test_a_failed_save_leaves_the_old_folder(loaded: Loaded, tmp_path: Path, mon
 
 
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
-def test_round_trip_is_exact(fresh: FreshProcess, tiny_llama: Path, tmp_path: Path, dtype: str) -> None:
+def test_round_trip_is_exact(fresh: ReloadProcess, tiny_llama: Path, tmp_path: Path, dtype: str) -> None:
     loaded = load_model(tiny_llama, dtype)
     save_model(loaded.model, loaded.tokenizer, tmp_path / "out", CARD)
     result = fresh.check(tmp_path / "out", ids(), logits(loaded.model, ids()))
@@ -100,7 +100,7 @@ def test_round_trip_is_exact(fresh: FreshProcess, tiny_llama: Path, tmp_path: Pa
 
 
 @pytest.mark.slow
-def test_another_model_is_noticed(fresh: FreshProcess, loaded: Loaded, tmp_path: Path) -> None:
+def test_another_model_is_noticed(fresh: ReloadProcess, loaded: Loaded, tmp_path: Path) -> None:
     expected = logits(loaded.model, ids())
     with torch.no_grad():
         loaded.model.model.layers[2].mlp.down_proj.weight[0, 0] += 0.5
@@ -109,7 +109,7 @@ def test_another_model_is_noticed(fresh: FreshProcess, loaded: Loaded, tmp_path:
 
 
 @pytest.mark.slow
-def test_a_model_that_does_not_load_is_an_error(fresh: FreshProcess, loaded: Loaded, tmp_path: Path) -> None:
+def test_a_model_that_does_not_load_is_an_error(fresh: ReloadProcess, loaded: Loaded, tmp_path: Path) -> None:
     save_model(loaded.model, loaded.tokenizer, tmp_path / "out", CARD)
     path = tmp_path / "out" / "model.safetensors"
     weights = load_file(path)
@@ -125,7 +125,7 @@ def test_a_model_that_does_not_load_is_an_error(fresh: FreshProcess, loaded: Loa
 def test_a_killed_child_is_an_error_and_the_next_check_works(loaded: Loaded, tmp_path: Path) -> None:
     save_model(loaded.model, loaded.tokenizer, tmp_path / "out", CARD)
     expected = logits(loaded.model, ids())
-    with FreshProcess() as process:
+    with ReloadProcess() as process:
         child = process._started()
         os.kill(child.pid, signal.SIGSTOP)  # it is still alive when the request is written
         process.timeout = 0.2
@@ -142,7 +142,7 @@ def test_a_child_that_dies_at_start_is_an_error(tmp_path: Path, monkeypatch: pyt
     broken = tmp_path / "broken.py"
     broken.write_text("raise SystemExit(3)")
     monkeypatch.setattr(roundtrip, "_CHILD", broken)
-    with FreshProcess() as process, pytest.raises(RetortError, match="ended before it answered"):
+    with ReloadProcess() as process, pytest.raises(RetortError, match="ended before it answered"):
         process.check(tmp_path, ids(), torch.zeros(1))
 
 
@@ -168,8 +168,8 @@ def test_what_a_check_needs_was_imported_before_the_fork(tiny_llama: Path, tmp_p
         "threads": 1,
     }
     program = (
-        "import fresh_child, json, sys\nbefore = set(sys.modules)\n"
-        "answer = fresh_child.check(json.loads(sys.argv[1]))\n"
+        "import reload_process, json, sys\nbefore = set(sys.modules)\n"
+        "answer = reload_process.check(json.loads(sys.argv[1]))\n"
         "print(len(set(sys.modules) - before), answer['cached_equals_uncached'])"
     )
     said = subprocess.run(

@@ -10,11 +10,11 @@ import pytest
 from tokenizers import Tokenizer
 from transformers import AutoTokenizer
 
+from core.base.errors import RetortError
 from core.engine.models.load import load_model
 from core.engine.models.probes import PROBES
 from core.engine.models.save import save_model
 from core.engine.models.tokenizer import REPLACED, open_tokenizer
-from core.errors import RetortError
 from tests.engine.models.wild import edit, framed, tokenizer_files
 
 CASES = [

@@ -7,13 +7,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from core.base.errors import RetortError
+from core.base.progress import InMemoryReporter
 from core.engine.models.matrices import prunable
 from core.engine.prune.allocation import least_loss, owl
 from core.engine.prune.apply import prune_weights
 from core.engine.prune.statistics import collect, weight_observers
-from core.errors import RetortError
-from core.progress import Quiet
-from core.recipes import Prune
+from core.recipe.recipe import Prune
 from tests.engine.prune.tiny import tiny, windows
 
 LAYERS = st.integers(1, 12).flatmap(
@@ -66,21 +66,23 @@ def test_unmeasured_sparsities_are_refused() -> None:
 
 
 def test_pruning_by_owl_and_by_sensitivity_keeps_the_mean(tmp_path: Path) -> None:
-    model, reporter = tiny("llama"), Quiet()
+    model, reporter = tiny("llama"), InMemoryReporter()
     for m in prunable(model):
         m.write(m.read() ** (1 + 2 * (m.block_index == 1)) + 1e-6)
     observers = weight_observers(model, {"input_norms"}, reporter)
     statistics = collect(model, windows(), observers, reporter, folder=tmp_path)
-    report = prune_weights(model, Prune(method="wanda", sparsity=0.7, allocation="owl"), statistics, Quiet())
+    report = prune_weights(model, Prune(method="wanda", sparsity=0.7, allocation="owl"), statistics, InMemoryReporter())
     shares = report.facts["sparsity_by_layer"]
     assert len(set(shares.values())) > 1 and np.mean(list(shares.values())) == pytest.approx(0.7)
     assert report.facts["sparsity_pruned"] == pytest.approx(0.7, abs=0.03)
 
     curves = {0: {0.5: 0.1, 0.8: 0.2}, 1: {0.5: 1.0, 0.8: 3.0}, 2: {0.5: 0.1, 0.8: 0.3}}
     step = Prune(method="magnitude", sparsity=0.5, allocation="sensitivity")
-    report = prune_weights(tiny("llama"), step, None, Quiet(), curves)
+    report = prune_weights(tiny("llama"), step, None, InMemoryReporter(), curves)
     assert report.facts["sparsity_by_layer"] == pytest.approx({"0": 0.6, "1": 0.4, "2": 0.5})
     with pytest.raises(RetortError, match="needs the measured loss change"):
-        prune_weights(tiny("llama"), step, None, Quiet())
+        prune_weights(tiny("llama"), step, None, InMemoryReporter())
     with pytest.raises(RetortError, match="needs calibration statistics"):
-        prune_weights(tiny("llama"), Prune(method="magnitude", sparsity=0.5, allocation="owl"), None, Quiet())
+        prune_weights(
+            tiny("llama"), Prune(method="magnitude", sparsity=0.5, allocation="owl"), None, InMemoryReporter()
+        )

@@ -13,8 +13,9 @@ import pytest
 import torch
 from pydantic import ValidationError
 
-from core.budget_spec import Budget
-from core.engine.budget import PLAN, Megabytes
+from core.base.errors import RetortError
+from core.base.progress import InMemoryReporter
+from core.base.settings import Settings
 from core.engine.measure.layer_table import LayerTable, split
 from core.engine.models.architectures import adapter_for
 from core.engine.models.load import load_model
@@ -23,12 +24,11 @@ from core.engine.pipeline import execute
 from core.engine.prune.budget import Option, choose, options
 from core.engine.prune.structured import prune_structure
 from core.engine.prune.targets import Question
-from core.errors import RetortError
-from core.progress import Quiet
-from core.recipe_files import dump_recipe, load_recipe
-from core.recipes import Prune, Recipe, Sizes, Target
-from core.results import Result, Trial
-from core.settings import Settings
+from core.engine.run.budget import PLAN, Megabytes
+from core.recipe.budget import Budget
+from core.recipe.files import dump_recipe, load_recipe
+from core.recipe.recipe import Prune, Recipe, Sizes, Target
+from core.recipe.results import Result, Trial
 
 
 @pytest.mark.parametrize("seed", range(20))
@@ -83,7 +83,7 @@ def test_megabytes_are_those_of_the_saved_model(layers: int, neurons: int, tiny_
     question = Question(loaded.model, loaded.tokenizer, adapter_for(loaded.model), ("layers",), (), 8)
     step = Prune(method="width_norm", target=Target(sizes=Sizes(layers=layers, intermediate=neurons)))
     windows = torch.randint(3, 380, (2, 16), generator=torch.Generator().manual_seed(0))
-    smaller, _ = prune_structure(loaded, step, None, windows, Quiet())
+    smaller, _ = prune_structure(loaded, step, None, windows, InMemoryReporter())
     save_model(smaller, loaded.tokenizer, tmp_path / "model", {})
     real = sum(f.stat().st_size for f in (tmp_path / "model").rglob("*") if f.is_file()) / 1e6
     save_model(loaded.model, loaded.tokenizer, tmp_path / "dense", {})
@@ -100,7 +100,7 @@ class Memory:
 
     settings: Settings
     run_folder: Path
-    reporter: Quiet = field(default_factory=Quiet)
+    reporter: InMemoryReporter = field(default_factory=InMemoryReporter)
     results: dict[str, Result] = field(default_factory=dict)
     trials: list[Trial] = field(default_factory=list)
 
@@ -158,11 +158,11 @@ def test_a_run_builds_and_measures_the_shapes(tiny_llama: Path, tiny_text: str, 
 def test_the_verdict_on_a_time_takes_the_ratio_not_the_milliseconds_of_a_moment() -> None:
     from types import SimpleNamespace
 
-    from core.engine.budget import report_verdicts
-    from core.progress import Quiet
+    from core.base.progress import InMemoryReporter
+    from core.engine.run.budget import report_verdicts
     from tests.analysis.test_paired_times import model, paired, time
 
-    told = Quiet()
+    told = InMemoryReporter()
     dense = model("dense", 25.0, time(50.0))
     shapes = [
         model("slow moment", 30.0, paired(0.8, 100.0)),  # 80 ms then; 40 beside a dense model of 50

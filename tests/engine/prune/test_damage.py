@@ -7,17 +7,17 @@ from pathlib import Path
 import pytest
 import torch
 
+from core.base.progress import InMemoryReporter
 from core.engine.models.architectures import adapter_for
 from core.engine.prune.gradients import taylor_sums
 from core.engine.prune.statistics import Statistics, collect, weight_observers
-from core.progress import Quiet
 from tests.damage import HARMS
 from tests.engine.prune.tiny import tiny, windows
 
 
 def gather(folder: Path) -> tuple[dict[str, torch.Tensor], int]:
     """Everything in the statistics, and how many blocks were gathered now."""
-    model, reporter = tiny("llama"), Quiet()
+    model, reporter = tiny("llama"), InMemoryReporter()
     saved: list[int] = []
     observers = weight_observers(model, {"input_norms", "hessian"}, reporter)
     for observer in observers:
@@ -51,7 +51,7 @@ def test_damaged_statistics_are_made_again(what: str, harm: str, tmp_path: Path)
 def test_damaged_sums_of_gradients_are_made_again(harm: str, tmp_path: Path) -> None:
     gather(tmp_path / "s")
     statistics, model = Statistics(tmp_path / "s"), tiny("llama")
-    straight = taylor_sums(model, adapter_for(model), windows(5), statistics, Quiet())
+    straight = taylor_sums(model, adapter_for(model), windows(5), statistics, InMemoryReporter())
     HARMS[harm](tmp_path / "s" / "taylor.safetensors")
-    again = taylor_sums(model, adapter_for(model), windows(5), statistics, Quiet())
+    again = taylor_sums(model, adapter_for(model), windows(5), statistics, InMemoryReporter())
     assert again.keys() == straight.keys() and all(torch.equal(again[n], t) for n, t in straight.items())

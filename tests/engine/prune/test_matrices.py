@@ -4,11 +4,11 @@ import pytest
 import torch
 from torch import nn
 
+from core.base.errors import RetortError
+from core.base.progress import InMemoryReporter
 from core.engine.models.matrices import block_parts, find_blocks, prunable, unknown_parts
 from core.engine.prune.apply import prune_weights
-from core.errors import RetortError
-from core.progress import Quiet
-from core.recipes import Prune
+from core.recipe.recipe import Prune
 from tests.engine.prune.tiny import FAMILIES, tiny
 
 EXPECTED = {"llama": 7, "gemma3": 7, "gpt2": 4, "neox": 4, "opt": 6, "bert": 6, "distilbert": 6, "mixtral": 4 + 2 * 4}
@@ -101,7 +101,7 @@ def test_experts_stored_in_an_unknown_way_are_said() -> None:
     )
     model = Llama4ForCausalLM(config)
     assert unknown_parts(model) == ["feed_forward.experts.gate_up_proj", "feed_forward.experts.down_proj"]
-    report = prune_weights(model, Prune(method="magnitude", sparsity=0.5), None, Quiet())
+    report = prune_weights(model, Prune(method="magnitude", sparsity=0.5), None, InMemoryReporter())
     assert any("feed_forward.experts.down_proj stayed dense" in note for note in report.notes)
     assert all(unknown_parts(tiny(name)) == [] for name in FAMILIES)
 

@@ -9,11 +9,11 @@ import torch
 from torch import nn
 from transformers import PreTrainedModel
 
+from core.base.progress import InMemoryReporter
 from core.engine.models.architectures import adapter_for
 from core.engine.models.matrices import find_blocks
 from core.engine.prune.removal import removals
 from core.engine.prune.surgery import Keep, cut
-from core.progress import Quiet
 from tests.engine.prune.tiny import tiny, windows
 
 
@@ -34,7 +34,7 @@ def causal(name: str) -> PreTrainedModel:
 @pytest.mark.parametrize("name", ["llama", "gpt2", "neox", "opt", "mixtral"])
 def test_a_layer_counts_as_if_it_were_cut_out(name: str, tmp_path: Path) -> None:
     model = causal(name)
-    found = list(removals(model, losses(model), tmp_path / "removed.json", Quiet()))
+    found = list(removals(model, losses(model), tmp_path / "removed.json", InMemoryReporter()))
     dense = losses(model)()
     assert [(c.layer, c.part) for c in found] == [(0, None), (1, None), (2, None)]
     architecture = adapter_for(model)
@@ -50,7 +50,7 @@ def test_a_layer_counts_as_if_it_were_cut_out(name: str, tmp_path: Path) -> None
 def test_a_head_counts_as_if_its_columns_were_zero(name: str, output: str, tmp_path: Path) -> None:
     model = causal(name)
     path = tmp_path / "removed.json"
-    found = list(removals(model, losses(model), path, Quiet(), adapter_for(model)))
+    found = list(removals(model, losses(model), path, InMemoryReporter(), adapter_for(model)))
     dense = losses(model)()
     heads = [c for c in found if c.part is not None]
     assert len(heads) == 3 * 4
@@ -76,10 +76,10 @@ def test_an_interrupted_measurement_goes_on(tmp_path: Path) -> None:
         calls += 1
         return losses(model)()
 
-    whole = list(removals(model, losses(model), tmp_path / "whole.json", Quiet()))
-    first = removals(model, counted, path, Quiet())
+    whole = list(removals(model, losses(model), tmp_path / "whole.json", InMemoryReporter()))
+    first = removals(model, counted, path, InMemoryReporter())
     assert len(list(itertools.islice(first, 2))) == 2
     first.close()
     calls = 0
-    assert list(removals(model, counted, path, Quiet())) == whole
+    assert list(removals(model, counted, path, InMemoryReporter())) == whole
     assert calls == 2, "the dense model, and the one layer that was missing"

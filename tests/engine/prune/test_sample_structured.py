@@ -9,18 +9,18 @@ from typing import Any
 import pytest
 import torch
 
+from core.base.progress import InMemoryReporter
+from core.base.settings import Settings
 from core.engine.data.corpora import load_texts
 from core.engine.data.windows import calibration_windows, evaluation_windows
 from core.engine.evaluate.perplexity import perplexity
 from core.engine.models.load import Loaded, load_model
-from core.engine.models.roundtrip import FreshProcess
+from core.engine.models.roundtrip import ReloadProcess
 from core.engine.models.save import save_model
 from core.engine.prune.observers import BlockInfluence
 from core.engine.prune.statistics import Statistics, collect
 from core.engine.prune.structured import prune_structure, structure_observers
-from core.progress import Quiet
-from core.recipes import Corpus, Prune
-from core.settings import Settings
+from core.recipe.recipe import Corpus, Prune
 
 pytestmark = [pytest.mark.sample, pytest.mark.slow]
 LAYERS = {"remove_layers": 2}
@@ -44,15 +44,17 @@ class Subject:
         self.evaluation = evaluation_windows(held_out, self.loaded.tokenizer, 2048, 256)  # (8, 256)
         observers = structure_observers(self.loaded.model, {"last_hidden", "unit_activations", "fluctuation"})
         observers.append(BlockInfluence())
-        self.statistics: Statistics = collect(self.loaded.model, self.windows, observers, Quiet(), folder=folder)
+        self.statistics: Statistics = collect(
+            self.loaded.model, self.windows, observers, InMemoryReporter(), folder=folder
+        )
         self.dense = self.perplexity(self.loaded)
 
     def perplexity(self, loaded: Loaded) -> float:
-        return perplexity(loaded.model, self.evaluation, 4, Quiet())[0].value
+        return perplexity(loaded.model, self.evaluation, 4, InMemoryReporter())[0].value
 
     def pruned(self, method: str, target: dict[str, Any], **more: Any) -> Loaded:
         prune = Prune.model_validate({"method": method, "target": target, **more})
-        model, _ = prune_structure(self.loaded, prune, self.statistics, self.windows, Quiet())
+        model, _ = prune_structure(self.loaded, prune, self.statistics, self.windows, InMemoryReporter())
         return replace(self.loaded, model=model)
 
 
@@ -91,5 +93,5 @@ def test_what_is_left_loads_with_plain_transformers(subject: Subject, tmp_path: 
     ids = subject.evaluation[:1, :64]
     with torch.inference_mode():
         expected = smaller.model(ids).logits
-    with FreshProcess() as fresh:
+    with ReloadProcess() as fresh:
         assert fresh.check(tmp_path / "model", ids, expected).max_logit_difference < 1e-2

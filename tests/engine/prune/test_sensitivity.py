@@ -8,13 +8,13 @@ import pytest
 import torch
 from torch import nn
 
+from core.base.errors import RetortError
+from core.base.progress import InMemoryReporter
 from core.engine.models.matrices import family, prunable
 from core.engine.prune.prefix import Prefix
 from core.engine.prune.sensitivity import Cell, curves, load_cells, sensitivity
 from core.engine.prune.statistics import collect, weight_observers
-from core.errors import RetortError
-from core.progress import Quiet
-from core.recipes import Prune
+from core.recipe.recipe import Prune
 from tests.engine.prune.tiny import FAMILIES, tiny, windows
 
 MAGNITUDE = Prune(method="magnitude", sparsity=0.5)
@@ -31,7 +31,7 @@ def losses(model: nn.Module) -> Callable[[], list[float]]:
 
 
 def measured(model: nn.Module, path: Path, sparsities: tuple[float, ...] = (0.5,), **more: object) -> list[Cell]:
-    return list(sensitivity(model, MAGNITUDE, sparsities, None, losses(model), path, Quiet(), **more))  # type: ignore[arg-type]
+    return list(sensitivity(model, MAGNITUDE, sparsities, None, losses(model), path, InMemoryReporter(), **more))  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("name", ["llama", "gpt2", "bert", "mixtral"])
@@ -57,7 +57,7 @@ def test_cells_equal_a_plain_evaluation(name: str, tmp_path: Path) -> None:
 def test_an_interrupted_measurement_goes_on(tmp_path: Path) -> None:
     model, path = tiny("llama"), tmp_path / "cells.json"
     whole = measured(model, tmp_path / "whole.json")
-    first = sensitivity(model, MAGNITUDE, (0.5,), None, losses(model), path, Quiet())
+    first = sensitivity(model, MAGNITUDE, (0.5,), None, losses(model), path, InMemoryReporter())
     assert len(list(itertools.islice(first, 5))) == 5
     first.close()
     assert load_cells(path) == whole[:5]
@@ -68,7 +68,7 @@ def test_an_interrupted_measurement_goes_on(tmp_path: Path) -> None:
         calls += 1
         return losses(model)()
 
-    assert list(sensitivity(model, MAGNITUDE, (0.5,), None, counted, path, Quiet())) == whole
+    assert list(sensitivity(model, MAGNITUDE, (0.5,), None, counted, path, InMemoryReporter())) == whole
     assert calls == 1 + len(whole) - 5  # the dense model once, then what was missing
     measured(model, path, identity={"model": "another"})
     assert len(load_cells(path)) == len(whole)  # started afresh, and not mixed
@@ -80,7 +80,7 @@ def test_curves_are_whole_layers() -> None:
 
 
 def test_calibrated_methods_protection_and_patterns(tmp_path: Path) -> None:
-    model, reporter = tiny("llama"), Quiet()
+    model, reporter = tiny("llama"), InMemoryReporter()
     step = Prune(method="wanda", pattern="2:4", protect=(0,))
     with pytest.raises(RetortError, match="needs calibration statistics"):
         next(sensitivity(model, step, (), None, losses(model), tmp_path / "a.json", reporter))

@@ -9,18 +9,18 @@ from typing import Any
 import pytest
 
 from core.analysis.sensitivity import SensitivitySpec, find, measurements, path_of, read
-from core.engine import sensitivity as job
+from core.base.errors import Cancelled, RetortError
+from core.base.progress import InMemoryReporter
+from core.base.settings import Settings
 from core.engine.models.load import load_model
-from core.engine.transform import Source, apply, measured_key
-from core.errors import Cancelled, RetortError
-from core.hooks import Hooks
-from core.progress import Quiet
-from core.recipes import Calibration, Evaluation, Prune
-from core.results import Result, Trial
-from core.settings import Settings
+from core.engine.run import sensitivity as job
+from core.engine.run.prune_step import Source, apply, measured_key
+from core.recipe.hooks import Hooks
+from core.recipe.recipe import Calibration, Evaluation, Prune
+from core.recipe.results import Result, Trial
 
 
-class Impatient(Quiet):
+class Impatient(InMemoryReporter):
     """Asks to stop after some checkpoints."""
 
     def __init__(self, after: int) -> None:
@@ -39,7 +39,7 @@ class Alone:
 
     settings: Settings
     run_folder: Path
-    reporter: Any = field(default_factory=Quiet)
+    reporter: Any = field(default_factory=InMemoryReporter)
 
     def register_trials(self, trials: list[Trial]) -> None:
         raise AssertionError("a sensitivity has no trials")
@@ -81,7 +81,7 @@ def spec(tiny_llama: Path, tiny_text: str, tmp_path: Path, home: Settings) -> Se
 
 
 def hooks(home: Settings, reporter: Any = None) -> Hooks:
-    return Alone(home, home.home, reporter or Quiet())
+    return Alone(home, home.home, reporter or InMemoryReporter())
 
 
 def test_a_stopped_measurement_goes_on_and_is_found_again(
@@ -124,12 +124,12 @@ def test_an_allocation_finds_it_or_says_how_to_measure(
     folder = Path(spec.model.removeprefix("path:"))
     loaded = load_model(folder, "float32")
     with pytest.raises(RetortError, match="not measured with Magnitude up to 50%") as refused:
-        apply(Source(loaded, "nobody", None), prune, None, Quiet(), home)
+        apply(Source(loaded, "nobody", None), prune, None, InMemoryReporter(), home)
     assert "Sensitivity page" in refused.value.remedy
     found = job.measure_sensitivity(spec, hooks(home))
     assert find(home, found.fingerprint, "magnitude") == [found] and find(home, found.fingerprint, "wanda") == []
     assert measured_key(prune, found.fingerprint, home) == found.key
-    _, report = apply(Source(loaded, found.fingerprint, None), prune, None, Quiet(), home)
+    _, report = apply(Source(loaded, found.fingerprint, None), prune, None, InMemoryReporter(), home)
     assert report.facts["sensitivity"] == found.key
     spread = report.facts["sparsity_by_layer"].values()
     assert sum(spread) / 4 == pytest.approx(0.5) and max(spread) > min(spread)

@@ -14,15 +14,15 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, LlamaConfig, LlamaForCausalLM
 
+from core.base.errors import RetortError
+from core.base.progress import InMemoryReporter
 from core.engine.models.load import load_model
 from core.engine.prune.apply import prune_weights
 from core.engine.prune.sequential import prune_sequential
 from core.engine.prune.shards import prune_shards
 from core.engine.prune.statistics import collect, weight_observers
-from core.engine.transform import needed
-from core.errors import RetortError
-from core.progress import Quiet
-from core.recipes import Prune
+from core.engine.run.prune_step import needed
+from core.recipe.recipe import Prune
 from tests.layout.modules import ROOT
 
 WINDOWS = torch.randint(0, 300, (4, 24), generator=torch.Generator().manual_seed(3))
@@ -31,13 +31,13 @@ WINDOWS = torch.randint(0, 300, (4, 24), generator=torch.Generator().manual_seed
 def in_memory(folder: Path, prune: Prune, scratch: Path) -> dict[str, Any]:
     loaded = load_model(folder, "float32")
     if prune.mode == "sequential":
-        prune_sequential(loaded.model, prune, WINDOWS, Quiet())
+        prune_sequential(loaded.model, prune, WINDOWS, InMemoryReporter())
     else:
         statistics = None
         if needs := needed([prune]):
-            observers = weight_observers(loaded.model, needs, Quiet())
-            statistics = collect(loaded.model, WINDOWS, observers, Quiet(), folder=scratch)
-        prune_weights(loaded.model, prune, statistics, Quiet())
+            observers = weight_observers(loaded.model, needs, InMemoryReporter())
+            statistics = collect(loaded.model, WINDOWS, observers, InMemoryReporter(), folder=scratch)
+        prune_weights(loaded.model, prune, statistics, InMemoryReporter())
     return loaded.model.state_dict()
 
 
@@ -52,7 +52,7 @@ def in_memory(folder: Path, prune: Prune, scratch: Path) -> dict[str, Any]:
     ids=lambda p: f"{p.method}-{p.mode}",
 )
 def test_files_hold_what_pruning_in_memory_gives(tiny_llama: Path, tmp_path: Path, prune: Prune) -> None:
-    report = prune_shards(tiny_llama, tmp_path / "out", prune, WINDOWS, Quiet(), shard_bytes=20_000)
+    report = prune_shards(tiny_llama, tmp_path / "out", prune, WINDOWS, InMemoryReporter(), shard_bytes=20_000)
     expected = in_memory(tiny_llama, prune, tmp_path / "statistics")
     found = AutoModelForCausalLM.from_pretrained(tmp_path / "out").state_dict()
     assert found.keys() == expected.keys()
@@ -63,7 +63,9 @@ def test_files_hold_what_pruning_in_memory_gives(tiny_llama: Path, tmp_path: Pat
 
 
 def test_protected_layers_stay_dense(tiny_llama: Path, tmp_path: Path) -> None:
-    prune_shards(tiny_llama, tmp_path / "out", Prune(method="magnitude", sparsity=0.5, protect=(1,)), None, Quiet())
+    prune_shards(
+        tiny_llama, tmp_path / "out", Prune(method="magnitude", sparsity=0.5, protect=(1,)), None, InMemoryReporter()
+    )
     dense = AutoModelForCausalLM.from_pretrained(tiny_llama).model.layers[1].state_dict()
     found = AutoModelForCausalLM.from_pretrained(tmp_path / "out").model.layers[1].state_dict()
     assert all(torch.equal(found[k], dense[k]) for k in dense)
@@ -78,10 +80,10 @@ def test_what_cannot_be_is_refused_and_leaves_nothing(tiny_llama: Path, tmp_path
         (Prune(method="block_influence", target={"remove_layers": 1}), WINDOWS, "removes parts"),
     ):
         with pytest.raises(RetortError, match=reason):
-            prune_shards(tiny_llama, out, prune, windows, Quiet())
+            prune_shards(tiny_llama, out, prune, windows, InMemoryReporter())
     out.mkdir()
     with pytest.raises(RetortError, match="exists already"):
-        prune_shards(tiny_llama, out, Prune(method="magnitude", sparsity=0.5), None, Quiet())
+        prune_shards(tiny_llama, out, Prune(method="magnitude", sparsity=0.5), None, InMemoryReporter())
     assert list(tmp_path.iterdir()) == [out] and list(out.iterdir()) == []
 
 
@@ -91,8 +93,8 @@ from pathlib import Path
 import torch
 from core.engine.models.load import load_model
 from core.engine.prune.shards import prune_shards
-from core.progress import Quiet
-from core.recipes import Prune
+from core.base.progress import InMemoryReporter
+from core.recipe.recipe import Prune
 
 folder, out, way, tiny = sys.argv[1:5]
 load_model(Path(tiny))  # what is imported on the first load is not the model's
@@ -106,7 +108,7 @@ try:
     if way == "whole":
         load_model(Path(folder), "float32").model(input_ids=windows)
     else:
-        prune_shards(Path(folder), Path(out), prune, windows, Quiet(), shard_bytes=20_000_000)
+        prune_shards(Path(folder), Path(out), prune, windows, InMemoryReporter(), shard_bytes=20_000_000)
 except (MemoryError, RuntimeError, OSError) as error:
     print(json.dumps(f"too large: {error}"))
 else:

@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 import torch
 
+from core.base.errors import RetortError
+from core.base.progress import InMemoryReporter
 from core.engine.prune.linear_inputs import DAMPING, LinearInputs, inverse_cholesky
-from core.engine.prune.report import PruneReport
+from core.engine.prune.prune_report import PruneReport
 from core.engine.prune.sparsegpt import sparsegpt
 from core.engine.prune.statistics import ModuleStatistics
-from core.errors import RetortError
-from core.progress import Quiet
 from tests.engine.prune.tiny import tiny
 
 
@@ -83,7 +83,7 @@ def test_a_failing_factorisation_raises_the_damping_and_says_so() -> None:
     damped = h.double() + damping * h.diagonal().mean().double() * torch.eye(12, dtype=torch.float64)
     torch.testing.assert_close(factor.double().T @ factor.double() @ damped, torch.eye(12).double(), atol=1e-3, rtol=0)
 
-    model, reporter = tiny("llama"), Quiet()
+    model, reporter = tiny("llama"), InMemoryReporter()
     observer = LinearInputs(model, reporter, hessian=True)
     observer.attach(model.model.layers[0], 0)
     hidden = torch.ones(1, 4, 32)

@@ -6,12 +6,12 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from core.base.errors import Cancelled, RetortError
+from core.base.progress import InMemoryReporter
 from core.engine.models.matrices import find_blocks, prunable
 from core.engine.prune.observers import BlockInfluence
 from core.engine.prune.statistics import Statistics, collect, is_complete, weight_observers
 from core.engine.prune.stream import BlockStream
-from core.errors import Cancelled, RetortError
-from core.progress import Quiet
 from tests.engine.prune.tiny import FAMILIES, tiny, windows
 
 
@@ -106,7 +106,7 @@ def test_layers_that_share_one_block_are_refused() -> None:
         BlockStream(AlbertForMaskedLM(config), windows(2), 2)
 
 
-class Stopping(Quiet):
+class Stopping(InMemoryReporter):
     """Asks to stop once `after` blocks are done."""
 
     def __init__(self, after: int) -> None:
@@ -121,17 +121,17 @@ class Stopping(Quiet):
 def test_an_interrupted_pass_continues_and_gives_the_same(tmp_path: Path) -> None:
     model, ids = tiny("llama"), windows(5)
 
-    def run(folder: Path, reporter: Quiet) -> Statistics:
+    def run(folder: Path, reporter: InMemoryReporter) -> Statistics:
         return collect(model, ids, weight_observers(model, {"hessian"}, reporter), reporter, 2, folder=folder)
 
-    whole = run(tmp_path / "whole", Quiet())
+    whole = run(tmp_path / "whole", InMemoryReporter())
     with pytest.raises(Cancelled):
         run(tmp_path / "parts", Stopping(after=2))
     files = sorted(p.name for p in (tmp_path / "parts").glob("block-*"))
     assert files == ["block-0000.safetensors", "block-0001.safetensors"]
     assert not is_complete(tmp_path / "parts")
     stamps = [(tmp_path / "parts" / f).stat().st_mtime_ns for f in files]
-    parts = run(tmp_path / "parts", Quiet())
+    parts = run(tmp_path / "parts", InMemoryReporter())
     assert stamps == [(tmp_path / "parts" / f).stat().st_mtime_ns for f in files]
     for m in prunable(model):
         a, b = whole.of(m), parts.of(m)
@@ -141,7 +141,7 @@ def test_an_interrupted_pass_continues_and_gives_the_same(tmp_path: Path) -> Non
 
 
 def test_other_windows_start_afresh(tmp_path: Path) -> None:
-    model, reporter = tiny("llama"), Quiet()
+    model, reporter = tiny("llama"), InMemoryReporter()
     observers = weight_observers(model, {"input_norms"}, reporter)
     first = collect(model, windows(2), observers, reporter, folder=tmp_path).of(prunable(model)[-1]).input_norms
     second = collect(model, windows(2, seed=9), observers, reporter, folder=tmp_path).of(prunable(model)[-1])

@@ -9,18 +9,18 @@ import pytest
 import torch
 from transformers import PreTrainedModel
 
+from core.base.errors import RetortError
+from core.base.progress import InMemoryReporter
 from core.engine.models.architectures import adapter_for
 from core.engine.models.load import Loaded, load_model, task_of
 from core.engine.models.save import save_model
-from core.engine.prune.report import PruneReport
+from core.engine.prune.prune_report import PruneReport
+from core.engine.prune.quantise import quantise
 from core.engine.prune.statistics import Statistics, collect, weight_observers
 from core.engine.prune.structured import prune_structure, structure_observers
 from core.engine.prune.surgery import Keep, cut
-from core.engine.quantise import quantise
-from core.errors import RetortError
-from core.methods import METHODS
-from core.progress import Quiet
-from core.recipes import Prune
+from core.recipe.recipe import Prune
+from core.registry.methods import METHODS
 from tests.engine.models.zoo import SQUARE, ids, output, tiny
 
 WINDOWS = ids(batch=6, length=16)
@@ -34,7 +34,7 @@ def loaded(model: PreTrainedModel) -> Loaded:
 def step(
     model: PreTrainedModel, method: str = "block_influence", **settings: Any
 ) -> tuple[PreTrainedModel, PruneReport]:
-    return prune_structure(loaded(model), Prune(method=method, **settings), None, WINDOWS, Quiet())
+    return prune_structure(loaded(model), Prune(method=method, **settings), None, WINDOWS, InMemoryReporter())
 
 
 def parameters(model: PreTrainedModel, inside: str = "") -> int:
@@ -120,12 +120,12 @@ def test_megabytes_hold_on_disk(tiny_llama: Path, tmp_path: Path) -> None:
     wanted = size * 0.8 / 1e6
     prune = Prune(method="block_influence", target={"megabytes": wanted})
     windows = torch.randint(0, 384, (4, 16), generator=torch.Generator().manual_seed(0))
-    new, report = prune_structure(given, prune, None, windows, Quiet())
+    new, report = prune_structure(given, prune, None, windows, InMemoryReporter())
     small = save_model(new, given.tokenizer, tmp_path / "small", {"Name": "small", **report.facts})
     assert small / 1e6 <= wanted
     one_more = len(report.facts["layers_removed"]) - 1
     milder = Prune(method="block_influence", target={"remove_layers": one_more})
-    big, _ = prune_structure(given, milder, None, windows, Quiet())
+    big, _ = prune_structure(given, milder, None, windows, InMemoryReporter())
     assert save_model(big, given.tokenizer, tmp_path / "big", {"Name": "big"}) / 1e6 > wanted * 0.99
 
 
@@ -220,8 +220,8 @@ def test_statistics_gathered_once_serve_many_candidates(tmp_path: Path) -> None:
     """With complete statistics no calibration text is needed any more, and the choice is the same."""
     model = tiny("llama")
     needs = METHODS["width_activations"].needs | METHODS["angular"].needs
-    observers = [*weight_observers(model, needs, Quiet()), *structure_observers(model, needs)]
-    known = collect(model, WINDOWS, observers, Quiet(), folder=tmp_path)
+    observers = [*weight_observers(model, needs, InMemoryReporter()), *structure_observers(model, needs)]
+    known = collect(model, WINDOWS, observers, InMemoryReporter(), folder=tmp_path)
     again = Statistics(known.folder)
     for settings in (
         {"method": "width_activations", "target": {"block_fraction": 0.3}},
@@ -229,24 +229,26 @@ def test_statistics_gathered_once_serve_many_candidates(tmp_path: Path) -> None:
         {"method": "block_influence", "target": {"remove_layers": 2}},
     ):
         prune = Prune(**settings)
-        direct, _ = prune_structure(loaded(model), prune, None, WINDOWS, Quiet())
-        cached, _ = prune_structure(loaded(model), prune, again, None, Quiet())
+        direct, _ = prune_structure(loaded(model), prune, None, WINDOWS, InMemoryReporter())
+        cached, _ = prune_structure(loaded(model), prune, again, None, InMemoryReporter())
         assert torch.equal(output(direct, ids()), output(cached, ids()))
 
 
 def test_without_statistics_or_text_it_says_so() -> None:
     with pytest.raises(RetortError, match="needs calibration text"):
         prune_structure(
-            loaded(tiny("llama")), Prune(method="angular", target={"remove_layers": 1}), None, None, Quiet()
+            loaded(tiny("llama")), Prune(method="angular", target={"remove_layers": 1}), None, None, InMemoryReporter()
         )
 
 
 def test_a_quantised_model_is_refused(tiny_llama: Path) -> None:
     pytest.importorskip("torchao")
-    quantised, _ = quantise(tiny_llama, "float32", Quiet())
+    quantised, _ = quantise(tiny_llama, "float32", InMemoryReporter())
     windows = torch.randint(0, 384, (2, 16), generator=torch.Generator().manual_seed(0))
     with pytest.raises(RetortError, match="its weights are packed"):
-        prune_structure(quantised, Prune(method="block_influence", target={"remove_layers": 1}), None, windows, Quiet())
+        prune_structure(
+            quantised, Prune(method="block_influence", target={"remove_layers": 1}), None, windows, InMemoryReporter()
+        )
 
 
 DENSE_BETWEEN: dict[str, dict[str, Any]] = {

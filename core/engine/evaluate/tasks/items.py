@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from core.errors import RetortError
-from core.task_sets import TASK_SETS
+from core.base.errors import RetortError
+from core.registry.tasks import TASK_SETS
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,6 @@
 """The multiple-choice tasks Retort scores, with zero-shot prompts as lm-evaluation-harness 0.4 words them.
 
-A new task is one function, one line in `TASKS`, and one in `core.task_sets`, which pages and recipes know it by.
+A new task is one function, one line in `TASKS`, and one in `core.registry.tasks`, which pages and recipes know it by.
 """
 
 from __future__ import annotations

@@ -9,9 +9,9 @@ from typing import Any
 from torch import nn
 from transformers import PreTrainedConfig, PreTrainedModel
 
+from core.base.errors import Impossible, RetortError
 from core.engine.models.architectures import bert, gemma3, gpt2, gpt_neox, llama, moe, opt, phi3
 from core.engine.models.architectures.base import Axis, Family, Run, Shape
-from core.errors import Impossible, RetortError
 
 FAMILIES: dict[str, Family] = {
     model_type: family

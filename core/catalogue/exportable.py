@@ -1,0 +1,166 @@
+"""Whether a model can be written in a format of `core.registry.formats`, from its config and its tokenizer."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from pkgutil import resolve_name
+from typing import Any
+
+from core.base.errors import RetortError
+from core.base.text import one_line
+from core.catalogue.checks import packed as packed_weights
+from core.catalogue.checks import read_json
+from core.catalogue.fitness import obstacle
+from core.catalogue.kinds import CAUSAL
+from core.catalogue.safetensors_header import read_headers
+from core.catalogue.shape import Shape, read_shape
+from core.catalogue.vocabulary import vocabulary_kind
+from core.registry.formats import Format
+
+GGUF_FAMILIES = {"gpt2": "gpt2", "llama": "llama", "mistral": "llama", "qwen2": "qwen2", "qwen3": "qwen3"}
+"""Families Retort writes as GGUF, and the name llama.cpp knows each under."""
+
+_GROWING_ROPES = ("dynamic",)
+_K_QUANT_BLOCK = 256
+
+
+@dataclass(frozen=True)
+class Described:
+    """What decides whether a model can be exported: its config, and how its tokenizer cuts text.
+
+    `vocabulary` is llama.cpp's name for a way of cutting, or empty where it has none; `packed` is True
+    for int8 weights.
+    """
+
+    config: dict[str, Any]
+    vocabulary: str = ""
+    packed: bool = False
+    obstacle: str = ""
+    """Why Retort cannot open the model at all."""
+    shape: Shape = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "shape", read_shape(self.config))
+
+
+def describe(folder: Path, packed: bool = False) -> Described:
+    """Reads a model folder. `packed`: its weights will have been quantised by the time of the export.
+
+    Raises:
+        RetortError: its config cannot be read.
+    """
+    config = read_json(folder / "config.json")
+    try:
+        cause, _ = obstacle(folder, config, read_headers(folder))
+    except RetortError as error:  # no weights, or damaged ones
+        cause = error.cause
+    return Described(config, vocabulary_kind(folder), packed or bool(packed_weights(config)), cause.rstrip("."))
+
+
+def reason_against(chosen: Format, model: Described) -> str | None:
+    """Why a model cannot be written in a format, or None."""
+    return model.obstacle or resolve_name(chosen.possible)(model)
+
+
+def remark_on(chosen: Format, model: Described) -> str:
+    """What to know about a format that a model can be written in; '' where there is nothing to say."""
+    text: str = resolve_name(chosen.remark)(model)
+    return text
+
+
+def always(model: Described) -> str | None:
+    """Every model can."""
+    return None
+
+
+def huggingface_remark(model: Described) -> str:
+    """What to know of the Hugging Face folder."""
+    return "Loading it takes the package torchao beside transformers." if model.packed else ""
+
+
+def onnx(model: Described) -> str | None:
+    """Why it has no ONNX form."""
+    if model.packed:
+        return "its int8 weights have no ONNX form; export before the quantise step"
+    if model.shape.task == "unknown":
+        return "its config does not say what the model computes"
+    last = model.shape.task == "classification" and model.shape.family in CAUSAL
+    if last and model.config.get("pad_token_id") is None:
+        return (
+            "its classifier looks at the last token that is not padding, and config.json does not say which token is "
+            "('pad_token_id')"
+        )
+    if _rope_kind(model.config) in _GROWING_ROPES:
+        return "its position encoding changes with the length of the text, which an ONNX graph of PyTorch cannot"
+    if model.shape.experts:
+        return "PyTorch cannot write the products of its experts as an ONNX graph"
+    return None
+
+
+def onnx_remark(model: Described) -> str:
+    """What to know of its ONNX form."""
+    cache = " No key-value cache: every new token computes the whole text again." * (model.shape.task == "causal")
+    return f"In float32.{cache}"
+
+
+def gguf(model: Described) -> str | None:
+    """Why it has no GGUF form."""
+    config, shape = model.config, model.shape
+    if model.packed:
+        return "its int8 weights are packed for torchao; export before the quantise step"
+    if shape.task != "causal" or shape.family not in GGUF_FAMILIES:
+        known = ", ".join(GGUF_FAMILIES)
+        return f"Retort writes GGUF for language models of the families {known}; this is '{shape.family}'"
+    if shape.heads and shape.kv_heads and shape.heads % shape.kv_heads:
+        return f"{shape.heads} heads cannot be shared out over {shape.kv_heads} key-value heads"
+    kind = _rope_kind(config)
+    if kind != "default":
+        return f"its position encoding is stretched ('{_said(kind)}'), which this converter does not write"
+    if any(shape.windows):
+        return "some layers see a sliding window only, which this converter does not write"
+    if shape.family in ("llama", "mistral", "qwen3") and (config.get("attention_bias") or config.get("mlp_bias")):
+        return "its layers have biases, which this family has none of in GGUF"
+    gelu = {"gpt2": "gelu_new"}.get(shape.family, "silu")
+    used = config.get("hidden_act") or config.get("activation_function") or gelu
+    if used != gelu:
+        return f"its activation is '{_said(used)}', and GGUF has '{gelu}' for this family"
+    if not model.vocabulary:
+        return "its tokenizer is not a byte-level BPE that llama.cpp knows the rules of"
+    return None
+
+
+def _rope_kind(config: dict[str, Any]) -> Any:
+    """How positions are stretched: 'default' where they are not. Of several layer types the first that is."""
+    rope = config.get("rope_parameters") or config.get("rope_scaling") or {}
+    if not isinstance(rope, dict):
+        return rope
+    parts = [part for part in rope.values() if isinstance(part, dict) and {"rope_type", "type"} & set(part)] or [rope]
+    kinds = [part.get("rope_type") or part.get("type") or "default" for part in parts]
+    return next((kind for kind in kinds if kind != "default"), "default")
+
+
+def _said(value: Any) -> str:
+    return one_line(str(value), 60)
+
+
+def gguf_remark(model: Described) -> str:
+    """What to know of its GGUF form."""
+    shape = model.shape
+    odd = sorted({w for w in (shape.hidden, shape.intermediate) if w and w % _K_QUANT_BLOCK})
+    if not odd:
+        return ""
+    sizes = " and ".join(str(w) for w in odd)
+    return f"K-quants need rows that are multiples of {_K_QUANT_BLOCK}; rows of {sizes} fall back to other types."
+
+
+def quantisable(config: dict[str, Any]) -> str | None:
+    """Why a model's weights cannot be made int8, or None."""
+    shape = read_shape(config)
+    if packed_weights(config):
+        return "its weights are packed already"
+    if shape.family in ("gpt2", "gptj"):
+        return "GPT-2 keeps its weights in a layer of its own kind (Conv1D), which torchao leaves as it is"
+    if shape.experts:
+        return "its experts are stored in one block each layer, which torchao leaves as it is"
+    return None

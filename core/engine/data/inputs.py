@@ -1,0 +1,100 @@
+"""The windows of text a run calibrates and evaluates on, checked against each other."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from core.base.errors import Impossible, RetortError
+from core.base.progress import Reporter
+from core.base.settings import Settings
+from core.catalogue.kinds import Task
+from core.engine.data.corpora import load_texts
+from core.engine.data.framing import frame_for, spoken
+from core.engine.data.windows import calibration_windows, digest_of, evaluation_windows, overlap
+from core.recipe.recipe import Recipe
+
+_REFUSED_OVERLAP = 0.05
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """Token windows, and what a figure must say about them."""
+
+    calibration: torch.Tensor | None  # (sequences, length), None where no step is calibrated
+    evaluation: torch.Tensor  # (windows, window)
+    settings: dict[str, Any]  # corpus, split, window, tokens of the evaluation
+
+
+def prepare(
+    recipe: Recipe,
+    tokenizer: Any,
+    task: Task,
+    context: int | None,
+    settings: Settings,
+    reporter: Reporter,
+    calibrated: bool,
+) -> Inputs:
+    """Loads and tokenises the recipe's texts for a model that does `task` and reads `context` tokens at most.
+
+    Raises:
+        RetortError: a text is missing, empty or too short; a window exceeds the model's context; the
+            calibration text overlaps the evaluation text.
+    """
+    evaluation, calibration = recipe.evaluation, recipe.calibration
+    _fits(evaluation.window, context, "evaluation.window")
+    frame = frame_for(tokenizer, task, evaluation.start_token)
+    eval_windows = evaluation_windows(
+        load_texts(evaluation, settings), tokenizer, evaluation.tokens, evaluation.window, frame
+    )
+    cal_windows = None
+    if calibrated:
+        _fits(calibration.length, context, "calibration.length")
+        cal_windows = calibration_windows(
+            load_texts(calibration, settings),
+            tokenizer,
+            calibration.sequences,
+            calibration.length,
+            calibration.seed,
+            frame_for(tokenizer, task, calibration.start_token),
+        )
+        shared = overlap(tokenizer.batch_decode(eval_windows), tokenizer.batch_decode(cal_windows))
+        refuse_overlap(shared, "the calibration text", reporter)
+    said = {
+        "corpus": evaluation.data,
+        "split": evaluation.split,
+        "window": evaluation.window,
+        "tokens": int(eval_windows.numel()),
+        "start_token": evaluation.start_token,
+        "begins": spoken(tokenizer, frame),
+        "content": digest_of(eval_windows)[:16],
+    }
+    return Inputs(cal_windows, eval_windows, said)
+
+
+def _fits(length: int, context: int | None, name: str) -> None:
+    if context is not None and length > context:
+        raise Impossible(
+            f"The recipe asks for {length} tokens at a time ({name}), but this model reads at most {context}.",
+            f"Set {name} to {context} or less.",
+        )
+
+
+def refuse_overlap(shared: float, where: str, reporter: Reporter) -> None:
+    """A model that has seen the text it is judged by looks better than it is.
+
+    Args:
+        shared: the share (0 to 1) of the evaluation text that stands there too.
+
+    Raises:
+        RetortError: it is more than a twentieth; less is said.
+    """
+    if shared > _REFUSED_OVERLAP:
+        raise RetortError(
+            f"{shared:.0%} of the evaluation text also stands in {where}, so the figures would flatter.",
+            "Choose another split or another text for one of the two.",
+        )
+    if shared > 0:
+        reporter.event("warning", f"{shared:.1%} of the evaluation text also stands in {where}.")

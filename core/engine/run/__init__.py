@@ -1,0 +1,1 @@
+"""What ties the engine together for a run: session, sweep, steps, budget, sensitivity."""

@@ -1,0 +1,259 @@
+"""Measures one candidate the same way as the baseline beside it: quality, size, latency, memory."""
+
+from __future__ import annotations
+
+import platform
+import shutil
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import datasets
+import torch
+import transformers
+from transformers import PreTrainedModel
+
+import core
+from core.analysis.paired_times import paired_ratio
+from core.base.integrity import seal, unseal
+from core.base.progress import Reporter
+from core.engine.data.inputs import Inputs
+from core.engine.measure.latency import latency
+from core.engine.measure.memory import peak_memory
+from core.engine.measure.patience import Patience
+from core.engine.measure.size import size_measurements
+from core.engine.models.load import Loaded
+from core.engine.models.roundtrip import ReloadProcess
+from core.engine.models.save import save_model
+from core.engine.prune.prune_report import PruneReport
+from core.engine.run.quality import judge
+from core.recipe.hooks import Hooks
+from core.recipe.recipe import Latency, Recipe
+from core.recipe.results import Result, RoundTrip, Trial
+from core.registry.measurement import Measurement, find_metric
+from core.registry.metrics import metric
+
+_COMPARED_TOKENS = 32
+BASELINE, CANDIDATE = "baseline", "candidate"
+TIMED_ALONE = "Latency was measured without the baseline beside it: memory holds one model only."
+
+
+@dataclass(frozen=True)
+class MeasureSpec:
+    """Which parts of the measurement a candidate gets."""
+
+    quality: bool = True
+    cost: bool = True
+
+
+@dataclass
+class CandidateMeasurer:
+    """What stays the same between the candidates of a run.
+
+    `dense` is the baseline model, for latencies interleaved with it; None where memory is too short
+    for two models at once, and the figures then say so. `baseline` is its result once measured. `first` has, by
+    metric, the first candidate that has it: what later ones are paired with where the baseline lacks the metric.
+    `read` says what identifies the bytes of the model (under `model`) and of each text.
+    """
+
+    recipe: Recipe
+    inputs: Inputs
+    hooks: Hooks
+    reporter: Reporter
+    fresh: ReloadProcess
+    dense: Loaded | None = None
+    baseline: Result | None = None
+    first: dict[str, tuple[str, Measurement]] = field(default_factory=dict)
+    patience: Patience = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.patience = Patience(self.hooks.settings.limits.quiet_seconds)
+
+    read: dict[str, str] = field(default_factory=dict)
+
+    def remember(self, result: Result) -> None:
+        """Keeps what later candidates are compared with."""
+        self.baseline = self.baseline or result
+        for found in result.measurements:
+            self.first.setdefault(found.metric, (result.label, found))
+
+    def candidate(
+        self,
+        trial: Trial,
+        loaded: Loaded,
+        report: PruneReport,
+        keep: bool,
+        wanted: MeasureSpec = MeasureSpec(),
+        parent: str | None = None,
+    ) -> Result:
+        """Saves `loaded`, reloads it elsewhere, measures it, and says what was found.
+
+        The saved model stays only with `keep`. Asks between the parts whether to stop.
+
+        Raises:
+            RetortError: it cannot be saved, reloaded or measured.
+        """
+        started = time.perf_counter()
+        folder = self.hooks.candidate_folder(trial.key) / "model"
+        result = self._blank(trial, loaded, report)
+        result.parent = parent
+        unseal(folder)
+        save_model(loaded.model, loaded.tokenizer, folder, self._card(trial, report), flush=keep)
+        if keep:
+            seal(folder)
+        try:
+            self.reporter.checkpoint()
+            if wanted.quality:
+                result.measurements += self._quality(loaded, result)
+            if wanted.cost:
+                self.reporter.checkpoint()
+                rounded = report.facts.get("zeros_before_rounding")
+                result.measurements += size_measurements(loaded.model, folder, zeros_before_rounding=rounded)
+                self.reporter.checkpoint()
+                result.measurements += self._latency(trial, loaded, result)
+            self.reporter.checkpoint()
+            result.round_trip = self._round_trip(loaded, folder)
+            result.measurements += _from_round_trip(result.round_trip, loaded)
+        except BaseException:
+            keep = False
+            raise
+        finally:
+            if not keep:
+                unseal(folder)
+                shutil.rmtree(folder, ignore_errors=True)
+        result.saved = keep
+        result.seconds = time.perf_counter() - started
+        return result
+
+    def dense_candidate(self, trial: Trial, loaded: Loaded, wanted: MeasureSpec = MeasureSpec()) -> Result:
+        """The model as it is, measured: the baseline every other candidate is compared with."""
+        return self.candidate(trial, loaded, PruneReport(), keep=False, wanted=wanted)
+
+    def _blank(self, trial: Trial, loaded: Loaded, report: PruneReport) -> Result:
+        return Result(
+            key=trial.key,
+            label=trial.label,
+            model=self.recipe.model,
+            baseline=trial.dense,
+            method=trial.method,
+            prune=trial.prune.model_dump(mode="json") if trial.prune else None,
+            distil=trial.distil.model_dump(mode="json") if trial.distil else None,
+            quantise=trial.quantise.model_dump(mode="json") if trial.quantise else None,
+            baseline_key=self.baseline.key if self.baseline else trial.key,
+            facts={**shape_of(loaded.model), **report.facts},
+            notes=[*report.notes, *(loaded.remarks if trial.dense else ())],
+            recipe=self.recipe.model_dump(mode="json"),
+            versions=versions(),
+            inputs=self.read,
+        )
+
+    def _card(self, trial: Trial, report: PruneReport) -> dict[str, Any]:
+        """What the model card says about how the model was made."""
+        step = trial.step
+        return {
+            "Name": trial.label,
+            "Made from": self.recipe.model,
+            "Made by": f"Retort {core.__version__}",
+            "Step": step.model_dump(mode="json", exclude_defaults=True) if step else "none: the model as it was",
+            "Method": trial.method,
+            "Calibration": self.recipe.calibration.model_dump(mode="json"),
+            "Remarks": " ".join(report.notes) or "none",
+        }
+
+    def _quality(self, loaded: Loaded, result: Result) -> list[Measurement]:
+        dense = self.baseline.measurements if self.baseline else []
+        found, notes = judge(
+            loaded, self.recipe.evaluation, self.inputs, dense, self.hooks.settings, self.reporter, self.first
+        )
+        result.notes += notes
+        return found
+
+    def _latency(self, trial: Trial, loaded: Loaded, result: Result) -> list[Measurement]:
+        """The candidate's times; the baseline's, taken in turn with them, go into their settings."""
+        if self.recipe.latency is None:
+            return []
+        models = {CANDIDATE: loaded.model}
+        if self.dense is not None and not trial.dense:
+            models = {BASELINE: self.dense.model, **models}
+        elif not trial.dense:
+            result.notes.append(TIMED_ALONE)
+        return timed(models, self.recipe.latency, self.reporter, self.patience)
+
+    def _round_trip(self, loaded: Loaded, folder: Path) -> RoundTrip:
+        ids = self.inputs.evaluation[:1, :_COMPARED_TOKENS]  # (1, tokens)
+        with torch.inference_mode():
+            out = loaded.model(input_ids=ids.to(loaded.model.device))
+        logits = out.logits if "logits" in out else out.last_hidden_state
+        return self.fresh.check(folder, ids, logits)
+
+
+def timed(
+    models: Mapping[str, PreTrainedModel], spec: Latency, reporter: Reporter, patience: Patience | None = None
+) -> list[Measurement]:
+    """Latency of the candidate of `models`, taken in turns with the baseline where there is one among them."""
+    times = latency(models, spec, reporter, patience=patience)
+    for found in times[CANDIDATE]:
+        beside = find_metric(times.get(BASELINE, []), found.metric)
+        if beside is not None:
+            set_beside(found, beside)
+    return times[CANDIDATE]
+
+
+def set_beside(found: Measurement, baseline: Measurement) -> None:
+    """A time says what the baseline took on the same machine, and the ratio of the two where they took turns."""
+    found.settings |= {
+        "baseline_value": baseline.value,
+        "baseline_low": baseline.low,
+        "baseline_high": baseline.high,
+    }
+    rounds = found.settings.get("rounds")
+    if rounds and found.samples and baseline.samples:
+        ratio = paired_ratio(found.samples, baseline.samples, rounds)
+        found.settings["ratio"] = ratio.value
+        if ratio.bounded:
+            found.settings |= {"ratio_low": ratio.low, "ratio_high": ratio.high}
+
+
+def _from_round_trip(trip: RoundTrip, loaded: Loaded) -> list[Measurement]:
+    difference = metric("reload_difference")
+    dtype = str(loaded.dtype).removeprefix("torch.")
+    return [
+        peak_memory(trip.peak_memory_bytes, dtype=dtype),
+        Measurement(
+            metric=difference.id,
+            value=trip.max_logit_difference,
+            unit=difference.unit,
+            dtype=dtype,
+            settings={"tokens": _COMPARED_TOKENS, "cached_equals_uncached": trip.cached_equals_uncached},
+        ),
+    ]
+
+
+_SHAPE = {
+    "layers": "num_hidden_layers",
+    "hidden": "hidden_size",
+    "intermediate": "intermediate_size",
+    "heads": "num_attention_heads",
+    "kv_heads": "num_key_value_heads",
+    "experts": "num_local_experts",
+}
+
+
+def shape_of(model: PreTrainedModel) -> dict[str, int]:
+    """The sizes of a model, as far as its config names them."""
+    config = model.config.get_text_config()
+    found = {name: getattr(config, key, None) for name, key in _SHAPE.items()}
+    return {name: value for name, value in found.items() if isinstance(value, int)}
+
+
+def versions() -> dict[str, str]:
+    """The versions a figure depends on."""
+    return {
+        "retort": core.__version__,
+        "torch": torch.__version__,
+        "transformers": transformers.__version__,
+        "datasets": datasets.__version__,
+        "python": platform.python_version(),
+    }

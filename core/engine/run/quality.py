@@ -1,0 +1,157 @@
+"""The quality of one model, by whatever its kind can do: loss on text, tasks, and classes; paired with the baseline."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import MappingProxyType
+
+from core.analysis.statistics import mcnemar_exact, only_one
+from core.base.errors import RetortError
+from core.base.progress import Reporter
+from core.base.settings import Settings
+from core.catalogue.classifiers import unjudged
+from core.catalogue.rights import refuse_remote_tasks
+from core.catalogue.samples import is_fetched
+from core.engine.data.classification import load_labelled
+from core.engine.data.inputs import Inputs
+from core.engine.evaluate.choice import choice_measurements
+from core.engine.evaluate.classify import classification_measurements
+from core.engine.evaluate.harness import harness_measurements
+from core.engine.evaluate.paired_loss import loss_change
+from core.engine.evaluate.perplexity import perplexity
+from core.engine.evaluate.tasks.items import load_items
+from core.engine.evaluate.tasks.registry import TASKS
+from core.engine.models.compatibility import class_names
+from core.engine.models.load import Loaded
+from core.recipe.recipe import Evaluation
+from core.registry.measurement import Measurement, find_metric
+from core.registry.samples import SAMPLES
+
+StandIns = Mapping[str, tuple[str, Measurement]]
+"""By metric: which candidate stands in for a baseline that lacks the metric, and its figure."""
+
+UNJUDGED = "It has no head yet, so its quality was not measured: it neither predicts words nor tells classes apart."
+
+
+def judge(
+    loaded: Loaded,
+    wanted: Evaluation,
+    inputs: Inputs,
+    baseline: Sequence[Measurement],
+    settings: Settings,
+    reporter: Reporter,
+    stand_ins: StandIns = MappingProxyType({}),
+) -> tuple[list[Measurement], list[str]]:
+    """Measures what this kind of model can be judged by; also sentences on what it cannot.
+
+    Language models: perplexity, and with `wanted.tasks` accuracies. Classifiers: accuracy and F1 on
+    `wanted.labelled`. Each accuracy says how it compares with the baseline's on the same items (McNemar); where the
+    baseline has none, because it has no head yet, with that of the first candidate of the run that has one.
+
+    Raises:
+        RetortError: the asked sets are missing, or the model's output is not a number.
+    """
+    if loaded.task == "encoder":
+        return [], [UNJUDGED]
+    if loaded.task == "classification":
+        found, notes = _classes(loaded, wanted, settings, reporter)
+    else:
+        found, notes = _language(loaded, wanted, inputs, settings, reporter)
+    return _beside(found, baseline, stand_ins), notes
+
+
+def _beside(found: Sequence[Measurement], baseline: Sequence[Measurement], stand_ins: StandIns) -> list[Measurement]:
+    """The measurements with what they show against the baseline's: pairs of items, and the loss change."""
+    out: list[Measurement] = []
+    for m in found:
+        out.append(with_pairs(m, baseline, stand_ins.get(m.metric)))
+        dense = find_metric(baseline, m.metric)
+        if m.metric == "loss" and dense is not None:
+            out.append(loss_change(m, dense))
+    return out
+
+
+def _language(
+    loaded: Loaded, wanted: Evaluation, inputs: Inputs, settings: Settings, reporter: Reporter
+) -> tuple[list[Measurement], list[str]]:
+    found = perplexity(
+        loaded.model, inputs.evaluation, wanted.batch, reporter, settings=inputs.settings, tokenizer=loaded.tokenizer
+    )
+    if wanted.tasks and loaded.task != "causal":
+        return found, ["Tasks were left out: only a model that continues a text can answer them by likelihood."]
+    if wanted.tasks:
+        found += _tasks(loaded, wanted, settings, reporter)
+    return found, []
+
+
+def _tasks(loaded: Loaded, wanted: Evaluation, settings: Settings, reporter: Reporter) -> list[Measurement]:
+    sets = _sets(settings)
+    if wanted.scorer == "lm-eval":
+        refuse_remote_tasks(wanted.model_dump(), settings)
+        return harness_measurements(
+            loaded.model, loaded.tokenizer, wanted.tasks, wanted.items, wanted.batch, reporter, sets
+        )
+    if sets is None:
+        raise RetortError("The evaluation sets are not on this machine.", "Run 'python -m core fetch tasks'.")
+    found: list[Measurement] = []
+    for name in wanted.tasks:
+        task = TASKS[name]
+        items = load_items(task, sets, wanted.items)
+        found += choice_measurements(loaded.model, loaded.tokenizer, task, items, wanted.batch, reporter)
+    return found
+
+
+def _sets(settings: Settings) -> Path | None:
+    sample = SAMPLES["tasks"]
+    return sample.folder(settings) if is_fetched(sample, settings) else None
+
+
+def _classes(
+    loaded: Loaded, wanted: Evaluation, settings: Settings, reporter: Reporter
+) -> tuple[list[Measurement], list[str]]:
+    reason = unjudged(loaded.model.config.to_dict())
+    if reason is not None:
+        return [], [f"Its quality was not measured: {reason}."]
+    if wanted.labelled is None:
+        return [], ["Its accuracy was not measured: the recipe names no 'evaluation.labelled' set."]
+    names, given = class_names(loaded.model), wanted.labelled.classes
+    data = load_labelled(wanted.labelled.data, settings, names, given).first(wanted.labelled.items)
+    said = {"corpus": wanted.labelled.data, "content": data.digest}
+    return classification_measurements(
+        loaded.model,
+        loaded.tokenizer,
+        data.texts,
+        data.labels,
+        4 * wanted.batch,
+        reporter,
+        settings=said,
+    ), [data.note] if data.note else []
+
+
+def with_pairs(
+    measured: Measurement, baseline: Sequence[Measurement], stand_in: tuple[str, Measurement] | None = None
+) -> Measurement:
+    """An accuracy with McNemar's exact test against the baseline on the same items, in `settings["paired"]`.
+
+    Against `stand_in` (its label and figure) where the baseline lacks the metric; `paired` then names it.
+    """
+    dense = find_metric(baseline, measured.metric)
+    against: dict[str, object] = {}
+    if dense is None and stand_in is not None:
+        dense = stand_in[1]
+        against = {"against": stand_in[0], "against_value": dense.value}
+    mine = measured.samples
+    if not measured.metric.startswith("accuracy") or dense is None or dense.samples is None or mine is None:
+        return measured
+    if len(mine) != len(dense.samples):
+        return measured
+    only_mine, only_dense = only_one(mine, dense.samples)
+    paired = {
+        "test": "McNemar, exact, two-sided",
+        "p": mcnemar_exact(only_mine, only_dense),
+        "only_baseline_right": only_dense,
+        "only_candidate_right": only_mine,
+        **against,
+    }
+    return measured.model_copy(update={"settings": {**measured.settings, "paired": paired}})

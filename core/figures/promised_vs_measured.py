@@ -1,0 +1,72 @@
+"""What was promised beside what was delivered: a bar a cost, as a share of the dense baseline's."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import plotly.graph_objects as go
+
+from core.analysis.promised_vs_measured import NOMINAL, Share
+from core.figures.theme import Theme, figure, safe
+
+_ROW = 34  # pixels a bar
+
+
+def honesty(shares: Sequence[Share], ground: Theme, color: str) -> go.Figure:
+    """Horizontal bars in the order given; what was asked for is hatched, what was found is solid.
+
+    Estimated shares are hollow. Each bar carries its number, and hovering shows both values.
+    """
+    estimated = any(s.obtained == "estimated" for s in shares)
+    fig = figure(ground, height=_ROW * max(1, len(shares)) + 56)
+    names = [s.label for s in shares]
+    fig.add_trace(
+        go.Bar(
+            y=names,
+            x=[100 * s.value for s in shares],
+            orientation="h",
+            marker={
+                "color": ["rgba(0,0,0,0)" if s.obtained == "estimated" else color for s in shares],
+                "line": {"color": color, "width": 1.5},
+                "pattern": {
+                    "shape": ["/" if s.metric == NOMINAL else "" for s in shares],
+                    "fgcolor": color,
+                    "bgcolor": "rgba(0,0,0,0)",
+                    "size": 7,
+                    "solidity": 0.35,
+                },
+            },
+            hovertext=[
+                f"{safe(s.label)}: {safe(s.said)}<br>{safe(s.shown)}; dense {safe(s.baseline_shown)}" for s in shares
+            ],
+            hoverinfo="text",
+            showlegend=False,
+        )
+    )
+    most = max([100.0, *(100 * s.value for s in shares)])
+    fig.add_trace(
+        go.Scatter(
+            x=[most * 1.03] * len(names),
+            y=names,
+            mode="text",
+            textposition="middle right",
+            hoverinfo="skip",
+            text=[s.said.replace(" (", "<br>(", 1) for s in shares],  # an interval beside it is cut off on a phone
+            textfont={"color": ground.ink, "size": 13},
+            cliponaxis=False,
+            showlegend=False,
+        )
+    )
+    fig.add_vline(x=100, line={"color": ground.ink, "width": 1.5, "dash": "dot"})
+    timed = any(s.interval for s in shares)
+    room = 1.9 if timed else 1.42 if estimated else 1.2
+    fig.update_xaxes(range=[0, most * room], ticksuffix=" %", tickvals=[0, 50, 100])
+    fig.update_yaxes(autorange="reversed", showgrid=False, ticksuffix="  ", tickfont={"color": ground.ink})
+    fig.update_layout(bargap=0.35, dragmode=False, margin={"l": 8, "r": 24, "t": 8, "b": 8})
+    return fig
+
+
+def alt(name: str, shares: Sequence[Share]) -> str:
+    """The bars in words."""
+    said = ", ".join(f"{s.label.lower()} {s.said}" for s in shares)
+    return f"Bars for {name}, as a share of the dense baseline: {said}."

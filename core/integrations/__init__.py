@@ -1,0 +1,1 @@
+"""A run elsewhere: as a notebook, and in an experiment tracker."""

@@ -1,0 +1,203 @@
+"""The building blocks of recipes: texts, calibration, evaluation, latency, sizes and targets. Light: no torch."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from core.base.text import is_line
+from core.recipe.references import labelled_form, split_form, text_form
+from core.registry.tasks import TASK_SETS
+
+Mode = Literal["joint", "sequential"]
+Allocation = Literal["uniform", "owl", "sensitivity"]
+Part = Literal["layers", "neurons", "heads", "kv_groups", "hidden", "experts"]
+Pattern = Annotated[str, Field(description="'unstructured' or 'N:M' such as '2:4' (N of every M stay)")]
+StartToken = Literal["tokenizer", "none", "each"]
+"""What windows of text begin with: what the tokenizer puts before a text, nothing, or its start token."""
+Fraction = Annotated[float, Field(ge=0.0, lt=1.0)]
+Seed = Annotated[int, Field(ge=0, lt=2**63)]
+Layer = Annotated[int, Field(ge=0, lt=10_000)]
+"""A layer, counted from 0."""
+
+
+def shown(value: str) -> str:
+    """Raises ValueError for text with characters that nobody sees: they could hide or turn what stands beside them."""
+    if not is_line(value):
+        raise ValueError("holds control characters or other characters that cannot be seen")
+    return value
+
+
+Name = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(shown)]
+"""What a column, a part, a task or a module is called."""
+
+
+class Strict(BaseModel):
+    """Unknown keys are refused, and values of another type: text or true for a number, a number for text, NaN.
+
+    Values are frozen, so that a recipe can be hashed; lists, as files have them, become tuples.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, strict=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def lists_are_tuples(cls, data: Any) -> Any:
+        return {k: _tuples(v) for k, v in data.items()} if isinstance(data, dict) else data
+
+
+def _tuples(value: Any) -> Any:
+    return tuple(_tuples(v) for v in value) if isinstance(value, list) else value
+
+
+class Corpus(Strict):
+    """Text: a sample corpus with its split, a local file, or a hub data set.
+
+    `data`: `sample:wiki` (its three parts never overlap), `path:/folder/file.txt|csv|jsonl|parquet`,
+    `hub:org/name@revision`.
+    """
+
+    data: str = "sample:wiki"
+    split: Name | None = None
+    column: Name | None = None
+
+    @field_validator("data")
+    @classmethod
+    def known_data(cls, value: str) -> str:
+        return text_form(value)
+
+    @model_validator(mode="after")
+    def known_split(self) -> Self:
+        split_form(self.data, self.split)
+        return self
+
+
+class Calibration(Corpus):
+    """What statistics are gathered on: `sequences` windows of `length` tokens, drawn with `seed`."""
+
+    split: Name | None = "calibration"
+    sequences: int = Field(32, ge=1, le=100_000)
+    length: int = Field(512, ge=8, le=131_072)
+    seed: Seed = 0
+    start_token: StartToken = "tokenizer"
+    """As `Evaluation.start_token`."""
+
+
+class LabelledSet(Strict):
+    """Labelled texts a classifier is judged on: `sample:reuters-r8/test`, or a file with a text and a label column."""
+
+    data: str = "sample:reuters-r8/test"
+    items: int | None = Field(None, ge=2, le=10_000_000)
+    """Only the first so many; None: all."""
+    classes: dict[Name, Name] = Field({}, max_length=1_000)
+    """Which class of the model a label of the file stands for, where the two are called differently."""
+
+    @field_validator("data")
+    @classmethod
+    def known_data(cls, value: str) -> str:
+        return labelled_form(value)
+
+
+class Evaluation(Corpus):
+    """What quality is measured on: the first `tokens` tokens in windows of `window`, tasks, and a labelled set."""
+
+    split: Name | None = "evaluation"
+    tokens: int = Field(8_192, ge=16, le=1_000_000_000)
+    window: int = Field(512, ge=8, le=131_072)
+    batch: int = Field(4, ge=1, le=4_096)
+    start_token: StartToken = "tokenizer"
+    """What each window begins with. Published tables often begin with the text itself: `none`."""
+    tasks: tuple[Name, ...] = Field((), max_length=100)
+    """Multiple-choice sets (`core.registry.tasks`), or any task of lm-evaluation-harness where that is the scorer."""
+    items: int | None = Field(200, ge=2, le=10_000_000)
+    """The first so many items of each task; None: all."""
+    scorer: Literal["retort", "lm-eval"] = "retort"
+    labelled: LabelledSet | None = None
+    """For classification models."""
+
+    @model_validator(mode="after")
+    def known_tasks(self) -> Evaluation:
+        unknown = [t for t in self.tasks if t not in TASK_SETS]
+        if unknown and self.scorer == "retort":
+            raise ValueError(f"unknown task '{unknown[0]}'; known: {', '.join(TASK_SETS)}, and others by lm-eval")
+        if len(set(self.tasks)) < len(self.tasks):
+            raise ValueError("a task is listed twice")
+        return self
+
+    def identity(self) -> dict[str, Any]:
+        """What determines figures: settings of tasks only where there are tasks."""
+        said = self.model_dump(mode="json")
+        if not self.tasks:
+            said = {k: v for k, v in said.items() if k not in ("tasks", "items", "scorer")}
+        return {k: v for k, v in said.items() if k != "labelled" or v is not None}
+
+
+class Latency(Strict):
+    """How latency is measured: a prompt, then new tokens, repeated and interleaved with the baseline."""
+
+    prompt: int = Field(128, ge=1, le=131_072)
+    new_tokens: int = Field(16, ge=2, le=8_192)
+    repeats: int = Field(5, ge=1, le=1_000)
+    warmup: int = Field(1, ge=0, le=100)
+    batch: int = Field(1, ge=1, le=1_024)
+
+
+class Sizes(Strict):
+    """Explicit sizes of the pruned model; what is left out stays as it is."""
+
+    layers: int | None = Field(None, ge=1, le=10_000)
+    intermediate: int | None = Field(None, ge=1, le=10_000_000)
+    heads: int | None = Field(None, ge=1, le=100_000)
+    kv_heads: int | None = Field(None, ge=1, le=100_000)
+    hidden: int | None = Field(None, ge=1, le=1_000_000)
+    experts: int | None = Field(None, ge=1, le=100_000)
+
+    @model_validator(mode="after")
+    def some_size(self) -> Sizes:
+        if all(v is None for _, v in self):
+            raise ValueError(f"gives no size: name at least one of {', '.join(type(self).model_fields)}")
+        return self
+
+
+class Target(Strict):
+    """How much a structured method removes: exactly one of these.
+
+    remove_layers: layers to take out.  block_fraction: fraction of the parameters inside the blocks to
+    remove.  total_fraction: of all parameters.  megabytes: size on disk to reach, with tokenizer and configuration.
+    sizes: explicit.
+    """
+
+    remove_layers: int | None = Field(None, ge=0, lt=10_000)
+    block_fraction: float | None = Field(None, ge=0.0, lt=1.0)
+    total_fraction: float | None = Field(None, ge=0.0, lt=1.0)
+    megabytes: float | None = Field(None, gt=0.0, le=1e12)
+    sizes: Sizes | None = None
+
+    @model_validator(mode="after")
+    def one_target(self) -> Target:
+        given = [k for k, v in self if v is not None]
+        if len(given) != 1:
+            raise ValueError(f"needs exactly one of {', '.join(type(self).model_fields)}; got {given or 'none'}")
+        return self
+
+    def label(self) -> str:
+        if self.remove_layers is not None:
+            return f"{self.remove_layers} layer{'s' if self.remove_layers != 1 else ''} removed"
+        if self.block_fraction is not None:
+            return f"{self.block_fraction:.0%} of block parameters removed"
+        if self.total_fraction is not None:
+            return f"{self.total_fraction:.0%} of all parameters removed"
+        if self.megabytes is not None:
+            return f"{self.megabytes:g} MB with tokenizer"
+        assert self.sizes is not None
+        return ", ".join(f"{k} {v}" for k, v in self.sizes if v is not None)
+
+
+def n_of_m(pattern: str) -> tuple[int, int]:
+    """(N, M) of 'N:M': N of every M consecutive inputs stay. Raises ValueError."""
+    found = re.fullmatch(r"(\d{1,3}):(\d{1,3})", pattern)
+    if not found or not 0 < int(found[1]) < int(found[2]):
+        raise ValueError(f"pattern '{pattern}' is neither 'unstructured' nor N:M with 0 < N < M, such as 2:4")
+    return int(found[1]), int(found[2])

@@ -1,0 +1,116 @@
+"""The keys of trials: hashes of everything that determines a figure, so that nothing is computed twice or mixed up."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+from pydantic import BaseModel
+
+from core.recipe.recipe import Distil, Prune, Quantise, Recipe, Select
+from core.recipe.results import ENGINE_REVISION, Trial
+
+_ALWAYS = ("torch", "transformers", "tokenizers")
+
+
+@dataclass(frozen=True)
+class Identity:
+    """What a recipe does not say itself.
+
+    Attributes:
+        model: identifies the model's exact bytes (`core.catalogue.fingerprint`).
+        contents: what identifies the bytes behind every reference of the recipe (`core.catalogue.contents`).
+        dtype: what the models compute in, since `auto` depends on the machine.
+    """
+
+    model: str
+    contents: Mapping[str, str] = field(default_factory=dict)
+    dtype: str = ""
+
+    @property
+    def read(self) -> dict[str, str]:
+        """Everything that was read, the model under `model`."""
+        return {"model": self.model, **self.contents}
+
+
+def trial_key(recipe: Recipe, identity: Identity, prune: Prune | None) -> str:
+    """The key of one point of a sweep, or of the dense baseline (None).
+
+    Names, tags, other trials, where a run works and how long it may do not count; neither do the places of files.
+    """
+    return hashed({**_common(recipe, identity, [prune] if prune else []), "prune": _dumped(prune, identity)})
+
+
+def chain_key(recipe: Recipe, identity: Identity, steps: Sequence[BaseModel], how: Mapping[str, Any]) -> str:
+    """The key of what all of `steps` lead to, one after the other. `how`: what is measured, and which of a `select`."""
+    chain = [_dumped(step, identity) for step in steps]
+    return hashed({**_common(recipe, identity, steps), "chain": chain, "how": dict(how)})
+
+
+def trials_of(recipe: Recipe, identity: Identity) -> list[Trial]:
+    """The dense baseline first, then every trial of the sweep in order. Needs `recipe.sweep`."""
+    assert recipe.sweep is not None
+    prunes: list[Prune | None] = [None, *recipe.sweep.trials()]
+    return [
+        Trial(index=i, key=trial_key(recipe, identity, p), label=p.label() if p else "Dense baseline", prune=p)
+        for i, p in enumerate(prunes)
+    ]
+
+
+def hashed(parts: Any) -> str:
+    """A key of 24 characters."""
+    text = json.dumps(parts, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()[:24]
+
+
+def library_versions(*further: str) -> dict[str, str]:
+    """The versions of the libraries that figures depend on, and of `further` ones; '' for one that is not installed."""
+    return {name: _version(name) for name in (*_ALWAYS, *further)}
+
+
+def _common(recipe: Recipe, identity: Identity, steps: Sequence[BaseModel]) -> dict[str, Any]:
+    return {
+        "engine": ENGINE_REVISION,
+        "versions": library_versions(*_further(recipe, steps)),
+        "model": identity.model,
+        "calibration": _dumped(recipe.calibration, identity) if steps else None,
+        "evaluation": _by_content(recipe.evaluation.identity(), identity),
+        "tasks": [identity.contents.get(f"task:{task}") for task in recipe.evaluation.tasks],
+        "latency": recipe.latency.model_dump(mode="json") if recipe.latency else None,
+        "dtype": [recipe.dtype, identity.dtype],
+        "seed": recipe.seed,
+    }
+
+
+def _further(recipe: Recipe, steps: Sequence[BaseModel]) -> list[str]:
+    """Libraries beyond the usual ones that these steps' figures come from."""
+    lessons = [s.recovery if isinstance(s, Select) else s for s in steps]
+    found = ["lm_eval"] if recipe.evaluation.tasks and recipe.evaluation.scorer == "lm-eval" else []
+    found += ["peft"] if any(isinstance(s, Distil) and s.lora is not None for s in lessons) else []
+    found += ["accelerate"] if any(isinstance(s, Distil) for s in lessons) else []
+    found += ["torchao"] if any(isinstance(s, Quantise) for s in steps) else []
+    return found
+
+
+def _dumped(value: BaseModel | None, identity: Identity) -> Any:
+    return None if value is None else _by_content(value.model_dump(mode="json"), identity)
+
+
+def _by_content(value: Any, identity: Identity) -> Any:
+    """A document with what identifies the bytes in the place of each reference to them."""
+    if isinstance(value, dict):
+        return {name: _by_content(inner, identity) for name, inner in value.items()}
+    if isinstance(value, list):
+        return [_by_content(inner, identity) for inner in value]
+    return identity.contents.get(value, value) if isinstance(value, str) else value
+
+
+def _version(name: str) -> str:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return ""

@@ -1,0 +1,1 @@
+"""What exists, as data: methods, losses, metrics, tasks, formats, samples, prompts."""

@@ -1,0 +1,61 @@
+"""The registry of export formats: what each is, and which functions write it and say whether they can. No torch.
+
+`entry` names the engine's function that writes it, imported by the worker only:
+`f(folder, target, reporter) -> facts`, where `folder` is a saved model and `target` a new folder it fills.
+`possible` and `remark` name functions of a `core.catalogue.exportable.Described` model: why it cannot be written so
+(None where it can), and what to know (empty where there is nothing to say).
+A new format is one file in `core/engine/export/`, its reasons and one entry here.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+_REASONS = "core.catalogue.exportable"
+
+
+@dataclass(frozen=True)
+class Format:
+    """One way to write a model. `entry`, `possible` and `remark` are `module:function`."""
+
+    id: str
+    label: str
+    explanation: str
+    entry: str
+    possible: str
+    remark: str
+    requires: str = "transformers"
+    """The package that writes the format."""
+
+
+EXPORTS: dict[str, Format] = {
+    f.id: f
+    for f in (
+        Format(
+            "huggingface",
+            "Hugging Face folder",
+            "The ordinary folder that transformers loads.",
+            "core.engine.export.huggingface:write",
+            f"{_REASONS}:always",
+            f"{_REASONS}:huggingface_remark",
+        ),
+        Format(
+            "onnx",
+            "ONNX",
+            "A graph for ONNX Runtime, run there and compared before it counts as exported.",
+            "core.engine.export.onnx:write",
+            f"{_REASONS}:onnx",
+            f"{_REASONS}:onnx_remark",
+            "onnx",
+        ),
+        Format(
+            "gguf",
+            "GGUF",
+            "One file for llama.cpp with weights and tokenizer, read back and compared before it counts as exported.",
+            "core.engine.export.gguf:write",
+            f"{_REASONS}:gguf",
+            f"{_REASONS}:gguf_remark",
+            "gguf",
+        ),
+    )
+}

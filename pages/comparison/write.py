@@ -1,0 +1,95 @@
+"""Texts side by side: each model goes on from the same prompt, shown strictly as text."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
+
+from pages.comparison.models import Chosen
+from pages.frame import login
+from pages.frame.live_answer import answered
+from pages.frame.text import md
+from pages.frame.tokens import visible
+
+_KEPT = "_compare-texts"
+_HEIGHT = 220  # pixels
+_LENGTHS = (20, 40, 80, 160)
+
+
+def section(chosen: Chosen, prompt: str, busy: bool) -> None:
+    st.header("Texts side by side", anchor=False)
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        tokens = st.selectbox("Tokens to write", _LENGTHS, index=1, key="compare-length", width=160)
+        temperature = st.number_input(
+            "Temperature",
+            0.0,
+            2.0,
+            0.0,
+            0.1,
+            key="compare-temperature",
+            width=160,
+            help="0 always takes the likeliest token, so the same prompt gives the same text. More draws at random. "
+            "The models' own generation settings are not used, so that all write alike.",
+        )
+        seed = st.number_input(
+            "Seed",
+            0,
+            2**31 - 1,
+            0,
+            key="compare-seed",
+            width=160,
+            disabled=temperature == 0,
+            help="The same seed draws the same text again.",
+        )
+        go = login.button(
+            "run", "Write", type="primary", icon=":material/edit_note:", key="compare-write", disabled=busy
+        )
+    say, place = st.empty(), st.empty()
+    seen: dict[str, Any] = st.session_state.get(_KEPT, {})
+    if seen.get("models") != chosen.references:
+        seen = {}
+    if go:
+        seen = {"models": chosen.references, "prompt": prompt, "texts": {}}
+        request = {"models": chosen.references, "prompt": prompt, "tokens": tokens, "temperature": temperature}
+
+        def draw(event: dict[str, Any]) -> None:
+            if "text" in event:
+                seen["texts"][event["text"]["model"]] = event["text"]
+                if event["text"]["done"]:  # kept, although something else is clicked before the others are done
+                    st.session_state[_KEPT] = seen
+                _columns(place, chosen, seen)
+
+        _columns(place, chosen, seen)
+        answered("generate", request | {"seed": int(seed)}, say, draw)
+    elif seen:
+        _columns(place, chosen, seen, going=False)
+    else:
+        place.caption("Press Write: the models write one after the other, each with the machine to itself.")
+
+
+def _columns(place: DeltaGenerator, chosen: Chosen, seen: dict[str, Any], going: bool = True) -> None:
+    with place.container():
+        st.caption(f"After the prompt: {md(visible(seen['prompt'][-160:]))}")
+        for column, (number, name) in zip(st.columns(len(chosen.names)), enumerate(chosen.names), strict=True):
+            with column:
+                st.markdown(f"**{md(name)}**")
+                text = seen["texts"].get(number)
+                st.code(
+                    visible(text["text"], lines=True) if text and text["text"] else " ",
+                    language=None,
+                    wrap_lines=True,
+                    height=_HEIGHT,
+                )
+                st.caption(_speed(text, going))
+
+
+def _speed(text: dict[str, Any] | None, going: bool) -> str:
+    stopped = "" if going or (text and text["done"]) else "Not finished. "
+    if not text:
+        return stopped or "Not written yet."
+    if not text["tokens"]:
+        return "This model ended the text at once." if text["done"] else stopped or "Writing."
+    found = f"{text['tokens']} tokens in {text['dtype']}. First token after {1e3 * text['first_seconds']:.0f} ms"
+    return stopped + found + (f", then {text['per_second']:.1f} tokens/s." if text["per_second"] else ".")

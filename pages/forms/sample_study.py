@@ -1,0 +1,24 @@
+"""The study anybody can run first, with one click."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from core.base.settings import Settings
+from core.jobs import actions
+from core.preflight.samples import missing as missing
+from core.recipe.files import load_recipe
+from core.recipe.recipe import Recipe
+
+RECIPE = Path(__file__).resolve().parents[2] / "examples" / "sample-study.yaml"
+
+
+def sample_study() -> Recipe:
+    return load_recipe(RECIPE)
+
+
+def start(recipe: Recipe, settings: Settings) -> str:
+    """Queues the downloads a recipe needs, then the recipe; returns its run's id. The queue keeps the order."""
+    for needed in missing(recipe, settings):
+        actions.submit_fetch(needed.id, settings)
+    return actions.submit(recipe, settings)

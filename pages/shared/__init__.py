@@ -1,1 +1,0 @@
-"""What several pages need: the guard, the home, states, words and the run panel."""

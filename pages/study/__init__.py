@@ -1,0 +1,1 @@
+"""A study to look at: trade-offs, cards, curves, slides."""

@@ -1,0 +1,82 @@
+"""Figures of the candidates of some studies by column, kept until the store changes. Times are comparable ones."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from core.analysis.paired_times import FROM_TIMES, TIMES, busy, stray
+from core.analysis.time_references import References, comparable, from_time, reference, sentences
+from core.registry.measurement import Measurement
+from core.store import Store
+from core.store.rows import Head
+from pages.frame.cached import kept
+
+Versions = tuple[tuple[str, str], ...]
+"""Runs, each with the version of its candidates."""
+Figures = dict[str, Measurement]
+
+
+@dataclass(frozen=True)
+class Timing:
+    """What is to be said of the times on a chart; nothing where it shows none."""
+
+    reference: str = ""
+    """How they came about."""
+    busy: tuple[str, ...] = ()
+    """Keys of the candidates that were timed on a busy machine."""
+    alone: tuple[str, ...] = ()
+    """Keys of those that are not drawn because their time cannot be compared."""
+
+
+def wanted(head: Head, methods: tuple[str, ...]) -> bool:
+    return head.baseline or not methods or head.method in methods
+
+
+@kept(32)
+def heads(store: Store, runs: Versions) -> tuple[Head, ...]:
+    found: dict[str, Head] = {}
+    for run, _ in runs:
+        found |= {h.key: h for h in store.columns.heads(run) if h.key not in found}
+    return tuple(found.values())
+
+
+@kept(32)
+def times(store: Store, runs: Versions, metric_id: str) -> tuple[Figures, References]:
+    """A time of every candidate, comparable, and what it is relative to: one reference for all these studies."""
+    found: Figures = {}
+    for run, _ in reversed(runs):
+        found |= store.columns.timed(run, metric_id)
+    dense = {h.key for h in heads(store, runs) if h.baseline}
+    refs = reference(found.items(), dense)
+    return comparable(found, dense, refs), refs
+
+
+@kept(32)
+def values(store: Store, runs: Versions, metric_id: str) -> Figures:
+    """One figure of every candidate; those of times are comparable ones."""
+    if metric_id in TIMES:
+        return times(store, runs, metric_id)[0]
+    found: Figures = {}
+    if metric_id in FROM_TIMES:
+        decode = times(store, runs, FROM_TIMES[metric_id])[0]
+        for run, _ in reversed(runs):
+            found |= {k: from_time(m, decode.get(k)) for k, m in store.columns.timed(run, metric_id).items()}
+        return found
+    for run, _ in reversed(runs):  # the first study that has a candidate tells its figures
+        found |= store.columns.values(run, metric_id)
+    return found
+
+
+def comparable_only(figures: Figures) -> Figures:
+    return {k: m for k, m in figures.items() if not stray(m)}
+
+
+def timing(store: Store, runs: Versions, metric_id: str, methods: tuple[str, ...]) -> Timing:
+    """What is said of a metric of these methods' candidates, where it is a time."""
+    if metric_id not in TIMES and metric_id not in FROM_TIMES:
+        return Timing()
+    shown = {h.key for h in heads(store, runs) if wanted(h, methods) and not h.baseline}
+    found = {k: m for k, m in values(store, runs, metric_id).items() if k in shown}
+    of = FROM_TIMES.get(metric_id, metric_id)
+    disturbed, alone = ([k for k, m in found.items() if is_(m)] for is_ in (busy, stray))
+    return Timing(sentences(times(store, runs, of)[1], of), tuple(disturbed), tuple(alone))
