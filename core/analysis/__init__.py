@@ -1,1 +1,1 @@
-"""What measurements mean: intervals, paired comparisons, Pareto fronts. Light: numpy and pandas only."""
+"""What measurements mean: intervals, paired comparisons, Pareto fronts."""

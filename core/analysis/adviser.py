@@ -1,4 +1,4 @@
-"""Which technique fits: ranked plans for a situation, each with its reasons, its source and a recipe. Light, pure."""
+"""Which technique fits: ranked plans for a situation, each with its reasons, its source and a recipe."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The techniques the adviser ranks, as data: what each needs, what it gives, what speaks for and against it. Light.
+"""The techniques the adviser ranks, as data: what each needs, what it gives, what speaks for and against it.
 
 Figures are those the named papers publish, mostly for larger models; a model of the reader's own that was
 measured counts for more, and the adviser puts it first.

@@ -1,4 +1,4 @@
-"""Classifiers on the same labelled texts: confusion matrices, paired right and wrong, and changed answers. Light."""
+"""Classifiers on the same labelled texts: confusion matrices, paired right and wrong, and changed answers."""
 
 from __future__ import annotations
 

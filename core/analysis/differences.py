@@ -1,4 +1,4 @@
-"""A candidate beside its baseline, figure by figure, and two candidates worth showing first. Light: no torch."""
+"""A candidate beside its baseline, figure by figure, and two candidates worth showing first."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What can be done with a model on this machine, and what each method would take. Light: no torch.
+"""What can be done with a model on this machine, and what each method would take.
 
 Nothing is started and no weights are read: the answers come from the anatomy and from the machine's
 timed rates. Every figure here is an estimate.

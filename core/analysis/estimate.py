@@ -1,4 +1,4 @@
-"""What a run will take, before it starts: trials, time, disk. Light: no torch.
+"""What a run will take, before it starts: trials, time, disk.
 
 Times come from this machine: from earlier results on the same model where there are any, else from a
 timed probe (`core.engine.measure.machine_rates`) scaled by the model's size. `basis` says which.

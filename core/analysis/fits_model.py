@@ -1,4 +1,4 @@
-"""What a recipe asks of a model that does not have it: config.json says so before anything starts. Light: no torch."""
+"""What a recipe asks of a model that does not have it: config.json says so before anything starts."""
 
 from __future__ import annotations
 

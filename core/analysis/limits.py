@@ -1,4 +1,4 @@
-"""What keeps a reader's limits, and which of it is best. Light."""
+"""What keeps a reader's limits, and which of it is best."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a run was built on, and what was built on it: models and teachers, and theirs. Light: no torch."""
+"""What a run was built on, and what was built on it: models and teachers, and theirs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The memory a recipe takes at least, by its hungriest step: what decides whether it may start. Light: no torch.
+"""The memory a recipe takes at least, by its hungriest step: what decides whether it may start.
 
 Estimates err to the low side: a job that might fit is tried, and watched while it works (`core.jobs.guards`).
 """

@@ -1,4 +1,4 @@
-"""Times, compared only with what was timed beside them. Light: no torch.
+"""Times, compared only with what was timed beside them.
 
 A machine is faster at one moment than at another, so milliseconds of different moments say nothing about two models.
 What does is the ratio of a candidate's time to that of the dense model timed in turns with it. To be drawn, limited,

@@ -1,4 +1,4 @@
-"""Two runs side by side: what their recipes, versions and figures differ in. Light: no torch."""
+"""Two runs side by side: what their recipes, versions and figures differ in."""
 
 from __future__ import annotations
 

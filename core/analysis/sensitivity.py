@@ -1,4 +1,4 @@
-"""What a sensitivity measurement is asked for and what it found, as kept in the home. Light: no torch.
+"""What a sensitivity measurement is asked for and what it found, as kept in the home.
 
 `home/sensitivity/KEY.json` holds a finished measurement; its key is a hash of everything that determines
 the figures. While it is being made, its cells lie in `KEY.cells.json` and `KEY.removed.json` beside it.

@@ -2,7 +2,7 @@
 
 Everything that is renamed into place goes through here: written under a temporary name of its own (two writers never
 share one), flushed to the disk, renamed, and the folder's entry flushed. What a writer that was killed leaves behind
-ends in `PARTIAL` and is swept up later (core/jobs/cleanup.py). Light: the standard library only.
+ends in `PARTIAL` and is swept up later (core/jobs/cleanup.py).
 
 What is `private` can be read by its owner only, whatever the umask: files 0600, folders 0700. That is the default, for
 everything in a home; what a user asked to have elsewhere is written as any program would.

@@ -1,4 +1,4 @@
-"""Notices that what Retort saved itself is no longer what was written, before it is used. Light: no torch.
+"""Notices that what Retort saved itself is no longer what was written, before it is used.
 
 Beside a file or folder `X` that is sealed lies `.X.sums.json`: the size and SHA-256 of each of its files, and the times
 of last write and change at which they had these bytes.

@@ -1,4 +1,4 @@
-"""Files that only grow, a line for each entry: events, curves, votes. A damaged line costs only itself. Light.
+"""Files that only grow, a line for each entry: events, curves, votes. A damaged line costs only itself.
 
 Each line begins with a checksum of the rest. It is not flushed to the disk unless that is asked for: what a power cut
 takes from the end of such a file is still in the index.

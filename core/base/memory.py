@@ -1,4 +1,4 @@
-"""How much memory a job may take here: what the system and every control group above this process allow. Light."""
+"""How much memory a job may take here: what the system and every control group above this process allow."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Failures of compiled code that are no ordinary exceptions, told in a sentence. Light.
+"""Failures of compiled code that are no ordinary exceptions, told in a sentence.
 
 A library written in Rust (tokenizers, safetensors) that runs into what it holds for impossible "panics": Python then
 gets a `pyo3_runtime.PanicException`, which is a BaseException, so that `except Exception` lets it pass.

@@ -1,4 +1,4 @@
-"""What Retort writes is its user's alone, whatever umask it was started with. Light: no torch."""
+"""What Retort writes is its user's alone, whatever umask it was started with."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who may do what. Pages show it; core refuses regardless of what a page shows. Light.
+"""Who may do what. Pages show it; core refuses regardless of what a page shows.
 
 Without a login there is one person, who may do everything. With one, the provider says who somebody is and the
 file `roles.toml` in the data folder says what they may do; who is not named there may do nothing.

@@ -1,4 +1,4 @@
-"""Files from outside: read up to a limit, and whatever the file system says becomes one sentence. Light: no torch."""
+"""Files from outside: read up to a limit, and whatever the file system says becomes one sentence."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""YAML read as plain data: text, numbers, lists and keys, each with its line. Light: no torch.
+"""YAML read as plain data: text, numbers, lists and keys, each with its line.
 
 Only the types of YAML 1.2's core schema: `2:4` stays text (YAML 1.1 reads it as 124), `1e-3` is a
 number, dates and `yes` are text. Tags, duplicate keys and aliases that explode are refused.

@@ -1,4 +1,4 @@
-"""Is an export or int8 possible? Answered from a model's config and tokenizer. Light: no torch.
+"""Is an export or int8 possible? Answered from a model's config and tokenizer.
 
 `core.preflight` asks for every step of a recipe before any work; each export is checked again on the model itself
 once that exists.

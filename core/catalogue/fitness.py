@@ -1,6 +1,6 @@
 """Whether Retort can open a model at all, from its small files and headers: asked by the doctor and before every load.
 
-What only a load can tell, the load refuses. Light: no torch, no weights are read.
+What only a load can tell, the load refuses. No weights are read.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What kind of model a folder holds: from the class its config names and the heads its files hold. Light: no torch.
+"""What kind of model a folder holds: from the class its config names and the heads its files hold.
 
 Retort serves models that predict the next token, that fill in masked ones, that put whole texts into classes, and
 encoders without a head. Any other class is refused by name, since loading it as one of these would drop its head.

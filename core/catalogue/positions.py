@@ -1,4 +1,4 @@
-"""How many tokens a model can read at a time: its position table, less the rows it keeps for padding. Light."""
+"""How many tokens a model can read at a time: its position table, less the rows it keeps for padding."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Models Retort saved itself, in the folders of candidates: are they still what was written? Light: no torch."""
+"""Models Retort saved itself, in the folders of candidates: are they still what was written?"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a model takes by its config, and where its files hold something else: no weights are read. Light.
+"""What a model takes by its config, and where its files hold something else: no weights are read.
 
 transformers builds what config.json states and fills what the files lack with random numbers: a few kilobytes of
 weights beside a config of gigabytes take gigabytes. Counts here are lower bounds (no biases, no norms), so that they

@@ -1,4 +1,4 @@
-"""Is the output head the word embeddings? From the config and the stored tensors together. Light: no torch.
+"""Is the output head the word embeddings? From the config and the stored tensors together.
 
 Where the config says so and a head is stored all the same, transformers keeps it apart if it differs. So does this: the
 two tensors' bytes are compared, of large ones a part (training a head changes all of its rows).

@@ -1,4 +1,4 @@
-"""Do all tokens of a tokenizer have a row in the model's embeddings? From tokenizer.json and the headers. Light."""
+"""Do all tokens of a tokenizer have a row in the model's embeddings? From tokenizer.json and the headers."""
 
 from __future__ import annotations
 

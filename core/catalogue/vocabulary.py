@@ -1,4 +1,4 @@
-"""How a tokenizer cuts text, under the name llama.cpp gives each way, from tokenizer.json. Light."""
+"""How a tokenizer cuts text, under the name llama.cpp gives each way, from tokenizer.json."""
 
 from __future__ import annotations
 

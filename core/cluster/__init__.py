@@ -1,1 +1,1 @@
-"""A Ray cluster as a place to run: how to reach it, what it offers, and how files travel. Light: no torch."""
+"""A Ray cluster as a place to run: how to reach it, what it offers, and how files travel."""

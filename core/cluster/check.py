@@ -1,4 +1,4 @@
-"""Asks every node of a cluster what it could do for a run. Light: no torch, here or there."""
+"""Asks every node of a cluster what it could do for a run."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a cluster offers, as its own books say. Light: no torch."""
+"""What a cluster offers, as its own books say."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""What each command of the command line does. Light: no torch."""
+"""What each command of the command line does."""

@@ -1,4 +1,4 @@
-"""What a run came to, on a terminal: who failed and why, what was noted, where exports lie. Light: no torch."""
+"""What a run came to, on a terminal: who failed and why, what was noted, where exports lie."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The command line, over the same code as the pages: `python -m core COMMAND`. Light: no torch.
+"""The command line, over the same code as the pages: `python -m core COMMAND`.
 
 Every command takes `--home DIR` and `--json` (one JSON document on standard output; progress goes to
 standard error). Exit status: 0, 1 where the work failed, 2 for bad input.

@@ -1,4 +1,4 @@
-"""Words on a terminal: one document on standard output, progress on standard error. Light: no torch."""
+"""Words on a terminal: one document on standard output, progress on standard error."""
 
 from __future__ import annotations
 

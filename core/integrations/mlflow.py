@@ -1,4 +1,4 @@
-"""A study in the experiment tracker a team uses. Light: the tracker is imported by a child process only.
+"""A study in the experiment tracker a team uses. The tracker is imported by a child process only.
 
 A run of Retort becomes a run with its recipe as parameters, and a nested one for each candidate: its figures, the
 ends of their intervals as metrics of their own, and `result.json`.

@@ -1,4 +1,4 @@
-"""A run as a Jupyter notebook that does it again: format 4.5, written without Jupyter. Light: no torch.
+"""A run as a Jupyter notebook that does it again: format 4.5, written without Jupyter.
 
 The cells find or install this version of Retort, write the recipe, run it through the command line, put the new
 figures beside the old ones, load a model with plain transformers, and draw the study. What users and models wrote

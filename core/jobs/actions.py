@@ -1,4 +1,4 @@
-"""What pages and the command line may do with runs. Light: nothing here imports the engine.
+"""What pages and the command line may do with runs.
 
 A runner is started whenever there may be something to do; it is detached, so runs outlive the caller.
 Every function that changes something asks first whether `settings.actor` may (core/base/roles.py), and a run's events

@@ -1,4 +1,4 @@
-"""What killed writers left under temporary names: a model half saved, a checkpoint half written. Light: no torch."""
+"""What killed writers left under temporary names: a model half saved, a checkpoint half written."""
 
 from __future__ import annotations
 

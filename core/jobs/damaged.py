@@ -1,4 +1,4 @@
-"""What a run saved that is no longer what was written, so that resuming it makes it again. Light."""
+"""What a run saved that is no longer what was written, so that resuming it makes it again."""
 
 from __future__ import annotations
 

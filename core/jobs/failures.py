@@ -1,4 +1,4 @@
-"""Turns what stopped a job into one sentence of cause and one of remedy. Light: recognises torch by name."""
+"""Turns what stopped a job into one sentence of cause and one of remedy. Torch is recognised by name."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The home as a whole: is everything in it as it was written, and making its index again. Light."""
+"""The home as a whole: is everything in it as it was written, and making its index again."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a process that computes does first: threads, and who ends when memory runs out. Light: no torch."""
+"""What a process that computes does first: threads, and who ends when memory runs out."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whether trying a run again can help: a resume is offered only then. Light: no torch."""
+"""Whether trying a run again can help: a resume is offered only then."""
 
 from __future__ import annotations
 

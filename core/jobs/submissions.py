@@ -1,4 +1,4 @@
-"""Jobs a page asks for beside sweeps and recipes: timing the machine, a hub model, a sensitivity. Light."""
+"""Jobs a page asks for beside sweeps and recipes: timing the machine, a hub model, a sensitivity."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a queued run waits for, in a sentence: read from the queue and from who holds the machine. Light."""
+"""What a queued run waits for, in a sentence: read from the queue and from who holds the machine."""
 
 from __future__ import annotations
 

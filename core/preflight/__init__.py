@@ -1,1 +1,1 @@
-"""What can be known before a run starts: refused on pages, at submission and in the worker alike. Light: no torch."""
+"""What can be known before a run starts: refused on pages, at submission and in the worker alike."""

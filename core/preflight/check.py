@@ -1,4 +1,4 @@
-"""Goes through a recipe with the model's files at hand and refuses what cannot work, before any work. Light: no torch.
+"""Goes through a recipe with the model's files at hand and refuses what cannot work, before any work.
 
 A model that is not here yet is not judged: the worker asks again once it is (`core.engine.pipeline`).
 """

@@ -1,4 +1,4 @@
-"""Whether a pruning step can work on a model, as far as its files tell. Light: no torch.
+"""Whether a pruning step can work on a model, as far as its files tell.
 
 Only what is certain is refused: of a target in shares or bytes the most that could go is bounded from above.
 The engine decides the rest when it has the weights (`core.engine.prune.targets`).

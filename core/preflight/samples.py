@@ -1,4 +1,4 @@
-"""Which samples a recipe reads, so that they are fetched first or named as missing. Light: no torch."""
+"""Which samples a recipe reads, so that they are fetched first or named as missing."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A model as far as its files tell before any work, and as each step of a recipe will leave it. Light: no torch."""
+"""A model as far as its files tell before any work, and as each step of a recipe will leave it."""
 
 from __future__ import annotations
 

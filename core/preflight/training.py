@@ -1,4 +1,4 @@
-"""Whether a distil or fine-tune step fits its models, as far as their files tell. Light: no torch.
+"""Whether a distil or fine-tune step fits its models, as far as their files tell.
 
 The engine checks the loaded models once more (`core.engine.distil.run.check_fit`).
 """

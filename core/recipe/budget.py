@@ -1,4 +1,4 @@
-"""The budget of a sweep: what a model may take at most, instead of what to remove. Light: no torch.
+"""The budget of a sweep: what a model may take at most, instead of what to remove.
 
     sweep:
       budget: {megabytes: 180, decode_ms: 40}

@@ -1,4 +1,4 @@
-"""The distil and fine-tune steps of a recipe: what is taught, by whom, from which text, for how long. Light: no torch.
+"""The distil and fine-tune steps of a recipe: what is taught, by whom, from which text, for how long.
 
 - step: distil
   teacher: baseline                 # the recipe's own model, before any other step

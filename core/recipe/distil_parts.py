@@ -1,4 +1,4 @@
-"""The parts of a distil step: losses, data, budget, schedule, and what may be stored or written. Light: no torch."""
+"""The parts of a distil step: losses, data, budget, schedule, and what may be stored or written."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Recipes as YAML files: read with every problem named, written so that they read back equal. Light: no torch."""
+"""Recipes as YAML files: read with every problem named, written so that they read back equal."""
 
 from __future__ import annotations
 

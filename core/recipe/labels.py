@@ -1,4 +1,4 @@
-"""What a candidate is called: the steps that made it, and what is known of them only afterwards. Light: no torch.
+"""What a candidate is called: the steps that made it, and what is known of them only afterwards.
 
 A label is planned with the run and said again when its model is there: training that ended early used only a part
 of its budget, and the winner of a `select` has a shape. Labels are in no trial's key.

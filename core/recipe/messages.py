@@ -1,4 +1,4 @@
-"""What is wrong with a recipe, said so that its author finds it: path in the file, line, sentence. Light: no torch."""
+"""What is wrong with a recipe, said so that its author finds it: path in the file, line, sentence."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The building blocks of recipes: texts, calibration, evaluation, latency, sizes and targets. Light: no torch."""
+"""The building blocks of recipes: texts, calibration, evaluation, latency, sizes and targets."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The prune step of a recipe: which method, how much, where. Light: no torch."""
+"""The prune step of a recipe: which method, how much, where."""
 
 from __future__ import annotations
 

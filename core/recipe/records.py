@@ -1,4 +1,4 @@
-"""A run's record: what the index knows of it, in its own folder too, so that the index can be made again. Light.
+"""A run's record: what the index knows of it, in its own folder too, so that the index can be made again.
 
 `runs/ID/run.json` holds the run (recipe, state, tags, note, times) and its trials, with a checksum over both. The store
 writes it with each change, in the same transaction; progress, which changes twice a second, is left to the index.

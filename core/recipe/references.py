@@ -1,4 +1,4 @@
-"""Which references there are and how each is written: for models, texts and labelled texts. Light: no torch.
+"""Which references there are and how each is written: for models, texts and labelled texts.
 
 Only the form is judged here, so that a recipe is refused before any work; whether something is there is asked of the
 catalogue when it is needed.

@@ -1,4 +1,4 @@
-"""The registry of distillation losses: what each is called, does, needs and can be tuned by. Light: no torch here.
+"""The registry of distillation losses: what each is called, does, needs and can be tuned by.
 
 `entry` names the function in the engine that computes it, imported by the worker only. A new loss is
 one function there and one line here; pages and recipes pick it up.

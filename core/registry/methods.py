@@ -1,4 +1,4 @@
-"""The registry of pruning methods: what each is called, needs and does. Light: no torch here.
+"""The registry of pruning methods: what each is called, needs and does.
 
 `entry` names the function in the engine that does the work, imported by the worker only. A new
 criterion is one function there and one line here; pages, recipes, doctor and CLI pick it up.

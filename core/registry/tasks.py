@@ -1,4 +1,4 @@
-"""The multiple-choice sets Retort scores: names, the accuracy usually reported, and how long an item is. Light."""
+"""The multiple-choice sets Retort scores: names, the accuracy usually reported, and how long an item is."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Reports: what an engineer hands to those who pay. Light: no torch, no streamlit."""
+"""Reports: what an engineer hands to those who pay."""

@@ -1,4 +1,4 @@
-"""The device for work outside a run: no run starts beside it, and it disturbs nobody's figures. Light: no torch."""
+"""The device for work outside a run: no run starts beside it, and it disturbs nobody's figures."""
 
 from __future__ import annotations
 
