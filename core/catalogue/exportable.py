@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from pkgutil import resolve_name
 from typing import Any
 
 from core.base.errors import RetortError
+from core.base.functions import load_function
 from core.base.text import one_line
 from core.catalogue.checks import packed as packed_weights
 from core.catalogue.checks import read_json
@@ -60,12 +60,12 @@ def describe(folder: Path, packed: bool = False) -> Described:
 
 def reason_against(chosen: Format, model: Described) -> str | None:
     """Why a model cannot be written in a format, or None."""
-    return model.obstacle or resolve_name(chosen.possible)(model)
+    return model.obstacle or load_function(chosen.possible)(model)
 
 
 def remark_on(chosen: Format, model: Described) -> str:
     """What to know about a format that a model can be written in; '' where there is nothing to say."""
-    text: str = resolve_name(chosen.remark)(model)
+    text: str = load_function(chosen.remark)(model)
     return text
 
 

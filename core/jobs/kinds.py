@@ -5,12 +5,12 @@ An installed package may bring further kinds, as entry points of the group `reto
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Callable
 from importlib.metadata import entry_points
 from typing import cast
 
 from core.base.errors import RetortError
+from core.base.functions import load_function
 from core.recipe.hooks import Hooks
 from core.store import RunRow, Store
 
@@ -37,8 +37,7 @@ def work_of(kind: str) -> Work:
     dotted = KINDS.get(kind) or next((e.value for e in entry_points(group=GROUP, name=kind)), None)
     if dotted is None:
         raise RetortError(f"This Retort cannot do runs of the kind '{kind}'.", "Update Retort, then retry the run.")
-    module, _, name = dotted.partition(":")
-    return cast(Work, getattr(importlib.import_module(module), name))
+    return cast(Work, load_function(dotted))
 
 
 def run_recipe(run: RunRow, hooks: Hooks) -> None:

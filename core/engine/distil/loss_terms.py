@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from torch import Tensor
 
+from core.base.functions import load_function
 from core.recipe.distil import Term
 from core.registry.losses import Loss, Value
 
@@ -36,8 +36,7 @@ def loss_terms(terms: Iterable[Term]) -> list[LossTerm]:
     """The terms with their functions; a loss used twice is named `soft_labels`, `soft_labels 2`."""
     parts: list[LossTerm] = []
     for term in terms:
-        module, name = term.described.entry.split(":")
-        function = getattr(importlib.import_module(module), name)
+        function = load_function(term.described.entry)
         same = sum(p.loss.id == term.loss for p in parts)
         label = term.loss if not same else f"{term.loss} {same + 1}"
         parts.append(LossTerm(label, term.described, term.weight, term.settings, function))

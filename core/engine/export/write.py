@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 from core.base import json_io
 from core.base.durable_files import replacing_folder
 from core.base.errors import RetortError
+from core.base.functions import load_function
 from core.base.integrity import damage, seal, unseal
 from core.base.progress import Reporter
 from core.catalogue.export_check import refuse_export
@@ -42,12 +42,8 @@ def export(chosen: Format, folder: Path, target: Path, source: str, reporter: Re
         reporter.event("warning", f"The export in {target.name} is damaged: {wrong}. It is made again.")
     try:
         with replacing_folder(target) as partial:
-            module, name = chosen.entry.split(":")
-            facts = {
-                "format": chosen.id,
-                "source": source,
-                **getattr(import_module(module), name)(folder, partial, reporter),
-            }
+            written = load_function(chosen.entry)(folder, partial, reporter)
+            facts = {"format": chosen.id, "source": source, **written}
             facts["bytes"], facts["bytes_with_tokenizer"] = disk_bytes(partial)
             (partial / FACTS).write_text(json.dumps(facts, indent=1), encoding="utf-8")
             unseal(target)

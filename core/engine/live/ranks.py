@@ -7,9 +7,10 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor
 
+from core.base.functions import load_function
 from core.base.progress import Reporter
 from core.engine.models.matrices import Matrix
-from core.engine.prune.apply import entry_of, generator_of, mask_of
+from core.engine.prune.apply import generator_of, mask_of
 from core.engine.prune.statistics import Statistics
 from core.recipe.recipe import Prune
 from core.registry.methods import METHODS
@@ -21,7 +22,7 @@ def scores_of(matrix: Matrix, prune: Prune, statistics: Statistics | None) -> Te
     """(out, in) float32 scores of a dense matrix, zeros first, as `prune.apply.prune_matrix` ranks them."""
     chosen, weight = METHODS[prune.method], matrix.read()  # (out, in)
     stats = statistics.of(matrix) if statistics is not None and chosen.calibrated else None
-    scores = entry_of(chosen)(weight, stats, generator_of(prune, matrix))
+    scores: Tensor = load_function(chosen.entry)(weight, stats, generator_of(prune, matrix))
     return scores.masked_fill(weight == 0, -1.0)
 
 

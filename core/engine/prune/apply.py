@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import hashlib
-import importlib
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from safetensors import safe_open
 from torch import Tensor, nn
 
 from core.base.errors import RetortError
+from core.base.functions import load_function
 from core.base.progress import Reporter
 from core.catalogue.weight_files import weight_files
 from core.engine.models.matrices import Matrix, family, prunable, unknown_parts
@@ -83,7 +83,7 @@ def prune_matrix(
     _note_leftover(matrix, prune, report)
     dead = weight == 0
     report.facts["zeros_before"] = report.facts.get("zeros_before", 0) + int(dead.sum())
-    entry = entry_of(chosen)
+    entry: Callable[..., Tensor] = load_function(chosen.entry)
     if chosen.kind == "solver" and stats is not None and stats.tokens:
         matrix.write(entry(weight, stats, sparsity, prune.pattern, report))
         return
@@ -108,13 +108,6 @@ def weight_method(prune: Prune) -> Method:
     if chosen.structured:
         raise RetortError(f"{chosen.label} removes parts and does not zero weights.", "Choose a weight method.")
     return chosen
-
-
-def entry_of(chosen: Method) -> Callable[..., Tensor]:
-    """The function a method names in the registry."""
-    module, name = chosen.entry.split(":")
-    function: Callable[..., Tensor] = getattr(importlib.import_module(module), name)
-    return function
 
 
 def generator_of(prune: Prune, matrix: Matrix) -> torch.Generator:

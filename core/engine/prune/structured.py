@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import importlib
 import tempfile
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
 from core.base.errors import Impossible, RetortError
+from core.base.functions import load_function
 from core.base.progress import Reporter
 from core.engine.models.architectures import Architecture, adapter_for
 from core.engine.models.load import Loaded
@@ -77,7 +76,7 @@ def prune_structure(
         layers = _layers(context, method)
         keep = Keep(layers)
         if plan.sizes != architecture.sizes:
-            keep = choose_units(context, _entry(method), plan.sizes, layers)
+            keep = choose_units(context, load_function(method.entry), plan.sizes, layers)
     with torch.no_grad():
         smaller = cut(model, architecture, keep)
     _describe(report, model, architecture, keep, prune, method)
@@ -101,12 +100,6 @@ def parts_of(method: Method, prune: Prune, architecture: Architecture) -> tuple[
             "Remove whole experts, or set 'parts' to heads, kv_groups or hidden.",
         )
     return parts
-
-
-def _entry(method: Method) -> Callable[..., Any]:
-    module, name = method.entry.split(":")
-    found: Callable[..., Any] = getattr(importlib.import_module(module), name)
-    return found
 
 
 def _removable(architecture: Architecture, prune: Prune) -> tuple[int, ...]:
@@ -156,7 +149,7 @@ def _layers(context: DepthContext, method: Method) -> list[int]:
     """Indices of the layers that stay, ascending."""
     if not context.count:
         return list(range(context.architecture.layers))
-    order = _entry(method)(context) if method.family == "depth" else block_influence(context)
+    order = load_function(method.entry)(context) if method.family == "depth" else block_influence(context)
     gone = set(order[: context.count])
     return [i for i in range(context.architecture.layers) if i not in gone]
 

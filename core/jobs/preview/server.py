@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import hmac
-import importlib
 import json
 import logging
 import os
@@ -27,6 +26,7 @@ from typing import Any
 from core.base import json_io, memory
 from core.base.durable_files import write
 from core.base.errors import Cancelled, RetortError
+from core.base.functions import load_function
 from core.base.panics import is_failure
 from core.base.private_files import keep_private
 from core.base.settings import Limits, Settings
@@ -246,9 +246,7 @@ def function_of(op: str) -> Callable[[Request, dict[str, Any]], Iterator[dict[st
     """
     if op not in OPERATIONS:
         raise RetortError(f"The engine knows no operation '{op[:80]}'.", "Reload the page: Retort was updated.")
-    module, _, name = OPERATIONS[op].partition(":")
-    found: Callable[[Request, dict[str, Any]], Iterator[dict[str, Any]]]
-    found = getattr(importlib.import_module(module), name)
+    found: Callable[[Request, dict[str, Any]], Iterator[dict[str, Any]]] = load_function(OPERATIONS[op])
     return found
 
 
