@@ -68,7 +68,7 @@ def put_notes(results: Sequence[Result]) -> None:
 
 
 def exports_of(run: RunRow, trials: Sequence[TrialRow], settings: Settings) -> list[dict[str, Any]]:
-    """The exports in a run's folder: format, whose model, folder, bytes."""
+    """The exports in a run's folder, in the order they were written: format, whose model, folder, bytes."""
     labels = {t.index: t.label for t in trials}
     found: list[dict[str, Any]] = []
     for path in sorted((settings.run_folder(run.id) / "exports").glob(f"*/{_FACTS}"), key=_place):
@@ -97,7 +97,7 @@ def put_exports(found: Sequence[dict[str, Any]]) -> None:
         put(f"  {known.label if known else one['format']}{whose}{size}: {one['folder']}")
 
 
-def _place(path: Path) -> tuple[int, str]:
-    """The trial an export belongs to, from its folder's name '2-gguf'."""
-    number, _, name = path.parent.name.partition("-")
-    return (int(number) if number.isdecimal() else -1, name)
+def _place(path: Path) -> tuple[int, int]:
+    """The trial an export belongs to, from its folder's name '2-gguf', and when its facts were written."""
+    number = path.parent.name.partition("-")[0]
+    return (int(number) if number.isdecimal() else -1, path.stat().st_mtime_ns)

@@ -7,6 +7,7 @@ import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import psutil
 import pytest
 
 from core.base.settings import Settings
@@ -89,6 +90,7 @@ def test_a_stopped_runner_is_named(bench: Bench) -> None:
     pid = bench.until(bench.runner_pid)
     bench.wait(second)
     os.kill(pid, signal.SIGSTOP)
+    bench.until(lambda: psutil.Process(pid).status() == psutil.STATUS_STOPPED)
     third = bench.add(trials=1)
     assert waits_for(bench.store.runs.get(third), bench.store) == (
         f"The runner (process {pid}) is stopped, so nothing starts: continue it with 'kill -CONT {pid}'."
