@@ -2,10 +2,10 @@
 
     python -m benchmarks.slider [--model sample:smollm2-135m] [--drags 40] [--by-hand 3]
 
-Goes through the real client and the real host, as the page does, after one warm-up of every method. Prints the
+Goes through the real client and the real preview server, as the page does, after one warm-up of every method. Prints the
 50th and 95th percentile of the time to the figures and to the whole text. By hand, for every drag: load the
 model with transformers, zero the smallest weights of every matrix with torch, evaluate the same number of
-tokens, generate the same number of tokens. The host is released first, so the two never run side by side.
+tokens, generate the same number of tokens. The server is released first, so the two never run side by side.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def main() -> None:
     client.release(settings)
     by_hand = float(np.median([_by_hand(settings, args.model) for _ in range(args.by_hand)]))
     print(f"\n{args.model} on {device_facts()['cpu']}, {torch.get_num_threads()} threads, torch {torch.__version__}")
-    print(f"start of the host to the first whole answer: {cold[1]:.1f} s")
+    print(f"start of the preview server to the first whole answer: {cold[1]:.1f} s")
     print(f"{'seconds':20} {'figures p50':>12} {'p95':>7} {'with text p50':>14} {'p95':>7}")
     everything = [t for times in found.values() for t in times]
     for name, times in (*found.items(), ("all", everything)):

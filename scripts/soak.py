@@ -31,7 +31,7 @@ from core.jobs.locks import held
 from core.recipe.recipe import Recipe
 from core.store import TrialRow
 from scripts import soak_study
-from scripts.soak_world import World, litter, whole_results
+from scripts.soak_world import World, leftover_bytes, whole_results
 
 VICTIMS = ("worker", "worker", "all", "runner", "server")
 """Who is killed while runs are active; the preview server leaves by then. The worker has most to lose."""
@@ -79,7 +79,9 @@ class Soak:
         self._nothing_lost(runs)
         self._as_expected(runs)
         self._between_runs()
-        self.seen["bytes under temporary names"] = max(self.seen["bytes under temporary names"], litter(settings.home))
+        self.seen["bytes under temporary names"] = max(
+            self.seen["bytes under temporary names"], leftover_bytes(settings.home)
+        )
         for run_id in runs:
             actions.delete(run_id, settings)
         shutil.rmtree(settings.cache, ignore_errors=True)  # so that statistics are gathered anew
@@ -162,9 +164,9 @@ class Soak:
         for _ in range(2):
             if self.killed.total() >= self.wanted:
                 return
-            asking = self.world.ask_host(self.recipes[0].model)
+            asking = self.world.ask_preview_server(self.recipes[0].model)
             self._wait()
-            self._strike(self.dice.choice(("host", "host", "all")))
+            self._strike(self.dice.choice(("preview server", "preview server", "all")))
             asking.join(120)
             if asking.is_alive():
                 self.world.problems.append("somebody still waits for the preview server that was killed")

@@ -51,7 +51,7 @@ class World:
             return [self.server.pid] if self.server is not None and self.server.poll() is None else []
         if victim == "runner":
             return _holder(runner_lock(self.settings))
-        if victim == "host":
+        if victim == "preview server":
             return _holder(preview_process.live_lock(self.settings))
         if victim == "worker":
             active = self.store.runs.find(states=["running"])
@@ -101,7 +101,7 @@ class World:
             self.server = dashboard.start(self.settings, self.port, out)
         self.until(lambda: dashboard.answers(self.port), "the server did not start")
 
-    def ask_host(self, model: str) -> threading.Thread:
+    def ask_preview_server(self, model: str) -> threading.Thread:
         """Asks the preview server to write, as Compare does. Anything but an answer or a sentence is a problem."""
 
         def ask() -> None:
@@ -187,7 +187,7 @@ def gone(pid: int) -> bool:
         return True
 
 
-def litter(home: Path) -> int:
+def leftover_bytes(home: Path) -> int:
     """Bytes under temporary names, which a killed writer left."""
     names = ("*.tmp", "*.partial")
     files = {f for n in names for p in home.rglob(n) for f in ([p] if p.is_file() else p.rglob("*")) if f.is_file()}

@@ -28,7 +28,7 @@ _UNUSED_SECONDS = 24 * 3600.0
 
 
 @dataclass(frozen=True)
-class Parcel:
+class Archive:
     """Files on their way. `name` identifies their content; `chunks` are references into the object store."""
 
     name: str
@@ -36,43 +36,43 @@ class Parcel:
     bytes: int
 
 
-def parcel_name(*identity: str) -> str:
+def archive_name(*identity: str) -> str:
     """A folder name for content that `identity` determines."""
     return hashlib.sha256("\n".join(identity).encode()).hexdigest()[:24]
 
 
-def pack(ray: Any, name: str, entries: Mapping[str, Path]) -> Parcel:
-    """Puts files and folders into the object store. `entries`: path inside the parcel -> file or folder here."""
+def pack(ray: Any, name: str, entries: Mapping[str, Path]) -> Archive:
+    """Puts files and folders into the object store. `entries`: path inside the archive -> file or folder here."""
     splitter = _Splitter(ray.put)
-    with tarfile.open(fileobj=splitter, mode="w|", dereference=True) as archive:
+    with tarfile.open(fileobj=splitter, mode="w|", dereference=True) as tar:
         for inside, path in entries.items():
-            archive.add(path, inside)
+            tar.add(path, inside)
     splitter.close()
-    return Parcel(name, tuple(splitter.chunks), splitter.total)
+    return Archive(name, tuple(splitter.chunks), splitter.total)
 
 
-def unpack(ray: Any, parcel: Parcel, target: Path) -> None:
-    """Writes the files of a parcel to `target`, under a temporary name first. What lay there is replaced.
+def unpack(ray: Any, archive: Archive, target: Path) -> None:
+    """Writes the files of an archive to `target`, under a temporary name first. What lay there is replaced.
 
     Raises Ray's error where a chunk was lost with its node, or does not come.
     """
     with (
         replacing_folder(target, flush=False) as partial,
-        tarfile.open(fileobj=_Joiner(ray.get, parcel.chunks), mode="r|") as archive,
+        tarfile.open(fileobj=_Joiner(ray.get, archive.chunks), mode="r|") as tar,
     ):
-        archive.extractall(partial, filter="data")
+        tar.extractall(partial, filter="data")
 
 
-def bring_home(ray: Any, parcel: Parcel, inside: str, target: Path) -> None:
-    """Puts what a parcel has under `inside` in the place of `target`, which nobody sees half written."""
+def bring_home(ray: Any, archive: Archive, inside: str, target: Path) -> None:
+    """Puts what an archive has under `inside` in the place of `target`, which nobody sees half written."""
     came = target.with_name(f".{target.name}.came")
-    unpack(ray, parcel, came)
+    unpack(ray, archive, came)
     put_in_place(came / inside, target)
     shutil.rmtree(came, ignore_errors=True)
 
 
 def node_cache(node_id: str) -> Path:
-    """Where this node keeps parcels: a folder that only its user can read."""
+    """Where this node keeps archives: a folder that only its user can read."""
     base = Path(tempfile.gettempdir()) / f"retort-cluster-{os.getuid()}"
     base.mkdir(mode=0o700, exist_ok=True)
     if base.stat().st_uid != os.getuid():
@@ -83,14 +83,14 @@ def node_cache(node_id: str) -> Path:
     return folder
 
 
-def received(ray: Any, parcel: Parcel, cache: Path) -> tuple[Path, bool]:
-    """The parcel's files on this node, and whether they came just now; other processes of the node wait meanwhile."""
-    target = cache / parcel.name
-    with _alone(cache / f"{parcel.name}.lock"):
+def received(ray: Any, archive: Archive, cache: Path) -> tuple[Path, bool]:
+    """The archive's files on this node, and whether they came just now; other processes of the node wait meanwhile."""
+    target = cache / archive.name
+    with _alone(cache / f"{archive.name}.lock"):
         new = not whole(target, "files of a run")
         if new:
             _remove_unused(cache.parent)
-            unpack(ray, parcel, target)
+            unpack(ray, archive, target)
             seal(target)
         os.utime(target)
     return target, new

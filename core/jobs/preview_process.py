@@ -19,17 +19,17 @@ _DEATH_SECONDS = 10.0
 
 
 def live_lock(settings: Settings) -> Path:
-    """Held as long as the host lives."""
+    """Held as long as the server lives."""
     return settings.locks / "live.lock"
 
 
 def address_file(settings: Settings) -> Path:
-    """`{"port": ..., "secret": ...}` of the living host; readable by its user only."""
-    return settings.home / "live-host.json"
+    """`{"port": ..., "secret": ...}` of the living server; readable by its user only."""
+    return settings.home / "preview-server.json"
 
 
 def wait_until_gone(settings: Settings, seconds: float) -> bool:
-    """Whether the host is gone, at the latest after so many seconds."""
+    """Whether the server is gone, at the latest after so many seconds."""
     give_up = time.monotonic() + seconds
     while held(live_lock(settings)):
         if time.monotonic() > give_up:
@@ -39,7 +39,7 @@ def wait_until_gone(settings: Settings, seconds: float) -> bool:
 
 
 def end(settings: Settings, why: str) -> bool:
-    """Kills the host with all it started; True where none lives afterwards. Nothing is lost: it only ever previews.
+    """Kills the server with all it started; True where none lives afterwards. Nothing is lost: it only ever previews.
 
     For one that does not leave by itself: a stopped process, or one that computes for minutes in compiled code.
     """

@@ -35,7 +35,7 @@ class SentTrial:
 Ended = Callable[[Trial, Answer | RetortError], None]
 
 
-class Fleet:
+class Dispatcher:
     """The nodes of a cluster, seen by one run. Nodes may come and go meanwhile.
 
     Args:

@@ -17,9 +17,9 @@ from core.base.settings import Settings
 from core.cluster.check import ask
 from core.cluster.connection import DEVICE, START_NODE, connected
 from core.cluster.nodes import devices, graphics_each
-from core.cluster.transfer import pack, parcel_name
-from core.engine.cluster.training import Lecture, train
-from core.engine.cluster.training_mailbox import Desk
+from core.cluster.transfer import archive_name, pack
+from core.engine.cluster.training import TrainingTask, train
+from core.engine.cluster.training_mailbox import Mailbox
 from core.engine.distil.batches import Examples
 from core.engine.distil.run import TrainContext, check_fit
 from core.engine.distil.trainer import TrainingOutcome
@@ -77,11 +77,11 @@ class ClusterTraining:
     ) -> TrainingOutcome:
         # The student may be designed, or have got a head just now: what is in memory is what is sent.
         save_model(student.model, student.tokenizer, scratch / "student", {})
-        sent = Lecture(
+        sent = TrainingTask(
             spec=spec,
             examples=examples,
-            student=pack(ray, parcel_name("student", uuid.uuid4().hex), {"model": scratch / "student"}),
-            teacher=pack(ray, parcel_name("model", train_context.teacher), {"model": teacher.folder})
+            student=pack(ray, archive_name("student", uuid.uuid4().hex), {"model": scratch / "student"}),
+            teacher=pack(ray, archive_name("model", train_context.teacher), {"model": teacher.folder})
             if teacher
             else None,
             student_print=train_context.student,
@@ -91,18 +91,18 @@ class ClusterTraining:
             layers_kept=train_context.layers_kept,
             shard=self._shard,
         )
-        lecture = ray.put(sent)
+        task = ray.put(sent)
         here = ray.util.scheduling_strategies.NodeAffinitySchedulingStrategy(
             node_id=ray.get_runtime_context().get_node_id(), soft=False
         )
-        desk = (
-            ray.remote(Desk)
+        mailbox = (
+            ray.remote(Mailbox)
             .options(num_cpus=0, scheduling_strategy=here)
             .remote(str(train_context.folder), str(scratch / "trained"))
         )
         for attempt in range(1, self._settings.limits.attempts + 1):
-            error = self._attempt(ray, lecture, desk, spec, train_context, scratch)
-            outcome: TrainingOutcome | None = ray.get(desk.outcome.remote())
+            error = self._attempt(ray, task, mailbox, spec, train_context, scratch)
+            outcome: TrainingOutcome | None = ray.get(mailbox.outcome.remote())
             if outcome is not None:
                 return outcome
             if error is None:
@@ -116,7 +116,7 @@ class ClusterTraining:
         )
 
     def _attempt(
-        self, ray: Any, lecture: Any, desk: Any, spec: Distil, train_context: TrainContext, scratch: Path
+        self, ray: Any, task: Any, mailbox: Any, spec: Distil, train_context: TrainContext, scratch: Path
     ) -> Exception | None:
         """One training with the devices there are now; None where it ended by itself or was cancelled."""
         found = [asked.node for asked in ask(ray, _ANSWER_SECONDS) if asked.found is not None]
@@ -130,20 +130,20 @@ class ClusterTraining:
         train_context.reporter.event(
             "info", f"Training on {workers} worker{'s' if workers > 1 else ''}.", workers=workers
         )
-        trainer = _trainer(workers, bool(graphics_each(found)), {"lecture": lecture, "desk": desk}, scratch)
+        trainer = _trainer(workers, bool(graphics_each(found)), {"task": task, "mailbox": mailbox}, scratch)
         failures: list[Exception] = []
         thread = threading.Thread(target=_fit, args=(trainer, failures), name="ray-train", daemon=True)
         thread.start()
         while thread.is_alive():
             thread.join(_LOOK)
-            for method, arguments, more in ray.get(desk.heard.remote()):
+            for method, arguments, more in ray.get(mailbox.heard.remote()):
                 getattr(train_context.reporter, method)(*arguments, **more)
             if train_context.stop_and_keep():
-                ray.get(desk.wish.remote("keep"))
+                ray.get(mailbox.wish.remote("keep"))
             try:
                 train_context.reporter.checkpoint()
             except Cancelled:
-                ray.get(desk.wish.remote("stop"))
+                ray.get(mailbox.wish.remote("stop"))
         return failures[0] if failures else None
 
 

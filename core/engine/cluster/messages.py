@@ -7,7 +7,7 @@ from typing import Any
 
 from core.base.errors import RetortError
 from core.base.progress import Level
-from core.cluster.transfer import Parcel
+from core.cluster.transfer import Archive
 from core.engine.data.inputs import Inputs
 from core.recipe.recipe import Recipe
 from core.recipe.results import Result
@@ -28,9 +28,9 @@ class Study:
     id: str
     recipe: Recipe
     fingerprint: str
-    model: Parcel
-    statistics: Parcel | None
-    home: Parcel
+    model: Archive
+    statistics: Archive | None
+    home: Archive
     inputs: Inputs
     versions: dict[str, str]
     baseline: Result | None = None
@@ -43,6 +43,6 @@ class Answer:
     node: str
     machine: str
     result: Result | None = None
-    model: Parcel | None = None
+    model: Archive | None = None
     error: RetortError | None = None
     events: list[tuple[Level, str, dict[str, Any]]] = field(default_factory=list)

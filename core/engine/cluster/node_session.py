@@ -16,7 +16,7 @@ from core.base.progress import InMemoryReporter
 from core.base.settings import Settings
 from core.catalogue.references import Reference, ResolvedModel
 from core.cluster.connection import library
-from core.cluster.transfer import Parcel, node_cache, pack, parcel_name, received
+from core.cluster.transfer import Archive, archive_name, node_cache, pack, received
 from core.engine.cluster.messages import Answer, Study
 from core.engine.measure.devices import cpu_name, gpus, usable_cores
 from core.engine.measure.latency import latency
@@ -49,7 +49,7 @@ def run_trial(study: Study, trial: Trial) -> Answer:
         answer.result = shop.measured(trial, reporter)
         if answer.result.saved:
             folder = shop.candidate_folder(trial.key)
-            answer.model = pack(ray, parcel_name(trial.key), {"model": folder / "model"})
+            answer.model = pack(ray, archive_name(trial.key), {"model": folder / "model"})
             shutil.rmtree(folder)
     except RetortError as error:
         answer.error = error
@@ -107,10 +107,12 @@ class Workshop:
         self.reporter = reporter
         self.study = study
 
-        def here(parcel: Parcel, what: str) -> Path:
-            folder, new = received(ray, parcel, cache)
+        def here(archive: Archive, what: str) -> Path:
+            folder, new = received(ray, archive, cache)
             if new:
-                reporter.event("info", f"Node {node[:8]} received {what} ({parcel.bytes / 1e6:.1f} MB).", node=node[:8])
+                reporter.event(
+                    "info", f"Node {node[:8]} received {what} ({archive.bytes / 1e6:.1f} MB).", node=node[:8]
+                )
             return folder
 
         self.settings = Settings(home=here(study.home, "the files of the home"))

@@ -13,8 +13,8 @@ from core.base.integrity import seal
 from core.catalogue.samples import is_fetched
 from core.cluster.check import LIBRARIES
 from core.cluster.connection import connected
-from core.cluster.transfer import Parcel, bring_home, pack, parcel_name
-from core.engine.cluster.dispatcher import Fleet
+from core.cluster.transfer import Archive, archive_name, bring_home, pack
+from core.engine.cluster.dispatcher import Dispatcher
 from core.engine.cluster.messages import Answer, Study
 from core.engine.data.inputs import Inputs
 from core.engine.prune.statistics import Statistics
@@ -62,7 +62,7 @@ class _Sweep:
         self._ray, self._session = ray, session
         limits = session.hooks.settings.limits
         self._failed: dict[str, RetortError] = {}
-        self._fleet = Fleet(
+        self._dispatcher = Dispatcher(
             ray,
             session.reporter,
             session.hooks.trial_started,
@@ -80,14 +80,14 @@ class _Sweep:
         study = self._study(inputs)
         dense = trials[0]
         if hooks.finished(dense.key) is None:
-            self._fleet.run(study, [dense])
+            self._dispatcher.run(study, [dense])
             if dense.key in self._failed:
                 raise self._failed[dense.key]
         source = Source(session.loaded, session.resolved.fingerprint, inputs.calibration)
         statistics = statistics_for(source, needed(prunes), hooks.settings, session.reporter)
         study = replace(study, baseline=hooks.finished(dense.key), statistics=self._statistics(statistics))
         study = replace(study, id=uuid.uuid4().hex)
-        self._fleet.run(study, [t for t in open_trials if t.prune is not None])
+        self._dispatcher.run(study, [t for t in open_trials if t.prune is not None])
         refuse_if_all_failed(session, list(self._failed.values()))
 
     def _study(self, inputs: Inputs) -> Study:
@@ -105,17 +105,17 @@ class _Sweep:
             versions={name: here[name] for name in LIBRARIES},
         )
 
-    def _posted(self, inside: str, folder: Path, *identity: str) -> Parcel:
+    def _posted(self, inside: str, folder: Path, *identity: str) -> Archive:
         self._session.reporter.progress(0, 1, "Putting files into the cluster's object store.")
         files = {f"{inside}/{p.name}": p for p in sorted(folder.iterdir()) if p.is_file()}
-        return pack(self._ray, parcel_name(inside, *identity), files)
+        return pack(self._ray, archive_name(inside, *identity), files)
 
-    def _statistics(self, statistics: Statistics | None) -> Parcel | None:
+    def _statistics(self, statistics: Statistics | None) -> Archive | None:
         if statistics is None:
             return None
         return self._posted("statistics", statistics.folder, statistics.folder.name, str(statistics.facts))
 
-    def _home(self) -> Parcel:
+    def _home(self) -> Archive:
         """Measured sensitivities and, where the recipe asks for them, evaluation sets."""
         settings, evaluation = self._session.hooks.settings, self._session.recipe.evaluation
         entries = {"sensitivity": folder_of(settings)} if folder_of(settings).is_dir() else {}
@@ -126,7 +126,7 @@ class _Sweep:
             if found is not None and is_fetched(found, settings):
                 entries[str(found.folder(settings).relative_to(settings.home))] = found.folder(settings)
         stamps = [f"{k} {sorted((p.name, p.stat().st_mtime_ns) for p in v.rglob('*'))}" for k, v in entries.items()]
-        return pack(self._ray, parcel_name("home", *stamps), entries)
+        return pack(self._ray, archive_name("home", *stamps), entries)
 
     def _ended(self, trial: Trial, answer: Answer | RetortError) -> None:
         session, hooks = self._session, self._session.hooks
@@ -145,7 +145,7 @@ class _Sweep:
             hooks.trial_done(trial.index, answer.result)
         session.reporter.done += 1
 
-    def _bring_home(self, model: Parcel, key: str) -> None:
+    def _bring_home(self, model: Archive, key: str) -> None:
         """The kept model, next to where its result will be; nobody sees it half written."""
         folder = self._session.hooks.candidate_folder(key) / "model"
         bring_home(self._ray, model, "model", folder)

@@ -18,7 +18,7 @@ from core.base.errors import Cancelled
 from core.base.private_files import keep_private
 from core.base.progress import Level
 from core.cluster.connection import library
-from core.cluster.transfer import Parcel, node_cache, pack, parcel_name, received, unpack
+from core.cluster.transfer import Archive, archive_name, node_cache, pack, received, unpack
 from core.engine.cluster.training_mailbox import Said
 from core.engine.distil.batches import Examples
 from core.engine.distil.parallel import whole
@@ -33,19 +33,19 @@ _EVERY = 0.5
 
 
 @dataclass(frozen=True)
-class Lecture:
+class TrainingTask:
     """All that the workers of one distillation share.
 
     Attributes:
         examples: the training sequences, tokenised.
-        student, teacher: the models' folders (inside the parcel: `model`), and the bytes' fingerprints.
+        student, teacher: the models' folders (inside the archive: `model`), and the bytes' fingerprints.
         dtype: of the student's weights before and after.
     """
 
     spec: Distil
     examples: Examples
-    student: Parcel
-    teacher: Parcel | None
+    student: Archive
+    teacher: Archive | None
     student_print: str
     teacher_print: str
     dtype: str
@@ -54,57 +54,57 @@ class Lecture:
     shard: bool
 
 
-def train(task: dict[str, Any]) -> None:
-    """What each worker of Ray Train runs. `task`: a reference to the `Lecture`, and the desk."""
+def train(config: dict[str, Any]) -> None:
+    """What each worker of Ray Train runs. `config`: a reference to the `TrainingTask`, and the mailbox."""
     keep_private()
     ray = library()
-    lecture: Lecture = ray.get(task["lecture"])
+    task: TrainingTask = ray.get(config["task"])
     first = distributed.get_rank() == 0
-    reporter = WorkerReporter(task["desk"] if first else None)
+    reporter = WorkerReporter(config["mailbox"] if first else None)
     scratch = Path(tempfile.mkdtemp(prefix="training-", dir=node_cache(ray.get_runtime_context().get_node_id())))
     try:
-        _train(ray, lecture, task["desk"], scratch, reporter, first)
+        _train(ray, task, config["mailbox"], scratch, reporter, first)
     except Cancelled:
-        return  # a checkpoint went home, and the desk has no outcome
+        return  # a checkpoint went home, and the mailbox has no outcome
     finally:
         reporter.flush()
         shutil.rmtree(scratch, ignore_errors=True)
 
 
-def _train(ray: Any, lecture: Lecture, desk: Any, scratch: Path, reporter: WorkerReporter, first: bool) -> None:
+def _train(ray: Any, task: TrainingTask, mailbox: Any, scratch: Path, reporter: WorkerReporter, first: bool) -> None:
     cache = node_cache(ray.get_runtime_context().get_node_id())
-    folders = [received(ray, p, cache)[0] / "model" if p else None for p in (lecture.student, lecture.teacher)]
+    folders = [received(ray, p, cache)[0] / "model" if p else None for p in (task.student, task.teacher)]
     assert folders[0] is not None
-    student = load_model(folders[0], lecture.dtype)
-    teacher = load_model(folders[1], lecture.dtype) if folders[1] else None
+    student = load_model(folders[0], task.dtype)
+    teacher = load_model(folders[1], task.dtype) if folders[1] else None
     train_context = TrainContext(
         folder=scratch / "checkpoints",
         cache=scratch,
         reporter=reporter,
-        student=lecture.student_print,
-        teacher=lecture.teacher_print,
-        half=lecture.half,
-        layers_kept=lecture.layers_kept,
+        student=task.student_print,
+        teacher=task.teacher_print,
+        half=task.half,
+        layers_kept=task.layers_kept,
         stop_and_keep=lambda: reporter.keep,
-        shard=lecture.shard,
+        shard=task.shard,
     )
     if first:
-        known: Parcel | None = ray.get(desk.checkpoint.remote())
+        known: Archive | None = ray.get(mailbox.checkpoint.remote())
         if known is not None:
             unpack(ray, known, scratch / "known")
             put_in_place(scratch / "known" / "checkpoints", train_context.folder, flush=False)
         train_context.saved = lambda: ray.get(
-            desk.keep_checkpoint.remote(_packed(ray, "checkpoints", train_context.folder))
+            mailbox.keep_checkpoint.remote(_packed(ray, "checkpoints", train_context.folder))
         )
         # A text is written by the first worker alone, which of sharded weights has only parts.
-        if student.task == "causal" and lecture.examples.count and not lecture.shard:
-            train_context.checked = Samples(student, teacher, sample_prompt(lecture.examples), reporter).write
-    outcome = distil(student, teacher, lecture.spec, lecture.examples, train_context)
-    if lecture.shard:
-        student = _put_together(student, folders[0], lecture.dtype)
+        if student.task == "causal" and task.examples.count and not task.shard:
+            train_context.checked = Samples(student, teacher, sample_prompt(task.examples), reporter).write
+    outcome = distil(student, teacher, task.spec, task.examples, train_context)
+    if task.shard:
+        student = _put_together(student, folders[0], task.dtype)
     if first:
         save_model(student.model, student.tokenizer, scratch / "student", {})
-        ray.get(desk.finish.remote(_packed(ray, "student", scratch / "student"), outcome))
+        ray.get(mailbox.finish.remote(_packed(ray, "student", scratch / "student"), outcome))
 
 
 def _put_together(student: Loaded, folder: Path, dtype: str) -> Loaded:
@@ -117,16 +117,16 @@ def _put_together(student: Loaded, folder: Path, dtype: str) -> Loaded:
     return fresh
 
 
-def _packed(ray: Any, inside: str, folder: Path) -> Parcel:
-    return pack(ray, parcel_name(inside, str(folder)), {inside: folder})
+def _packed(ray: Any, inside: str, folder: Path) -> Archive:
+    return pack(ray, archive_name(inside, str(folder)), {inside: folder})
 
 
 class WorkerReporter:
-    """Speaks to the desk for the first worker, and for no other; every worker stops at the same step."""
+    """Speaks to the mailbox for the first worker, and for no other; every worker stops at the same step."""
 
-    def __init__(self, desk: Any | None) -> None:
+    def __init__(self, mailbox: Any | None) -> None:
         self.keep = False
-        self._desk = desk
+        self._mailbox = mailbox
         self._said: list[Said] = []
         self._looked = self._delivered = time.monotonic()
         self._wishes: set[str] = set()
@@ -142,9 +142,9 @@ class WorkerReporter:
 
     def checkpoint(self) -> None:
         """Called by all workers alike. Raises `Cancelled` on all of them, or on none."""
-        if self._desk is not None and time.monotonic() - self._looked >= _EVERY:
+        if self._mailbox is not None and time.monotonic() - self._looked >= _EVERY:
             self._looked = time.monotonic()
-            self._wishes = library().get(self._desk.wishes.remote())
+            self._wishes = library().get(self._mailbox.wishes.remote())
         flags = torch.tensor([float(w in self._wishes) for w in ("stop", "keep")])
         if distributed.get_backend() == "nccl":
             flags = flags.cuda()
@@ -155,13 +155,13 @@ class WorkerReporter:
 
     def flush(self) -> None:
         """Delivers what is held back."""
-        if self._desk is not None and self._said:
-            library().get(self._desk.say.remote(self._said))
+        if self._mailbox is not None and self._said:
+            library().get(self._mailbox.say.remote(self._said))
             self._said = []
         self._delivered = time.monotonic()
 
     def _say(self, method: str, *arguments: Any, **more: Any) -> None:
-        if self._desk is not None:
+        if self._mailbox is not None:
             self._said.append((method, arguments, more))
             if time.monotonic() - self._delivered >= _EVERY:
                 self.flush()

@@ -6,14 +6,14 @@ from pathlib import Path
 from typing import Any, Literal
 
 from core.cluster.connection import library
-from core.cluster.transfer import Parcel, bring_home, pack, parcel_name
+from core.cluster.transfer import Archive, archive_name, bring_home, pack
 from core.engine.distil.trainer import TrainingOutcome
 
 Said = tuple[str, tuple[Any, ...], dict[str, Any]]
 """A reporter's method and its arguments."""
 
 
-class Desk:
+class Mailbox:
     """Messages go one way, wishes the other; checkpoints and the trained student come home through it.
 
     What a worker put into the object store is lost with the worker, so it is written to disk here before the
@@ -40,16 +40,16 @@ class Desk:
     def wishes(self) -> set[str]:
         return self._wishes
 
-    def checkpoint(self) -> Parcel | None:
+    def checkpoint(self) -> Archive | None:
         """The checkpoints that came home so far, for a worker that goes on from them."""
         if not self._checkpoints.is_dir() or not any(self._checkpoints.iterdir()):
             return None
-        return pack(library(), parcel_name(str(self._checkpoints)), {"checkpoints": self._checkpoints})
+        return pack(library(), archive_name(str(self._checkpoints)), {"checkpoints": self._checkpoints})
 
-    def keep_checkpoint(self, parcel: Parcel) -> None:
-        bring_home(library(), parcel, "checkpoints", self._checkpoints)
+    def keep_checkpoint(self, archive: Archive) -> None:
+        bring_home(library(), archive, "checkpoints", self._checkpoints)
 
-    def finish(self, student: Parcel, outcome: TrainingOutcome) -> None:
+    def finish(self, student: Archive, outcome: TrainingOutcome) -> None:
         bring_home(library(), student, "student", self._student)
         self._outcome = outcome
 

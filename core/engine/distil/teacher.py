@@ -56,14 +56,14 @@ class LiveRows:
 class LiveTeacher:
     """A model that is asked each time. It never learns: no gradient is recorded on its side."""
 
-    def __init__(self, outputs: Outputs, taps: ActivationHooks | None = None) -> None:
+    def __init__(self, outputs: Outputs, hooks: ActivationHooks | None = None) -> None:
         outputs.model.requires_grad_(False).eval()
         self.outputs = outputs
-        self.taps = taps
+        self.hooks = hooks
 
     @torch.no_grad()
     def _states(self, batch: Batch) -> Tensor:
-        with self.outputs.precision(), self.taps or nullcontext():
+        with self.outputs.precision(), self.hooks or nullcontext():
             return self.outputs.states(batch)
 
     def rows(self, batch: Batch, chosen: Tensor, chunk: int) -> Iterator[Rows]:

@@ -1,6 +1,6 @@
 """Asks the preview server: one detached process a home that keeps models in memory.
 
-The host is started by whoever asks first. It listens on the loopback interface; port and secret lie in a
+The server is started by whoever asks first. It listens on the loopback interface; port and secret lie in a
 file only its user may read. It leaves as soon as a run is queued, and when nobody has asked for a while.
 """
 
@@ -46,10 +46,10 @@ class Superseded(Exception):
 
 @dataclass(frozen=True)
 class LiveStatus:
-    """How the host is: `off` (it starts when asked), `ready`, `busy` (a run has the machine), or `silent` (it is there
+    """How the server is: `off` (it starts when asked), `ready`, `busy` (a run has the machine), or `silent` (it is there
     and does not answer: it starts just now, or is stuck and is ended by whoever needs the machine).
 
-    `models`: folders of the models in memory. `pid`: the host's process, for information only.
+    `models`: folders of the models in memory. `pid`: the server's process, for information only.
     """
 
     state: Literal["off", "ready", "busy", "silent"]
@@ -69,7 +69,7 @@ def ask(settings: Settings, op: str, request: dict[str, Any], *, session: str = 
     Raises:
         Busy: a run is queued or running.
         Superseded: a newer request of this session came.
-        RetortError: what the host refused, that it could not be started or was lost, or no right to.
+        RetortError: what the server refused, that it could not be started or was lost, or no right to.
     """
     check(settings.actor, "run")
     asked = {"op": op, "session": session, "request": request, "settings": settings.kept()}
@@ -88,7 +88,7 @@ def ask(settings: Settings, op: str, request: dict[str, Any], *, session: str = 
 
 
 def status(settings: Settings) -> LiveStatus:
-    """How the host is; starts nothing. Raises RetortError where there is no right to look."""
+    """How the server is; starts nothing. Raises RetortError where there is no right to look."""
     check(settings.actor, "look")
     if Store(settings).runs.counts().active:
         return LiveStatus("busy")
@@ -98,7 +98,7 @@ def status(settings: Settings) -> LiveStatus:
 
 
 def release(settings: Settings) -> bool:
-    """Ends the host, if there is one, and waits until it is gone; one that does not leave is killed.
+    """Ends the server, if there is one, and waits until it is gone; one that does not leave is killed.
 
     True where none is left. Raises RetortError where there is no right to.
     """
@@ -116,7 +116,7 @@ def refuse_if_busy(settings: Settings) -> None:
 
 
 def _ask_running(settings: Settings, op: str) -> list[dict[str, Any]]:
-    """The answer of a host that is there already; empty where there is none."""
+    """The answer of a server that is there already; empty where there is none."""
     line = json.dumps({"op": op, "session": "", "request": {}, "settings": {}}).encode() + b"\n"
     connection = _try(settings)
     if connection is None:
@@ -155,7 +155,7 @@ def _error(error: dict[str, str]) -> Exception:
 
 
 def _connect(settings: Settings) -> socket.socket:
-    """A connection to the host, which is started where none lives. One that takes no connection is ended."""
+    """A connection to the server, which is started where none lives. One that takes no connection is ended."""
     give_up, starts = time.monotonic() + _START_SECONDS, 0
     while time.monotonic() < give_up:
         connection = _try(settings)
@@ -182,7 +182,7 @@ def _connect(settings: Settings) -> socket.socket:
 
 
 def _ended_silent(settings: Settings, seconds: float) -> RetortError:
-    """Ends a host that hangs, and says so."""
+    """Ends a server that hangs, and says so."""
     end(settings, "it did not answer")
     return RetortError(
         f"The engine for previews did not answer for {seconds:.0f} seconds, so it was ended.",
@@ -191,7 +191,7 @@ def _ended_silent(settings: Settings, seconds: float) -> RetortError:
 
 
 def _try(settings: Settings) -> socket.socket | None:
-    """A connection to a host that lives: an address without one may be somebody else's by now."""
+    """A connection to a server that lives: an address without one may be somebody else's by now."""
     if not held(live_lock(settings)):
         return None
     try:
@@ -222,4 +222,4 @@ def _start(settings: Settings, lock: FileLock) -> None:
 
 
 def _log(settings: Settings) -> Path:
-    return settings.home / "live-host.log"
+    return settings.home / "preview-server.log"

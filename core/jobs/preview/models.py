@@ -1,4 +1,4 @@
-"""The models the preview server keeps in memory. Imported by the host only: it opens the engine."""
+"""The models the preview server keeps in memory. Imported by its process only: it opens the engine."""
 
 from __future__ import annotations
 

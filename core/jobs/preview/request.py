@@ -23,11 +23,11 @@ if TYPE_CHECKING:
     from core.jobs.preview.models import LoadedModel, Models
 
 BEAT = 1.0
-"""Seconds after which somebody who waits hears that the host is alive."""
+"""Seconds after which somebody who waits hears that the server is alive."""
 
 
 class Asked(Protocol):
-    """What a request needs of the host that answers it."""
+    """What a request needs of the server that answers it."""
 
     models: Models
     leaving: str
@@ -38,7 +38,7 @@ class Request:
 
     def __init__(self, host: Asked, connection: socket.socket, settings: Settings) -> None:
         self.settings = settings
-        """Those of whoever asks, not of whoever started the host."""
+        """Those of whoever asks, not of whoever started the server."""
         self.superseded = False
         self.since: float | None = None
         """Since when it computes without a word of its answer, on the monotonic clock; None: it waits for its turn."""
@@ -87,7 +87,7 @@ class Request:
             self.since = None if self.since is None else self._last
 
     def beat(self) -> None:
-        """An empty line where nothing was said for a while: whoever asked knows then that the host lives."""
+        """An empty line where nothing was said for a while: whoever asked knows then that the server lives."""
         if time.monotonic() - self._last < BEAT or not self._sending.acquire(blocking=False):
             return
         try:
@@ -120,5 +120,5 @@ def explained(error: BaseException) -> dict[str, Any]:
     return error_event(
         "failed",
         f"Something unexpected happened: {type(error).__name__}: {what}",
-        "Read live-host.log in the data folder for the details, then try again.",
+        "Read preview-server.log in the data folder for the details, then try again.",
     )

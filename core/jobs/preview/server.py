@@ -58,7 +58,7 @@ class LiveHost:
         self.settings = settings
         self.models = Models(kept_bytes)
         self.leaving = ""
-        """Why the host is about to end: '' while it is not."""
+        """Why the server is about to end: '' while it is not."""
         self._reason = RetortError("The engine is about to end.", "Ask again: it starts anew.")
         """What those hear whose answer is broken off."""
         self._watch_memory = guards.ResourceWatch(
@@ -143,7 +143,7 @@ class LiveHost:
         write(address_file(self.settings), json.dumps({"port": port, "secret": self._secret}))
 
     def _accept(self, listener: socket.socket) -> None:
-        with suppress(OSError):  # the listener is closed when the host leaves
+        with suppress(OSError):  # the listener is closed when the server leaves
             while True:
                 connection, _ = listener.accept()
                 threading.Thread(target=self._handle, args=(connection,), daemon=True).start()
@@ -251,7 +251,7 @@ def function_of(op: str) -> Callable[[Request, dict[str, Any]], Iterator[dict[st
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """The program. `--lock` is the descriptor of the host's lock, which whoever started it took."""
+    """The program. `--lock` is the descriptor of the server's lock, which whoever started it took."""
     keep_private()
     parser = argparse.ArgumentParser(prog="core.jobs.preview.server")
     parser.add_argument("--home", type=Path)

@@ -241,10 +241,10 @@ def test_fused_projections_are_read_as_the_model_reads_them(kind: str, windows: 
     output = getattr(attention, {"gpt2": "c_proj", "gpt_neox": "dense"}.get(kind, "o_proj"))
     given: list[torch.Tensor] = []
     output.register_forward_pre_hook(lambda _, args: given.append(args[0]))
-    taps = ActivationHooks(model, [], [1])
-    with torch.no_grad(), taps:
+    hooks = ActivationHooks(model, [], [1])
+    with torch.no_grad(), hooks:
         model(windows.ids[:2])
-    query, key, value = taps.projections(1)
+    query, key, value = hooks.projections(1)
     groups = query.shape[-1] // value.shape[-1]
     repeated = value.unflatten(-1, (-1, 8)).repeat_interleave(groups, 2).flatten(2)
     assert torch.allclose(given[0][:, 0], repeated[:, 0], atol=1e-6)

@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 
 from core.cluster import transfer
-from core.cluster.transfer import pack, parcel_name, received, unpack
+from core.cluster.transfer import archive_name, pack, received, unpack
 
 
 class Shelf(list[bytes]):
-    """As much of Ray as parcels need: things are put away and got back by their number."""
+    """As much of Ray as archives need: things are put away and got back by their number."""
 
     def put(self, chunk: bytes) -> int:
         self.append(chunk)
@@ -41,7 +41,7 @@ def test_what_arrives_is_what_was_sent(tmp_path: Path, monkeypatch: pytest.Monke
 def test_a_parcel_comes_once_and_a_lost_chunk_leaves_nothing(tmp_path: Path) -> None:
     (tmp_path / "f").write_bytes(b"content")
     shelf = Shelf()
-    sent = pack(shelf, parcel_name("x"), {"f": tmp_path / "f"})
+    sent = pack(shelf, archive_name("x"), {"f": tmp_path / "f"})
     cache = tmp_path / "cache" / "node"
     cache.mkdir(parents=True)
     shelf_without: Any = Shelf()
@@ -63,5 +63,5 @@ def test_a_link_out_of_the_folder_is_not_followed_when_it_is_unpacked(tmp_path: 
         archive.addfile(escape, io.BytesIO(b""))
     shelf = Shelf([raw.getvalue()])
     with pytest.raises(tarfile.OutsideDestinationError):
-        unpack(shelf, transfer.Parcel("bad", (0,), len(raw.getvalue())), tmp_path / "deep" / "target")
+        unpack(shelf, transfer.Archive("bad", (0,), len(raw.getvalue())), tmp_path / "deep" / "target")
     assert not (tmp_path / "deep" / "outside").exists()
