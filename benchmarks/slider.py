@@ -2,8 +2,8 @@
 
     python -m benchmarks.slider [--model sample:smollm2-135m] [--drags 40] [--by-hand 3]
 
-Goes through the real client and the real preview server, as the page does, after one warm-up of every method. Prints the
-50th and 95th percentile of the time to the figures and to the whole text. By hand, for every drag: load the
+Goes through the real client and the real preview server, as the page does, after one warm-up of every method. Prints
+the 50th and 95th percentile of the time to the figures and to the whole text. By hand, for every drag: load the
 model with transformers, zero the smallest weights of every matrix with torch, evaluate the same number of
 tokens, generate the same number of tokens. The server is released first, so the two never run side by side.
 """

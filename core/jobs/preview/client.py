@@ -46,8 +46,8 @@ class Superseded(Exception):
 
 @dataclass(frozen=True)
 class LiveStatus:
-    """How the server is: `off` (it starts when asked), `ready`, `busy` (a run has the machine), or `silent` (it is there
-    and does not answer: it starts just now, or is stuck and is ended by whoever needs the machine).
+    """How the server is: `off` (it starts when asked), `ready`, `busy` (a run has the machine), or `silent` (it is
+    there and does not answer: it starts just now, or is stuck and is ended by whoever needs the machine).
 
     `models`: folders of the models in memory. `pid`: the server's process, for information only.
     """
