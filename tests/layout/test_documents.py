@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import re
 import shlex
 import tomllib
@@ -12,11 +13,20 @@ import pytest
 
 from core.commands.parser import parser
 from core.recipe.files import load_recipe
+from core.registry.formats import EXPORTS
+from core.registry.losses import LOSSES, Loss
 from core.registry.methods import METHODS, Method
+from core.registry.mixes import MIXES
 from core.registry.samples import SAMPLES
+from core.registry.tasks import TASK_SETS
 from tests.layout.modules import ROOT, modules, tree
 
-DOCUMENTS = ("README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "SECURITY.md")
+README_WORDS = 900
+DOCUMENTS = (
+    *("README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "SECURITY.md"),
+    *sorted(f"docs/{path.name}" for path in (ROOT / "docs").glob("*.md")),
+)
+WRITTEN_BY_THE_READER = {".streamlit/secrets.toml", "roles.toml", "config.toml"}
 TEXTS = {name: (ROOT / name).read_text("utf-8") for name in DOCUMENTS}
 EXAMPLES = sorted((ROOT / "examples").glob("*.yaml"))
 
@@ -37,6 +47,7 @@ def all_spans() -> list[tuple[str, str]]:
 def commands() -> list[str]:
     """Every line of the shell blocks, and the commands named in running text or as a comment of an example."""
     lines = [line.strip() for text in TEXTS.values() for block in blocks(text, "bash") for line in block.splitlines()]
+    lines += [line.strip() for text in TEXTS.values() for line in re.findall(r"^    \.venv/.*$", text, re.MULTILINE)]
     lines += [span for _, span in all_spans() if span.startswith(("make ", "python "))]
     lines += [line.lstrip("# ") for path in EXAMPLES for line in path.read_text().splitlines() if "python -m" in line]
     return [line for line in lines if line]
@@ -49,13 +60,28 @@ def test_every_path_named_exists() -> None:
         (d, s) for d, s in all_spans() if re.fullmatch(r"[\w./-]+", s) and (s.startswith(roots) or ending.match(s))
     ]
     assert len(named) > 40
-    assert [(d, s) for d, s in named if not (ROOT / s).exists()] == []
+    assert [(d, s) for d, s in named if s not in WRITTEN_BY_THE_READER and not (ROOT / s).exists()] == []
+
+
+def test_the_readme_stays_short() -> None:
+    assert len(TEXTS["README.md"].split()) <= README_WORDS
+
+
+def test_the_readme_leads_to_every_document() -> None:
+    assert [d for d in DOCUMENTS if d != "README.md" and f"]({d})" not in reachable()] == []
+
+
+def reachable() -> str:
+    """The README, and the documents it links to, with their links as from the root."""
+    linked = [d for d in DOCUMENTS if f"]({d})" in TEXTS["README.md"]]
+    beside = [TEXTS[d].replace("](", "](docs/") for d in linked if d.startswith("docs/")]
+    return "\n".join((TEXTS["README.md"], *beside))
 
 
 def test_every_link_leads_somewhere() -> None:
     links = [(d, link) for d, text in TEXTS.items() for link in re.findall(r"\]\(([^)#]+)\)", text)]
     assert links
-    assert [(d, link) for d, link in links if "://" not in link and not (ROOT / link).exists()] == []
+    assert [(d, link) for d, link in links if "://" not in link and not ((ROOT / d).parent / link).exists()] == []
 
 
 def test_every_dotted_name_exists() -> None:
@@ -84,7 +110,9 @@ def test_every_command_named_is_one() -> None:
         elif words[1:3] == ["-m", "core"]:
             parser().parse_args(words[3:])  # raises for what is no command
         elif words[1] == "-m":
-            assert words[2] in modules(), line
+            assert words[2] in modules() or importlib.util.find_spec(words[2]), line
+        elif words[1] == "-c":
+            compile(words[2], line, "exec")
         elif words[0].endswith("python"):
             assert (ROOT / words[1]).exists(), line
         else:
@@ -102,13 +130,56 @@ def test_every_recipe_named_or_shipped_is_valid() -> None:
             load_recipe(block)
 
 
+def test_every_option_of_a_benchmark_named_is_one() -> None:
+    named = re.findall(r"`(benchmarks/\w+\.py)` `(--[^`]+)`", TEXTS["docs/measurements.md"])
+    assert len(named) > 5
+    for script, options in named:
+        source = (ROOT / script).read_text("utf-8")
+        assert [o for o in options.split() if o.startswith("--") and f'"{o}"' not in source] == [], script
+
+
+def section(document: str, title: str) -> str:
+    """The text under a heading, up to the next one."""
+    return re.split(r"^## ", TEXTS[document], flags=re.MULTILINE)[titles(document).index(title) + 1].partition("\n")[2]
+
+
+def titles(document: str) -> list[str]:
+    return re.findall(r"^## (.+)$", TEXTS[document], flags=re.MULTILINE)
+
+
 def listed(text: str) -> dict[str, str]:
-    """The rows of the README's table of methods: id -> whether it makes models smaller."""
-    return dict(re.findall(r"^\| `(\w+)` \|.*\| (yes|no) \|$", text, flags=re.MULTILINE))
+    """The rows of a table whose first cell is an id: id -> last cell."""
+    return dict(re.findall(r"^\| `(\w+)` \|(?:.*\|)? ([^|]+) \|$", text, flags=re.MULTILINE))
 
 
-def test_the_readme_lists_the_methods_there_are_and_says_which_make_models_smaller() -> None:
-    assert listed(TEXTS["README.md"]) == {m.id: "yes" if m.structured else "no" for m in METHODS.values()}
+def test_the_methods_listed_are_those_there_are_and_say_which_make_models_smaller() -> None:
+    found = listed(section("docs/methods.md", "Pruning"))
+    assert found == {m.id: "yes" if m.structured else "no" for m in METHODS.values()}
+
+
+def stored(loss: Loss) -> str:
+    return "needs none" if not loss.needs_teacher else "no" if loss.needs_live_teacher else "yes"
+
+
+def test_the_losses_listed_are_those_there_are_and_say_which_take_a_stored_teacher() -> None:
+    text = section("docs/methods.md", "Distillation")
+    assert listed(text) == {one.id: stored(one) for one in LOSSES.values()}
+    assert set(MIXES) <= set(spans(text))
+
+
+def test_the_tasks_and_exports_listed_are_those_there_are() -> None:
+    assert set(TASK_SETS) <= set(spans(section("docs/methods.md", "Tasks")))
+    assert set(listed(section("docs/methods.md", "Exports"))) == set(EXPORTS)
+
+
+def test_the_numbers_of_methods_and_losses_the_readme_states_are_right() -> None:
+    assert f"**Prune** by {len(METHODS)} [methods]" in TEXTS["README.md"]
+    assert f"any weighted mix of {len(LOSSES)} losses" in TEXTS["README.md"]
+
+
+def test_every_example_is_in_the_guide() -> None:
+    shown = section("docs/guide.md", "Recipes")
+    assert [path.name for path in EXAMPLES if f"`examples/{path.name}`" not in shown] == []
 
 
 def test_every_sample_and_variable_named_exists() -> None:
