@@ -20,6 +20,7 @@ from core.registry.mixes import MIXES
 from core.registry.samples import SAMPLES
 from core.registry.tasks import TASK_SETS
 from tests.layout.modules import ROOT, modules, tree
+from tests.layout.test_graph import ALLOWED
 
 README_WORDS = 900
 DOCUMENTS = (
@@ -119,6 +120,28 @@ def test_every_command_named_is_one() -> None:
             raise AssertionError(f"'{line}' is neither make nor python")
         known += 1
     assert known > 8
+
+
+def test_the_table_of_folders_says_what_each_may_import() -> None:
+    rows = re.findall(r"^\| `((?:core|pages)/[\w/.]+)` \|.*\| ([^|]+) \|$", TEXTS["ARCHITECTURE.md"], re.MULTILINE)
+    stated = {as_folder(where): imported(said) for where, said in rows}
+    expected = {name: set(others) - {name} for name, others in ALLOWED.items() if name != "core.__main__"}
+    assert stated == expected
+
+
+def as_folder(where: str) -> str:
+    """`core/engine/data/` or `engine/data` as a dotted name."""
+    parts = where.removesuffix(".py").strip("/").split("/")
+    return ".".join(parts if parts[0] in ("core", "pages") else ["core", *parts])
+
+
+def imported(said: str) -> set[str]:
+    """The folders a cell of the table stands for: `up to X` is X and all that X may import."""
+    if said == "nothing":
+        return set()
+    first, *others = said.split(", ")
+    found = {as_folder(one) for one in (first.removeprefix("up to "), *others)}
+    return found | set(ALLOWED[as_folder(first.removeprefix("up to "))]) if first.startswith("up to ") else found
 
 
 def test_every_recipe_named_or_shipped_is_valid() -> None:
