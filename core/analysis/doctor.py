@@ -14,15 +14,10 @@ from core.base.text import one_line
 from core.catalogue.anatomy import Anatomy
 from core.catalogue.exportable import Described, quantisable, reason_against, remark_on
 from core.recipe.recipe import Grid, Recipe, Sweep, Target
+from core.registry.families import is_adapted
 from core.registry.formats import EXPORTS
 from core.registry.formatting import show_bytes
 from core.registry.methods import METHODS, Method
-
-ADAPTED = frozenset(
-    {"bert", "distilbert", "gemma3_text", "gpt2", "gpt_neox", "llama", "mistral", "mixtral", "opt", "phi3", "qwen2"}
-    | {"qwen2_moe", "qwen3", "qwen3_moe", "roberta"}
-)
-"""Families whose parts Retort can take out: those `core.engine.models.architectures` has adapters for."""
 
 _ROOM = 1.3  # activations, buffers and the interpreter's own, as a factor on the weights
 _BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
@@ -135,7 +130,7 @@ def obstacle(method: Method, found: Anatomy) -> str:
         return found.obstacle
     if method.family == "experts" and not shape.experts:
         return "This model has no experts to remove."
-    if method.needs_adapter and shape.family not in ADAPTED:
+    if method.needs_adapter and not is_adapted(shape.family):
         return f"Retort has no adapter that says how a '{shape.family}' model is built, so it cannot take parts out."
     if method.family == "depth" and len(found.layers) < 2:
         return "This model has no two layers of which one could go."

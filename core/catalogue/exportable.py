@@ -12,14 +12,11 @@ from core.base.text import one_line
 from core.catalogue.checks import packed as packed_weights
 from core.catalogue.checks import read_json
 from core.catalogue.fitness import obstacle
-from core.catalogue.kinds import CAUSAL
 from core.catalogue.safetensors_header import read_headers
 from core.catalogue.shape import Shape, read_shape
 from core.catalogue.vocabulary import vocabulary_kind
+from core.registry.families import FAMILIES, reads
 from core.registry.formats import Format
-
-GGUF_FAMILIES = {"gpt2": "gpt2", "llama": "llama", "mistral": "llama", "qwen2": "qwen2", "qwen3": "qwen3"}
-"""Families Retort writes as GGUF, and the name llama.cpp knows each under."""
 
 _GROWING_ROPES = ("dynamic",)
 _K_QUANT_BLOCK = 256
@@ -85,7 +82,7 @@ def onnx(model: Described) -> str | None:
         return "its int8 weights have no ONNX form; export before the quantise step"
     if model.shape.task == "unknown":
         return "its config does not say what the model computes"
-    last = model.shape.task == "classification" and model.shape.family in CAUSAL
+    last = model.shape.task == "classification" and reads(model.shape.family) == "causal"
     if last and model.config.get("pad_token_id") is None:
         return (
             "its classifier looks at the last token that is not padding, and config.json does not say which token is "
@@ -109,8 +106,9 @@ def gguf(model: Described) -> str | None:
     config, shape = model.config, model.shape
     if model.packed:
         return "its int8 weights are packed for torchao; export before the quantise step"
-    if shape.task != "causal" or shape.family not in GGUF_FAMILIES:
-        known = ", ".join(GGUF_FAMILIES)
+    written = [family.id for family in FAMILIES.values() if family.gguf]
+    if shape.task != "causal" or shape.family not in written:
+        known = ", ".join(written)
         return f"Retort writes GGUF for language models of the families {known}; this is '{shape.family}'"
     if shape.heads and shape.kv_heads and shape.heads % shape.kv_heads:
         return f"{shape.heads} heads cannot be shared out over {shape.kv_heads} key-value heads"

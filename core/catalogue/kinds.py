@@ -12,16 +12,11 @@ from typing import Any, Literal
 
 from core.base.errors import RetortError
 from core.base.text import one_line
+from core.registry.families import FAMILIES, reads
 
 Task = Literal["causal", "masked", "classification", "encoder"]
 """What a model that Retort serves computes."""
 Kind = Task | Literal["unknown"]
-
-CAUSAL = frozenset(
-    {"llama", "mistral", "qwen2", "qwen3", "smollm3", "gemma", "gemma2", "gemma3", "gemma3_text", "phi", "phi3", "gpt2"}
-    | {"opt", "gpt_neox", "mixtral", "qwen2_moe", "qwen3_moe", "olmo2", "granite", "gptj"}
-)
-ENCODERS = frozenset({"bert", "roberta", "distilbert", "xlm-roberta", "electra"})
 
 SERVED = (
     "Retort works with models that predict the next token (ForCausalLM, LMHeadModel) or masked ones (ForMaskedLM), "
@@ -130,11 +125,11 @@ def _guessed(config: dict[str, Any], names: list[str]) -> Kind:
     family = str(config.get("model_type"))
     heads = {kinds for pattern, kinds in _HEADS if any(pattern.match(name) for name in names)}
     if not heads:  # a tied head is not stored
-        return "causal" if family in CAUSAL else "encoder" if family in ENCODERS else "unknown"
-    if len(heads) > 1 or family not in CAUSAL | ENCODERS:
+        return reads(family) or "unknown"
+    if len(heads) > 1 or family not in FAMILIES:
         return "unknown"
     predicts = "causal" in next(iter(heads))
     if predicts:
-        return "causal" if family in CAUSAL else "masked"
+        return "causal" if reads(family) == "causal" else "masked"
     # `classifier` heads whole texts or single tokens: only the names of a decoder's head tell.
-    return "classification" if family in CAUSAL and any(n.startswith("score.") for n in names) else "unknown"
+    return "classification" if reads(family) == "causal" and any(n.startswith("score.") for n in names) else "unknown"

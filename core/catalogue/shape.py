@@ -7,10 +7,9 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict
 
 from core.base.text import one_line
-from core.catalogue.kinds import CAUSAL as CAUSAL
-from core.catalogue.kinds import ENCODERS as ENCODERS
 from core.catalogue.kinds import kind_of
 from core.catalogue.positions import usable_positions
+from core.registry.families import FAMILIES, reads
 
 _MOST = 1 << 40
 _LAYERS = ("num_hidden_layers", "n_layer", "n_layers")
@@ -53,7 +52,7 @@ def read_shape(config: dict[str, Any]) -> Shape:
     text = config.get("text_config")
     inner: dict[str, Any] = {**config, **text} if isinstance(text, dict) else config
     family = one_line(str(inner.get("model_type") or "unknown"), 80)
-    known = family in CAUSAL or family in ENCODERS
+    known = family in FAMILIES
     hidden = _number(inner, "hidden_size", "n_embd", "dim")
     heads = _number(inner, "num_attention_heads", "n_head", "n_heads")
     layers = _number(inner, *_LAYERS, most=_MOST_LAYERS)
@@ -87,7 +86,7 @@ def _number(config: dict[str, Any], *names: str, most: int = _MOST) -> int | Non
 
 
 def _windows(config: dict[str, Any], family: str, layers: int) -> tuple[int | None, ...]:
-    if family not in CAUSAL:
+    if reads(family) != "causal":
         return ()
     window = _number(config, "sliding_window")
     if window is None or config.get("use_sliding_window") is False:

@@ -13,13 +13,13 @@ from typing import Any
 
 from core.catalogue.parts import layer_of
 from core.catalogue.safetensors_header import TensorFacts
-from core.catalogue.shape import CAUSAL, Shape
+from core.catalogue.shape import Shape
+from core.registry.families import FAMILIES
 from core.registry.formatting import show_count
 
-_PLAIN_MLP = frozenset({"gpt2", "gptj", "opt", "gpt_neox", "phi", "bert", "roberta", "distilbert", "xlm-roberta"})
-"""Families whose feed-forward part has two matrices; in the others a third one gates."""
-_LEARNED_POSITIONS = frozenset({"gpt2", "opt", "bert", "roberta", "distilbert", "xlm-roberta"})
-_COUNTED = (CAUSAL | _PLAIN_MLP) - {"gemma3"}  # its config may lie beside that of a vision model
+_COUNTED = frozenset(family.id for family in FAMILIES.values() if family.id not in ("gemma3", "electra"))
+"""Whose sizes are compared: not Gemma 3, whose config may lie beside that of a vision model, nor ELECTRA, whose words
+are narrower than its hidden states."""
 _WORDS = re.compile(r"(?:^|\.)(?:embed_tokens|wte|embed_in|word_embeddings)\.weight$")
 WHOLE = "Its figures would mean nothing: use a complete copy of the model, with the config it was saved with."
 """What to do where files and config disagree."""
@@ -35,14 +35,14 @@ def stated_parameters(config: Mapping[str, Any], shape: Shape) -> int:
     words = (shape.vocab or 0) * narrow
     if shape.task in ("causal", "masked") and config.get("tie_word_embeddings") is False:
         words *= 2
-    positions = (shape.context or 0) * hidden if shape.family in _LEARNED_POSITIONS else 0
+    positions = (shape.context or 0) * hidden if FAMILIES[shape.family].learned_positions else 0
     attention = 2 * hidden * head * (heads + (shape.kv_heads or heads))
     return words + positions + sum(attention + _mlp(config, shape, i) for i in range(shape.layers or 0))
 
 
 def _mlp(config: Mapping[str, Any], shape: Shape, layer: int) -> int:
     hidden, inner = shape.hidden or 0, shape.intermediate or 0
-    if shape.family in _PLAIN_MLP:
+    if not FAMILIES[shape.family].gated:
         return 2 * hidden * inner
     dense = config.get("mlp_only_layers")
     step = _positive(config, "decoder_sparse_step") or 1

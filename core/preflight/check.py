@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from importlib.util import find_spec
 
-from core.analysis.doctor import ADAPTED
 from core.analysis.sensitivity import SensitivitySpec
 from core.base.errors import Impossible, RetortError
 from core.base.settings import Settings
@@ -20,6 +19,7 @@ from core.catalogue.references import ResolvedModel, resolve
 from core.preflight import pruning, training
 from core.preflight.subject import Subject, subject_of
 from core.recipe.recipe import Distil, Export, Measure, Prune, Quantise, Recipe, Select, Step
+from core.registry.families import is_adapted
 from core.registry.methods import METHODS
 
 
@@ -112,7 +112,7 @@ def _sweep(recipe: Recipe, start: Subject, settings: Settings, coming: Sequence[
     assert recipe.sweep is not None
     if recipe.executor != "local":
         _cluster(recipe)
-    if recipe.sweep.budget is not None and start.found.shape.family not in ADAPTED:
+    if recipe.sweep.budget is not None and not is_adapted(start.found.shape.family):
         raise Impossible(
             f"Shapes for a budget are cut from the model, and Retort does not know how a '{start.found.shape.family}' "
             "model is built.",

@@ -14,10 +14,9 @@ from core.base.errors import Impossible, RetortError
 from core.base.settings import Settings
 from core.preflight.subject import Subject
 from core.recipe.recipe import Prune, Sizes, Target
+from core.registry.families import is_square
 from core.registry.methods import METHODS
 
-SQUARE = frozenset({"bert", "roberta", "distilbert", "gpt2", "opt", "gpt_neox"})
-"""Families whose hidden size is the number of heads times their size, so that heads cannot go alone."""
 _SLACK = 1e-9
 
 
@@ -157,7 +156,7 @@ def _alone(parts: tuple[str, ...], subject: Subject, target: Target) -> RetortEr
     shape = subject.found.shape
     if target.block_fraction == 0 or target.total_fraction == 0 or not {"heads", "kv_groups"} >= set(parts):
         return None
-    if shape.family in SQUARE:
+    if is_square(shape.family):
         return Impossible(
             "This model's hidden size is tied to its heads, so heads cannot be removed alone.",
             "Remove 'hidden' channels, and as many heads go with them.",

@@ -71,6 +71,16 @@ FAMILIES: dict[str, Family] = {
 }
 
 
-def is_family(model_type: str, reads: Literal["causal", "encoder"]) -> bool:
-    """Whether this `model_type` is known to read so."""
-    return model_type in FAMILIES and FAMILIES[model_type].reads == reads
+def reads(model_type: str) -> Literal["causal", "encoder"] | None:
+    """How models of this `model_type` read; None where it is not known."""
+    return FAMILIES[model_type].reads if model_type in FAMILIES else None
+
+
+def is_adapted(model_type: str) -> bool:
+    """Whether parts of such models can be taken out."""
+    return model_type in FAMILIES and FAMILIES[model_type].adapted
+
+
+def is_square(model_type: str) -> bool:
+    """Whether the hidden size of such models is always heads times head size."""
+    return model_type in FAMILIES and FAMILIES[model_type].square

@@ -7,10 +7,10 @@ from typing import Any, Final
 import streamlit as st
 
 from core.analysis.adviser import RankedPlan, Situation, Subject, advise
-from core.analysis.doctor import ADAPTED
 from core.base.errors import RetortError
 from core.catalogue.anatomy import Anatomy
 from core.recipe.files import dump_recipe
+from core.registry.families import is_adapted
 from core.store.rows import CandidateRow
 from pages.forms import models, sample_study
 from pages.frame import home, login, shell
@@ -90,7 +90,7 @@ def subject_of(reference: str, found: Anatomy) -> Subject:
         found.shape.layers or 0,
         found.shape.experts or 0,
         encoder=found.shape.task in ("encoder", "masked", "classification"),
-        adapted=found.shape.family in ADAPTED,
+        adapted=is_adapted(found.shape.family),
         context=found.shape.context,
     )
 

@@ -99,7 +99,7 @@ def test_what_the_files_lack_is_said_before_anything_is_queued(
 ) -> None:
     folder = saying(tiny_llama, home.home / "models" / "odd", **values)
     with pytest.raises(RetortError) as refused:
-        guards.refuse_impossible(sweep(folder), home)
+        guards.refuse_oversized(sweep(folder), home)
     assert refused.value.cause.startswith(f"The model is not complete: {said}")
     assert "batch" not in refused.value.remedy and "complete copy" in refused.value.remedy
 

@@ -21,6 +21,7 @@ from core.preflight import pruning
 from core.preflight.check import refuse_impossible
 from core.preflight.subject import Subject
 from core.recipe.recipe import Prune, Recipe
+from core.registry.families import FAMILIES as KNOWN
 from core.registry.methods import METHODS
 from core.store import Store
 from tests.engine.models.zoo import tiny
@@ -218,7 +219,7 @@ def test_a_teacher_with_other_tokens_is_refused(saved: Saved, home: Settings) ->
 
 
 def test_the_light_list_of_square_families_is_the_engines() -> None:
-    assert {name for name, family in FAMILIES.items() if family.square} == pruning.SQUARE
+    assert {name for name, family in FAMILIES.items() if family.square} == {f.id for f in KNOWN.values() if f.square}
 
 
 AMOUNTS: list[dict[str, Any]] = [

@@ -21,11 +21,11 @@ from transformers import AutoModelForCausalLM, PreTrainedModel
 from core.base.errors import RetortError
 from core.base.progress import Reporter
 from core.catalogue.anatomy import anatomy
-from core.catalogue.exportable import GGUF_FAMILIES
 from core.catalogue.vocabulary import vocabulary_kind
 from core.engine.export.gguf_vocabulary import add_vocabulary
 from core.engine.export.same_function import PlainForward, largest_difference, probe
 from core.engine.models.load import load_model
+from core.registry.families import FAMILIES
 
 FILE = "model.gguf"
 _TYPES = {
@@ -45,7 +45,7 @@ def write(folder: Path, target: Path, reporter: Reporter) -> dict[str, Any]:
     model = loaded.model.cpu()
     stored = anatomy(folder).dtype
     kind, file_type = _TYPES.get(stored, _TYPES["float32"])
-    architecture = GGUF_FAMILIES[model.config.model_type]
+    architecture = FAMILIES[model.config.model_type].gguf
     reporter.progress(0, 2, "Writing the GGUF file.")
     writer = gguf.GGUFWriter(target / FILE, architecture)
     _add_sizes(writer, model)

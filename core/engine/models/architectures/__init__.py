@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -120,11 +120,6 @@ def adapter_for(model: PreTrainedModel | PreTrainedConfig) -> Architecture:
     if isinstance(model, PreTrainedModel):
         found.check(model)
     return found
-
-
-def known_families() -> Iterator[str]:
-    """Names of the families, for pages and the command line."""
-    yield from dict.fromkeys(f.name for f in FAMILIES.values())
 
 
 def base_of(model: PreTrainedModel) -> PreTrainedModel:
