@@ -21,10 +21,10 @@ from core.catalogue.references import resolve
 from core.engine.evaluate.choice import choice_measurements
 from core.engine.evaluate.harness import harness_measurements
 from core.engine.evaluate.tasks.items import load_items
-from core.engine.evaluate.tasks.registry import TASKS
 from core.engine.measure.devices import device_facts
 from core.engine.models.load import load_model
 from core.registry.measurement import Measurement
+from core.registry.tasks import TASK_SETS
 
 
 def main() -> None:
@@ -32,7 +32,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", default="sample:smollm2-135m")
     parser.add_argument("--items", type=int, default=100, help="of each task; 0: all")
-    parser.add_argument("--tasks", nargs="+", default=list(TASKS), choices=list(TASKS))
+    parser.add_argument("--tasks", nargs="+", default=list(TASK_SETS), choices=list(TASK_SETS))
     parser.add_argument("--batch", type=int, default=16)
     parser.add_argument("--tiny", action="store_true")
     args = parser.parse_args()
@@ -46,8 +46,8 @@ def main() -> None:
     )
     for name in args.tasks:
         started = time.perf_counter()
-        items = load_items(TASKS[name], sets, limit)
-        own = choice_measurements(model, loaded.tokenizer, TASKS[name], items, args.batch, InMemoryReporter())
+        items = load_items(TASK_SETS[name], sets, limit)
+        own = choice_measurements(model, loaded.tokenizer, TASK_SETS[name], items, args.batch, InMemoryReporter())
         middle = time.perf_counter()
         theirs = harness_measurements(model, loaded.tokenizer, [name], limit, args.batch, InMemoryReporter(), sets)
         over = time.perf_counter()

@@ -139,10 +139,12 @@ def _cached_commit(repository: str, revision: str) -> str | None:
 
 def _task(task: str, settings: Settings) -> str:
     """The files of one task's items; of all sets for a task that only another scorer knows."""
+    known = TASK_SETS.get(task)
+    if known is not None and known.brought:
+        return _files(_inside(Path(known.folder)), settings)
     sample = SAMPLES[_TASKS]
     if not is_fetched(sample, settings):
         return ABSENT
-    known = TASK_SETS.get(task)
     folder = sample.folder(settings)
     return _files(_inside(folder / known.folder if known else folder), settings)
 

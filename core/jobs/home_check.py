@@ -11,6 +11,7 @@ from core.base.settings import Settings
 from core.catalogue.samples import sample_damage
 from core.catalogue.saved_models import model_damage
 from core.recipe.records import makes_again, run_makes_again
+from core.registry.additions import ADDED
 from core.registry.samples import SAMPLES
 from core.store import Store, rebuild
 from core.store.checking import Problem
@@ -25,7 +26,7 @@ def check_home(settings: Settings) -> list[Problem]:
     Raises:
         RetortError: the index stays locked, or comes from a newer version.
     """
-    found: list[Problem] = []
+    found = [Problem("package " + one.package, one.cause, one.remedy) for one in ADDED.broken]
     why = rebuild.fault(settings.database, thorough=True) if settings.home.is_dir() else "was missing"
     if why is not None and (settings.runs.is_dir() or settings.database.exists()):
         remedy = "Any command makes it again from the folders, as 'python -m core home rebuild' does."

@@ -7,6 +7,7 @@ from core.catalogue.samples import is_fetched
 from core.recipe.recipe import Distil, Recipe, Select
 from core.registry.sample_types import Sample
 from core.registry.samples import sample
+from core.registry.tasks import TASK_SETS
 
 
 def missing(recipe: Recipe, settings: Settings) -> list[Sample]:
@@ -17,7 +18,8 @@ def missing(recipe: Recipe, settings: Settings) -> list[Sample]:
     """
     labelled = recipe.evaluation.labelled
     references = [recipe.model, recipe.calibration.data, recipe.evaluation.data, labelled.data if labelled else ""]
-    references += ["sample:tasks"] if recipe.evaluation.tasks and recipe.evaluation.scorer == "retort" else []
+    asked = recipe.evaluation.tasks if recipe.evaluation.scorer == "retort" else ()
+    references += ["sample:tasks" for task in asked if not TASK_SETS[task].brought]
     for step in recipe.steps:
         lesson = step.recovery if isinstance(step, Select) else step
         if isinstance(lesson, Distil):

@@ -13,6 +13,8 @@ from pydantic import BaseModel
 
 from core.recipe.recipe import Distil, Prune, Quantise, Recipe, Select
 from core.recipe.results import ENGINE_REVISION, Trial
+from core.registry.additions import package_of
+from core.registry.metrics import METRICS
 
 _ALWAYS = ("torch", "transformers", "tokenizers")
 
@@ -72,8 +74,22 @@ def library_versions(*further: str) -> dict[str, str]:
     return {name: _version(name) for name in (*_ALWAYS, *further)}
 
 
+def added_packages(recipe: Recipe, steps: Sequence[BaseModel]) -> dict[str, str]:
+    """'package version' of everything from other packages that has a part in these figures, by group and id."""
+    prunes = [p for s in steps for p in (s.options if isinstance(s, Select) else [s]) if isinstance(p, Prune)]
+    lessons = [s.recovery if isinstance(s, Select) else s for s in steps]
+    used = [("retort.methods", p.method) for p in prunes]
+    used += [("retort.losses", t.loss) for s in lessons if isinstance(s, Distil) for t in s.losses]
+    used += [("retort.tasks", task) for task in recipe.evaluation.tasks]
+    used += [("retort.metrics", m.id) for m in METRICS.values() if m.entry]
+    found = {f"{group}:{name}": package_of(group, name) for group, name in used}
+    return {what: package for what, package in sorted(found.items()) if package}
+
+
 def _common(recipe: Recipe, identity: Identity, steps: Sequence[BaseModel]) -> dict[str, Any]:
+    added = added_packages(recipe, steps)
     return {
+        **({"added": added} if added else {}),
         "engine": ENGINE_REVISION,
         "versions": library_versions(*_further(recipe, steps)),
         "model": identity.model,

@@ -4,7 +4,8 @@
 `f(folder, target, reporter) -> facts`, where `folder` is a saved model and `target` a new folder it fills.
 `possible` and `remark` name functions of a `core.catalogue.exportable.Described` model: why it cannot be written so
 (None where it can), and what to know (empty where there is nothing to say).
-A new format is one file in `core/engine/export/`, its reasons and one entry here.
+A new format is one file in `core/engine/export/`, its reasons and one entry here; another package adds one by an entry
+point of the group `retort.exports` (docs/extending.md).
 """
 
 from __future__ import annotations
@@ -26,6 +27,8 @@ class Format:
     remark: str
     requires: str = "transformers"
     """The package that writes the format."""
+    weights: tuple[str, ...] = (".safetensors",)
+    """How the names of the files end that hold its weights: their bytes are the size of the export."""
 
 
 EXPORTS: dict[str, Format] = {
@@ -47,6 +50,7 @@ EXPORTS: dict[str, Format] = {
             f"{_REASONS}:onnx",
             f"{_REASONS}:onnx_remark",
             "onnx",
+            (".onnx", ".data"),
         ),
         Format(
             "gguf",
@@ -56,6 +60,7 @@ EXPORTS: dict[str, Format] = {
             f"{_REASONS}:gguf",
             f"{_REASONS}:gguf_remark",
             "gguf",
+            (".gguf",),
         ),
     )
 }

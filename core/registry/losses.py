@@ -1,7 +1,8 @@
 """The registry of distillation losses: what each is called, does, needs and can be tuned by.
 
 `entry` names the function in the engine that computes it, imported by the worker only. A new loss is
-one function there and one line here; pages and recipes pick it up.
+one function there and one line here; pages and recipes pick it up. Another package adds one by an entry point of the
+group `retort.losses` (docs/extending.md).
 
 Contracts of `entry` by `kind`. All return one float per unit (token, or example when classifying):
     distribution  `f(student, teacher, **parameters) -> (n,)` on log-probabilities `(n, classes)`. The caller

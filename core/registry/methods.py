@@ -1,7 +1,8 @@
 """The registry of pruning methods: what each is called, needs and does.
 
 `entry` names the function in the engine that does the work, imported by the worker only. A new
-criterion is one function there and one line here; pages, recipes, doctor and CLI pick it up.
+criterion is one function there and one line here; pages, recipes, doctor and CLI pick it up. Another package adds one
+by an entry point of the group `retort.methods` (docs/extending.md).
 
 Contracts of `entry` by `kind` (see CONTRIBUTING.md):
     score   `f(weight, stats, generator) -> scores`, both `(out, in)` float32, low scores go first
@@ -12,6 +13,7 @@ Contracts of `entry` by `kind` (see CONTRIBUTING.md):
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
@@ -44,10 +46,10 @@ class Method(BaseModel):
     needs: frozenset[Statistic] = frozenset()
     compare: Literal["matrix", "row"] = "row"
     """What a weight's score is ranked against: the whole matrix, or its own output row."""
-    symbol: str = "circle"
-    """Plotly marker: one shape a method, so that colour is never the only difference."""
+    symbol: str = ""
+    """Plotly marker: one shape a method, so that colour is never the only difference. Empty: the next that is free."""
     color: int = 0
-    """Index into the Okabe-Ito palette."""
+    """Index into the Okabe-Ito palette. 0: the next after those of the methods before it."""
     search_windows: int = 0
     """Calibration windows on which the loss without each layer is measured, layer after layer; 0: no search."""
     needs_adapter: bool = False
@@ -65,9 +67,37 @@ class Method(BaseModel):
 
 _ZEROES = " Only zeroes weights: neither the file nor the latency shrinks on ordinary kernels."
 
-METHODS: dict[str, Method] = {
-    m.id: m
-    for m in (
+_SPARE = (
+    "triangle-left",
+    "triangle-right",
+    "hexagon2",
+    "hash",
+    "triangle-ne",
+    "triangle-sw",
+    "triangle-nw",
+    "triangle-se",
+)
+"""Shapes that no step or baseline has, each with hollow and dotted forms."""
+
+
+def with_symbols(methods: Iterable[Method]) -> dict[str, Method]:
+    """The methods by id; one without a symbol or a colour gets the next free one, in their order.
+
+    Beyond eight that name none, shapes come again.
+    """
+    known = list(methods)
+    free = [s for s in _SPARE if s not in {m.symbol for m in known}] or list(_SPARE)
+    found: dict[str, Method] = {}
+    for at, m in enumerate(known):
+        if not m.symbol:
+            m = m.model_copy(update={"symbol": free[0], "color": m.color or 1 + at % 7})
+            free = [*free[1:], free[0]]
+        found[m.id] = m
+    return found
+
+
+METHODS: dict[str, Method] = with_symbols(
+    (
         Method(
             id="magnitude",
             label="Magnitude",
@@ -240,7 +270,7 @@ METHODS: dict[str, Method] = {
             source="Lasby et al. 2025, REAP the experts",
         ),
     )
-}
+)
 
 
 def method(method_id: str) -> Method | None:

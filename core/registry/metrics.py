@@ -1,6 +1,7 @@
 """What a measurement is, and which metrics exist: label, unit, direction, digits.
 
-Pages, charts and reports take every label from here, so a new metric is one line in `METRICS`.
+Pages, charts and reports take every label from here. A new metric is a function that measures it and one entry in
+`METRICS`; another package adds one by an entry point of the group `retort.metrics` (docs/extending.md).
 """
 
 from __future__ import annotations
@@ -26,6 +27,12 @@ class Metric(BaseModel):
     role: Role
     explain: str
     digits: int = 3  # significant digits shown
+    entry: str = ""
+    """What measures it, as `module:function`; empty for what the engine measures by itself.
+
+    `f(model, tokenizer, windows) -> float | None`: the loaded model in evaluation mode, its tokenizer, and the tokens
+    of the evaluation text, `(windows, length)` int64 on the CPU. None where it does not apply to this model.
+    """
 
 
 def _m(id: str, label: str, unit: str, better: Better, role: Role, explain: str, digits: int = 3) -> Metric:
@@ -208,12 +215,17 @@ def _of_task(metric_id: str) -> Metric | None:
     return general.model_copy(update={"id": metric_id, "label": label})
 
 
-METRICS |= {
-    m.id: m
-    for t in TASK_SETS.values()
-    for normalised in (t.normalised, not t.normalised)  # the usual one first
-    if (m := _of_task(accuracy_id(t.id, normalised))) is not None
-}
+def of_tasks() -> dict[str, Metric]:
+    """The two accuracies of every task, the usual one first."""
+    return {
+        m.id: m
+        for t in TASK_SETS.values()
+        for normalised in (t.normalised, not t.normalised)
+        if (m := _of_task(accuracy_id(t.id, normalised))) is not None
+    }
+
+
+METRICS |= of_tasks()
 
 
 def metric(metric_id: str) -> Metric:

@@ -13,7 +13,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from core.base.progress import InMemoryReporter
 from core.engine.evaluate.choice import choice_measurements, encode, option_scores
 from core.engine.evaluate.tasks.items import Item, options
-from core.engine.evaluate.tasks.registry import TASKS
+from core.registry.tasks import TASK_SETS
 
 ITEMS = [
     options("Question: What fell on the roofs of the town?\nAnswer:", ["rain", "a lighthouse in 1834", "stones"], 0),
@@ -66,7 +66,7 @@ def test_accuracy_and_its_normalised_form_follow_from_the_scores(loaded: tuple[A
         per_character = [s / n for s, n in zip(scores, item.lengths, strict=True)]
         right.append(float(np.argmax(scores) == item.gold))
         right_norm.append(float(np.argmax(per_character) == item.gold))
-    acc, norm = choice_measurements(model, tokenizer, TASKS["arc_easy"], ITEMS, 2, InMemoryReporter())
+    acc, norm = choice_measurements(model, tokenizer, TASK_SETS["arc_easy"], ITEMS, 2, InMemoryReporter())
     assert acc.samples == right and norm.samples == right_norm
     assert acc.value == np.mean(right) and norm.value == np.mean(right_norm)
     assert acc.settings["standard_error"] == pytest.approx(np.std(right, ddof=1) / 2)

@@ -10,6 +10,7 @@ from core.catalogue.anatomy import anatomy
 from core.engine.measure.size import disk_bytes
 from core.recipe.recipe import Prune, Target
 from core.recipe.results import Result
+from core.registry.formats import EXPORTS
 from core.registry.measurement import find_metric
 from core.registry.metrics import METRICS
 from tests.engine.conftest import Memory
@@ -56,4 +57,4 @@ def test_what_is_counted_is_said_where_a_size_is_asked_for_and_where_it_is_told(
     (tmp_path / "model.onnx").write_bytes(b"12345")
     (tmp_path / "model.onnx.data").write_bytes(b"1234567890")
     (tmp_path / "tokenizer.json").write_bytes(b"{}")
-    assert disk_bytes(tmp_path) == (15, 17)
+    assert disk_bytes(tmp_path, EXPORTS["onnx"].weights) == (15, 17)

@@ -18,12 +18,12 @@ from core.analysis.statistics import bootstrap_mean
 from core.base.errors import RetortError
 from core.base.progress import Reporter
 from core.engine.data.framing import closing, opened_ids
-from core.engine.evaluate.tasks.items import Item, Task
+from core.engine.evaluate.tasks.items import Item
 from core.engine.models.chunked_head import ChunkedHead, language_model_kind, token_losses
 from core.engine.models.context import context_of
 from core.recipe.trial_keys import hashed
 from core.registry.measurement import Measurement
-from core.registry.tasks import accuracy_id
+from core.registry.tasks import TaskSet, accuracy_id
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class Encoded:
 def choice_measurements(
     model: PreTrainedModel,
     tokenizer: PreTrainedTokenizerBase,
-    task: Task,
+    task: TaskSet,
     items: Sequence[Item],
     batch: int,
     reporter: Reporter,

@@ -18,9 +18,8 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from core.base.errors import RetortError
 from core.base.progress import Reporter
 from core.engine.evaluate.choice import accuracy
-from core.engine.evaluate.tasks.registry import TASKS
 from core.registry.measurement import Measurement
-from core.registry.tasks import accuracy_id, task_label
+from core.registry.tasks import TASK_SETS, accuracy_id, task_label
 
 EXTRA = "requirements-tasks.txt"
 _COLUMNS = {"boolq": {"doc_to_target": "{{ 1 if answer else 0 }}"}}
@@ -84,10 +83,11 @@ def _at_home(manager: Any, task: str, sets: Path | None, scratch: Path) -> str:
     """The task's name, or a file in `scratch` that is the same task with its items read from this machine."""
     if task not in manager.all_subtasks:
         raise RetortError(f"lm-eval has no single task called '{task}'.", "Look at its list with 'lm-eval ls tasks'.")
-    if task not in TASKS or sets is None:
+    known = TASK_SETS.get(task)
+    if known is None or sets is None:
         return task
-    split = TASKS[task].split
-    files = sorted(str(f) for f in (sets / TASKS[task].folder / split).glob("*.arrow"))
+    split = known.split
+    files = sorted(str(f) for f in (sets / known.folder / split).glob("*.arrow"))
     if not files:
         return task
     changed = {

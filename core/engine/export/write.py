@@ -44,7 +44,7 @@ def export(chosen: Format, folder: Path, target: Path, source: str, reporter: Re
         with replacing_folder(target) as partial:
             written = load_function(chosen.entry)(folder, partial, reporter)
             facts = {"format": chosen.id, "source": source, **written}
-            facts["bytes"], facts["bytes_with_tokenizer"] = disk_bytes(partial)
+            facts["bytes"], facts["bytes_with_tokenizer"] = disk_bytes(partial, chosen.weights)
             (partial / FACTS).write_text(json.dumps(facts, indent=1), encoding="utf-8")
             unseal(target)
         seal(target)

@@ -16,9 +16,6 @@ from core.engine.models.matrices import Matrix, prunable
 from core.engine.models.packed import count_nonzero, held, packed_weights
 from core.registry.measurement import Measurement
 
-OTHER_WEIGHTS = (".gguf", ".onnx", ".data")
-"""Files that hold the weights of an export: GGUF, and a graph with its weights inside or beside it."""
-
 
 def size_measurements(
     model: PreTrainedModel,
@@ -92,17 +89,19 @@ def pruned_zeros(matrices: Iterable[Matrix]) -> tuple[int, int] | None:
     return (zeros, weights) if weights else None
 
 
-def disk_bytes(folder: Path) -> tuple[int, int]:
+def disk_bytes(folder: Path, endings: tuple[str, ...] = ()) -> tuple[int, int]:
     """Bytes of the weight files in `folder` (what `core.catalogue.anatomy` counts), and of all its files.
 
-    Of an export to one file, as GGUF, that file counts, with the tokenizer it holds.
+    Args:
+        endings: of the weight files of an export, in the place of those transformers loads. Of one file, as GGUF has
+            it, the tokenizer in it counts.
 
     Raises:
         RetortError: there is no weight file.
     """
     files = [f for f in folder.rglob("*") if f.is_file()]
     loadable = any(f.suffix == ".safetensors" for f in folder.iterdir())
-    weights = weight_files(folder) if loadable else [f for f in files if f.suffix in OTHER_WEIGHTS]
+    weights = weight_files(folder) if loadable else [f for f in files if f.name.endswith(endings)]
     if not weights:
         raise RetortError(
             f"The folder {folder.name} holds no weight file.",

@@ -20,6 +20,7 @@ from core.analysis.paired_times import paired_ratio
 from core.base.integrity import seal, unseal
 from core.base.progress import Reporter
 from core.engine.data.inputs import Inputs
+from core.engine.evaluate.added import added_measurements
 from core.engine.measure.latency import latency
 from core.engine.measure.memory import peak_memory
 from core.engine.measure.patience import Patience
@@ -167,8 +168,9 @@ class CandidateMeasurer:
         found, notes = judge(
             loaded, self.recipe.evaluation, self.inputs, dense, self.hooks.settings, self.reporter, self.first
         )
-        result.notes += notes
-        return found
+        added, more = added_measurements(loaded, self.inputs.evaluation)
+        result.notes += [*notes, *more]
+        return [*found, *added]
 
     def _latency(self, trial: Trial, loaded: Loaded, result: Result) -> list[Measurement]:
         """The candidate's times; the baseline's, taken in turn with them, go into their settings."""

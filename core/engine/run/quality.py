@@ -21,12 +21,12 @@ from core.engine.evaluate.harness import harness_measurements
 from core.engine.evaluate.paired_loss import loss_change
 from core.engine.evaluate.perplexity import perplexity
 from core.engine.evaluate.tasks.items import load_items
-from core.engine.evaluate.tasks.registry import TASKS
 from core.engine.models.compatibility import class_names
 from core.engine.models.load import Loaded
 from core.recipe.recipe import Evaluation
 from core.registry.measurement import Measurement, find_metric
 from core.registry.samples import SAMPLES
+from core.registry.tasks import TASK_SETS
 
 StandIns = Mapping[str, tuple[str, Measurement]]
 """By metric: which candidate stands in for a baseline that lacks the metric, and its figure."""
@@ -92,12 +92,11 @@ def _tasks(loaded: Loaded, wanted: Evaluation, settings: Settings, reporter: Rep
         return harness_measurements(
             loaded.model, loaded.tokenizer, wanted.tasks, wanted.items, wanted.batch, reporter, sets
         )
-    if sets is None:
-        raise RetortError("The evaluation sets are not on this machine.", "Run 'python -m core fetch tasks'.")
     found: list[Measurement] = []
-    for name in wanted.tasks:
-        task = TASKS[name]
-        items = load_items(task, sets, wanted.items)
+    for task in (TASK_SETS[name] for name in wanted.tasks):
+        if sets is None and not task.brought:
+            raise RetortError("The evaluation sets are not on this machine.", "Run 'python -m core fetch tasks'.")
+        items = load_items(task, sets or Path(), wanted.items)
         found += choice_measurements(loaded.model, loaded.tokenizer, task, items, wanted.batch, reporter)
     return found
 

@@ -1,14 +1,17 @@
-"""One multiple-choice question as the scorer needs it, and a task as the registry knows it."""
+"""One multiple-choice question as the scorer needs it, and the questions of a task."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from core.base import json_io
 from core.base.errors import RetortError
-from core.registry.tasks import TASK_SETS
+from core.base.functions import load_function
+from core.registry.tasks import TaskSet
 
 
 @dataclass(frozen=True)
@@ -25,28 +28,6 @@ class Item:
     gold: int
 
 
-@dataclass(frozen=True)
-class Task:
-    """A task, and how one of its records becomes an `Item`."""
-
-    id: str
-    item: Callable[[Mapping[str, Any]], Item]
-    split: str = "validation"
-
-    @property
-    def label(self) -> str:
-        return TASK_SETS[self.id].label
-
-    @property
-    def folder(self) -> str:
-        return TASK_SETS[self.id].folder
-
-    @property
-    def normalised(self) -> bool:
-        """Whether the length-normalised accuracy is the usual one to report."""
-        return TASK_SETS[self.id].normalised
-
-
 def options(context: str, texts: list[str], gold: int) -> Item:
     """The usual item: one context, and each option after a space."""
     return Item(
@@ -57,23 +38,22 @@ def options(context: str, texts: list[str], gold: int) -> Item:
     )
 
 
-def load_items(task: Task, root: Path, limit: int | None = None) -> list[Item]:
+def load_items(task: TaskSet, root: Path, limit: int | None = None) -> list[Item]:
     """The first `limit` items of `task` (all with None) from the folder of evaluation sets `root`.
 
     Raises RetortError where the records are missing, cannot be read or are not those of the task.
     """
-    folder = root / task.folder / task.split
-    if not folder.is_dir():
+    folder = root / task.folder  # a whole path stays what it is
+    lines, saved = folder / f"{task.split}.jsonl", folder / task.split
+    if not (lines.is_file() or saved.is_dir()):
         raise RetortError(
-            f"The items of {task.label} are not on this machine.", "Fetch the sample evaluation sets first."
+            f"The items of {task.label} are not on this machine.",
+            "Install the package that brings them anew." if task.brought else "Fetch the sample evaluation sets first.",
         )
-    from datasets import Dataset, load_from_disk  # takes seconds to import: only where it is needed
-
+    item = load_function(task.entry)
     try:
-        records = load_from_disk(str(folder))
-        assert isinstance(records, Dataset)
-        count = len(records) if limit is None else min(limit, len(records))
-        items = [task.item(records[i]) for i in range(count)]
+        records = _lines(lines) if lines.is_file() else _saved(saved)
+        items: list[Item] = [item(record) for record in islice(records, limit)]
     except (OSError, ValueError, KeyError, IndexError, TypeError, AssertionError) as error:
         raise RetortError(
             f"The items of {task.label} cannot be read ({type(error).__name__}).",
@@ -82,3 +62,19 @@ def load_items(task: Task, root: Path, limit: int | None = None) -> list[Item]:
     if not items:
         raise RetortError(f"{task.label} has no items here.", "Choose another task, or a limit above 0.")
     return items
+
+
+def _lines(path: Path) -> Iterable[Mapping[str, Any]]:
+    """One JSON object a line."""
+    with path.open("rb") as file:
+        for line in filter(bytes.strip, file):
+            yield json_io.load(line)
+
+
+def _saved(folder: Path) -> Iterable[Mapping[str, Any]]:
+    """As `datasets` saves a set."""
+    from datasets import Dataset, load_from_disk  # takes seconds to import: only where it is needed
+
+    records = load_from_disk(str(folder))
+    assert isinstance(records, Dataset)
+    yield from records

@@ -1,6 +1,6 @@
 """The multiple-choice tasks Retort scores, with zero-shot prompts as lm-evaluation-harness 0.4 words them.
 
-A new task is one function, one line in `TASKS`, and one in `core.registry.tasks`, which pages and recipes know it by.
+A new task is one function here and one line in `core.registry.tasks`, by which pages and recipes know it.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from core.engine.evaluate.tasks.items import Item, Task, options
+from core.engine.evaluate.tasks.items import Item, options
 
 Record = Mapping[str, Any]
 
@@ -71,20 +71,3 @@ def copa(r: Record) -> Item:
 def sst2(r: Record) -> Item:
     context = f"{r['sentence']}\nQuestion: Is this sentence positive or negative?\nAnswer:"
     return options(context, ["negative", "positive"], int(r["label"]))
-
-
-TASKS: dict[str, Task] = {
-    t.id: t
-    for t in (
-        Task("hellaswag", hellaswag),
-        Task("arc_easy", arc),
-        Task("arc_challenge", arc),
-        Task("piqa", piqa),
-        Task("boolq", boolq),
-        Task("sciq", sciq),
-        Task("winogrande", winogrande),
-        Task("openbookqa", openbookqa),
-        Task("copa", copa),
-        Task("sst2", sst2),
-    )
-}
