@@ -93,7 +93,7 @@ def picker(candidates: dict[str, Result]) -> list[str]:
         key="report_picks",
         max_selections=MOST,
         format_func=lambda k: flat(candidates[k].label),
-        placeholder="Two telling examples, until you choose",
+        placeholder="Two examples, until you choose",
     )
     if keys:
         st.query_params["pick"] = [selection.short(k) for k in keys]

@@ -63,7 +63,7 @@ def rows(wanted: filters.RunFilters, page: int, was_active: bool) -> None:
         st.rerun()
     found = store.runs.find(**wanted, limit=PAGE_SIZE, offset=(page - 1) * PAGE_SIZE)
     where, now = zone(st.context.timezone), time.time()
-    for run in found:  # few elements a row: each costs the server as much as a query
+    for run in found:  # few elements per row: each costs the server as much as a query
         with st.container(border=True, gap="xxsmall"):
             if st.button(f"**{md(run.name, 90)}**", key=f"open-{run.id}", type="tertiary"):
                 st.query_params["run"] = run.id
@@ -81,7 +81,7 @@ def _badge(run: RunRow) -> str:
 
 def _facts(run: RunRow, where: tzinfo, now: float) -> tuple[str, ...]:
     """What it is, what came of it, when it was started, how long it took, its tags."""
-    outcome = f"{run.trials_done:,} of {plural(run.trials_total, 'trial')}" if run.trials_total else ""
+    outcome = f"{run.trials_done:,} of {run.trials_total:,} measured" if run.trials_total else ""
     taken = None if run.state == "running" else seconds_taken(run, now)
     return (
         f"{panel.kind_word(run.kind)} of {md(run.model, 90)}",
@@ -128,7 +128,7 @@ def one_run(run: RunRow, trials: list[TrialRow]) -> None:
                 query_params={"run": run.id},
             )
     if run.trials_total:
-        st.header("Trials", anchor=False)
+        st.header("Candidates", anchor=False)
         panel.trials_table(trials)
         time_again.of_run(run)
     st.header("Events", anchor=False)

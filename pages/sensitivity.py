@@ -200,7 +200,7 @@ def spread(measured: Sensitivity, resolved: ResolvedModel, found: Anatomy) -> No
         "run",
         f"Compare even and measured sparsity at {amount:.0%}".replace("%", " %"),
         icon=":material/tune:",
-        help="A sweep of two trials: the same sparsity in every layer, and more of it where it hurts least.",
+        help="A sweep of two candidates: the same sparsity in every layer, and more of it where it hurts least.",
     ):
         same, spread_out = (
             Grid(method=(spec.method,), sparsity=(amount,), allocation=a) for a in ("uniform", "sensitivity")

@@ -67,9 +67,9 @@ def first_study() -> None:
     needed = sample_study.missing(recipe, settings)
     with st.container(border=True):
         st.header("Run the sample study", anchor=False)
-        trials = plural(len(recipe.sweep.trials()) + 1, "model")
+        many = plural(len(recipe.sweep.trials()), "candidate")
         st.markdown(
-            f"SmolLM2-135M, a small chat model: {trials} measured, from zeroed weights to removed layers. "
+            f"SmolLM2-135M, a small chat model: {many} measured beside it, from zeroed weights to removed layers. "
             "It runs in the background; you can close this page and come back."
         )
         if needed:

@@ -117,7 +117,7 @@ def start(data: dict[str, Any], found: Anatomy) -> None:
 
 def cost(expected: Estimate) -> None:
     with st.container(horizontal=True):
-        st.metric("Models measured", f"{expected.trials}", width="content", help="Every trial and the dense baseline.")
+        st.metric("To measure", f"{expected.trials}", width="content", help="Every candidate and the dense baseline.")
         time = "not known yet" if expected.seconds is None else about(expected.seconds)
         st.metric("Time", time, width="content")
         st.metric("Disk, at most", show_bytes(expected.disk_bytes), width="content")
@@ -180,7 +180,7 @@ def waiting(run: RunRow) -> None:
         text += "other work."
     elif run.active:
         title, icon = "No point yet", ":material/scatter_plot:"
-        text = "The dense model is measured first, then every trial adds a point."
+        text = "The dense model is measured first, then every candidate adds a point."
     else:
         title, icon, text = "No point was measured", ":material/scatter_plot:", "The reason stands above."
     empty(title, text, icon=icon, height=_CHART)

@@ -1,4 +1,4 @@
-"""Trade-offs: quality against what a model costs, and what pruning really delivered."""
+"""Trade-offs: quality against what a model costs, and what pruning really saved."""
 
 from pages.frame.shell import guard
 
@@ -112,12 +112,12 @@ def notes(drawn: Drawn) -> None:
     if drawn.timing.reference:
         st.caption(f":material/timer: {md(drawn.timing.reference, 400)} Bars are 95 % intervals of the ratio.")
     if drawn.timing.busy:
-        many = plural(len(drawn.timing.busy), "model")
+        many = plural(len(drawn.timing.busy), "candidate")
         st.caption(f":material/crop_square: {many} in a square: timed while other work kept the machine busy.")
     if drawn.timing.alone:
         st.caption(
-            f":material/timer_off: {plural(len(drawn.timing.alone), 'model')} not drawn: timed without the dense model "
-            "in turns, so the time cannot be compared. Size and quality can."
+            f":material/timer_off: {plural(len(drawn.timing.alone), 'candidate')} not drawn: timed without the dense "
+            "model in turns, so the time cannot be compared. Size and quality can."
         )
     if drawn.outcome.sentence:
         st.markdown(f":material/rule: {md(drawn.outcome.sentence, 900)}")
@@ -130,13 +130,13 @@ def notes(drawn: Drawn) -> None:
         )
     if drawn.crowded:
         st.caption(
-            f":material/scatter_plot: With {drawn.count:,} models, error bars are drawn for the front only. "
-            "Filters show fewer models, with the error of each."
+            f":material/scatter_plot: With {drawn.count:,} candidates, error bars are drawn for the front only. "
+            "Filters show fewer of them, with the error of each."
         )
     if drawn.recoveries > MOST_ARROWS:
         st.caption(
-            f":material/trending_down: {drawn.recoveries:,} models were trained after pruning. Arrows from before to "
-            f"after, and orders that changed, are shown for up to {MOST_ARROWS}: filters show fewer models."
+            f":material/trending_down: {drawn.recoveries:,} candidates were trained after pruning. Arrows from before "
+            f"to after, and orders that changed, are shown for up to {MOST_ARROWS}: filters show fewer of them."
         )
     for after, behind in drawn.flips[:3]:
         st.caption(
@@ -153,7 +153,7 @@ def toggle() -> None:
 
 
 def compare(shown: Field, placed: TradeoffPoints, picked: Sequence[str], chosen: bool, y: str) -> None:
-    st.header("Promised and delivered", anchor=False)
+    st.header("Promised and measured", anchor=False)
     candidates = offered = placed.heads
     if len(placed.best) < len(candidates):
         offered = {k: candidates[k] for k in dict.fromkeys((*placed.best, *picked))}
@@ -162,9 +162,9 @@ def compare(shown: Field, placed: TradeoffPoints, picked: Sequence[str], chosen:
         st.caption("Only the baseline is measured so far.")
         return
     if len(offered) < len(candidates):
-        st.caption(f"The list holds {len(offered):,} models, those on the front first; others are chosen on the chart.")
+        st.caption(f"The list holds {len(offered):,} candidates, the front first; others are chosen on the chart.")
     if not picked:
-        st.caption("Choose some, here or on the chart, to see what each delivers.")
+        st.caption("Choose some, here or on the chart, to see what each really saves.")
         return
     if not chosen:
         shown_now = "Two examples are" if len(picked) > 1 else "An example is"

@@ -128,7 +128,7 @@ def hunt(faults: list[Fault], folder: Path, jobs: int) -> Counter[str]:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """The program."""
+    """Reads the options and runs it."""
     parser = argparse.ArgumentParser(prog="python -m scripts.faults", description="Do the tests notice small faults?")
     parser.add_argument("--only", action="append", metavar="NAME", help="only scripts/faults/NAME.yaml")
     parser.add_argument("--list", action="store_true", help="name the faults and run nothing")

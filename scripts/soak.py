@@ -211,7 +211,7 @@ def soak(folder: Path, kills: int, seed: int) -> list[str]:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """The program."""
+    """Reads the options and runs it."""
     parser = argparse.ArgumentParser(prog="python -m scripts.soak", description="Kill a study at random moments.")
     parser.add_argument("--kills", type=int, default=200)
     parser.add_argument("--seed", type=int, default=0)

@@ -78,7 +78,7 @@ TECHNIQUES: tuple[Technique, ...] = (
     Technique(
         id="int8",
         title="Keep the weights as int8",
-        how="Linear layers hold 8-bit integers with a scale a row; activations follow while it runs.",
+        how="Linear layers hold 8-bit integers with one scale per row; activations follow while it runs.",
         why="It halves 16-bit weights, needs no data, and takes a minute.",
         quality="Published with the largest activations kept in 16 bits: no loss up to 175 billion parameters. Plain "
         "int8, as here, comes close: look at the measured loss.",

@@ -104,7 +104,7 @@ def estimate(recipe: Recipe, size: ModelSize, settings: Settings, trial_seconds:
             trials=count,
             seconds=seconds,
             disk_bytes=disk,
-            basis=f"from {len(trial_seconds)} finished trials of this model on this machine",
+            basis=f"from {len(trial_seconds)} finished candidates of this model on this machine",
         )
     probe = read_probe(settings)
     if probe is None:

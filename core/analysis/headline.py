@@ -11,7 +11,7 @@ from core.registry.formatting import show
 
 
 def headline(results: Sequence[Result]) -> str:
-    """Plain sentences on the two telling candidates of a study; empty while there is nothing to tell."""
+    """Plain sentences on the two candidates of a study that are shown first; empty while there is nothing to tell."""
     baseline = next((r for r in results if r.baseline), None)
     candidates = [r for r in results if not r.baseline]
     if baseline is None or not candidates:

@@ -1,4 +1,4 @@
-"""What pruning promised beside what it delivered: every cost as a share of the dense baseline's.
+"""What pruning promised beside what was measured: every cost as a share of the dense baseline's.
 
 Half of the weights at zero sounds like half of the model; on ordinary kernels and in ordinary files it
 is all of it. These functions put the two side by side, in numbers and in one sentence.

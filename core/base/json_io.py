@@ -1,4 +1,7 @@
-"""JSON as everybody reads it: NaN and infinities, which JSON has not, become null; and JSON that others wrote."""
+"""JSON as everybody reads it, and JSON that others wrote.
+
+NaN and infinities, which JSON cannot express, become null.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,7 @@ from collections.abc import Callable
 from typing import Any
 
 _HALF = re.compile(rb"\\u[dD][89a-fA-F]")
-"""The escape of half a character. Two in the right order are one character."""
+"""The escape of a surrogate. A pair in the right order is one character; one alone is none."""
 
 
 def load(raw: bytes, pairs: Callable[[list[tuple[str, Any]]], Any] | None = None) -> Any:
@@ -17,7 +20,7 @@ def load(raw: bytes, pairs: Callable[[list[tuple[str, Any]]], Any] | None = None
 
     Raises:
         ValueError: no UTF-8, no JSON, nested too deep, a number of thousands of digits (Python's limit), or text
-            with half a character.
+            with a lone surrogate.
     """
     try:
         found = json.loads(raw.decode("utf-8"), object_pairs_hook=pairs)
@@ -26,7 +29,7 @@ def load(raw: bytes, pairs: Callable[[list[tuple[str, Any]]], Any] | None = None
     except RecursionError as error:
         raise ValueError("it is nested too deep") from error
     except UnicodeEncodeError as error:
-        raise ValueError("it holds half a character") from error
+        raise ValueError("it holds a lone surrogate, which is half of a character") from error
     return found
 
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 def one_line(text: str, limit: int) -> str:
     """The text as it can be shown anywhere plain text is; an ellipsis stands for what is cut off.
 
-    Control characters, direction marks, zero-width characters and halves of a character (lone surrogates) go:
+    Control characters, direction marks, zero-width characters and lone surrogates (one half of a pair) go:
     Unicode counts all of them as not printable.
     """
     line = " ".join(text.split())
@@ -36,12 +36,12 @@ def without_middle(line: str, limit: int) -> str:
 
 
 def whole(text: str) -> str:
-    """The text with a question mark for each half of a character, which no file and no database takes."""
+    """The text with a question mark for each lone surrogate, which no file and no database takes."""
     return text if text.isascii() else text.encode("utf-8", "replace").decode("utf-8")
 
 
 def is_whole(text: str) -> bool:
-    """False for text with half a character in it, as in a file name that is no UTF-8."""
+    """False for text with a lone surrogate in it, as Python reads a file name that is not UTF-8."""
     return whole(text) == text
 
 

@@ -160,7 +160,7 @@ def _scalar(node: yaml.ScalarNode, line: int) -> Any:
         return None
     if kind == "str":
         if not is_whole(text):
-            raise _refused(f"line {line}: an escape stands for half a character")
+            raise _refused(f"line {line}: an escape stands for a lone surrogate, which is half of a character")
         return text
     raise _refused(f"line {line}: the tag '!!{one_line(kind, 40)}' is not allowed")
 

@@ -88,7 +88,7 @@ def refuse_unserved(config: dict[str, Any], names: Iterable[str]) -> None:
         names: of all tensors in its files.
 
     Raises:
-        RetortError: the class it names is none Retort serves, or its files hold a head that this class has not.
+        RetortError: the class it names is none Retort serves, or its files hold a head that this class does not have.
     """
     names = list(names)
     kind, named = kind_of(config, names), one_line(class_of(config), 80)

@@ -146,7 +146,7 @@ def _run(reference: Reference, settings: Settings) -> ResolvedModel:
     if not (candidate / "model").is_dir() and not facts.get("saved"):
         raise RetortError(
             f"The candidate '{key}' was measured, but its model was not kept.",
-            "Run its trial again with 'keep: all', then use it here.",
+            "Run its sweep again with 'keep: all', then use it here.",
         )
     wrong = model_damage(candidate / "model")
     if wrong is not None:

@@ -92,7 +92,7 @@ def problems(answers: Sequence[Probed], here: Mapping[str, str], environment: Ma
     """One sentence each, the gravest first."""
     found = []
     if not devices(a.node for a in answers):
-        found.append(f"No node offers a '{DEVICE}', so no trial can run. Start nodes with: {START_NODE}")
+        found.append(f"No node offers a '{DEVICE}', so nothing can be measured. Start nodes with: {START_NODE}")
     for one in answers:
         if one.found is None:
             found.append(f"Node {one.node.short} did not answer. Look at 'ray status' on its machine.")

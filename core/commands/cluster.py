@@ -27,7 +27,7 @@ def cluster(chosen: argparse.Namespace, settings: Settings) -> int:
         ("Node", "Address", "Trials at once", "Processors", "Graphics cards", "Memory", "Free disk", "torch"),
         [_row(p) for p in found],
     )
-    put(f"{_count(len(found), 'node')}: {_count(room, 'trial')} at a time.")
+    put(f"{_count(len(found), 'node')}: {_count(room, 'candidate')} at a time.")
     for sentence in problems:
         say(sentence)
     return 0 if room else 1

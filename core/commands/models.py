@@ -122,8 +122,8 @@ def _show_verdicts(verdicts: list[Verdict]) -> None:
         ]
         for v in verdicts
     ]
-    put_table(["method", "possible", "really smaller", "memory", "one trial", "remark"], rows)
-    put(f"Memory and times are estimates ({verdicts[0].estimate.basis}); a trial includes measuring the baseline.")
+    put_table(["method", "possible", "really smaller", "memory", "one candidate", "remark"], rows)
+    put(f"Memory and times are estimates ({verdicts[0].estimate.basis}); times include measuring the baseline.")
 
 
 def _seconds(value: float | None) -> str:

@@ -38,7 +38,7 @@ def say_failures(run: RunRow, trials: Sequence[TrialRow]) -> None:
     for sentence in failures(run, trials):
         say(sentence)
     command = f"python -m core resume {run.id}"
-    failed = f"{run.trials_failed} of {run.trials_total} trials failed. " if run.state == "done" else ""
+    failed = f"{run.trials_failed} of {run.trials_total} candidates failed. " if run.state == "done" else ""
     if resumable.can_help(run, trials):
         say(f"{failed}When that is mended, go on with: {command}")
     elif failed:
@@ -46,7 +46,7 @@ def say_failures(run: RunRow, trials: Sequence[TrialRow]) -> None:
 
 
 def list_failures(run: RunRow, trials: Sequence[TrialRow]) -> None:
-    """The same below a list of runs, a few lines a run."""
+    """The same below a list of runs, a few lines per run."""
     for sentence in failures(run, trials, _SHOWN):
         say(f"{run.id}: {sentence}")
 

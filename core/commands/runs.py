@@ -140,7 +140,7 @@ def _follow(run_id: str, chosen: argparse.Namespace, settings: Settings) -> int:
         run = actions.wait(run_id, settings, watch=watch)
     except KeyboardInterrupt:
         watch.line.end()
-        say(f"Cancelling; finished trials are kept. Go on later with: python -m core resume {run_id}")
+        say(f"Cancelling; what is finished is kept. Go on later with: python -m core resume {run_id}")
         actions.cancel(run_id, settings)
         run = actions.wait(run_id, settings)
     watch.line.end()

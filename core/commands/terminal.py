@@ -19,7 +19,7 @@ def put(text: str) -> None:
 
 
 def put_json(document: Any) -> None:
-    """The whole answer, as one JSON document. NaN and infinities, which JSON has not, become null."""
+    """The whole answer, as one JSON document. NaN and infinities, which JSON cannot express, become null."""
     put(dump(document))
 
 

@@ -1,4 +1,4 @@
-"""What a model is made of: a bar a part."""
+"""What a model is made of: one bar per part."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ LABELS: dict[str, str] = {
     "head": "Output head",
     "other": "Other",
 }
-_ROW = 44  # pixels a bar
+_ROW = 44  # pixels per bar
 
 
 def parts(by_part: Mapping[Part, int], ground: Theme) -> go.Figure:

@@ -1,4 +1,4 @@
-"""A run among what it was built on and what was built on it: a graph at the left, a name a row at its right."""
+"""A run among what it was built on and what was built on it: a graph at the left, one name per row at its right."""
 
 from __future__ import annotations
 

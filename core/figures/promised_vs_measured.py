@@ -1,4 +1,4 @@
-"""What was promised beside what was delivered: a bar a cost, as a share of the dense baseline's."""
+"""What was promised beside what was measured: one bar per cost, as a share of the dense baseline's."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import plotly.graph_objects as go
 from core.analysis.promised_vs_measured import NOMINAL, Share
 from core.figures.theme import Theme, figure, safe
 
-_ROW = 34  # pixels a bar
+_ROW = 34  # pixels per bar
 
 
 def honesty(shares: Sequence[Share], ground: Theme, color: str) -> go.Figure:

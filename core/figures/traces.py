@@ -265,7 +265,7 @@ def legend_notes(points: Sequence[Point], ground: Theme) -> list[Trace]:
     """Legend lines that explain the shapes in use, without data."""
     notes = []
     if any(p.tied for p in points):
-        notes.append(("circle-open", "Hollow: a tie with the front"))
+        notes.append(("circle-open", "Hollow: within the error of the front"))
     if any(p.estimated for p in points):
         notes.append(("circle-open-dot", "Dot inside: estimated"))
     return [legend(text, shape_, ground.muted, ground.muted, text) for shape_, text in notes]

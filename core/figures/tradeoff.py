@@ -85,7 +85,7 @@ def alt(points: Sequence[Point], y_limit: float | None = None) -> str:
         return "A chart without points."
     x, y = metric(points[0].x.metric), metric(points[0].y.metric)
     hidden = clipped(points, y_limit)
-    said = [f"Scatter chart of {y.label.lower()} against {x.label.lower()} for {len(points)} models."]
+    said = [f"Scatter chart of {y.label.lower()} against {x.label.lower()} for {len(points)} candidates."]
     if told := relative_to([p.x for p in points]):
         said.append(f"{x.label} is the {told}.")
     dense = next((p for p in points if p.baseline), None)

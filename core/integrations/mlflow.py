@@ -77,7 +77,7 @@ def track(run_id: str, settings: Settings, tracker: str = "mlflow", store: str |
     if run.active:
         raise RetortError(f"'{run.name}' has not ended yet.", "Send it when it is done.")
     if not results:
-        raise RetortError(f"'{run.name}' has no results to send.", "Choose a run with finished trials.")
+        raise RetortError(f"'{run.name}' has no results to send.", "Choose a run with finished candidates.")
     where = store or store_of(settings)
     local = where.startswith("sqlite:") and store is None
     if local:

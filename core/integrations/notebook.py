@@ -94,7 +94,7 @@ def retort(*words):
 for sample in {samples!r}:
     retort("fetch", sample)
 run = retort("run", str(recipe))
-print(f"Run {{run['id']}}: {{run['trials']['done']}} of {{run['trials']['total']}} trials done.")
+print(f"Run {{run['id']}}: {{run['trials']['done']}} of {{run['trials']['total']}} candidates measured.")
 '''
 
 _COMPARE_TEXT = """\

@@ -111,7 +111,7 @@ def check_limits(recipe: Recipe, settings: Settings) -> None:
     trials = len(recipe.sweep.trials()) if recipe.sweep is not None else 0
     if trials > settings.limits.trials:
         raise RetortError(
-            f"This sweep has {trials} trials; at most {settings.limits.trials} are allowed.",
+            f"This sweep asks for {trials} candidates; at most {settings.limits.trials} are allowed.",
             "Choose fewer methods, sparsities or seeds, or split it into several sweeps.",
         )
 

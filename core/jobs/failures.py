@@ -9,7 +9,7 @@ from core.base.errors import RetortError
 from core.base.panics import panic_in_words
 from core.store.problems import disk_full, explain_os
 
-KEPT = "finished trials are kept"
+KEPT = "finished candidates are kept"
 _LESS_MEMORY = f"Close other programs, or use fewer sequences, shorter windows or a smaller batch, then retry: {KEPT}."
 _OUT_OF_MEMORY = (
     "out of memory",

@@ -160,13 +160,13 @@ class ResourceWatch:
         if self._minutes is not None and time.monotonic() - self._began > self._minutes * 60:
             return RetortError(
                 f"The run reached its time limit of {self._minutes:g} minutes.",
-                "Resume it to go on where it stopped: finished trials and the last checkpoint are kept.",
+                "Resume it to go on where it stopped: finished candidates and the last checkpoint are kept.",
             )
         if used := self._too_much(limit):
             return RetortError(
                 f"The job had grown to {show_bytes(used)} of memory, and its limit is {show_bytes(limit)}.",
                 "Use fewer sequences, shorter windows or a smaller batch, or raise RETORT_MEMORY_LIMIT; then retry: "
-                "finished trials and the last checkpoint are kept.",
+                "finished candidates and the last checkpoint are kept.",
             )
         return None
 

@@ -1,4 +1,4 @@
-"""The runner: one detached process a home that takes runs from the queue. `python -m core.jobs.runner --home H`.
+"""The runner: one detached process per home that takes runs from the queue. `python -m core.jobs.runner --home H`.
 
 It may die at any moment: its workers go on, hold their locks, and the next runner adopts them.
 """
@@ -126,7 +126,7 @@ class Runner:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """The program. `--lock` is the descriptor of the runner's lock, if whoever started it took it already."""
+    """Runs the runner. `--lock` is the descriptor of the runner's lock, if whoever started it took it already."""
     keep_private()
     parser = argparse.ArgumentParser(prog="core.jobs.runner")
     parser.add_argument("--home", type=Path)

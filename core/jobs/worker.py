@@ -93,11 +93,11 @@ def _finish(store: Store, run_id: str) -> int:
 
 
 def _trials(run: RunRow) -> str:
-    """'7 of 9 trials finished, 2 failed.', or '' for a run without trials."""
+    """'7 of 9 candidates finished, 2 failed.', or '' for a run without trials."""
     if not run.trials_total:
         return ""
     failed = f", {run.trials_failed} failed" if run.trials_failed else ""
-    return f"{run.trials_done} of {run.trials_total} trials finished{failed}."
+    return f"{run.trials_done} of {run.trials_total} candidates finished{failed}."
 
 
 def _prepare_process(reporter: StoreReporter) -> None:
@@ -109,7 +109,7 @@ def _prepare_process(reporter: StoreReporter) -> None:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """The program. `--lock` and `--device-lock` are descriptors of locks that the runner took for it."""
+    """Runs the worker. `--lock` and `--device-lock` are descriptors of locks that the runner took for it."""
     keep_private()
     parser = argparse.ArgumentParser(prog="core.jobs.worker")
     parser.add_argument("--home", type=Path)

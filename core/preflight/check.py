@@ -127,7 +127,7 @@ def _sweep(recipe: Recipe, start: Subject, settings: Settings, coming: Sequence[
     said = f"'{first.label()}' cannot be done: {error.cause}"
     if len(bad) > 1:
         others = "; ".join(f"'{t.label()}'" for t, _ in bad[1:4]) + (" and others" if len(bad) > 4 else "")
-        said += f" Nor can {others}: {len(bad)} of {len(trials)} trials."
+        said += f" Nor can {others}: {len(bad)} of {len(trials)} candidates."
     raise _again(error, said)
 
 

@@ -66,7 +66,7 @@ def _refuse_explosion(document: Document) -> None:
         if trials > _COMBINATIONS:
             line = document.line(("sweep", "grid", index))
             raise RecipeError(
-                [f"sweep.grid[{index}] (line {line}): the lists mean more than {_COMBINATIONS:,} trials."], 1
+                [f"sweep.grid[{index}] (line {line}): the lists mean more than {_COMBINATIONS:,} candidates."], 1
             )
 
 

@@ -48,7 +48,7 @@ class Measure(Strict):
 
 
 class Quantise(Strict):
-    """Keep the weights of the linear layers as int8, with one scale a row; activations follow at run time."""
+    """Keep the weights of the linear layers as int8, with one scale per row; activations follow at run time."""
 
     step: Literal["quantise"] = "quantise"
     format: Literal["int8"] = "int8"
@@ -151,7 +151,9 @@ class Grid(Strict):
                     else:
                         out += [Prune(**base, sparsity=s, allocation=self.allocation) for s in self.sparsity]
         if not out:
-            raise ValueError("no trials: give 'sparsity' (or an N:M 'pattern') or, for structured methods, 'target'")
+            raise ValueError(
+                "no candidates: give 'sparsity' (or an N:M 'pattern') or, for structured methods, 'target'"
+            )
         self._refuse_idle()
         return out
 
@@ -177,7 +179,7 @@ class Sweep(Strict):
     @model_validator(mode="after")
     def asks_for_something(self) -> Sweep:
         if not self.grid and self.budget is None:
-            raise ValueError("has no trials: give 'grid', or a 'budget'")
+            raise ValueError("has no candidates: give 'grid', or a 'budget'")
         return self
 
     def trials(self) -> list[Prune]:

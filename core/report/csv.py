@@ -1,4 +1,4 @@
-"""A report as a table for spreadsheets: a row a figure."""
+"""A report as a table for spreadsheets: one row per figure."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ SCHEMA = "retort-report/1"
 
 
 def to_json(report: Report) -> str:
-    """The document as text. NaN and infinities, which JSON has not, become null."""
+    """The document as text. NaN and infinities, which JSON cannot express, become null."""
     document = {
         "schema": SCHEMA,
         "headline": report.headline,

@@ -183,9 +183,9 @@ class Report:
         run, said = self.run, []
         if run.active or run.state != "done":
             state = "was not finished when this was made" if run.active else f"has not been finished ({run.state})"
-            said.append(f"The run {state}: {run.trials_done} of {run.trials_total} trials were done.")
+            said.append(f"The run {state}: {run.trials_done} of {run.trials_total} candidates were measured.")
         if run.trials_failed:
-            said.append(f"{run.trials_failed} of {run.trials_total} trials failed and left no figures.")
+            said.append(f"{run.trials_failed} of {run.trials_total} candidates failed and left no figures.")
         return said
 
     def fingerprint(self) -> str:
@@ -252,7 +252,7 @@ def build(
     """A report on a study.
 
     Args:
-        picks: keys of candidates or their beginnings (at least 6 characters); none: two telling examples.
+        picks: keys of candidates or their beginnings (at least 6 characters); none: two examples (`examples`).
         headline: one or two sentences; empty: proposed from the figures.
         axes: cost and quality to draw; None: the first that all of them have.
         limits: metric and limit, in the metric's own unit.
@@ -268,8 +268,8 @@ def build(
     chosen = [_one(pick, candidates) for pick in dict.fromkeys(picks)]
     if len(chosen) > MOST:
         raise RetortError(f"A report shows at most {MOST} candidates.", "Choose the ones that matter.")
-    telling = examples(candidates, "perplexity") or candidates[-2:]  # of a chain of steps, where it ends
-    chosen = chosen or telling
+    shown = examples(candidates, "perplexity") or candidates[-2:]  # of a chain of steps, where it ends
+    chosen = chosen or shown
     words = headline.strip() or _proposal(results, chosen, run)
     return Report(run, tuple(results), tuple(chosen), words, audience, prices or Prices(), axes, tuple(limits))
 

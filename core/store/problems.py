@@ -70,7 +70,7 @@ def explain_sqlite(error: sqlite3.Error, folder: Path) -> RetortError:
 def disk_full(folder: Path) -> RetortError:
     return RetortError(
         f"The disk that holds {folder} is full.",
-        "Free some space, or delete old runs on the Runs page, then retry: finished trials are kept.",
+        "Free some space, or delete old runs on the Runs page, then retry: finished candidates are kept.",
     )
 
 

@@ -34,7 +34,7 @@ _sound: set[tuple[str, int]] = set()
 _doubted: set[str] = set()
 """Files that were found damaged since, to be read through whatever their size."""
 _guard = threading.Lock()
-_LOST_TRIAL = ("The result of this trial is damaged or gone.", "Resume the run: it measures the trial again.")
+_LOST_TRIAL = ("The result of this candidate is damaged or gone.", "Resume the run: it measures the candidate again.")
 
 
 def ready(path: Path) -> None:

@@ -57,7 +57,7 @@ def _rows(place: DeltaGenerator, chosen: Chosen, seen: dict[str, Any]) -> None:
             [
                 {
                     "Prompt": flat(visible(r["prompt"]), 80),
-                    "Candidate": flat(chosen.names[r["model"]], 60),
+                    "Model": flat(chosen.names[r["model"]], 60),
                     "Mean KL, nats": round(r["mean"], 3),
                     "Agreement, %": round(r["agreement"]),
                     "First model wrote": flat(visible(r["text"]), 160),

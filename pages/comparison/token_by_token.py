@@ -21,7 +21,7 @@ _OWN, _GIVEN = "What the first model writes after the prompt", "The prompt itsel
 def section(chosen: Chosen, prompt: str, busy: bool) -> None:
     st.header("Token by token", anchor=False)
     st.caption(
-        "All models read the same text. At each token, KL says how far the candidate's expectation of what comes next "
+        "All models read the same text. At each token, KL says how far another model's expectation of what comes next "
         "is from the first model's: 0 is the same."
     )
     with st.container(horizontal=True, vertical_alignment="bottom"):

@@ -17,7 +17,7 @@ from core.registry.tasks import TASK_SETS
 from pages.frame.text import md
 
 PATTERNS = {"unstructured": "Anywhere", "2:4": "2 of every 4", "4:8": "4 of every 8"}
-MODES = {"joint": "Joint: one pass for all trials", "sequential": "Sequential: as published, a pass for each trial"}
+MODES = {"joint": "Joint: one pass for all candidates", "sequential": "Sequential: as published, a pass for each"}
 KEEP = {"structured": "The really smaller ones", "all": "All of them", "none": "None"}
 CORPORA = ["sample:wiki"]
 _LINE = re.compile(r" \(line \d+\)")
@@ -215,7 +215,7 @@ def extras() -> tuple[dict[str, Any], dict[str, Any] | None, str]:
         key="seeds",
         bind=URL,
         accept_new_options=True,
-        help="Every trial is repeated with each seed.",
+        help="Every candidate is made again with each seed.",
     )
     mode = st.radio("Statistics", list(MODES), key="mode", bind=URL, format_func=MODES.__getitem__)
     keep = st.radio("Models kept on disk", list(KEEP), key="keep", bind=URL, format_func=KEEP.__getitem__)

@@ -81,8 +81,8 @@ def _span(number: int, token: Mapping[str, Any]) -> str:
         return f'<span style="opacity:0.75;unicode-bidi:isolate">{text}</span>'
     said = html.escape(
         f"Token {number}, KL {token['kl']:.3f} nats"
-        + ("; the candidate would write another" if token["differs"] else "")
-        + f". First model: {_alternatives(token['teacher'])}. Candidate: {_alternatives(token['student'])}."
+        + ("; this model would write another" if token["differs"] else "")
+        + f". First model: {_alternatives(token['teacher'])}. This model: {_alternatives(token['student'])}."
     )
     more = f' tabindex="0" role="note" aria-label="{text}. {said}" title="{said}"'
     return _marked(text, token["kl"], token["differs"], more)

@@ -18,7 +18,7 @@ from core.jobs.waiting import waits_for
 from core.store import EventRow, RunRow, TrialRow
 from pages.frame import home, login, shell
 from pages.frame.states import boundary, refused
-from pages.frame.text import about, duration, flat, md, plural, when, zone
+from pages.frame.text import about, duration, flat, md, when, zone
 from pages.frame.tokens import visible
 
 POLL_SECONDS = 1.5
@@ -102,7 +102,7 @@ def progress(run: RunRow, trials: Sequence[TrialRow]) -> None:
 def _line(run: RunRow, trials: Sequence[TrialRow], now: float) -> str:
     parts = []
     if run.trials_total:
-        parts.append(f"{run.trials_done} of {plural(run.trials_total, 'trial')}")
+        parts.append(f"{run.trials_done} of {run.trials_total} measured")
     taken = seconds_taken(run, now)
     if taken is not None:
         parts.append(f"{duration(taken)} so far" if run.active else f"took {duration(taken)}")
@@ -123,12 +123,12 @@ def buttons(run: RunRow, trials: Sequence[TrialRow], key: str) -> None:
             disabled=run.cancel_requested,
             on_click=do,
             args=(actions.cancel, run.id),
-            help="Finished trials are kept, and it can go on later.",
+            help="What is finished is kept, and it can go on later.",
         )
         return
     broken = damaged(run.id, home.settings(), home.store())
     if broken or resumable.can_help(run, trials):
-        usual = {"failed": "Retry", "cancelled": "Resume"}.get(run.state, "Retry failed trials")
+        usual = {"failed": "Retry", "cancelled": "Resume"}.get(run.state, "Retry what failed")
         label = "Make again" if broken else usual
         login.button(
             "run", label, key=f"retry-{key}", icon=":material/replay:", on_click=do, args=(actions.retry, run.id)
@@ -182,14 +182,14 @@ def trials_table(trials: Sequence[TrialRow], height: int | Literal["content"] = 
     words = {"queued": "Waiting", "running": "Running", "done": "Done", "failed": "Failed"}
     st.dataframe(
         {
-            "Trial": [flat(t.label) for t in trials],
+            "Candidate": [flat(t.label) for t in trials],
             "State": [words[t.state] for t in trials],
             "Time": [duration((t.finished or now) - t.started if t.started else None) for t in trials],
         },
         hide_index=True,
         height=height,
-        column_config={"Trial": st.column_config.TextColumn(width="medium")},
-        alt="Trials of this run with their state and the time each took",
+        column_config={"Candidate": st.column_config.TextColumn(width="medium")},
+        alt="Candidates of this run with their state and the time each took",
     )
     for t in (t for t in trials if t.state == "failed"):
         refused(f"{t.label}: {t.cause}", t.remedy)

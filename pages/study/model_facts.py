@@ -73,7 +73,7 @@ def doctor(found: Anatomy) -> None:
             "Possible": ["Yes" if v.possible else "No" for v in verdicts],
             "Really smaller": ["Yes" if v.smaller else "No" for v in verdicts],
             "Memory, about": [show_bytes(v.memory_bytes) for v in verdicts],
-            "Time of one trial": [
+            "Time of one candidate": [
                 "not known yet" if v.estimate.seconds is None else about(v.estimate.seconds) for v in verdicts
             ],
             "To know": [v.why for v in verdicts],

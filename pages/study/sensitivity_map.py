@@ -149,11 +149,12 @@ def break_even_sentence(found: Sequence[BreakEvenFact]) -> str:
             "99 % zeros: zeros alone save no time here."
         )
     low, high = min(reached), max(reached)
-    span = f"{low:.0%}" if round(low, 2) == round(high, 2) else f"{low:.0%} to {high:.0%}, depending on the matrix"
+    one = round(low, 2) == round(high, 2)
+    span = f"{low:.0%} of its weights are" if one else f"{low:.0%} to {high:.0%} of its weights, by the matrix, are"
     never = len(found) - len(reached)
     rest = f" For {plural(never, 'shape')} of {len(found)} it never was." if never else ""
     return (
-        f"On this machine a product with a sparse (CSR) matrix is as fast as the dense one from "
-        f"{span.replace('%', ' %')} zeros on, measured on this model's shapes.{rest} "
+        f"On this machine a product with a sparse (CSR) matrix is as fast as the dense one once "
+        f"{span.replace('%', ' %')} zero, measured on this model's shapes.{rest} "
         "Below that, zeros save no time here."
     )

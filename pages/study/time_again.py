@@ -47,10 +47,10 @@ def of_run(run: RunRow) -> None:
     names = ", ".join(md(label, 60) for _, label in found[:_NAMED])
     more = f" and {len(found) - _NAMED} more" if len(found) > _NAMED else ""
     st.caption(
-        f":material/crop_square: Times of {plural(len(found), 'model')} were taken on a busy machine or without the "
-        f"dense model beside them: {names}{more}."
+        f":material/crop_square: Times of {plural(len(found), 'candidate')} were taken on a busy machine or without "
+        f"the dense model beside them: {names}{more}."
     )
-    _action(run.id, [key for key, _ in found], f"Time {plural(len(found), 'model')} again")
+    _action(run.id, [key for key, _ in found], f"Time {plural(len(found), 'candidate')} again")
 
 
 @kept(64)

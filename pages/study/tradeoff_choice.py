@@ -85,7 +85,7 @@ def axes(found: set[str]) -> tuple[str, str] | None:
         _label,
         default=qualities[0],
         width=220,
-        help="How good the models are, upwards on the chart.",
+        help="How good the candidates are, upwards on the chart.",
     )
     x = urls.select(
         "Cost",
@@ -160,7 +160,7 @@ def _bound(metric_id: str) -> float | None:
         key=bounds.key(metric_id),
         bind="query-params",
         placeholder="No limit",
-        help="What is outside is marked on the chart, and the best model inside is ringed.",
+        help="What is outside is marked on the chart, and the best candidate inside is ringed.",
     )
     return bounds.own(metric_id, value)
 

@@ -62,7 +62,7 @@ def test_a_recipe_of_steps_is_no_sweep(cli: Cli) -> None:
 def test_too_many_trials_are_refused_before_they_are_queued(cli: Cli) -> None:
     seeds = f"sweep: {{grid: [{{method: wanda, sparsity: [0.5], seeds: {list(range(600))}}}]}}\n"
     done = cli("sweep", cli.recipe(seeds))
-    assert done.returncode == 2 and "has 600 trials; at most 500" in done.stderr
+    assert done.returncode == 2 and "asks for 600 candidates; at most 500" in done.stderr
     assert cli.json("runs") == (0, {"runs": []})
 
 

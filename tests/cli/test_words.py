@@ -61,7 +61,7 @@ def test_a_failed_trial_is_named_with_its_reason_and_no_resume_is_offered(study:
     said = done.stderr.splitlines()
     assert REASON in said
     assert said[-1] == (
-        "1 of 3 trials failed. The same again would fail the same way: start a changed recipe as a new run."
+        "1 of 3 candidates failed. The same again would fail the same way: start a changed recipe as a new run."
     )
     assert "resume" not in done.stderr and "Magnitude 50 %" in done.stdout
 

@@ -39,7 +39,7 @@ def test_models_are_compared_and_voted_on(visits: Visits, home: Settings, tiny_l
         token.focus()
         expect(token).to_be_focused()
         said = token.get_attribute("title") or ""
-        assert said.startswith("Token 2, KL ") and "First model: " in said and "Candidate: " in said
+        assert said.startswith("Token 2, KL ") and "First model: " in said and "This model: " in said
         assert said in (token.get_attribute("aria-label") or "")
         assert "\u202e" not in main.inner_text() and "U+202E" in main.inner_text()
         assert main.locator('img:not(.stLogo), a[href*="evil"]').count() == 0

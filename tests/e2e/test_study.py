@@ -72,7 +72,7 @@ def test_a_small_study_from_the_first_click_to_the_chart(visits: Visits, worksho
     assert f"run={run.id}" in page.url
     ended(store, run.id)
     assert store.runs.get(run.id).state == "done", store.runs.get(run.id)
-    expect(page.get_by_test_id("stMain")).to_contain_text("4 of 4 trials, took")
+    expect(page.get_by_test_id("stMain")).to_contain_text("4 of 4 measured, took")
     expect(page.locator("path.point")).to_have_count(4)
 
     page.get_by_role("link", name="Open the trade-offs").click()

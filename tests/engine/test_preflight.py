@@ -169,13 +169,13 @@ def test_a_sweep_names_the_trials_that_cannot_be_done(saved: Saved, home: Settin
     assert refused.value.cause == (
         "'Magnitude 50 % (by sensitivity)' cannot be done: The sensitivity of this model was not measured with "
         "Magnitude up to 50%. Nor can 'Wanda 50 % (by sensitivity)'; 'Layer removal (block influence), 9 layers "
-        "removed': 3 of 4 trials."
+        "removed': 3 of 4 candidates."
     )
     coming = [SensitivitySpec(model=asked.model, method=m, sparsities=(0.6,)) for m in ("magnitude", "wanda")]
     with pytest.raises(Impossible, match="^'Layer removal"):
         refuse_impossible(asked, home, coming=coming)
     too_little = [spec.model_copy(update={"sparsities": (0.4,)}) for spec in coming]
-    with pytest.raises(RetortError, match="3 of 4 trials"):
+    with pytest.raises(RetortError, match="3 of 4 candidates"):
         refuse_impossible(asked, home, coming=too_little)
 
 

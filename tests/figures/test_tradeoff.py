@@ -76,12 +76,12 @@ def test_shapes_tell_baseline_method_tie_and_estimate() -> None:
     assert symbol(fig, "t") == METHODS["wanda"].symbol + "-open"
     assert symbol(fig, "e") == METHODS["magnitude"].symbol + "-dot"
     names = {t.name for t in fig.data}
-    assert {"Dense baseline", "Pareto front", "Hollow: a tie with the front", "Dot inside: estimated"} <= names
+    assert {"Dense baseline", "Pareto front", "Hollow: within the error of the front", "Dot inside: estimated"} <= names
 
 
 def test_the_legend_explains_only_what_is_there() -> None:
     names = {t.name for t in tradeoff(STUDY[:3], LIGHT).data}
-    assert not names & {"Hollow: a tie with the front", "Dot inside: estimated"}
+    assert not names & {"Hollow: within the error of the front", "Dot inside: estimated"}
 
 
 def test_the_front_is_a_staircase_in_order_of_cost() -> None:

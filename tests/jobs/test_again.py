@@ -84,7 +84,7 @@ def test_the_terminal_offers_a_resume_only_then(capsys: pytest.CaptureFixture[st
     assert capsys.readouterr().err.splitlines() == [
         f"'Trial 1' failed: Why. {LATER}",
         f"'Trial 2' failed: Why. {NEVER}",
-        "2 of 3 trials failed. When that is mended, go on with: python -m core resume r1",
+        "2 of 3 candidates failed. When that is mended, go on with: python -m core resume r1",
     ]
     say_failures(run("failed", NEVER, trials_total=1, trials_failed=1), [trial(0, "failed", NEVER)])
     said = capsys.readouterr().err.splitlines()

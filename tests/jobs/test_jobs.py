@@ -25,7 +25,7 @@ pytestmark = pytest.mark.jobs
 
 def test_a_run_is_done_and_the_runner_leaves(bench: Bench) -> None:
     run = bench.wait(bench.add(trials=3))
-    assert (run.state, run.trials_done, run.message) == ("done", 3, "3 of 3 trials finished.")
+    assert (run.state, run.trials_done, run.message) == ("done", 3, "3 of 3 candidates finished.")
     assert (run.done, run.total) == (3, 3)
     assert run.started is not None and run.finished is not None and run.finished >= run.started >= run.created
     assert [r.measurements[0].value for r in bench.store.candidates.results(run_id=run.id)] == [0, 1, 2]
@@ -53,7 +53,7 @@ def test_two_jobs_never_share_the_device(bench: Bench) -> None:
 def test_failed_trials_do_not_stop_the_others_and_can_be_retried(bench: Bench) -> None:
     run = bench.wait(bench.add(trials=3, fail=[1]))
     assert (run.state, run.trials_done, run.trials_failed) == ("done", 2, 1)
-    assert run.message == "2 of 3 trials finished, 1 failed."
+    assert run.message == "2 of 3 candidates finished, 1 failed."
     failed = bench.store.trials.of(run.id)[1]
     assert (failed.state, failed.cause, failed.remedy) == ("failed", "This number is refused.", "Choose another.")
     actions.retry(run.id, bench.settings)
@@ -175,7 +175,7 @@ def test_retry_says_why_not(bench: Bench) -> None:
 def test_limits_are_checked_before_anything_is_stored(home: Settings) -> None:
     settings = replace(home, limits=Limits(trials=2, queued_runs=0))
     grid = Grid(method=("magnitude",), sparsity=(0.1, 0.2, 0.3))
-    with pytest.raises(RetortError, match="3 trials; at most 2"):
+    with pytest.raises(RetortError, match="3 candidates; at most 2"):
         actions.submit(Recipe(name="Big", model="path:/none", sweep=Sweep(grid=(grid,))), settings)
     small = Recipe(name="Small", model="path:/none", sweep=Sweep(grid=(grid.model_copy(update={"sparsity": (0.1,)}),)))
     with pytest.raises(RetortError, match="0 runs are waiting already"):

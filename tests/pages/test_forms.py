@@ -106,7 +106,7 @@ def test_the_form_estimates_and_starts_what_it_shows(
     probe_path(settings).write_text(PROBE.model_dump_json())
     app = opens("sweep", model=folder, sparsity=["40", "55"], layers="1", name="A study")
     shown = {m.label: m.value for m in app.metric}
-    assert shown["Models measured"] == "6", "dense, two methods at two sparsities, one layer fewer"
+    assert shown["To measure"] == "6", "dense, two methods at two sparsities, one layer fewer"
     assert shown["Time"].startswith("about ")
     assert "timed probe" in words(app)
     recipe = load_recipe(app.code[0].value)

@@ -112,7 +112,7 @@ def test_a_measurement_is_drawn_and_layers_are_chosen(
     measured(settings, folder)
     app = opens("sensitivity", model=folder)
     assert app.selectbox(key="_place").value == "2", "the most sensitive layer at first"
-    assert "from 80 % zeros on" in said(app) and "For 1 shape of 2 it never was" in said(app)
+    assert "once 80 % of its weights are zero" in said(app) and "For 1 shape of 2 it never was" in said(app)
     app.selectbox(key="_place").set_value("0.mlp.down_proj").run()
     assert app.query_params["place"] == "0.mlp.down_proj"
     app.multiselect(key="out").set_value(["0", "3"]).run()

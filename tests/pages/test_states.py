@@ -99,7 +99,7 @@ def test_runs_lists_and_opens_one(opens: Opens, settings: Settings) -> None:
     assert app.title[0].value == "Sample study"
     assert app.query_params["run"] == run_id
     assert "The weights of layer 3 are not finite" in words(app).replace("\\", "")
-    assert any(b.label == "Retry failed trials" for b in app.button)
+    assert any(b.label == "Retry what failed" for b in app.button)
 
 
 def test_retry_puts_only_the_failed_trials_back(opens: Opens, settings: Settings, store: Store) -> None:

@@ -94,7 +94,7 @@ def test_marks_grow_with_divergence_and_the_split_is_named() -> None:
     assert alphas == sorted(alphas) and alphas[0] == 0 and alphas[1] > 0
     assert widths[0] == 0 and widths[1] == 1 and widths[2] == 5 and "double" in (spans[3]["style"] or "")
     assert "First split" in found.text and found.text.index("First split") < found.text.index("far")
-    assert "KL 4.000 nats; the candidate would write another" in (spans[3]["title"] or "")
+    assert "KL 4.000 nats; this model would write another" in (spans[3]["title"] or "")
     assert "\u201cfar\u201d 75.0 %" in (spans[3]["aria-label"] or "")
 
 

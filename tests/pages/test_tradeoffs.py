@@ -192,7 +192,7 @@ def test_a_slow_moment_of_the_dense_model_makes_no_candidate_fast(opens: Opens, 
     assert square["customdata"] == [layers.key]
     said = words(page).replace("\\", "")
     assert "times 50 ms, the time of the dense model (the median of its 2 timings)" in said
-    assert "1 model not drawn: timed without the dense model in turns" in said
+    assert "1 candidate not drawn: timed without the dense model in turns" in said
     assert "Best by perplexity: dense dense-of-a (20 at 50 ms)" in said
 
 
@@ -211,7 +211,7 @@ def test_of_thousands_everything_is_drawn_and_what_is_left_out_is_said(opens: Op
     page = opens("tradeoffs", run=run)
     assert len(drawn(page)) == 1_001
     said = words(page).replace("\\", "")
-    assert "With 1,001 models, error bars are drawn for the front only" in said
+    assert "With 1,001 candidates, error bars are drawn for the front only" in said
     assert "The list holds" in said and len(page.multiselect(key="_picker").options) <= 203
 
 
@@ -221,7 +221,7 @@ def test_of_very_many_recoveries_none_is_drawn_and_that_is_said(opens: Opens, st
         before = candidate(f"before{i}", "block_influence", 40 + i, 250 - i, "dense")
         after = candidate(f"after{i}", "distil", 30 + i, 250 - i, "dense").model_copy(update={"parent": before.key})
         found += [before, after]
-    for many, said in ((found, "61 models were trained after pruning"), (found[:-2], None)):
+    for many, said in ((found, "61 candidates were trained after pruning"), (found[:-2], None)):
         page = opens("tradeoffs", run=study(store, "Recovered", [base, *many]))
         arrows = [a for a in spec(page)["layout"].get("annotations", []) if a.get("showarrow")]
         assert len(arrows) == (0 if said else 60)
@@ -244,7 +244,7 @@ def test_what_was_timed_on_a_busy_machine_is_marked_and_can_be_timed_again(
     assert not any(b.key == f"time-{run}-{layers.key}" for b in page.button), "it is on its way: no second click"
     store.runs.request_cancel(timing.id)
     listed = opens("runs", run=run)
-    assert "Times of 1 model were taken on a busy machine" in words(listed).replace("\\", "")
+    assert "Times of 1 candidate were taken on a busy machine" in words(listed).replace("\\", "")
     listed.button(key=f"time-{run}-{layers.key}").click().run()
     assert not listed.exception and len(store.runs.find(kinds=("time",), states=("queued",))) == 1
     quiet = study(store, "Quiet", sweep("b"))

@@ -98,7 +98,7 @@ def test_problems_of_combinations_stand_at_the_grid_entry_they_come_from() -> No
     assert found[0].startswith("sweep.grid[0].method[1] (line 5): unknown method 'wandaa'")
     assert found[0].endswith("did you mean 'wanda'?")
     assert found[1].startswith("sweep.grid[1].pattern[1] (line 8): pattern '4:2'")
-    assert found[2].startswith("sweep.grid[2] (line 10): no trials: give 'sparsity'")
+    assert found[2].startswith("sweep.grid[2] (line 10): no candidates: give 'sparsity'")
     assert len(found) == 3
 
 

@@ -448,7 +448,7 @@ DAMAGED = {
     "a list": b"[]",
     "no UTF-8": b"\xff\xfe",
     "another key": json.dumps(result("b")).encode(),
-    "half a character": json.dumps(result("a") | {"label": "@"}).encode().replace(b"@", b"\\ud800"),
+    "a lone surrogate": json.dumps(result("a") | {"label": "@"}).encode().replace(b"@", b"\\ud800"),
     "a number to read and not to write": FACTS.replace(b'"@"', b"9" * 5_000),
     "deep": FACTS.replace(b'"@"', b"[" * 100_000),
     "cut": json.dumps(result("a")).encode()[:-9],
@@ -508,7 +508,7 @@ NESTED = "a0: &a0 1\n" + "".join(f"a{i}: &a{i} {'[' * 29}*a{i - 1}{']' * 29}\n" 
     [
         (HEAD + "a: [" + "1," * 120_000 + "1]", "more than 10,000 values"),
         (HEAD + NESTED, "nested"),
-        (HEAD + f"sweep: {{grid: [{{method: wanda, sparsity: {MANY}, seeds: {list(range(900))}}}]}}", "10,000 trials"),
+        (HEAD + f"sweep: {{grid: [{{method: wanda, sparsity: {MANY}, seeds: {list(range(900))}}}]}}", "10,000 candidates"),
         (HEAD + "seed: 99999999999999999999\nsteps: [{step: evaluate}]", "not a number"),
         (HEAD + "seed: -99999999999999999999\nsteps: [{step: evaluate}]", "not a number"),
         (HEAD + "steps: [{step: prune, method: wanda, sparsity: 1e999}]", "not a number"),

@@ -81,7 +81,7 @@ def fill(store: Store) -> list[str]:
         store.events.add(run, "warning", "Second event", folder=Path("/x"))
         store.runs.progress(run, 2, 3, "Working")
         if state == "done":
-            store.runs.finish(run, "done", message="3 of 4 trials finished, 1 failed.")
+            store.runs.finish(run, "done", message="3 of 4 candidates finished, 1 failed.")
     store.runs.annotate(found[0], tags=["z", "a"], notes="Changed")
     store.votes.add("sample:a", "run:b", "Prompt", "run:b", voter="ann@x.org")
     store.votes.add("run:b", "sample:a", "Other", None)

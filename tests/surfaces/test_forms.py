@@ -215,7 +215,7 @@ def test_notes_are_the_same_in_every_form(studies: Home, study: str) -> None:
     }
     for other, lines in alone.items():
         assert all((line in notes) == (other == study) for line in lines)
-    failed = "1 of 6 trials failed and left no figures."
+    failed = "1 of 6 candidates failed and left no figures."
     assert (failed in notes) == (study == "small")
 
 

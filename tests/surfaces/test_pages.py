@@ -354,7 +354,7 @@ def test_links_to_the_model_stand_on_the_card_of_what_is_kept(opens: Opens, stud
 
 def test_the_list_of_runs_counts_the_trials_of_each(opens: Opens, studies: Home) -> None:
     said = plain(words(opens("runs")))
-    for study, count in (("small", "5 of 6 trials"), ("follow", "3 of 3 trials"), ("large", "3 of 3 trials")):
+    for study, count in (("small", "5 of 6 measured"), ("follow", "3 of 3 measured"), ("large", "3 of 3 measured")):
         name = {
             "small": "sample:smollm2-135m",
             "follow": "sample:smollm2-135m",
@@ -363,7 +363,8 @@ def test_the_list_of_runs_counts_the_trials_of_each(opens: Opens, studies: Home)
         assert any(count in line and f"of {name}" in line.replace("\u2060", "") for line in said.split("\n"))
     assert "3 runs, newest first" in said
     one = opens("runs", run=studies.runs["small"])
-    assert "5 of 6 trials" in plain(words(one)) and "The Hessian of layer 7 could not be inverted." in plain(words(one))
+    said = plain(words(one))
+    assert "5 of 6 measured" in said and "The Hessian of layer 7 could not be inverted." in said
     assert list(one.dataframe[0].value["State"]) == ["Done"] * 5 + ["Failed"]
 
 

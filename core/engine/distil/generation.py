@@ -54,7 +54,7 @@ def continue_text(
 
 
 def _attended(ids: Tensor, prompt: int, ends: Sequence[int], written: int) -> Tensor:
-    """True up to and with the first end-of-text after the prompt."""
+    """True for the tokens up to and including the first end of text after the prompt."""
     if not ends:
         return torch.arange(ids.shape[1], device=ids.device).expand_as(ids) < written
     ended = torch.isin(ids, torch.tensor(ends, device=ids.device))

@@ -28,7 +28,7 @@ class Rows(Protocol):
         ...
 
     def __getitem__(self, rows: slice) -> Rows:
-        """The same of some of its tokens."""
+        """The same, for a slice of its tokens."""
         ...
 
 

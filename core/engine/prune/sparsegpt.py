@@ -25,7 +25,7 @@ def sparsegpt(
     of each group of M columns of a row, chosen when its first column is reached). The error of a column,
     (w - q) / U_jj, is taken off the columns to its right.
 
-    Two differences from the published script, which zeroes one weight more a block, and may revive weights
+    Two differences from the published script, which zeroes one weight more per block, and may revive weights
     that were zero: here the count is exact and zeros stay zero.
 
     Args:

@@ -155,7 +155,7 @@ class Statistics:
         return torch.stack([self.block(i, BlockInfluence.key)[""] for i in range(self.blocks)])
 
     def units(self, key: str) -> list[dict[str, Tensor]]:
-        """What the observer `key` wrote, one dictionary a block."""
+        """What the observer `key` wrote, one dictionary per block."""
         return [self.block(i, key) for i in range(self.blocks)]
 
 

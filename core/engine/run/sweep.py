@@ -84,7 +84,7 @@ def refuse_if_all_failed(session: Session, failed: Sequence[RetortError]) -> Non
     if failed and len(failed) == session.reporter.total - 1:
         kind = Impossible if all(isinstance(error, Impossible) for error in failed) else RetortError
         first = failed[0].cause if len({error.cause for error in failed}) == 1 else ""
-        raise kind(f"Every trial of the sweep failed. {first}".strip(), "Do what each trial says.")
+        raise kind(f"Every candidate of the sweep failed. {first}".strip(), "Do what each of them says.")
 
 
 def beside(session: Session) -> Loaded | None:
@@ -110,7 +110,7 @@ def pruned_candidate(
 
 
 def _keyed(session: Session, trial: Trial) -> Trial:
-    """A trial spread by a measured sensitivity is another trial with another measurement."""
+    """The trial; one whose sparsity is spread by a measured sensitivity has that measurement in its key as well."""
     if trial.prune is None:
         return trial
     salt = measured_key(trial.prune, session.resolved.fingerprint, session.hooks.settings)

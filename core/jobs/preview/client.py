@@ -1,4 +1,4 @@
-"""Asks the preview server: one detached process a home that keeps models in memory.
+"""Asks the preview server: one detached process per home that keeps models in memory.
 
 The server is started by whoever asks first. It listens on the loopback interface; port and secret lie in a
 file only its user may read. It leaves as soon as a run is queued, and when nobody has asked for a while.

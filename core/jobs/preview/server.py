@@ -251,7 +251,7 @@ def function_of(op: str) -> Callable[[Request, dict[str, Any]], Iterator[dict[st
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """The program. `--lock` is the descriptor of the server's lock, which whoever started it took."""
+    """Runs the server. `--lock` is the descriptor of the server's lock, which whoever started it took."""
     keep_private()
     parser = argparse.ArgumentParser(prog="core.jobs.preview.server")
     parser.add_argument("--home", type=Path)

@@ -1,4 +1,4 @@
-"""Gemma 3, text models: query and key norms, sliding windows in most layers, four norms a block."""
+"""Gemma 3, text models: query and key norms, sliding windows in most layers, four norms per block."""
 
 from __future__ import annotations
 
