@@ -16,7 +16,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from core.analysis.estimate import ModelSize, read_probe
-from core.base import json_io
+from core.base import durable_files, json_io
 from core.base.integrity import damage, write_sealed
 from core.base.settings import Settings
 from core.base.text import one_line
@@ -177,7 +177,7 @@ def write(settings: Settings, found: Sensitivity) -> None:
 
 def note_key(run_folder: Path, key: str) -> None:
     """Says in a run's folder which measurement it makes: texts may be overwritten afterwards."""
-    (run_folder / KEY_NOTE).write_text(json.dumps({"key": key}), "utf-8")
+    durable_files.write(run_folder / KEY_NOTE, json.dumps({"key": key}))
 
 
 def key_of_run(settings: Settings, run_id: str) -> str | None:

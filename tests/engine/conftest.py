@@ -32,6 +32,7 @@ class Memory(InMemoryReporter):
     trials: list[Trial] = field(default_factory=list)
     results: dict[str, Result] = field(default_factory=dict)
     started: list[int] = field(default_factory=list)
+    failed: dict[int, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         super().__init__()
@@ -61,7 +62,8 @@ class Memory(InMemoryReporter):
     def trial_done(self, index: int, result: Result) -> None:
         self.results[result.key] = result
 
-    def trial_failed(self, index: int, error: RetortError) -> None: ...
+    def trial_failed(self, index: int, error: RetortError) -> None:
+        self.failed[index] = error.cause
 
     def candidate_folder(self, key: str) -> Path:
         return self.settings.home / "candidates" / key

@@ -7,7 +7,9 @@ from typing import Any
 
 import pytest
 
+from core.base.errors import RetortError
 from core.engine.pipeline import execute
+from core.engine.run import steps
 from core.recipe.results import Result
 from tests.engine import by_hand
 from tests.engine.conftest import Memory, Study
@@ -104,3 +106,37 @@ def test_where_recovery_keeps_the_order_it_says_so(study: Study) -> None:
     assert [r.parent for r in results(found)[4:]] == [keys[3], keys[2]]
     assert said(found)[0].endswith(f"After recovery '{results(found)[4].label}' is best, as it was before.")
     assert json.loads((found.run_folder / "result.json").read_text()) == {"candidate": keys[4]}
+
+
+def test_an_option_that_fails_leaves_the_choice_to_the_others(study: Study, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first option and the recovery of the best cannot be done: what is left of the second best goes on."""
+    whole = steps._prune
+
+    def fails_at_80(session: Any, bench: Any, trial: Any, current: Any) -> Any:
+        if trial.prune.sparsity == 0.8:
+            raise RetortError("Its loss is no number.", "Prune less.")
+        return whole(session, bench, trial, current)
+
+    monkeypatch.setattr(steps, "_prune", fails_at_80)
+    select = {"step": "select", "options": OPTIONS, "best": 4, "recovery": recovery(study, 1e-9)}
+    found = study.run("one", steps=[select, {"step": "quantise"}])
+    done = [found.trials[i].key in found.results for i in range(len(found.trials))]
+    assert done == [True, False, True, True, True, True, True, True, False, True], "one option, and the fourth recovery"
+    assert found.failed == {
+        1: "Its loss is no number.",
+        8: "Of the options, 3 could be measured, so there is no 4 to recover.",
+    }
+    keys = [trial.key for trial in found.trials]
+    best = 5 + ranked(losses_by_hand(study, found, range(5, 8)))[0]
+    assert f"After recovery '{found.results[keys[best]].label}' is best" in said(found)[0]
+    assert found.results[keys[9]].parent == keys[best]
+
+
+def test_where_every_option_fails_so_does_the_run(study: Study, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(*_: Any) -> Any:
+        raise RetortError("Its loss is no number.", "Prune less.")
+
+    monkeypatch.setattr(steps, "_prune", fails)
+    select = {"step": "select", "options": OPTIONS[:2], "best": 2, "recovery": recovery(study, 1e-9)}
+    with pytest.raises(RetortError, match="^Its loss is no number"):
+        study.run("one", steps=[select])

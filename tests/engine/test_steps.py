@@ -11,7 +11,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from core.engine.run import candidate, steps
+from core.engine import pipeline
+from core.engine.run import candidate
 from core.recipe.results import Result
 from tests.engine import by_hand
 from tests.engine.conftest import Memory, Study
@@ -43,7 +44,7 @@ class Watched:
 
 @pytest.fixture
 def watched(monkeypatch: pytest.MonkeyPatch) -> Watched:
-    seen, train, time = Watched(), steps.distil, candidate.latency
+    seen, train, time = Watched(), pipeline.distil, candidate.latency
 
     def learning(student: Any, teacher: Any, spec: Any, examples: Any, around: Any) -> Any:
         taught = copied(teacher.model) if teacher is not None else None
@@ -54,7 +55,7 @@ def watched(monkeypatch: pytest.MonkeyPatch) -> Watched:
         seen.timed.append({name: copied(model) for name, model in models.items()})
         return time(models, *args, **more)
 
-    monkeypatch.setattr(steps, "distil", learning)
+    monkeypatch.setattr(pipeline, "distil", learning)
     monkeypatch.setattr(candidate, "latency", timing)
     return seen
 

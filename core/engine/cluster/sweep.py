@@ -35,24 +35,8 @@ def measure_on_cluster(
         RetortError: no cluster, no device, the baseline failed, or every trial did.
         Cancelled: the user asked to stop; finished trials are kept.
     """
-    refuse_local_only(session)
     with connected(session.hooks.settings) as ray:
         _Sweep(ray, session, most).run(trials, open_trials)
-
-
-def refuse_local_only(session: Session) -> None:
-    """What a node cannot read from what is sent to it."""
-    labelled = session.recipe.evaluation.labelled
-    if labelled is not None and not labelled.data.startswith("sample:"):
-        raise RetortError(
-            f"The labelled texts of {labelled.data} are not sent to a cluster's nodes.",
-            "Use a sample: set there, or 'executor: local'.",
-        )
-    if session.recipe.sweep is not None and session.recipe.sweep.budget is not None:
-        raise RetortError(
-            "Shapes for a budget are chosen by times on this machine, and a cluster's nodes may be others.",
-            "Use 'executor: local' for a budget.",
-        )
 
 
 class _Sweep:

@@ -7,6 +7,7 @@ the first stage without a result, and each intermediate model can be compared an
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -35,6 +36,8 @@ from core.recipe.results import Result, Trial
 from core.registry.formats import EXPORTS
 from core.registry.measurement import find_metric
 
+logger = logging.getLogger("retort")
+
 
 @dataclass(frozen=True)
 class StageOutput:
@@ -57,6 +60,7 @@ class Selection:
 
     options: list[StageOutput] = field(default_factory=list)
     recovered: list[StageOutput] = field(default_factory=list)
+    failed: list[RetortError] = field(default_factory=list)
 
     def ranked(self) -> list[StageOutput]:
         return sorted(self.options, key=lambda made: made.loss)
@@ -97,6 +101,8 @@ def run_steps(session: Session, train: Train = distil) -> None:
             session.reporter.checkpoint()
             with session.part(stage.trial):
                 made = line.run(stage)
+            if made is None:
+                continue
             for step in stage.exports:
                 with session.part(stage.trial, counts=False):
                     _export(session, step, made.saved, stage.trial)
@@ -114,8 +120,21 @@ class _StageRunner:
         self.contest = Selection()
         self.steps: list[StageOutput] = []
 
-    def run(self, stage: Stage) -> StageOutput:
-        """Runs a stage (or finds its result) and returns the model it stands for: after a `select`, the winner."""
+    def run(self, stage: Stage) -> StageOutput | None:
+        """Runs a stage (or finds its result) and returns the model it stands for: after a `select`, the winner.
+
+        An option of a `select`, or its recovery, that fails is recorded and leaves the choice to the others: None.
+        """
+        if stage.role not in ("option", "recovery"):
+            return self._run(stage)
+        try:
+            return self._run(stage)
+        except RetortError as error:
+            logger.info("%s failed", stage.trial.label, exc_info=error)
+            self.contest.failed.append(error)
+        return self._decide() if stage.last else None
+
+    def _run(self, stage: Stage) -> StageOutput:
         trial, before = stage.trial, self._before(stage)
         result = self._result(stage, trial, before)
         self.bench.remember(result)
@@ -148,10 +167,26 @@ class _StageRunner:
 
     def _before(self, stage: Stage) -> StageOutput:
         if stage.role == "recovery":
-            return self.contest.ranked()[stage.rank]
+            return self._ranked(stage)
         return self.start if stage.role == "aside" else self.current
 
+    def _ranked(self, stage: Stage) -> StageOutput:
+        """The option this recovery starts from. Raises RetortError where so many options could not be measured."""
+        ranked = self.contest.ranked()
+        if stage.rank < len(ranked):
+            return ranked[stage.rank]
+        self.session.hooks.trial_started(stage.trial.index)
+        error = RetortError(
+            f"Of the options, {len(ranked)} could be measured, so there is no {stage.rank + 1} to recover.",
+            "Do what the options that failed say.",
+        )
+        self.session.hooks.trial_failed(stage.trial.index, error)
+        raise error
+
     def _decide(self) -> StageOutput:
+        """Goes on with the winner. Raises RetortError where no option could be measured and recovered."""
+        if not self.contest.recovered:
+            raise self.contest.failed[0]
         self.session.reporter.event("info", self.contest.verdict())
         self.current, self.contest = self.contest.winner(), Selection()
         self.steps.append(self.current)
