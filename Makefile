@@ -6,6 +6,8 @@ PYTHON ?=
 SAMPLES := smollm2-135m wiki
 ALONE := sample or browser or jobs
 FAST := not ($(ALONE) or slow or long)
+# CHECKED=1 leaves out the tests that `make check` has run: continuous integration runs both, one after the other.
+REST := not ($(ALONE) or long)$(if $(CHECKED), and slow)
 
 bootstrap = @found=; for p in $(PYTHON) python3 python3.13 python3.12 python3.11 python; do \
 	if "$$p" -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1; then found=$$p; break; fi; done; \
@@ -17,7 +19,7 @@ bootstrap = @found=; for p in $(PYTHON) python3 python3.13 python3.12 python3.11
 help:
 	@echo "make run    install what is missing, fetch the sample model, open the dashboard"
 	@echo "make test   install what is missing and run the tests, the browser's included"
-	@echo "make check  lint, types and the fast tests"
+	@echo "make check  lint, format, types and the fast tests"
 	@echo "make soak   the long tests: the whole sample study, students on a cluster, 200 kills, deliberate faults in the code, thousands of hostile files, an hour of page visits"
 
 run:
@@ -28,7 +30,7 @@ run:
 test:
 	$(bootstrap) test chromium
 	-@$(PY) -m core fetch $(SAMPLES)
-	OMP_NUM_THREADS=1 $(PY) -m pytest -n 2 -m "not ($(ALONE) or long)"
+	OMP_NUM_THREADS=1 $(PY) -m pytest -n 2 -m "$(REST)"
 	OMP_NUM_THREADS=1 $(PY) -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m "($(ALONE)) and not long"
 
 check:
