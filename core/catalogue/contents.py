@@ -61,7 +61,7 @@ def contents_of(recipe: Recipe, settings: Settings) -> dict[str, str]:
         RetortError: a teacher or student is not there, or a path lies outside the roots.
     """
     found = {d: content_of(d, settings) for d in _references(recipe.model_dump(mode="json"), _DATA)}
-    for step in recipe.lessons:
+    for step in recipe.trainings:
         for model in (step.teacher, step.student):
             if ":" in model and step.earlier_step is None:
                 found[model] = resolve(model, settings).fingerprint

@@ -12,7 +12,7 @@ from core.figures.theme import Theme, figure, safe
 _ROW = 34  # pixels per bar
 
 
-def honesty(shares: Sequence[Share], ground: Theme, color: str) -> go.Figure:
+def bars(shares: Sequence[Share], ground: Theme, color: str) -> go.Figure:
     """Horizontal bars in the order given; what was asked for is hatched, what was found is solid.
 
     Estimated shares are hollow. Each bar carries its number, and hovering shows both values.

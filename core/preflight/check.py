@@ -68,7 +68,7 @@ def _harness(recipe: Recipe) -> None:
 
 def _judged(recipe: Recipe, start: Subject) -> None:
     """A recipe that asks how often a model is right which gives no one class."""
-    asked = recipe.evaluation.labelled is not None or any(s.data.form == "labels" for s in recipe.lessons)
+    asked = recipe.evaluation.labelled is not None or any(s.data.form == "labels" for s in recipe.trainings)
     reason = unjudged(read_json(start.folder / "config.json")) if asked else None
     if reason is not None:
         raise Impossible(

@@ -21,8 +21,8 @@ def missing(recipe: Recipe, settings: Settings) -> list[Sample]:
     asked = recipe.evaluation.tasks if recipe.evaluation.scorer == "retort" else ()
     references += ["sample:tasks" for task in asked if not TASK_SETS[task].brought]
     for step in recipe.steps:
-        lesson = step.recovery if isinstance(step, Select) else step
-        if isinstance(lesson, Distil):
-            references += [lesson.data.data, lesson.teacher, lesson.student]
+        training = step.recovery if isinstance(step, Select) else step
+        if isinstance(training, Distil):
+            references += [training.data.data, training.teacher, training.student]
     names = dict.fromkeys(r.removeprefix("sample:").partition("/")[0] for r in references if r.startswith("sample:"))
     return [s for s in map(sample, names) if not is_fetched(s, settings)]

@@ -228,18 +228,18 @@ class Recipe(Strict):
     def teachers_come_before(self) -> Recipe:
         done = 0  # steps that changed the model so far
         for index, step in enumerate(self.steps):
-            lesson = step.recovery if isinstance(step, Select) else step
-            if isinstance(lesson, Distil) and (lesson.earlier_step or 0) > done:
+            training = step.recovery if isinstance(step, Select) else step
+            if isinstance(training, Distil) and (training.earlier_step or 0) > done:
                 raise ValueError(
-                    f"the teacher '{lesson.teacher}' of steps[{index}] is no step before it: {done} changed the model "
-                    "by then"
+                    f"the teacher '{training.teacher}' of steps[{index}] is no step before it: {done} changed the "
+                    "model by then"
                 )
             aside = isinstance(step, Quantise) and step.of == "baseline"
             done += not (aside or isinstance(step, Evaluate | Measure | Export))
         return self
 
     @property
-    def lessons(self) -> list[Distil]:
+    def trainings(self) -> list[Distil]:
         """Every training among the steps, recoveries included."""
         steps = [s.recovery if isinstance(s, Select) else s for s in self.steps]
         return [s for s in steps if isinstance(s, Distil)]

@@ -77,9 +77,9 @@ def library_versions(*further: str) -> dict[str, str]:
 def added_packages(recipe: Recipe, steps: Sequence[BaseModel]) -> dict[str, str]:
     """'package version' of everything from other packages that has a part in these figures, by group and id."""
     prunes = [p for s in steps for p in (s.options if isinstance(s, Select) else [s]) if isinstance(p, Prune)]
-    lessons = [s.recovery if isinstance(s, Select) else s for s in steps]
+    trainings = [s.recovery if isinstance(s, Select) else s for s in steps]
     used = [("retort.methods", p.method) for p in prunes]
-    used += [("retort.losses", t.loss) for s in lessons if isinstance(s, Distil) for t in s.losses]
+    used += [("retort.losses", t.loss) for s in trainings if isinstance(s, Distil) for t in s.losses]
     used += [("retort.tasks", task) for task in recipe.evaluation.tasks]
     used += [("retort.metrics", m.id) for m in METRICS.values() if m.entry]
     found = {f"{group}:{name}": package_of(group, name) for group, name in used}
@@ -104,10 +104,10 @@ def _common(recipe: Recipe, identity: Identity, steps: Sequence[BaseModel]) -> d
 
 def _further(recipe: Recipe, steps: Sequence[BaseModel]) -> list[str]:
     """Libraries beyond the usual ones that these steps' figures come from."""
-    lessons = [s.recovery if isinstance(s, Select) else s for s in steps]
+    trainings = [s.recovery if isinstance(s, Select) else s for s in steps]
     found = ["lm_eval"] if recipe.evaluation.tasks and recipe.evaluation.scorer == "lm-eval" else []
-    found += ["peft"] if any(isinstance(s, Distil) and s.lora is not None for s in lessons) else []
-    found += ["accelerate"] if any(isinstance(s, Distil) for s in lessons) else []
+    found += ["peft"] if any(isinstance(s, Distil) and s.lora is not None for s in trainings) else []
+    found += ["accelerate"] if any(isinstance(s, Distil) for s in trainings) else []
     found += ["torchao"] if any(isinstance(s, Quantise) for s in steps) else []
     return found
 

@@ -48,4 +48,4 @@ def promised(report: Report, candidate: Result) -> list[Share]:
 
 def bars(candidate: Result, found: list[Share], ground: Theme) -> go.Figure:
     """These shares as bars in the colour of the candidate's method."""
-    return promised_vs_measured.honesty(found, ground, ground.color(method_style(candidate.method).color))
+    return promised_vs_measured.bars(found, ground, ground.color(method_style(candidate.method).color))

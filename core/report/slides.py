@@ -28,7 +28,7 @@ class Slide:
     title: str
     lines: tuple[str, ...] = ()
     candidate: Result | None = None
-    """Of a choice: whose honesty bars are drawn."""
+    """Of a choice: whose bars of promised against measured are drawn."""
     table: tuple[tuple[str, ...], ...] = ()
     """Of the costs: a head and rows of as many cells."""
 

@@ -17,7 +17,7 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 
-def kept(most: int) -> Callable[[Callable[P, T]], Callable[P, T]]:
+def cached(most: int) -> Callable[[Callable[P, T]], Callable[P, T]]:
     """Remembers the `most` results that were asked for last; arguments are hashable, and results are not changed.
 
     Whoever asks for what another thread is computing waits for it. What raises is computed anew the next time.

@@ -12,7 +12,7 @@ from core.base.settings import Settings
 from core.jobs import actions
 from core.store import Store
 from pages.frame import login
-from pages.frame.cached import kept
+from pages.frame.cached import cached
 
 
 def settings() -> Settings:
@@ -38,7 +38,7 @@ def store() -> Store:
     return _store(Settings.load())
 
 
-@kept(4)
+@cached(4)
 def _store(of: Settings) -> Store:
     return Store(of, read_only=True)
 

@@ -14,7 +14,7 @@ import streamlit as st
 
 from core.figures.theme import Theme, theme
 from pages.frame import home, login, login_return, network
-from pages.frame.cached import kept
+from pages.frame.cached import cached
 from pages.frame.states import boundary
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -57,7 +57,7 @@ def presenting() -> bool:
     return st.query_params.get("present") == "1"
 
 
-@kept(1)
+@cached(1)
 def _pages() -> dict[str, st.Page]:
     """Streamlit looks at the file of each, so they are made once; every run of the script gets copies."""
     return {

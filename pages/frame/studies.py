@@ -6,14 +6,14 @@ from functools import lru_cache
 
 from core.store import RunRow, Store
 from pages.frame import home
-from pages.frame.cached import kept
+from pages.frame.cached import cached
 from pages.frame.text import flat
 
 KINDS = ("sweep", "recipe")
 _MOST = 200
 
 
-@kept(2)
+@cached(2)
 def known(store: Store, state: int) -> tuple[list[str], list[str], list[str]]:
     """Kinds, models and tags there are to choose from, read again when the store (`state`) has changed."""
     return store.runs.kinds(), store.runs.models(), store.runs.tags()

@@ -1,4 +1,4 @@
-"""Candidates beside the baseline: figures, the honesty bars and where the model lies."""
+"""Candidates beside the baseline: figures, the bars of promised against measured and where the model lies."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from core.recipe.results import Result
 from core.registry.formatting import MINUS, interval
 from core.registry.metrics import metric
 from pages.frame import home, shell
-from pages.frame.cached import kept
+from pages.frame.cached import cached
 from pages.frame.charts import STATIC, Settled
 from pages.frame.text import md
 from pages.study import time_again
@@ -66,7 +66,7 @@ def card(letter: str, candidate: Result, baseline: Result | None, figures: tuple
     ground = shell.ground()
     st.plotly_chart(
         _bars(tuple(found_shares), ground, ground.color(method_style(candidate.method).color)),
-        key=f"honesty-{letter}-{candidate.key}",
+        key=f"promised-{letter}-{candidate.key}",
         theme=None,
         config=STATIC,
         alt=promised_vs_measured.alt(candidate.label, found_shares),
@@ -79,9 +79,9 @@ def card(letter: str, candidate: Result, baseline: Result | None, figures: tuple
         st.code(str(home.store().candidates.folder(candidate.key) / "model"), language=None, wrap_lines=True)
 
 
-@kept(64)
+@cached(64)
 def _bars(found: tuple[Share, ...], ground: Theme, color: str) -> go.Figure:
-    return Settled(promised_vs_measured.honesty(list(found), ground, color))
+    return Settled(promised_vs_measured.bars(list(found), ground, color))
 
 
 def _arrow(change: Difference) -> Literal["up", "down", "off"]:

@@ -13,7 +13,7 @@ from core.recipe.results import Result
 from core.store import RunRow, Store
 from core.store.rows import ACTIVE
 from pages.frame import home, login
-from pages.frame.cached import kept
+from pages.frame.cached import cached
 from pages.frame.states import refused
 from pages.frame.text import md, plural
 from pages.run import panel
@@ -53,7 +53,7 @@ def of_run(run: RunRow) -> None:
     _action(run.id, [key for key, _ in found], f"Time {plural(len(found), 'candidate')} again")
 
 
-@kept(64)
+@cached(64)
 def _doubtful(store: Store, run: tuple[str, str]) -> list[tuple[str, str]]:
     """Key and label of the candidates of a run whose times are doubtful."""
     heads = {h.key: h for h in store.columns.heads(run[0])}

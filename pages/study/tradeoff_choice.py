@@ -11,7 +11,7 @@ from core.figures.theme import method_style
 from core.registry.metrics import METRICS, metric
 from core.store import RunRow, Store
 from pages.frame import home, studies, urls
-from pages.frame.cached import kept
+from pages.frame.cached import cached
 from pages.frame.text import flat
 from pages.study import limits as bounds
 from pages.study import selection
@@ -68,7 +68,7 @@ def _more(store: Store, listed: int, model: str | None, tag: str | None) -> str:
     return f"The list holds the newest {listed} of {there:,} studies; a model or a tag finds older ones."
 
 
-@kept(8)
+@cached(8)
 def _listed(store: Store, state: int, model: str | None, tag: str | None) -> list[RunRow]:
     return store.runs.find(kinds=studies.KINDS, model=model, tag=tag, limit=_LISTED)
 

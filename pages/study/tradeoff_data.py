@@ -26,7 +26,7 @@ from core.registry.metrics import metric
 from core.store import RunRow, Store
 from core.store.rows import Head
 from pages.frame import home, shell
-from pages.frame.cached import kept
+from pages.frame.cached import cached
 from pages.frame.charts import Settled
 from pages.study.tradeoff_figures import (
     Figures,
@@ -168,28 +168,28 @@ def apart(runs: Sequence[RunRow], metrics: Sequence[str]) -> dict[str, list[str]
     return {r.id: why_apart(dense[0], mine, metrics) for r, mine in zip(runs[1:], dense[1:], strict=True)}
 
 
-@kept(32)
+@cached(32)
 def _methods(store: Store, runs: Versions) -> tuple[str, ...]:
     return tuple(dict.fromkeys(h.method for h in heads(store, runs) if not h.baseline))
 
 
-@kept(512)
+@cached(512)
 def _metrics(store: Store, run: tuple[str, str]) -> set[str]:
     return store.columns.metrics(run[0])
 
 
-@kept(512)
+@cached(512)
 def _dense(store: Store, run: tuple[str, str]) -> Result | None:
     key = next((h.key for h in store.columns.heads(run[0]) if h.baseline), None)
     return None if key is None else store.candidates.get(key)
 
 
-@kept(32)
+@cached(32)
 def _results(store: Store, runs: Versions, keys: tuple[str, ...]) -> list[Result]:
     return store.candidates.results(keys=keys)
 
 
-@kept(8)
+@cached(8)
 def _judged(store: Store, runs: Versions, y: str) -> Figures:
     found: Figures = {}
     for run, _ in reversed(runs):
@@ -197,7 +197,7 @@ def _judged(store: Store, runs: Versions, y: str) -> Figures:
     return found
 
 
-@kept(64)
+@cached(64)
 def _placed(store: Store, runs: Versions, x: str, y: str, methods: tuple[str, ...]) -> TradeoffPoints:
     here = [h for h in heads(store, runs) if wanted(h, methods)]
     qualities = _judged(store, runs, y)
@@ -212,7 +212,7 @@ def _placed(store: Store, runs: Versions, x: str, y: str, methods: tuple[str, ..
     return TradeoffPoints(tuple(points), tuple(c.key for c in worth), shown, tuple(p.key for p in best))
 
 
-@kept(48)
+@cached(48)
 def _drawn(store: Store, runs: Versions, view: View) -> Drawn:
     points = _placed(store, runs, view.x, view.y, view.methods).points
     ground, bounds = theme(view.ground), dict(view.limits)

@@ -9,7 +9,7 @@ from core.analysis.time_references import References, comparable, from_time, ref
 from core.registry.measurement import Measurement
 from core.store import Store
 from core.store.rows import Head
-from pages.frame.cached import kept
+from pages.frame.cached import cached
 
 Versions = tuple[tuple[str, str], ...]
 """Runs, each with the version of its candidates."""
@@ -32,7 +32,7 @@ def wanted(head: Head, methods: tuple[str, ...]) -> bool:
     return head.baseline or not methods or head.method in methods
 
 
-@kept(32)
+@cached(32)
 def heads(store: Store, runs: Versions) -> tuple[Head, ...]:
     found: dict[str, Head] = {}
     for run, _ in runs:
@@ -40,7 +40,7 @@ def heads(store: Store, runs: Versions) -> tuple[Head, ...]:
     return tuple(found.values())
 
 
-@kept(32)
+@cached(32)
 def times(store: Store, runs: Versions, metric_id: str) -> tuple[Figures, References]:
     """A time of every candidate, comparable, and what it is relative to: one reference for all these studies."""
     found: Figures = {}
@@ -51,7 +51,7 @@ def times(store: Store, runs: Versions, metric_id: str) -> tuple[Figures, Refere
     return comparable(found, dense, refs), refs
 
 
-@kept(32)
+@cached(32)
 def values(store: Store, runs: Versions, metric_id: str) -> Figures:
     """One figure of every candidate; those of times are comparable ones."""
     if metric_id in TIMES:

@@ -508,7 +508,10 @@ NESTED = "a0: &a0 1\n" + "".join(f"a{i}: &a{i} {'[' * 29}*a{i - 1}{']' * 29}\n" 
     [
         (HEAD + "a: [" + "1," * 120_000 + "1]", "more than 10,000 values"),
         (HEAD + NESTED, "nested"),
-        (HEAD + f"sweep: {{grid: [{{method: wanda, sparsity: {MANY}, seeds: {list(range(900))}}}]}}", "10,000 candidates"),
+        (
+            HEAD + f"sweep: {{grid: [{{method: wanda, sparsity: {MANY}, seeds: {list(range(900))}}}]}}",
+            "10,000 candidates",
+        ),
         (HEAD + "seed: 99999999999999999999\nsteps: [{step: evaluate}]", "not a number"),
         (HEAD + "seed: -99999999999999999999\nsteps: [{step: evaluate}]", "not a number"),
         (HEAD + "steps: [{step: prune, method: wanda, sparsity: 1e999}]", "not a number"),

@@ -15,7 +15,7 @@ from core.recipe.parts import LabelledSet
 from core.recipe.recipe import Distil, Recipe
 
 
-def check_lessons(
+def check_training_texts(
     recipe: Recipe, tokenizer: Any, evaluation: Sequence[str], settings: Settings, reporter: Reporter
 ) -> None:
     """Reads the data of every training step, as the recipe's own model would.
@@ -28,7 +28,7 @@ def check_lessons(
         RetortError: data that cannot be read, conversations the chat template refuses, or a training text that holds
             more than a twentieth of the evaluation text.
     """
-    for step in {(s.data.model_dump_json(), s.student): s for s in recipe.lessons}.values():
+    for step in {(s.data.model_dump_json(), s.student): s for s in recipe.trainings}.values():
         data = step.data
         if data.form == "labels":
             _check_labels(step, recipe.evaluation.labelled, settings, reporter)

@@ -1,7 +1,7 @@
 """From which sparsity on a sparse matrix product is faster than a dense one here: measured, not assumed.
 
-The honesty panel's figure: unstructured zeros help speed only with a sparse format, and only beyond the
-break-even. The format is PyTorch's CSR, the one sparse format ordinary PyTorch multiplies with on a CPU.
+For the comparison of promised and measured: unstructured zeros help speed only with a sparse format, and only beyond
+the break-even. The format is PyTorch's CSR, the one sparse format ordinary PyTorch multiplies with on a CPU.
 """
 
 from __future__ import annotations

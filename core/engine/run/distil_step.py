@@ -70,7 +70,7 @@ Train = Callable[[Loaded, Loaded | None, Distil, Examples, TrainContext], Traini
 
 
 def distil_step(
-    lesson: DistilTask, settings: Settings, reporter: Reporter, train: Train = distil
+    task: DistilTask, settings: Settings, reporter: Reporter, train: Train = distil
 ) -> tuple[Loaded, PruneReport]:
     """The trained student, and what is to be said about it. `train` says where it learns.
 
@@ -78,13 +78,13 @@ def distil_step(
         RetortError: the models, the data and the spec do not fit together.
         Cancelled: asked to stop; a checkpoint was written.
     """
-    spec = lesson.spec
+    spec = task.spec
     reporter.progress(0, 1, "Loading teacher and student.")
-    teacher, teacher_print = _teacher(lesson, settings)
-    student, student_print, kept, report = _student(lesson, teacher, settings, reporter)
-    stop = lesson.run_folder / STOP_AND_KEEP
+    teacher, teacher_print = _teacher(task, settings)
+    student, student_print, kept, report = _student(task, teacher, settings, reporter)
+    stop = task.run_folder / STOP_AND_KEEP
     train_context = TrainContext(
-        folder=lesson.checkpoints,
+        folder=task.checkpoints,
         cache=settings.cache,
         reporter=reporter,
         student=student_print,
@@ -158,36 +158,36 @@ def _with_head(loaded: Loaded, spec: Distil, settings: Settings) -> Loaded:
     return with_classes(loaded, names, spec.seed)
 
 
-def _teacher(lesson: DistilTask, settings: Settings) -> tuple[Loaded | None, str]:
-    spec = lesson.spec
+def _teacher(task: DistilTask, settings: Settings) -> tuple[Loaded | None, str]:
+    spec = task.spec
     if not (spec.needs_teacher or spec.teacher_texts or spec.design):
         return None, ""
-    chosen = lesson.baseline
-    if lesson.teacher is not None:
-        chosen = lesson.teacher[0]
+    chosen = task.baseline
+    if task.teacher is not None:
+        chosen = task.teacher[0]
     elif spec.teacher != "baseline":
         chosen = Saved(resolve(spec.teacher, settings).folder)
-    loaded = load_model(chosen.folder, lesson.dtype)
+    loaded = load_model(chosen.folder, task.dtype)
     return loaded, _identity(chosen.folder, loaded, settings)
 
 
 def _student(
-    lesson: DistilTask, teacher: Loaded | None, settings: Settings, reporter: Reporter
+    task: DistilTask, teacher: Loaded | None, settings: Settings, reporter: Reporter
 ) -> tuple[Loaded, str, list[int] | None, PruneReport]:
     """The student, its fingerprint, the teacher's index of each of its layers, and how it was made."""
-    spec = lesson.spec
+    spec = task.spec
     if spec.design is not None:
         assert teacher is not None
-        made = design_student(teacher, spec.design, None, lesson.windows, reporter)
+        made = design_student(teacher, spec.design, None, task.windows, reporter)
         return made.loaded, spec.design.model_dump_json(), made.layers_kept, made.report
     if spec.student != "current":
         resolved = resolve(spec.student, settings)
-        loaded = _with_head(load_model(resolved.folder, lesson.dtype), spec, settings)
+        loaded = _with_head(load_model(resolved.folder, task.dtype), spec, settings)
         return loaded, _identity(resolved.folder, loaded, settings), None, PruneReport()
-    known = spec.teacher == "baseline" or lesson.teacher is not None
-    kept = kept_layers(lesson.facts[lesson.teacher[1] if lesson.teacher else 0 :]) if known else None
-    loaded = _with_head(load_model(lesson.current.folder, lesson.dtype), spec, settings)
-    return loaded, _identity(lesson.current.folder, loaded, settings), kept, PruneReport()
+    known = spec.teacher == "baseline" or task.teacher is not None
+    kept = kept_layers(task.facts[task.teacher[1] if task.teacher else 0 :]) if known else None
+    loaded = _with_head(load_model(task.current.folder, task.dtype), spec, settings)
+    return loaded, _identity(task.current.folder, loaded, settings), kept, PruneReport()
 
 
 def _identity(folder: Path, loaded: Loaded, settings: Settings) -> str:

@@ -69,11 +69,11 @@ def stages_of(recipe: Recipe, identity: Identity, spread_by: SpreadBy = lambda s
 
 
 def _refuse_later_teacher(step: Changing, done: int) -> None:
-    lessons = [s for s in (step, getattr(step, "recovery", None)) if isinstance(s, Distil)]
-    for lesson in lessons:
-        if lesson.earlier_step is not None and lesson.earlier_step > done:
+    trainings = [s for s in (step, getattr(step, "recovery", None)) if isinstance(s, Distil)]
+    for training in trainings:
+        if training.earlier_step is not None and training.earlier_step > done:
             raise Impossible(
-                f"The teacher '{lesson.teacher}' is no step before this one: {done} changed the model by then.",
+                f"The teacher '{training.teacher}' is no step before this one: {done} changed the model by then.",
                 "Name an earlier step that prunes or trains (counted from 1), 'baseline', or a model reference.",
             )
 

@@ -19,7 +19,7 @@ from core.base.integrity import write_sealed
 from core.catalogue.export_check import refuse_quantise
 from core.catalogue.fingerprint import folder_fingerprint
 from core.catalogue.references import RUN_RESULT
-from core.engine.distil.beforehand import check_lessons
+from core.engine.distil.beforehand import check_training_texts
 from core.engine.distil.run import distil
 from core.engine.export.write import export
 from core.engine.models.load import Loaded, load_model
@@ -95,7 +95,7 @@ def run_steps(session: Session, train: Train = distil) -> None:
         judged = any(s.wanted.quality for s in stages)
         windows = bench.inputs.evaluation if judged else ()
         texts = session.loaded.tokenizer.batch_decode(windows)
-        check_lessons(session.recipe, session.loaded.tokenizer, texts, hooks.settings, session.reporter)
+        check_training_texts(session.recipe, session.loaded.tokenizer, texts, hooks.settings, session.reporter)
         line = _StageRunner(session, bench, StageOutput(Saved(session.resolved.folder)), train)
         for stage in stages:
             session.reporter.checkpoint()
@@ -224,7 +224,7 @@ class _StageRunner:
             return quantise(before.saved.folder, session.recipe.dtype, session.reporter)
         if trial.distil is None:
             return _prune(session, self.bench, trial, before.saved)
-        lesson = DistilTask(
+        task = DistilTask(
             spec=trial.distil,
             baseline=self.start.saved,
             current=before.saved,
@@ -235,7 +235,7 @@ class _StageRunner:
             run_folder=session.hooks.run_folder,
             teacher=self._teacher(trial.distil.earlier_step),
         )
-        return distil_step(lesson, session.hooks.settings, session.reporter, self.train)
+        return distil_step(task, session.hooks.settings, session.reporter, self.train)
 
     def _teacher(self, step: int | None) -> tuple[Saved, int] | None:
         if step is None:

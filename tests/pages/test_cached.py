@@ -7,14 +7,14 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from pages.frame.cached import kept
+from pages.frame.cached import cached
 
 
 def test_twenty_who_ask_at_once_get_one_computation() -> None:
     calls: list[int] = []
     go = threading.Event()
 
-    @kept(4)
+    @cached(4)
     def slow(n: int) -> list[int]:
         calls.append(n)
         go.wait(10)
@@ -30,7 +30,7 @@ def test_twenty_who_ask_at_once_get_one_computation() -> None:
 def test_the_last_asked_stay_and_older_ones_go() -> None:
     calls: list[int] = []
 
-    @kept(2)
+    @cached(2)
     def square(n: int) -> int:
         calls.append(n)
         return n * n
@@ -42,7 +42,7 @@ def test_the_last_asked_stay_and_older_ones_go() -> None:
 def test_a_failure_is_told_and_tried_again() -> None:
     calls: list[int] = []
 
-    @kept(2)
+    @cached(2)
     def fails(n: int) -> int:
         calls.append(n)
         if len(calls) == 1:

@@ -80,7 +80,7 @@ def test_an_estimate_stays_one_in_share_and_bar() -> None:
     guess.measurements[0].obtained = "estimated"
     found = shares(guess, DENSE)
     assert found[0].obtained == "estimated"
-    fig = promised_vs_measured.honesty(found, LIGHT, "#0072B2")
+    fig = promised_vs_measured.bars(found, LIGHT, "#0072B2")
     assert fig.data[1].text == ("50 %, estimated",)
     assert fig.data[0].marker.color[0] == "rgba(0,0,0,0)", "hollow"
 
@@ -89,7 +89,7 @@ def test_the_bar_of_a_time_bears_its_interval() -> None:
     fast = of("block_influence", disk_bytes=880.0, decode_ms=(8.0, 7.9, 8.3))
     found = shares(fast, DENSE)  # 0.8; down by the root of ln(8/7.9)^2 + ln(11/10)^2, up of ln(8.3/8)^2 + ln(10/9.5)^2
     assert (found[1].low, found[1].high) == pytest.approx((0.72667, 0.85214), rel=1e-4)
-    fig = promised_vs_measured.honesty(found, LIGHT, "#0072B2")
+    fig = promised_vs_measured.bars(found, LIGHT, "#0072B2")
     assert fig.data[1].text == ("88 %", "80.0 %<br>(72.7 to 85.2 %)")
     assert "(72.7 to 85.2 %)" in fig.data[0].hovertext[1]
     assert "latency per token 80.0 % (72.7 to 85.2 %)" in promised_vs_measured.alt("Layers", found)
@@ -97,7 +97,7 @@ def test_the_bar_of_a_time_bears_its_interval() -> None:
 
 def test_bars_are_the_shares_and_only_the_promise_is_hatched() -> None:
     sparse = of("wanda", sparsity_pruned=60.0, disk_bytes=1000.0)
-    fig = promised_vs_measured.honesty(shares(sparse, DENSE), LIGHT, "#0072B2")
+    fig = promised_vs_measured.bars(shares(sparse, DENSE), LIGHT, "#0072B2")
     assert list(fig.data[0].x) == pytest.approx([40.0, 100.0])
     assert list(fig.data[0].marker.pattern.shape) == ["/", ""]
     assert "weights left where pruned 40 %" in promised_vs_measured.alt("Wanda", shares(sparse, DENSE))
