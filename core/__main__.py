@@ -1,11 +1,17 @@
-"""`python -m core`: the command line."""
+"""`python -m core`, and `retort` where it is installed: the command line."""
 
 import io
 import sys
 
 from core.commands.parser import main
 
-if __name__ == "__main__":
+
+def run() -> int:
+    """The command `retort` of an installed Retort, and `python -m core`: the exit status."""
     if isinstance(sys.stdout, io.TextIOWrapper):  # a terminal without Unicode gets question marks, not an error
         sys.stdout.reconfigure(errors="replace")
-    sys.exit(main())
+    return main()
+
+
+if __name__ == "__main__":
+    sys.exit(run())
