@@ -43,6 +43,19 @@ def submit(
     """Queues a recipe or a sweep, makes sure that a runner works, and returns the run's id.
 
     Raises:
+        RetortError: as `queue`.
+    """
+    run_id = queue(recipe, settings, parent=parent, tags=tags, notes=notes)
+    ensure_runner(settings)
+    return run_id
+
+
+def queue(
+    recipe: Recipe, settings: Settings, *, parent: str | None = None, tags: Sequence[str] = (), notes: str = ""
+) -> str:
+    """Queues a recipe or a sweep, starts nothing, and returns the run's id.
+
+    Raises:
         RetortError: too many trials, more memory than a job may take, a trial or step that cannot be done, a full
             queue, a data folder that cannot be written, something to download that `settings.actor` may not, or no
             right to.
@@ -52,7 +65,7 @@ def submit(
     refuse_downloads(document, settings)
     check_recipe(recipe, settings)
     store = Store(settings)
-    run_id = store.runs.add(
+    return store.runs.add(
         recipe.kind,
         recipe.name,
         recipe.model,
@@ -64,8 +77,6 @@ def submit(
         started_by=settings.actor.name,
         refuse_missing=True,
     )
-    ensure_runner(settings)
-    return run_id
 
 
 def submit_fetch(sample_id: str, settings: Settings, *, accept_terms: bool = False) -> str:

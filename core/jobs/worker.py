@@ -10,6 +10,7 @@ import logging
 import os
 import signal
 import sys
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -31,15 +32,20 @@ from core.jobs.reporter import StoreReporter
 from core.store import RunRow, Store
 
 log = logging.getLogger("retort")
+Guard = Callable[[RunRow, Settings, Store, StoreReporter], None]
 INTERRUPTED = 75
 """Exit status of a worker that was told to stop though nobody cancelled its run: the runner starts it again."""
 
 
-def work(run: RunRow, settings: Settings, store: Store, reporter: StoreReporter) -> int:
-    """Does a claimed run and records how it ended. Returns the exit status."""
+def work(run: RunRow, settings: Settings, store: Store, reporter: StoreReporter, *, guard: Guard | None = None) -> int:
+    """Does a claimed run and records how it ended. Returns the exit status.
+
+    Args:
+        guard: refuses what cannot fit; by default what it also watches over is this whole process, and ended with it.
+    """
     hooks = RunHooks(settings, store, run.id, reporter)
     try:
-        _guard(run, settings, store, reporter)
+        (guard or _guard)(run, settings, store, reporter)
         work_of(run.kind)(run, hooks)
     except Cancelled:
         if store.runs.cancel_requested(run.id):

@@ -8,8 +8,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 HEAVY = {"torch", "transformers", "datasets", "accelerate"}
-DOORS = {"core.jobs.worker", "core.jobs.kinds", "core.jobs.preview.server", "core.jobs.preview.models"}
-"""The only modules outside the engine that import it: they run in the worker's and the preview server's processes."""
+DOORS = {"core.api", "core.jobs.worker", "core.jobs.kinds", "core.jobs.preview.server", "core.jobs.preview.models"}
+"""The only modules outside the engine that lead to it: the worker's, the preview server's, and the Python API's."""
 
 
 @cache

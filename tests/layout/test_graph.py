@@ -43,6 +43,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "core.jobs": (*JOBS, "core.engine.pipeline", "core.engine.run"),
     "core.jobs.preview": (*JOBS, "core.engine.models"),
     "core.commands": (*RESULTS, *JOBS, "core.jobs.preview", "core.cluster", "core.integrations"),
+    "core.api": (*STORED, "core.analysis", "core.preflight", "core.jobs", "core.jobs.preview"),
     "core.__main__": ("core.commands",),
     "pages.frame": PAGES,
     "pages.forms": PAGES,
