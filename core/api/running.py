@@ -82,7 +82,7 @@ def _parsed(recipe: Recipe | Mapping[str, Any] | Path | str, settings: Settings)
 
 
 def _machine(run_id: str, settings: Settings, store: Store) -> FileLock | None:
-    """The lock of the machine, as soon as a worker that has just done its run lets go of it; None where it is in use."""
+    """The lock of the machine, as soon as a worker that has just ended lets go of it; None where it is in use."""
     give_up = time.monotonic() + _PATIENCE
     while (device := take_device(settings, "Python")) is None and store.runs.get(run_id).state == "queued":
         if time.monotonic() > give_up:

@@ -71,6 +71,11 @@ def always(model: Described) -> str | None:
     return None
 
 
+def nothing_to_say(model: Described) -> str:
+    """No remark."""
+    return ""
+
+
 def huggingface_remark(model: Described) -> str:
     """What to know of the Hugging Face folder."""
     return "Loading it takes the package torchao beside transformers." if model.packed else ""

@@ -23,8 +23,8 @@ class Format:
     label: str
     explanation: str
     entry: str
-    possible: str
-    remark: str
+    possible: str = f"{_REASONS}:always"
+    remark: str = f"{_REASONS}:nothing_to_say"
     requires: str = "transformers"
     """The package that writes the format."""
     weights: tuple[str, ...] = (".safetensors",)

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pkgutil import iter_modules
 from typing import Any
 
 from torch import nn
 from transformers import PreTrainedConfig, PreTrainedModel
 
 from core.base.errors import Impossible, RetortError
-from core.engine.models.architectures import bert, gemma3, gpt2, gpt_neox, llama, moe, opt, phi3
+from core.base.functions import load_function
 from core.engine.models.architectures.base import Axis, Family, Run, Shape
 
 FAMILIES: dict[str, Family] = {
     model_type: family
-    for module in (llama, gemma3, phi3, gpt2, opt, gpt_neox, bert, moe)
-    for family in module.FAMILIES
+    for file in iter_modules(__path__)  # each file of this folder but the one that says what a family is
+    if file.name != "base"
+    for family in load_function(f"{__name__}.{file.name}:FAMILIES")
     for model_type in family.model_types
 }
 
