@@ -141,7 +141,8 @@ def settings(run: RunRow, results: list[Result], keys: list[str]) -> Report:
             key="watts",
             bind="query-params",
             width=200,
-            help="What the machine draws while it writes. 0: leave energy out.",
+            help="What the machine draws while it writes. 0: the energy of a million tokens is left out, unless it was "
+            "measured.",
         )
     prices = Prices(per_hour=price or None, watts=watts or None)
     made = build(run, results, keys, headline=headline, audience=audience, prices=prices, **looked_at())

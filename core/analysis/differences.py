@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from core.analysis.paired_times import ALONE, TIMES, ratio_of, timed, words
-from core.analysis.promised_vs_measured import Measured, beside, find, percent, same, share_of, sparsity_of
+from core.analysis.promised_vs_measured import Measured, beside, find, mixed, percent, same, share_of, sparsity_of
 from core.base.text import one_line
 from core.registry.formatting import show, shown, significant
 from core.registry.measurement import Measurement
@@ -16,6 +16,7 @@ from core.registry.methods import method
 from core.registry.metrics import metric
 
 M = TypeVar("M", bound=Measured)
+_MIXED = "One was measured and the other estimated"
 SIGNIFICANT = 0.05
 """A paired test's p below which a difference is claimed."""
 
@@ -50,8 +51,11 @@ def between(candidate: Measured, mine: Measurement, dense: Measurement | None) -
     described, said = metric(mine.metric), shown(mine)
     if dense is None:
         dense = _stand_in(mine)
-    elif (dense := beside(mine, dense)) is None:
-        return Difference(mine.metric, described.label, said, "not comparable", None, f"It was {ALONE}")
+    elif (against := beside(mine, dense)) is None:
+        why = _MIXED if mixed(mine, dense) else f"It was {ALONE}"
+        return Difference(mine.metric, described.label, said, "not comparable", None, why)
+    else:
+        dense = against
     if dense is None:
         return None
     tied = _same(candidate, mine, dense)

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Protocol
 
-from core.analysis.paired_times import TIMES, Ratio, ratio_of, timed
+from core.analysis.paired_times import FROM_TIMES, TIMES, Ratio, ratio_of, timed
 from core.registry.formatting import DASH, show
 from core.registry.measurement import Measurement, Obtained, find_metric
 from core.registry.methods import method
@@ -156,6 +156,8 @@ def beside(mine: Measurement, dense: Measurement) -> Measurement | None:
     A time is compared with what the baseline took in turns with it, which stands in the candidate's settings: what the
     baseline took alone, perhaps on a busier machine, says nothing about the two.
     """
+    if mixed(mine, dense):
+        return None
     if timed(mine):
         ratio = ratio_of(mine)
         if ratio is None:
@@ -167,6 +169,11 @@ def beside(mine: Measurement, dense: Measurement) -> Measurement | None:
         return dense
     found = {k: mine.settings.get(f"baseline_{k}") for k in ("value", "low", "high")}
     return dense.model_copy(update={**found, "samples": None})
+
+
+def mixed(mine: Measurement, dense: Measurement) -> bool:
+    """Whether one energy was counted and the other estimated: the two say nothing about each other."""
+    return mine.metric in FROM_TIMES and mine.obtained != dense.obtained
 
 
 def share_of(mine: Measurement, dense: Measurement) -> Ratio:

@@ -102,7 +102,10 @@ def register(one: argparse.ArgumentParser) -> None:
     )
     one.add_argument("--currency", type=_currency, default="USD", metavar="CODE", help="of the price; default: USD")
     one.add_argument(
-        "--watts", type=_amount, metavar="NUMBER", help="power the machine draws; default: no energy is estimated"
+        "--watts",
+        type=_amount,
+        metavar="NUMBER",
+        help="power the machine draws; default: no energy of a million tokens is estimated",
     )
     one.add_argument(
         "--x", metavar="METRIC", help="the cost of the chart, as the Trade-offs page has it in its address"

@@ -11,6 +11,9 @@ from core.registry.measurement import Measurement
 
 ENGINE_REVISION = 2
 """Raise when a change makes earlier results differ: their trials are then computed again."""
+FIGURES_REVISION = 1
+"""Raise when every candidate gets further figures: trials without them are then measured again, while calibration
+statistics and sensitivities, which are as they were, still serve. 1: KL to the baseline, agreement, energy."""
 FILE_BYTES = 128_000_000
 """The largest result file that is read: more than the samples of a thousand million tokens take."""
 

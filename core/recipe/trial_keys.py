@@ -12,7 +12,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from core.recipe.recipe import Distil, Prune, Quantise, Recipe, Select
-from core.recipe.results import ENGINE_REVISION, Trial
+from core.recipe.results import ENGINE_REVISION, FIGURES_REVISION, Trial
 from core.registry.additions import package_of
 from core.registry.metrics import METRICS
 
@@ -91,6 +91,7 @@ def _common(recipe: Recipe, identity: Identity, steps: Sequence[BaseModel]) -> d
     return {
         **({"added": added} if added else {}),
         "engine": ENGINE_REVISION,
+        "figures": FIGURES_REVISION,
         "versions": library_versions(*_further(recipe, steps)),
         "model": identity.model,
         "calibration": _dumped(recipe.calibration, identity) if steps else None,

@@ -39,6 +39,8 @@ def _m(id: str, label: str, unit: str, better: Better, role: Role, explain: str,
     return Metric(id=id, label=label, unit=unit, better=better, role=role, explain=explain, digits=digits)
 
 
+_ENERGY = "Energy to write one more token: from the machine's own counter, else power times time, marked estimated."
+
 METRICS: dict[str, Metric] = {
     m.id: m
     for m in (
@@ -67,7 +69,7 @@ METRICS: dict[str, Metric] = {
             "nats",
             "lower",
             "quality",
-            "Mean Kullback-Leibler divergence of the next-token distribution from the baseline's.",
+            "Mean Kullback-Leibler divergence of the predicted distributions of tokens from the baseline's.",
             3,
         ),
         _m(
@@ -76,7 +78,7 @@ METRICS: dict[str, Metric] = {
             "%",
             "higher",
             "quality",
-            "Share of positions where the most likely next token is the baseline's.",
+            "Share of the predicted positions where the most likely token is the baseline's.",
             3,
         ),
         _m("accuracy", "Accuracy", "", "higher", "quality", "Share of items answered correctly.", 3),
@@ -172,7 +174,7 @@ METRICS: dict[str, Metric] = {
             "Time to write one more token for every sequence of a batch.",
             3,
         ),
-        _m("energy_j_per_token", "Energy per token", "J", "lower", "cost", "Energy to write one more token.", 3),
+        _m("energy_j_per_token", "Energy per token", "J", "lower", "cost", _ENERGY, 3),
         _m(
             "cost_per_mtok",
             "Cost per million tokens",
@@ -188,7 +190,7 @@ METRICS: dict[str, Metric] = {
             "kWh",
             "lower",
             "cost",
-            "Power of the machine times the time it takes to write them.",
+            "What was counted for one token times a million; else power of the machine times the time it takes.",
             3,
         ),
         _m(

@@ -20,7 +20,8 @@ from core.registry.formatting import in_full, interval, show, shown, significant
 from core.registry.measurement import Measurement
 from core.registry.methods import method
 from core.registry.metrics import METRICS, metric
-from core.report.costs import ENERGY_FORMULA, MONEY_FORMULA, Prices, energy_per_million, money_per_million
+from core.report.costs import MONEY_FORMULA, Prices, energy_per_million, money_per_million
+from core.report.energy import energy_notes, with_power
 from core.report.figure import Figure, settings_in_words
 from core.store import RunRow
 
@@ -136,9 +137,9 @@ class Report:
     def _costs(self, candidate: Result) -> list[Measurement]:
         """What a million tokens cost, from the comparable time of one."""
         decode = find(candidate, "decode_ms")
-        if decode is None:
-            return []
-        return [m for m in (money_per_million(decode, self.prices), energy_per_million(decode, self.prices)) if m]
+        money = money_per_million(decode, self.prices) if decode is not None else None
+        energy = energy_per_million(decode, find(candidate, "energy_j_per_token"), self.prices)
+        return [m for m in (money, energy) if m is not None]
 
     def notes(self) -> list[str]:
         """How the figures came about, and what was not measured."""
@@ -155,13 +156,13 @@ class Report:
         if self.prices.per_hour is not None:
             price = f"{significant(self.prices.per_hour, 4)} {self.prices.currency} an hour"
             said.append(f"Money for a million tokens is estimated: {MONEY_FORMULA}, at {price} and one sequence.")
-        if self.prices.watts is not None:
-            watts = f"{significant(self.prices.watts, 4)} W"
-            said.append(f"Energy for a million tokens (kWh) is estimated: {ENERGY_FORMULA}, at {watts}.")
+        said += energy_notes(self.chosen, self.prices)
         if self.outcome.sentence:
             bounds = "; ".join(bound_words(m, limit) for m, limit in self.limits)
             said.append(f"Limits: {bounds}. {self.outcome.sentence}")
         missing = [metric(m).label.lower() for m in _WISHED if not all(find(r, m) for r in self.chosen)]
+        if self.prices.watts is not None:  # then energy is said to be estimated
+            missing = [m for m in missing if m != metric("energy_j_per_token").label.lower()]
         if not any(m.metric.startswith("accuracy") for r in self.chosen for m in r.measurements):
             missing.append("accuracy on tasks")
         if missing:
@@ -259,7 +260,7 @@ def build(
     Raises:
         RetortError: nothing is finished, a pick is unknown or means two candidates, too many, a headline too long.
     """
-    results = aligned(results)
+    results = with_power(aligned(results), prices or Prices())
     candidates = [r for r in results if not r.baseline]
     if not candidates:
         raise RetortError("This study has no finished candidate yet.", "Wait for its first one, or choose another run.")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from core.analysis.paired_times import FROM_TIMES, TIMES, busy, stray
+from core.analysis.paired_times import FROM_TIMES, TIMES, busy, stray, timed
 from core.analysis.time_references import References, comparable, from_time, reference, sentences
 from core.registry.measurement import Measurement
 from core.store import Store
@@ -77,6 +77,8 @@ def timing(store: Store, runs: Versions, metric_id: str, methods: tuple[str, ...
         return Timing()
     shown = {h.key for h in heads(store, runs) if wanted(h, methods) and not h.baseline}
     found = {k: m for k, m in values(store, runs, metric_id).items() if k in shown}
+    if not any(timed(m) for m in found.values()):  # a counted energy is no time
+        return Timing()
     of = FROM_TIMES.get(metric_id, metric_id)
     disturbed, alone = ([k for k, m in found.items() if is_(m)] for is_ in (busy, stray))
     return Timing(sentences(times(store, runs, of)[1], of), tuple(disturbed), tuple(alone))

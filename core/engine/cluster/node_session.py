@@ -9,6 +9,7 @@ from typing import Any
 import psutil
 import torch
 
+from core.analysis.paired_times import TIMES
 from core.base.errors import RetortError
 from core.base.panics import panic_in_words
 from core.base.private_files import keep_private
@@ -25,11 +26,11 @@ from core.engine.prune.statistics import Statistics
 from core.engine.run.candidate import CandidateMeasurer, versions
 from core.engine.run.prune_step import Source
 from core.engine.run.session import Session
-from core.engine.run.sweep import beside, pruned_candidate
+from core.engine.run.sweep import hold_beside, pruned_candidate
 from core.recipe.results import Result, Trial
 from core.registry.measurement import Measurement, find_metric
 
-_TIMED = ("prefill_ms", "decode_ms", "batch_prefill_ms", "batch_decode_ms", "peak_memory_bytes")
+_TIMED = (*TIMES, "peak_memory_bytes", "energy_j_per_token")
 _open: dict[str, Workshop] = {}
 """The study this process has open: at most one."""
 
@@ -133,8 +134,9 @@ class Workshop:
         if trial.dense:
             result = self.bench.dense_candidate(trial, self.source.loaded)
         else:
+            self.bench.know(self.source.loaded)
             if self.bench.dense is None:
-                self.bench.dense = beside(self.session)
+                hold_beside(self.bench, self.session)
             if self.bench.dense is None and self._alone is None and self.study.recipe.latency is not None:
                 self._alone = latency(
                     {"baseline": self.source.loaded.model}, self.study.recipe.latency, self.session.reporter

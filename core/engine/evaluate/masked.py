@@ -14,12 +14,13 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from core.base.errors import RetortError
 from core.base.progress import Reporter
-from core.engine.models.chunked_head import ChunkedHead, token_losses
+from core.engine.evaluate.questions import Questions
+from core.engine.evaluate.reading import read
 
 MASKED_SHARE = 0.15
+MEASURED = "Measured the masked loss"
 
 
-@torch.inference_mode()
 def masked_losses(
     model: PreTrainedModel,
     windows: Tensor,
@@ -29,6 +30,14 @@ def masked_losses(
     seed: int,
 ) -> Tensor:
     """Loss in nats of the masked tokens of windows (n, window): (n, masked) float32 on the CPU.
+
+    Raises RetortError without a mask token.
+    """
+    return read(model, masked_questions(windows, tokenizer, seed), batch, reporter, MEASURED).losses
+
+
+def masked_questions(windows: Tensor, tokenizer: PreTrainedTokenizerBase | None, seed: int) -> Questions:
+    """The masked tokens of windows (n, window), by `seed`: the same ones for every model with the same tokenizer.
 
     The special tokens that open and close a window, where it has them, are never masked.
     Raises RetortError without a mask token.
@@ -41,21 +50,7 @@ def masked_losses(
     start, stop = _text_part(windows, tokenizer)
     chosen = masked_positions(windows.shape[0], stop - start, seed) + start  # (n, masked)
     hidden = windows.scatter(1, chosen, int(tokenizer.mask_token_id))
-    targets = windows.gather(1, chosen)
-    source = ChunkedHead(model, hidden)
-    batch = source.batch(batch, hidden.shape[1])
-    losses: list[Tensor] = []
-    for start in range(0, hidden.shape[0], batch):
-        reporter.checkpoint()
-        part = slice(start, start + batch)
-        where = chosen[part].to(model.device)[..., None]
-        features = source.features(hidden[part].to(model.device))  # (batch, tokens, hidden)
-        picked = features.take_along_dim(where, dim=1).flatten(0, 1)  # (batch * masked, hidden)
-        found = token_losses(source, picked, targets[part].flatten().to(model.device))
-        losses.append(found.view(-1, chosen.shape[1]).cpu())
-        done = min(start + batch, hidden.shape[0])
-        reporter.progress(done, hidden.shape[0], f"Measured the masked loss on {done} of {hidden.shape[0]} windows.")
-    return torch.cat(losses)
+    return Questions(hidden, windows.gather(1, chosen), chosen)
 
 
 def masked_positions(windows: int, tokens: int, seed: int) -> Tensor:

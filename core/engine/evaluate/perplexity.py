@@ -14,16 +14,21 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from core.analysis.statistics import RESAMPLES, SEED, bootstrap_mean
+from core.analysis.statistics import bootstrap_mean
 from core.base.errors import RetortError
 from core.base.progress import Reporter
-from core.engine.evaluate.masked import MASKED_SHARE, masked_losses
-from core.engine.models.chunked_head import ChunkedHead, language_model_kind, token_losses
+from core.engine.evaluate.baseline_predictions import BaselinePredictions
+from core.engine.evaluate.divergence import INTERVAL, divergence_measurements
+from core.engine.evaluate.masked import MASKED_SHARE, masked_questions
+from core.engine.evaluate.masked import MEASURED as MASKED
+from core.engine.evaluate.questions import Questions, left_to_right
+from core.engine.evaluate.reading import Reading, read
+from core.engine.models.chunked_head import language_model_kind
 from core.registry.formatting import LARGEST_PERPLEXITY
 from core.registry.measurement import Measurement
 
 _LARGEST_LOSS = math.log(LARGEST_PERPLEXITY)
-INTERVAL = f"95 % bootstrap over windows (expanded percentiles, {RESAMPLES} draws, seed {SEED})"
+MEASURED = "Measured perplexity"
 
 
 def perplexity(
@@ -35,16 +40,21 @@ def perplexity(
     settings: Mapping[str, Any] | None = None,
     tokenizer: PreTrainedTokenizerBase | None = None,
     seed: int = 0,
+    record: BaselinePredictions | None = None,
+    against: BaselinePredictions | None = None,
 ) -> list[Measurement]:
-    """Perplexity and loss per token of `model` on `windows` (n, window) of token ids.
+    """Perplexity and loss per token of `model` on `windows` (n, window) of token ids, in one pass over them.
 
     Args:
         batch: windows run together; it changes speed and memory, not the figures.
         settings: what the figures must say about the text: corpus, split.
         tokenizer: needed for masked models only (its mask and separator tokens).
         seed: which tokens of a masked model are masked.
+        record: `model` is the baseline: keeps what it predicts.
+        against: the baseline's predictions; its `left_out` says why the model could not be compared with them.
     Returns:
-        Perplexity and loss (nats). `samples` of both is the mean loss of each window.
+        Perplexity and loss (nats), whose `samples` are the mean losses of the windows; with `against` also the KL
+        divergence from the baseline and the agreement with it.
     Raises:
         RetortError: no windows, no language-model head, or logits that are not numbers.
     """
@@ -53,40 +63,47 @@ def perplexity(
             "There is no full window of text to measure perplexity on.",
             "Give more text, or a shorter evaluation window.",
         )
-    kind = language_model_kind(model)
-    if kind == "masked":
-        losses = masked_losses(model, windows, batch, reporter, tokenizer, seed)
-        how = f"pseudo-perplexity: {MASKED_SHARE:.0%} of the tokens masked at once (seed {seed}), loss of those only"
-    else:
-        losses = causal_losses(model, windows, batch, reporter)
-        how = "perplexity: every token predicted from those before it in its window"
-    record = {
+    questions, how, said = _asked(model, windows, tokenizer, seed)
+    reading = read(model, questions, batch, reporter, said, record, against)
+    told = {
         **(settings or {}),
         "kind": how,
         "window": windows.shape[1],
         "windows": windows.shape[0],
-        "predicted_tokens": losses.numel(),
+        "predicted_tokens": reading.losses.numel(),
         "batch": batch,
         "samples": "mean loss of each window, nats",
         "interval": INTERVAL,
     }
-    return _measurements(losses, model, record)
+    return [*_measurements(reading.losses, model, told), *_divergence(reading, model, told, against)]
 
 
-@torch.inference_mode()
+def _asked(
+    model: PreTrainedModel, windows: Tensor, tokenizer: PreTrainedTokenizerBase | None, seed: int
+) -> tuple[Questions, str, str]:
+    """What the model has to predict, how that is called, and what the progress says."""
+    if language_model_kind(model) == "causal":
+        return left_to_right(windows), "perplexity: every token predicted from those before it in its window", MEASURED
+    how = f"pseudo-perplexity: {MASKED_SHARE:.0%} of the tokens masked at once (seed {seed}), loss of those only"
+    return masked_questions(windows, tokenizer, seed), how, MASKED
+
+
+def _divergence(
+    reading: Reading, model: PreTrainedModel, told: dict[str, Any], against: BaselinePredictions | None
+) -> list[Measurement]:
+    """KL and agreement, as far as they are figures."""
+    if reading.kl is None or reading.agree is None or against is None:
+        return []
+    found = divergence_measurements(reading.kl, reading.agree, model, told)
+    if not bool(torch.isfinite(reading.kl).all()):
+        against.left_out = "it gives no probability at all to tokens that the original expects"
+        return found[1:]
+    return found
+
+
 def causal_losses(model: PreTrainedModel, windows: Tensor, batch: int, reporter: Reporter) -> Tensor:
     """Loss in nats of every predicted token: windows (n, window) -> (n, window - 1) float32 on the CPU."""
-    source = ChunkedHead(model, windows)
-    batch = source.batch(batch, windows.shape[1])
-    losses: list[Tensor] = []
-    for start in range(0, windows.shape[0], batch):
-        reporter.checkpoint()
-        ids = windows[start : start + batch].to(model.device)  # (batch, window)
-        features = source.features(ids)[:, :-1].flatten(0, 1)  # (batch * (window - 1), hidden)
-        losses.append(token_losses(source, features, ids[:, 1:].flatten()).view(ids.shape[0], -1).cpu())
-        done = start + ids.shape[0]
-        reporter.progress(done, windows.shape[0], f"Measured perplexity on {done} of {windows.shape[0]} windows.")
-    return torch.cat(losses)
+    return read(model, left_to_right(windows), batch, reporter, MEASURED).losses
 
 
 def _measurements(losses: Tensor, model: PreTrainedModel, record: dict[str, Any]) -> list[Measurement]:

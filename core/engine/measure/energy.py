@@ -7,6 +7,8 @@ count everything the device does, so the figure is only as clean as the machine 
 from __future__ import annotations
 
 import ctypes
+import math
+import statistics
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -15,6 +17,8 @@ from typing import Any
 import torch
 from transformers import PreTrainedModel
 
+from core.analysis.statistics import CONFIDENCE, student_quantile
+from core.analysis.time_references import compared_as
 from core.base.progress import Reporter
 from core.engine.measure.clock import OtherLoad
 from core.engine.measure.latency import run_once
@@ -23,31 +27,35 @@ from core.registry.measurement import Measurement
 
 POWERCAP = Path("/sys/class/powercap")
 WATTS_PER_CORE = 10.0
-"""Assumed for an estimate where nobody gave the machine's power; the figure names it."""
-_LEAST_SECONDS = 2.0  # counters update every millisecond or slower: a longer run drowns their steps
+"""Assumed for an estimate, since nobody gave the machine's power; the figure names it."""
+_ROUNDS = 5
+_LEAST_SECONDS = 0.5  # of each half of a round: counters update every millisecond or slower, which a long run drowns
 
 Counter = Callable[[float], float]
 """Joules used since the counter was made; called with the number of joules last seen."""
 
 
 def energy_per_token(
-    model: PreTrainedModel, decode: Measurement, spec: Latency, reporter: Reporter, watts: float | None = None
-) -> Measurement:
+    model: PreTrainedModel, decode: Measurement, spec: Latency, reporter: Reporter
+) -> Measurement | None:
     """Joules for one more token at batch 1: measured where a counter is readable, else watts times `decode`.
+
+    None where a counter is readable and the machine too busy to tell the token's part of it, since an estimate says
+    nothing beside figures that were counted; and on a graphics card without a counter, whose power nobody knows.
 
     Args:
         decode: the model's `decode_ms`, which the estimate rests on.
-        watts: power of the machine under this load, for the estimate.
     """
-    found = measured_energy(model, spec, reporter)
-    return found if found is not None else estimated_energy(decode, watts)
+    counter = energy_counter(model.device)
+    if counter is not None:
+        return measured_energy(model, counter, spec, reporter)
+    return None if model.device.type == "cuda" else estimated_energy(decode)
 
 
-def estimated_energy(decode: Measurement, watts: float | None = None) -> Measurement:
-    """Power times the measured time of a token. `watts` None: 10 W for each thread of the measurement."""
+def estimated_energy(decode: Measurement) -> Measurement:
+    """Power times the measured time of a token, with what the time says of itself: 10 W for each of its threads."""
     threads = int(decode.settings.get("threads", torch.get_num_threads()))
-    assumed = watts is None
-    power = WATTS_PER_CORE * threads if watts is None else watts
+    power = WATTS_PER_CORE * threads
     ends = [None if b is None else power * b / 1e3 for b in (decode.low, decode.high)]
     return Measurement(
         metric="energy_j_per_token",
@@ -61,59 +69,65 @@ def estimated_energy(decode: Measurement, watts: float | None = None) -> Measure
         settings={
             "formula": "watts x seconds per token",
             "watts": power,
-            "watts_from": f"assumed: {WATTS_PER_CORE:g} W for each of {threads} threads" if assumed else "given",
+            "watts_from": f"assumed: {WATTS_PER_CORE:g} W for each of {threads} threads",
             "interval": "that of the time only; the power is taken as exact",
+            **compared_as(decode),
         },
     )
 
 
 @torch.inference_mode()
-def measured_energy(model: PreTrainedModel, spec: Latency, reporter: Reporter) -> Measurement | None:
-    """Joules per token of prefill-free decoding, from a hardware counter; None where there is none to read.
+def measured_energy(model: PreTrainedModel, counter: Counter, spec: Latency, reporter: Reporter) -> Measurement | None:
+    """Joules per token of prefill-free decoding, from a hardware counter; None where they are lost in other work.
 
-    The prompt's energy is subtracted: the same prompts are read without writing, and counted first.
+    The prompt's energy is subtracted: the same prompts are read without writing, in turns with the others, and counted.
+    Bounds are Student's 95 % interval over the rounds.
     """
-    counter = energy_counter(model.device)
-    if counter is None or not model.can_generate():
-        return None
     generator = torch.Generator().manual_seed(0)
     vocabulary = int(model.config.get_text_config().vocab_size)
     prompt = torch.randint(0, vocabulary, (1, spec.prompt), generator=generator).to(model.device)
     run_once(model, prompt, spec.new_tokens)
+    found: list[float] = []
     with OtherLoad() as load:
-        repeats, whole = _joules(lambda: run_once(model, prompt, spec.new_tokens), counter, reporter)
-        again, prefill = _joules(lambda: run_once(model, prompt, 1), counter, reporter)
-    per_token = (whole / repeats - prefill / again) / (spec.new_tokens - 1)
-    if per_token <= 0.0:  # too noisy a machine to tell the two apart
+        for _ in range(_ROUNDS):
+            whole = _joules(lambda: run_once(model, prompt, spec.new_tokens), counter, reporter)
+            prefill = _joules(lambda: run_once(model, prompt, 1), counter, reporter)
+            found.append((whole - prefill) / (spec.new_tokens - 1))
+    mean = statistics.fmean(found)
+    if mean <= 0.0:  # too noisy a machine to tell the two apart
         return None
+    half = student_quantile((1.0 + CONFIDENCE) / 2.0, _ROUNDS - 1) * statistics.stdev(found) / math.sqrt(_ROUNDS)
     settings: dict[str, Any] = {
         "how": "hardware energy counter, whole device, prompt subtracted",
         "counter": "NVML" if model.device.type == "cuda" else "RAPL",
         "prompt": spec.prompt,
         "new_tokens": spec.new_tokens,
-        "repeats": repeats,
+        "rounds": _ROUNDS,
+        "interval": "95 %, Student's, over the rounds",
         **load.settings(),
     }
     return Measurement(
         metric="energy_j_per_token",
-        value=per_token,
+        value=mean,
         unit="J",
+        low=max(0.0, mean - half),
+        high=mean + half,
         device=model.device.type,
         dtype=str(model.dtype).removeprefix("torch."),
         settings=settings,
     )
 
 
-def _joules(work: Callable[[], Any], counter: Counter, reporter: Reporter) -> tuple[int, float]:
-    """How often `work` ran in at least two seconds, and the joules it took in all."""
+def _joules(work: Callable[[], Any], counter: Counter, reporter: Reporter) -> float:
+    """Joules that `work` takes: the mean over as many times as fit into `_LEAST_SECONDS`."""
     before = counter(0.0)
     start, repeats, used = time.perf_counter(), 0, before
-    while time.perf_counter() - start < _LEAST_SECONDS:
+    while repeats == 0 or time.perf_counter() - start < _LEAST_SECONDS:
         reporter.checkpoint()
         work()
         repeats += 1
         used = counter(used)  # read often, so that a counter that wraps is seen to
-    return repeats, used - before
+    return (used - before) / repeats
 
 
 def energy_counter(device: torch.device) -> Counter | None:

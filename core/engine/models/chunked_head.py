@@ -33,6 +33,11 @@ class ChunkedHead:
         self._head = _separable_head(model, ids[:1, :_PROBE_TOKENS].to(model.device))
 
     @property
+    def head(self) -> torch.nn.Module | None:
+        """The output layer that turns `features` into logits; None where they are the logits."""
+        return self._head
+
+    @property
     def chunked(self) -> bool:
         """True where head and body run apart, so that full logits are never held."""
         return self._head is not None
@@ -75,14 +80,23 @@ def token_losses(source: ChunkedHead, features: Tensor, targets: Tensor) -> Tens
     """
     losses = torch.empty(targets.shape[0], dtype=torch.float32, device=targets.device)
     for part, logits in source.chunks(features):  # (chunk, vocabulary)
-        picked = logits.gather(1, targets[part, None]).squeeze(1)  # (chunk,)
-        losses[part] = logits.logsumexp(dim=1) - picked
+        losses[part] = losses_of(logits, targets[part])
+    refuse_not_finite(losses)
+    return losses
+
+
+def losses_of(logits: Tensor, targets: Tensor) -> Tensor:
+    """Negative log-likelihood in nats of `targets` (rows,) given float32 logits (rows, vocabulary): (rows,)."""
+    return logits.logsumexp(dim=1) - logits.gather(1, targets[:, None]).squeeze(1)
+
+
+def refuse_not_finite(losses: Tensor) -> None:
+    """Raises RetortError where a loss is not a finite number."""
     if not bool(torch.isfinite(losses).all()):
         raise RetortError(
             "The model's output contains values that are not numbers, so its loss cannot be measured.",
             "Try a lower sparsity or float32 instead of bfloat16, and check the model's own weights.",
         )
-    return losses
 
 
 def language_model_kind(model: PreTrainedModel) -> str:

@@ -21,6 +21,9 @@ from core.base.integrity import seal, unseal
 from core.base.progress import Reporter
 from core.engine.data.inputs import Inputs
 from core.engine.evaluate.added import added_measurements
+from core.engine.evaluate.baseline_predictions import BaselinePredictions
+from core.engine.evaluate.perplexity import perplexity
+from core.engine.measure.energy import energy_per_token
 from core.engine.measure.latency import latency
 from core.engine.measure.memory import peak_memory
 from core.engine.measure.patience import Patience
@@ -56,6 +59,7 @@ class CandidateMeasurer:
     `dense` is the baseline model, for latencies interleaved with it; None where memory is too short
     for two models at once, and the figures then say so. `baseline` is its result once measured. `first` has, by
     metric, the first candidate that has it: what later ones are paired with where the baseline lacks the metric.
+    `predictions` are the baseline's on the evaluation text, which a candidate's are compared with.
     `read` says what identifies the bytes of the model (under `model`) and of each text.
     """
 
@@ -67,6 +71,7 @@ class CandidateMeasurer:
     dense: Loaded | None = None
     baseline: Result | None = None
     first: dict[str, tuple[str, Measurement]] = field(default_factory=dict)
+    predictions: BaselinePredictions = field(default_factory=BaselinePredictions)
     patience: Patience = field(init=False)
 
     def __post_init__(self) -> None:
@@ -79,6 +84,13 @@ class CandidateMeasurer:
         self.baseline = self.baseline or result
         for found in result.measurements:
             self.first.setdefault(found.metric, (result.label, found))
+
+    def know(self, dense: Loaded) -> None:
+        """Has the unchanged model read the evaluation text, where this process has not measured it as the baseline."""
+        if self.predictions.asked is None and dense.task in ("causal", "masked"):
+            model, windows = dense.model, self.inputs.evaluation
+            batch, tokenizer = self.recipe.evaluation.batch, dense.tokenizer
+            perplexity(model, windows, batch, self.reporter, tokenizer=tokenizer, record=self.predictions)
 
     def candidate(
         self,
@@ -166,14 +178,22 @@ class CandidateMeasurer:
     def _quality(self, loaded: Loaded, result: Result) -> list[Measurement]:
         dense = self.baseline.measurements if self.baseline else []
         found, notes = judge(
-            loaded, self.recipe.evaluation, self.inputs, dense, self.hooks.settings, self.reporter, self.first
+            loaded,
+            self.recipe.evaluation,
+            self.inputs,
+            dense,
+            self.hooks.settings,
+            self.reporter,
+            self.first,
+            record=self.predictions if result.baseline else None,
+            against=None if result.baseline else self.predictions,
         )
         added, more = added_measurements(loaded, self.inputs.evaluation)
         result.notes += [*notes, *more]
         return [*found, *added]
 
     def _latency(self, trial: Trial, loaded: Loaded, result: Result) -> list[Measurement]:
-        """The candidate's times; the baseline's, taken in turn with them, go into their settings."""
+        """The candidate's times and energy; the baseline's times, taken in turn with them, go into their settings."""
         if self.recipe.latency is None:
             return []
         models = {CANDIDATE: loaded.model}
@@ -181,7 +201,15 @@ class CandidateMeasurer:
             models = {BASELINE: self.dense.model, **models}
         elif not trial.dense:
             result.notes.append(TIMED_ALONE)
-        return timed(models, self.recipe.latency, self.reporter, self.patience)
+        times = timed(models, self.recipe.latency, self.reporter, self.patience)
+        return [*times, *self._energy(loaded, find_metric(times, "decode_ms"))]
+
+    def _energy(self, loaded: Loaded, decode: Measurement | None) -> list[Measurement]:
+        """Of a model that writes tokens: counted, or estimated from the time of one."""
+        if decode is None or self.recipe.latency is None:
+            return []
+        found = energy_per_token(loaded.model, decode, self.recipe.latency, self.reporter)
+        return [found] if found is not None else []
 
     def _round_trip(self, loaded: Loaded, folder: Path) -> RoundTrip:
         ids = self.inputs.evaluation[:1, :_COMPARED_TOKENS]  # (1, tokens)

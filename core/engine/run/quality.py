@@ -15,6 +15,7 @@ from core.catalogue.rights import refuse_remote_tasks
 from core.catalogue.samples import is_fetched
 from core.engine.data.classification import load_labelled
 from core.engine.data.inputs import Inputs
+from core.engine.evaluate.baseline_predictions import BaselinePredictions
 from core.engine.evaluate.choice import choice_measurements
 from core.engine.evaluate.classify import classification_measurements
 from core.engine.evaluate.harness import harness_measurements
@@ -31,6 +32,7 @@ from core.registry.tasks import TASK_SETS
 StandIns = Mapping[str, tuple[str, Measurement]]
 """By metric: which candidate stands in for a baseline that lacks the metric, and its figure."""
 
+DIVERGENCE_LEFT_OUT = "How far its predictions are from the original's was not measured: {}."
 UNJUDGED = "It has no head yet, so its quality was not measured: it neither predicts words nor tells classes apart."
 
 
@@ -42,10 +44,13 @@ def judge(
     settings: Settings,
     reporter: Reporter,
     stand_ins: StandIns = MappingProxyType({}),
+    record: BaselinePredictions | None = None,
+    against: BaselinePredictions | None = None,
 ) -> tuple[list[Measurement], list[str]]:
     """Measures what this kind of model can be judged by; also sentences on what it cannot.
 
-    Language models: perplexity, and with `wanted.tasks` accuracies. Classifiers: accuracy and F1 on
+    Language models: perplexity, how far the predictions are `against` the baseline's (or their `record`, where
+    this is the baseline), and with `wanted.tasks` accuracies. Classifiers: accuracy and F1 on
     `wanted.labelled`. Each accuracy says how it compares with the baseline's on the same items (McNemar); where the
     baseline has none, because it has no head yet, with that of the first candidate of the run that has one.
 
@@ -57,7 +62,9 @@ def judge(
     if loaded.task == "classification":
         found, notes = _classes(loaded, wanted, settings, reporter)
     else:
-        found, notes = _language(loaded, wanted, inputs, settings, reporter)
+        found, notes = _text(loaded, wanted, inputs, reporter, record, against)
+        more, said = _accuracies(loaded, wanted, settings, reporter)
+        found, notes = [*found, *more], [*notes, *said]
     return _beside(found, baseline, stand_ins), notes
 
 
@@ -72,17 +79,34 @@ def _beside(found: Sequence[Measurement], baseline: Sequence[Measurement], stand
     return out
 
 
-def _language(
-    loaded: Loaded, wanted: Evaluation, inputs: Inputs, settings: Settings, reporter: Reporter
+def _text(
+    loaded: Loaded,
+    wanted: Evaluation,
+    inputs: Inputs,
+    reporter: Reporter,
+    record: BaselinePredictions | None,
+    against: BaselinePredictions | None,
 ) -> tuple[list[Measurement], list[str]]:
+    """Perplexity, and the distance to the baseline's predictions, or why there is none."""
     found = perplexity(
-        loaded.model, inputs.evaluation, wanted.batch, reporter, settings=inputs.settings, tokenizer=loaded.tokenizer
+        loaded.model,
+        inputs.evaluation,
+        wanted.batch,
+        reporter,
+        settings=inputs.settings,
+        tokenizer=loaded.tokenizer,
+        record=record,
+        against=against,
     )
+    return found, [DIVERGENCE_LEFT_OUT.format(against.left_out)] if against is not None and against.left_out else []
+
+
+def _accuracies(
+    loaded: Loaded, wanted: Evaluation, settings: Settings, reporter: Reporter
+) -> tuple[list[Measurement], list[str]]:
     if wanted.tasks and loaded.task != "causal":
-        return found, ["Tasks were left out: only a model that continues a text can answer them by likelihood."]
-    if wanted.tasks:
-        found += _tasks(loaded, wanted, settings, reporter)
-    return found, []
+        return [], ["Tasks were left out: only a model that continues a text can answer them by likelihood."]
+    return (_tasks(loaded, wanted, settings, reporter) if wanted.tasks else []), []
 
 
 def _tasks(loaded: Loaded, wanted: Evaluation, settings: Settings, reporter: Reporter) -> list[Measurement]:

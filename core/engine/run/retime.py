@@ -9,6 +9,7 @@ from core.base.errors import RetortError
 from core.catalogue.contents import changed
 from core.engine.data.inputs import prepare
 from core.engine.measure.devices import free_memory
+from core.engine.measure.energy import estimated_energy
 from core.engine.measure.patience import Patience
 from core.engine.models.context import context_of
 from core.engine.models.load import Loaded, load_model
@@ -43,12 +44,19 @@ def retime(keys: Sequence[str], hooks: Hooks, keep: Callable[[Result], None]) ->
 
 
 def with_times(result: Result, times: Sequence[Measurement]) -> Result:
-    """The result with these times in place of its own; all else stays."""
+    """The result with these times in place of its own, and what is estimated from them; all else stays."""
     new = {m.metric: m for m in times if m.metric in TIMES}
-    kept = [new.pop(m.metric, m) if m.metric in TIMES else m for m in result.measurements]
+    decode = new.get("decode_ms")
+    kept = [new.pop(m.metric, m) if m.metric in TIMES else _from_time(m, decode) for m in result.measurements]
     beside = all(ratio_of(m) is not None for m in times if m.metric in TIMES)
     notes = [n for n in result.notes if not (beside and n == TIMED_ALONE)]
     return result.model_copy(update={"measurements": [*kept, *new.values()], "notes": notes})
+
+
+def _from_time(m: Measurement, decode: Measurement | None) -> Measurement:
+    """An energy estimated from the earlier time of a token follows the new one; a counted one stays."""
+    of_time = m.metric == "energy_j_per_token" and m.obtained == "estimated"
+    return estimated_energy(decode) if of_time and decode is not None else m
 
 
 def _known(key: str, hooks: Hooks) -> Result:

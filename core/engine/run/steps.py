@@ -210,6 +210,9 @@ class _StageRunner:
         dtype = self.session.recipe.dtype
         if trial.dense:
             return self.bench.dense_candidate(trial, load_model(self.start.saved.folder, dtype), stage.wanted)
+        if stage.wanted.quality:
+            self.bench.know(self.session.loaded)
+            self.bench.predictions.model = self.session.loaded.model
         candidate, report = self._changed(trial, before)
         trial = self._named(stage, before, report.facts)
         self.bench.dense = load_model(self.start.saved.folder, dtype) if stage.wanted.cost else None

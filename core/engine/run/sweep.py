@@ -8,7 +8,7 @@ from functools import partial
 
 from core.base.errors import Impossible, RetortError
 from core.engine.measure.devices import free_memory
-from core.engine.models.load import Loaded, load_model
+from core.engine.models.load import load_model
 from core.engine.prune.apply import restore_dense
 from core.engine.prune.statistics import Statistics
 from core.engine.run.budget import expanded, report_verdicts
@@ -71,7 +71,8 @@ def _sweep(session: Session, bench: CandidateMeasurer, source: Source, trials: l
     hooks = session.hooks
     pending = [t.prune for t in trials if t.prune is not None]
     statistics = statistics_for(source, needed(pending), hooks.settings, session.reporter)
-    bench.dense = beside(session)
+    bench.know(source.loaded)
+    hold_beside(bench, session)
     failed: list[RetortError | None] = []
     for trial in trials:
         session.reporter.checkpoint()
@@ -87,11 +88,15 @@ def refuse_if_all_failed(session: Session, failed: Sequence[RetortError]) -> Non
         raise kind(f"Every candidate of the sweep failed. {first}".strip(), "Do what each of them says.")
 
 
-def beside(session: Session) -> Loaded | None:
-    """A second copy of the dense model, to be timed in turns with candidates, where memory allows one."""
-    if session.recipe.latency is None or free_memory() <= _SPARE * session.weight_bytes:
-        return None
-    return load_model(session.resolved.folder, session.recipe.dtype)
+def hold_beside(bench: CandidateMeasurer, session: Session) -> None:
+    """A second copy of the dense model, where memory allows one and a candidate needs it beside itself.
+
+    To be timed in turns with it, and to compare predictions where those of the dense model could not be kept.
+    """
+    needed = session.recipe.latency is not None or bench.predictions.too_large
+    if needed and free_memory() > _SPARE * session.weight_bytes:
+        bench.dense = load_model(session.resolved.folder, session.recipe.dtype)
+        bench.predictions.model = bench.dense.model
 
 
 def pruned_candidate(

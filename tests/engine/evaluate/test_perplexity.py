@@ -20,7 +20,7 @@ from transformers import (
 
 from core.base.errors import Cancelled, RetortError
 from core.base.progress import InMemoryReporter
-from core.engine.evaluate.divergence import divergence_measurements
+from core.engine.evaluate.baseline_predictions import BaselinePredictions
 from core.engine.evaluate.paired_loss import loss_change
 from core.engine.evaluate.perplexity import perplexity, safe_exp
 from core.registry.formatting import show
@@ -141,17 +141,58 @@ def test_loss_change_refuses_other_windows(model: Any, windows: torch.Tensor) ->
             loss_change(other, base)
 
 
-def test_a_model_does_not_diverge_from_itself(model: Any, windows: torch.Tensor) -> None:
-    kl, agreement = divergence_measurements(model, model, windows, 4, InMemoryReporter())
-    assert kl.value == pytest.approx(0.0, abs=1e-6) and agreement.value == 100.0
-    assert {kl.metric, agreement.metric} <= METRICS.keys()
+@pytest.fixture
+def kept(model: Any, windows: torch.Tensor) -> BaselinePredictions:
+    found = BaselinePredictions()
+    perplexity(model, windows, 4, InMemoryReporter(), record=found)
+    return found
 
 
-def test_divergence_needs_one_vocabulary(model: Any, windows: torch.Tensor, tiny_llama: Path) -> None:
+def figures(model: Any, windows: torch.Tensor, kept: BaselinePredictions) -> list[str]:
+    return [m.metric for m in perplexity(model, windows, 4, InMemoryReporter(), against=kept)]
+
+
+def test_a_model_does_not_diverge_from_itself(model: Any, windows: torch.Tensor, kept: BaselinePredictions) -> None:
+    kl, agreement = perplexity(model, windows, 4, InMemoryReporter(), against=kept)[2:]
+    assert (kl.value, kl.low, kl.high) == (0.0, 0.0, 0.0) and agreement.value == 100.0
+    assert (kl.unit, agreement.unit) == ("nats", "%") and {kl.metric, agreement.metric} <= METRICS.keys()
+    assert kl.settings["direction"] == "KL(baseline || candidate)" and kl.settings["positions"] == 6 * 31
+    assert "mean of each window" in kl.settings["samples"] and len(kl.samples or []) == 6
+
+
+def test_what_cannot_be_compared_is_left_out_with_the_reason(
+    model: Any, windows: torch.Tensor, kept: BaselinePredictions, tiny_llama: Path
+) -> None:
     other = AutoModelForCausalLM.from_pretrained(tiny_llama).eval()
     other.resize_token_embeddings(400)
-    with pytest.raises(RetortError, match="400 and 384 tokens"):
-        divergence_measurements(other, model, windows, 4, InMemoryReporter())
+    assert figures(other, windows, kept) == ["perplexity", "loss"]
+    assert kept.left_out == "its vocabulary has 400 tokens and the original's 384"
+    assert figures(model, windows[:5], kept) == ["perplexity", "loss"] and "other tokens" in kept.left_out
+    assert figures(model, windows, BaselinePredictions()) == ["perplexity", "loss"]
+    assert figures(model, windows, kept)[2:] == ["kl_to_teacher", "top1_agreement"] and kept.left_out == ""
+
+
+def test_a_baseline_that_was_read_in_part_is_none(model: Any, windows: torch.Tensor) -> None:
+    class Stop(InMemoryReporter):
+        def checkpoint(self) -> None:
+            if len(self.messages) == 2:
+                raise Cancelled
+
+    half = BaselinePredictions()
+    with pytest.raises(Cancelled):
+        perplexity(model, windows, 1, Stop(), record=half)
+    assert figures(model, windows, half) == ["perplexity", "loss"] and half.left_out
+
+
+def test_an_infinite_divergence_is_no_figure(model: Any, windows: torch.Tensor, kept: BaselinePredictions) -> None:
+    """A token that no text holds, which the candidate rules out altogether."""
+    unused = next(i for i in range(384) if i not in set(windows.flatten().tolist()))
+    bias = torch.zeros(384)
+    bias[unused] = float("-inf")
+    model.lm_head.bias = torch.nn.Parameter(bias)
+    assert (
+        figures(model, windows, kept) == ["perplexity", "loss", "top1_agreement"] and "no probability" in kept.left_out
+    )
 
 
 def test_beyond_what_a_number_holds_models_are_told_apart_by_their_loss() -> None:

@@ -9,6 +9,7 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM
 
+from core.analysis.paired_times import ratio_of
 from core.base.progress import InMemoryReporter
 from core.engine.measure import energy
 from core.recipe.recipe import Latency
@@ -28,13 +29,15 @@ def zone(root: Path, index: int, name: str, microjoules: int, wrap: int = 1_000_
     return folder / "energy_uj"
 
 
-def test_an_estimate_says_so_with_its_formula() -> None:
-    found = energy.estimated_energy(DECODE, watts=65.0)
-    assert found.obtained == "estimated" and found.value == pytest.approx(65 * 0.040)
-    assert (found.low, found.high) == (pytest.approx(65 * 0.038), pytest.approx(65 * 0.045))
-    assert found.settings["watts"] == 65.0 and found.settings["watts_from"] == "given"
-    assumed = energy.estimated_energy(DECODE)
-    assert assumed.value == pytest.approx(20 * 0.040) and "assumed" in assumed.settings["watts_from"]
+def test_an_estimate_says_so_with_its_formula_and_compares_as_its_time_does() -> None:
+    found = energy.estimated_energy(DECODE)
+    assert found.obtained == "estimated" and found.value == pytest.approx(20 * 0.040)
+    assert (found.low, found.high) == (pytest.approx(20 * 0.038), pytest.approx(20 * 0.045))
+    assert found.settings["watts"] == 20.0 and "assumed: 10 W for each of 2" in found.settings["watts_from"]
+    paired = DECODE.model_copy(
+        update={"settings": {**DECODE.settings, "ratio": 0.8, "ratio_low": 0.7, "ratio_high": 0.9}}
+    )
+    assert ratio_of(energy.estimated_energy(paired)) == (0.8, 0.7, 0.9)
 
 
 def test_packages_are_summed_and_a_wrapped_counter_keeps_counting(tmp_path: Path) -> None:
@@ -54,7 +57,8 @@ def test_no_counter_means_an_estimate(tmp_path: Path, monkeypatch: pytest.Monkey
     assert energy.rapl_counter(tmp_path) is None
     assert energy.nvml_counter(0, library="libnothing-of-this-name.so") is None
     model = AutoModelForCausalLM.from_pretrained(tiny_llama).eval()
-    assert energy.energy_per_token(model, DECODE, Latency(), InMemoryReporter()).obtained == "estimated"
+    found = energy.energy_per_token(model, DECODE, Latency(), InMemoryReporter())
+    assert found is not None and found.obtained == "estimated"
 
 
 def test_a_counter_that_cannot_be_read_is_none(tmp_path: Path) -> None:
@@ -66,7 +70,7 @@ def test_the_prompt_is_subtracted(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     """A machine that spends 3 J for each position read by the model, whichever way: 3 J a token, prompt excluded."""
     counted = zone(tmp_path, 0, "package-0", 0, wrap=10**15)
     monkeypatch.setattr(energy, "POWERCAP", tmp_path)
-    monkeypatch.setattr(energy, "_LEAST_SECONDS", 0.05)
+    monkeypatch.setattr(energy, "_LEAST_SECONDS", 0.01)
     model: Any = AutoModelForCausalLM.from_pretrained(tiny_llama).eval()
     used = 0
 
@@ -77,5 +81,17 @@ def test_the_prompt_is_subtracted(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 
     model.model.embed_tokens.register_forward_hook(spend)
     found = energy.energy_per_token(model, DECODE, Latency(prompt=8, new_tokens=5), InMemoryReporter())
-    assert found.obtained == "measured" and found.value == pytest.approx(3.0)
+    assert found is not None and found.obtained == "measured" and found.value == pytest.approx(3.0)
+    assert (found.low, found.high) == (pytest.approx(3.0), pytest.approx(3.0))
     assert found.settings["counter"] == "RAPL" and "contended" in found.settings
+
+
+def test_a_counter_that_says_nothing_of_a_token_yields_no_figure_and_no_estimate(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tiny_llama: Path
+) -> None:
+    """An estimate among counted figures would be compared with them."""
+    zone(tmp_path, 0, "package-0", 7)
+    monkeypatch.setattr(energy, "POWERCAP", tmp_path)
+    monkeypatch.setattr(energy, "_LEAST_SECONDS", 0.01)
+    model = AutoModelForCausalLM.from_pretrained(tiny_llama).eval()
+    assert energy.energy_per_token(model, DECODE, Latency(prompt=8, new_tokens=5), InMemoryReporter()) is None
