@@ -51,6 +51,14 @@ def loss(model: Any, ids: Tensor) -> float:
 
 
 @torch.no_grad()
+def apart(baseline: Any, model: Any, ids: Tensor) -> tuple[float, float]:
+    """Mean KL(baseline || model) in nats over all predictions, and percent of them with the same likeliest token."""
+    p, q = (m(ids).logits[:, :-1].double().log_softmax(-1) for m in (baseline, model))
+    same_top = (p.argmax(-1) == q.argmax(-1)).double()
+    return float((p.exp() * (p - q)).sum(-1).mean()), 100.0 * float(same_top.mean())
+
+
+@torch.no_grad()
 def pruned(model: Any, keep: Keep) -> Any:
     """The model with every matrix of its blocks replaced by what `keep` leaves of it."""
     for name, layer in matrices(model).items():

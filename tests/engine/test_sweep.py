@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from core.engine.data.windows import calibration_windows
+from core.engine.pipeline import execute
 from core.recipe.results import Result
 from tests.engine import by_hand
 from tests.engine.conftest import Memory, Study
@@ -73,7 +74,24 @@ def test_orders_and_trials_alone_give_the_same_and_it_is_what_plain_transformers
         if not trial.dense:
             assert value(result, "loss_change") == pytest.approx(loss - dense, abs=2e-5), trial.label
             assert abs(loss - dense) > 0.001, "a study in which nothing happens shows nothing"
+            kl, agreement = by_hand.apart(by_hand.model_of(study.model), model, ids)
+            assert value(result, "kl_to_teacher") == pytest.approx(kl, rel=1e-3, abs=1e-6), trial.label
+            assert value(result, "top1_agreement") == pytest.approx(agreement), trial.label
             assert result.baseline_key == one.trials[0].key and result.parent is None
+
+
+def test_a_resumed_sweep_compares_with_the_dense_model_and_an_identical_model_is_that(study: Study) -> None:
+    """The baseline is found measured already; `Magnitude 0 %` leaves every weight as it was."""
+    grids: list[dict[str, Any]] = [{"method": "magnitude", "sparsity": [0.7, 0.0, 0.4]}]
+    whole = study.run("one", sweep={"grid": grids, "keep": "none"})
+    resumed = study.hooks("other")
+    resumed.results[whole.trials[0].key] = whole.results[whole.trials[0].key]
+    execute(study.recipe(sweep={"grid": grids, "keep": "none"}), resumed)
+    assert resumed.started == [1, 2, 3] and figures(resumed) == figures(whole)
+    much, same, little = (resumed.results[t.key] for t in resumed.trials[1:])
+    assert (value(same, "kl_to_teacher"), value(same, "top1_agreement")) == (0.0, 100.0)
+    assert value(much, "kl_to_teacher") > value(little, "kl_to_teacher") > 0.0
+    assert not {"kl_to_teacher", "top1_agreement"} & {m.metric for m in whole.results[whole.trials[0].key].measurements}
 
 
 def test_a_removed_layer_leaves_the_others_as_they_were(study: Study) -> None:

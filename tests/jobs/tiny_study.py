@@ -9,7 +9,7 @@ from pathlib import Path
 
 from core.recipe.recipe import Calibration, Evaluation, Grid, Latency, Recipe, Sweep, Target
 
-TIMED = {"prefill_ms", "decode_ms", "peak_memory_bytes"}
+TIMED = {"prefill_ms", "decode_ms", "peak_memory_bytes", "energy_j_per_token"}
 """What a clock or the machine's load decides."""
 
 

@@ -92,7 +92,8 @@ def test_pruned_quantised_and_both_stand_beside_each_other(run: Callable[..., Me
     assert value(packed, "disk_bytes") < 0.6 * value(dense, "disk_bytes") + 60_000
     assert value(packed, "sparsity_pruned") < 5 < 49 < value(both, "sparsity_pruned")
     assert abs(value(packed, "perplexity") / value(dense, "perplexity") - 1) < 0.05
-    assert {m.metric for m in packed.measurements} == {m.metric for m in dense.measurements} | {"loss_change"}
+    paired = {"loss_change", "kl_to_teacher", "top1_agreement"}
+    assert {m.metric for m in packed.measurements} == {m.metric for m in dense.measurements} | paired
     assert json.loads((done.run_folder / "result.json").read_text())["candidate"] == both.key
     before = list(done.started)
     run(model, *[s.model_dump() for s in _steps(done)], hooks=done)
