@@ -80,9 +80,9 @@ def test_what_cannot_be_sent_is_refused_in_a_sentence(
 
 
 def test_looking_for_a_tracker_imports_none() -> None:
-    code = "import core.integrations.mlflow as m, sys; m.installed(); print([m for m in sys.modules if 'mlflow' in m])"
+    code = "import core.integrations.mlflow as m, sys; m.installed(); print('mlflow' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "[]"
+    assert done.stdout.strip() == "False"
 
 
 @pytest.mark.jobs

@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 import os
 
+import pytest
+
 from core.recipe.results import Result
 from core.store import Store
 from tests.cli.conftest import Cli
 from tests.damage import flip
 
 
+@pytest.mark.slow
 def test_a_home_is_checked_and_its_index_made_again(study: Cli) -> None:
     store = Store(study.settings)
     run = store.runs.add("sweep", "A study", "path:/m", {})
@@ -32,6 +35,7 @@ def test_a_home_is_checked_and_its_index_made_again(study: Cli) -> None:
     assert [r["id"] for r in json.loads(done.stdout)["runs"]] == [run]
 
 
+@pytest.mark.slow
 def test_any_command_makes_a_lost_index_again_and_says_so_in_one_line(study: Cli) -> None:
     store = Store(study.settings)
     run = store.runs.add("sweep", "A study", "path:/m", {})

@@ -73,6 +73,7 @@ def test_the_command_line_says_it_in_a_sentence(
     assert ("no entry found" in out) == json_too
 
 
+@pytest.mark.slow
 def test_pruning_file_by_file_says_it_too(tiny_llama: Path, tmp_path: Path) -> None:
     """`python -m core prune` computes in a process of its own, which answers with the sentence."""
     import json

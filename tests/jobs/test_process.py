@@ -19,6 +19,7 @@ print(os.environ["OMP_NUM_THREADS"], os.environ["MKL_NUM_THREADS"], torch.get_nu
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("chosen", "found"),
     [({}, None), ({"OMP_NUM_THREADS": "1"}, "1 1 1")],

@@ -149,6 +149,7 @@ def passes(fresh: ReloadProcess, loaded: Loaded, folder: Path) -> dict[str, Any]
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", SETTINGS)
 def test_an_ordinary_setting_changes_no_check_and_is_kept(
     fresh: ReloadProcess, lively: Path, tmp_path: Path, expected: list[int], name: str
