@@ -107,13 +107,52 @@ def test_json_holds_the_figures_and_where_they_come_from(home: Settings) -> None
 
 def test_money_and_energy_of_a_million_tokens_are_estimates_from_the_measured_time() -> None:
     decode = Measurement(metric="decode_ms", value=36.0, unit="ms", low=18.0, high=72.0)
-    money, energy = (f(decode, Prices(per_hour=2.0, watts=100.0)) for f in (money_per_million, energy_per_million))
+    prices = Prices(per_hour=2.0, watts=100.0)
+    money, energy = money_per_million(decode, prices), energy_per_million(decode, None, prices)
     assert money is not None and energy is not None
     hours = 1e6 * 0.036 / 3600  # ten hours
     assert money.value == pytest.approx(2.0 * hours) and (money.low, money.high) == pytest.approx((10.0, 40.0))
     assert energy.value == pytest.approx(0.1 * hours) and energy.unit == "kWh"
     assert money.obtained == energy.obtained == "estimated"
-    assert money_per_million(decode, Prices()) is None and energy_per_million(decode, Prices()) is None
+    assert money_per_million(decode, Prices()) is None and energy_per_million(decode, None, Prices()) is None
+    counted = Measurement(metric="energy_j_per_token", value=7.2, unit="J", low=3.6, high=36.0)
+    energy = energy_per_million(decode, counted, prices)
+    assert energy is not None and energy.obtained == "measured", "what was counted goes before an estimate"
+    assert (energy.value, energy.low, energy.high) == pytest.approx((2.0, 1.0, 10.0))
+
+
+def with_energy(report: Report, prices: Prices, **how: object) -> Report:
+    """The report anew, every candidate with an energy of 3.6 J."""
+    energy = Measurement(metric="energy_j_per_token", value=3.6, unit="J", **how)  # type: ignore[arg-type]
+    results = [r.model_copy(update={"measurements": [*r.measurements, energy]}) for r in report.results]
+    return build(report.run, results, audience="engineers", prices=prices)
+
+
+@pytest.mark.parametrize("watts", [None, 65.0])
+def test_a_counted_energy_is_said_to_be_measured_whatever_the_power(home: Settings, watts: float | None) -> None:
+    report = with_energy(made(home), Prices(watts=watts), settings={"counter": "RAPL"})
+    figures = {f.measurement.metric: f for f in report.every_figure(report.chosen[0])}
+    assert figures["energy_j_per_token"].value == "3.6 J" and figures["energy_kwh_per_mtok"].value == "1 kWh"
+    notes = [n for n in report.notes() if "nergy" in n]
+    assert len([n for n in notes if "measured by the machine's counter (RAPL)" in n]) == 1
+    assert not any("estimated" in n or "Not measured" in n for n in notes)
+    page = to_html(report)
+    assert "3.6 J" in page and "measured by the machine" in page
+
+
+def test_an_estimated_energy_rests_on_the_power_of_the_reader_and_says_so_once(home: Settings) -> None:
+    how = {"obtained": "estimated", "settings": {"watts": 20.0, "watts_from": "assumed: 10 W for each of 2 threads"}}
+    assumed = with_energy(made(home), Prices(), **how)
+    assert any("estimated, not measured: watts x seconds, at 20 W (assumed" in n for n in assumed.notes())
+    report = with_energy(made(home), Prices(watts=65.0), **how)
+    for candidate in report.chosen:
+        found = {m.metric: m for f in report.every_figure(candidate) for m in [f.measurement]}
+        joules, decode = found["energy_j_per_token"], found["decode_ms"]
+        assert joules.obtained == "estimated" and joules.value == pytest.approx(65 * decode.value / 1e3)
+        assert found["energy_kwh_per_mtok"].value == pytest.approx(joules.value / 3.6)
+    notes = [n for n in report.notes() if "nergy" in n]
+    assert any("at 65 W (given)" in n for n in notes) and not any("20 W" in n for n in notes)
+    assert not any("Not measured" in n for n in notes)
 
 
 def test_times_are_compared_with_the_baseline_timed_in_turns(home: Settings) -> None:
