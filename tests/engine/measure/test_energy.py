@@ -13,7 +13,8 @@ from core.analysis.paired_times import ratio_of
 from core.base.progress import InMemoryReporter
 from core.engine.measure import energy
 from core.recipe.recipe import Latency
-from core.registry.measurement import Measurement
+from core.registry.measurement import Measurement, find_metric
+from tests.engine.conftest import Study
 
 DECODE = Measurement(
     metric="decode_ms", value=40.0, unit="ms", low=38.0, high=45.0, dtype="bfloat16", settings={"threads": 2}
@@ -95,3 +96,30 @@ def test_a_counter_that_says_nothing_of_a_token_yields_no_figure_and_no_estimate
     monkeypatch.setattr(energy, "_LEAST_SECONDS", 0.01)
     model = AutoModelForCausalLM.from_pretrained(tiny_llama).eval()
     assert energy.energy_per_token(model, DECODE, Latency(prompt=8, new_tokens=5), InMemoryReporter()) is None
+
+
+@pytest.mark.slow
+def test_what_a_counter_says_reaches_the_result_of_every_candidate(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, study: Study
+) -> None:
+    """3 J for each position that any model reads: the dense model and the pruned one alike."""
+    counted, used = zone(tmp_path, 0, "package-0", 0, wrap=10**15), 0
+
+    def spend(module: torch.nn.Module, args: tuple[torch.Tensor, ...], _: Any) -> None:
+        nonlocal used
+        if isinstance(module, torch.nn.Embedding):
+            used += 3_000_000 * args[0].numel()
+            counted.write_text(f"{used}\n")
+
+    monkeypatch.setattr(energy, "POWERCAP", tmp_path)
+    monkeypatch.setattr(energy, "_LEAST_SECONDS", 0.01)
+    handle = torch.nn.modules.module.register_module_forward_hook(spend)
+    latency = {"prompt": 8, "new_tokens": 3, "repeats": 1, "warmup": 0}
+    try:
+        done = study.run(
+            "one", latency=latency, sweep={"grid": [{"method": "magnitude", "sparsity": [0.5]}], "keep": "none"}
+        )
+    finally:
+        handle.remove()
+    found = [find_metric(done.results[t.key].measurements, "energy_j_per_token") for t in done.trials]
+    assert [(m.value, m.obtained) for m in found if m] == [(pytest.approx(3.0), "measured")] * 2
