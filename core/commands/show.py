@@ -43,7 +43,6 @@ def run_document(
         "error": {"cause": run.cause, "remedy": run.remedy} if run.cause else None,
         "trials": {"total": run.trials_total, "done": run.trials_done, "failed": run.trials_failed},
         "tags": list(run.tags),
-        "parent": run.parent,
     }
     known = trials if trials is not None else failed
     document["failed"] = [

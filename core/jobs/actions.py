@@ -37,22 +37,18 @@ DOWNLOADS = ("fetch", "download")
 """Kinds of runs that only bring something here."""
 
 
-def submit(
-    recipe: Recipe, settings: Settings, *, parent: str | None = None, tags: Sequence[str] = (), notes: str = ""
-) -> str:
+def submit(recipe: Recipe, settings: Settings, *, tags: Sequence[str] = (), notes: str = "") -> str:
     """Queues a recipe or a sweep, makes sure that a runner works, and returns the run's id.
 
     Raises:
         RetortError: as `queue`.
     """
-    run_id = queue(recipe, settings, parent=parent, tags=tags, notes=notes)
+    run_id = queue(recipe, settings, tags=tags, notes=notes)
     ensure_runner(settings)
     return run_id
 
 
-def queue(
-    recipe: Recipe, settings: Settings, *, parent: str | None = None, tags: Sequence[str] = (), notes: str = ""
-) -> str:
+def queue(recipe: Recipe, settings: Settings, *, tags: Sequence[str] = (), notes: str = "") -> str:
     """Queues a recipe or a sweep, starts nothing, and returns the run's id.
 
     Raises:
@@ -70,7 +66,6 @@ def queue(
         recipe.name,
         recipe.model,
         document,
-        parent=parent,
         tags=tags,
         notes=notes,
         max_queued=settings.limits.queued_runs,

@@ -133,11 +133,6 @@ class Distil(Strict):
         return int(found[1]) if found else None
 
     @property
-    def accumulation(self) -> int:
-        """Micro-batches a step."""
-        return -(-self.batch // (self.micro_batch or self.batch))
-
-    @property
     def taught(self) -> bool:
         """True where a teacher decides what is learnt: by a loss, or by the texts it wrote."""
         return self.needs_teacher or self.teacher_texts is not None

@@ -14,7 +14,6 @@ def run_filter(
     model: str | None,
     tag: str | None,
     text: str,
-    parent: str | None,
 ) -> tuple[str, list[Any]]:
     """An SQL condition on runs, and its values; None leaves a column out."""
     parts: list[str] = ["1"]
@@ -23,10 +22,9 @@ def run_filter(
         if allowed is not None:
             parts.append(f"{column} IN ({', '.join('?' * len(allowed))})")
             values += allowed
-    for column, wanted in (("model", model), ("parent", parent)):
-        if wanted is not None:
-            parts.append(f"{column} = ?")
-            values.append(wanted)
+    if model is not None:
+        parts.append("model = ?")
+        values.append(model)
     if tag is not None:
         parts.append("EXISTS (SELECT 1 FROM json_each(runs.tags) WHERE value = ?)")
         values.append(tag)

@@ -45,7 +45,6 @@ class RunRow:
     cancel_requested: bool
     tags: tuple[str, ...]
     notes: str
-    parent: str | None
     version: str
     """The Retort that ran it last; '' before it started."""
     started_by: str = ""

@@ -54,7 +54,6 @@ class Runs:
         model: str,
         recipe: dict[str, Any],
         *,
-        parent: str | None = None,
         tags: Sequence[str] = (),
         notes: str = "",
         max_queued: int | None = None,
@@ -83,8 +82,8 @@ class Runs:
                 )
             run_id = _unused_id(db, self._db.runs)
             db.execute(
-                "INSERT INTO runs (id, kind, name, model, recipe, state, created, tags, notes, parent, started_by,"
-                " settings) VALUES (?, ?, ?, ?, ?, 'queued', ?, ?, ?, ?, ?, ?)",
+                "INSERT INTO runs (id, kind, name, model, recipe, state, created, tags, notes, started_by,"
+                " settings) VALUES (?, ?, ?, ?, ?, 'queued', ?, ?, ?, ?, ?)",
                 (
                     run_id,
                     kind,
@@ -94,7 +93,6 @@ class Runs:
                     time.time(),
                     json.dumps(list(tags)),
                     notes,
-                    parent,
                     started_by,
                     self._kept,
                 ),
@@ -121,13 +119,12 @@ class Runs:
         model: str | None = None,
         tag: str | None = None,
         text: str = "",
-        parent: str | None = None,
         limit: int = 50,
         offset: int = 0,
         oldest_first: bool = False,
     ) -> list[RunRow]:
         """A page of runs, newest first. `text` is looked for in id, name, model and notes."""
-        where, values = run_filter(states, kinds, model, tag, text, parent)
+        where, values = run_filter(states, kinds, model, tag, text)
         order = "ASC" if oldest_first else "DESC"
         sql = f"SELECT {_COLUMNS} FROM runs WHERE {where} ORDER BY seq {order} LIMIT ? OFFSET ?"
         return [run_row(r) for r in self._db.read(sql, (*values, limit, offset))]
@@ -140,10 +137,9 @@ class Runs:
         model: str | None = None,
         tag: str | None = None,
         text: str = "",
-        parent: str | None = None,
     ) -> int:
         """How many runs `find` has over all its pages."""
-        where, values = run_filter(states, kinds, model, tag, text, parent)
+        where, values = run_filter(states, kinds, model, tag, text)
         return int(self._db.read(f"SELECT COUNT(*) FROM runs WHERE {where}", values)[0][0])
 
     def counts(self) -> RunCounts:

@@ -148,6 +148,9 @@ _VERSION_6: tuple[str, ...] = ()
 # Roots, limits and cluster of whoever queued a run: whichever runner works on it goes by these. '' in older runs.
 _VERSION_7 = ("ALTER TABLE runs ADD COLUMN settings TEXT NOT NULL DEFAULT ''",)
 
+# What a run starts from stands in its recipe; nothing ever wrote here.
+_VERSION_8 = ("DROP INDEX runs_by_parent", "ALTER TABLE runs DROP COLUMN parent")
+
 MIGRATIONS: tuple[tuple[str, ...], ...] = (
     _VERSION_1,
     _VERSION_2,
@@ -156,6 +159,7 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
     _VERSION_5,
     _VERSION_6,
     _VERSION_7,
+    _VERSION_8,
 )
 """Statements that lead from version i to version i + 1."""
 

@@ -39,8 +39,8 @@ def candidate(key: str = "k1", value: float = 2.5, **more: object) -> Result:
 
 
 def test_a_recipe_comes_back_as_it_was(store: Store) -> None:
-    run = store.runs.get(add(store, tags=["a", "b"], notes="Why", parent="earlier"))
-    assert run.parsed() == RECIPE and run.tags == ("a", "b") and run.notes == "Why" and run.parent == "earlier"
+    run = store.runs.get(add(store, tags=["a", "b"], notes="Why"))
+    assert run.parsed() == RECIPE and run.tags == ("a", "b") and run.notes == "Why"
     assert run.state == "queued" and run.active and run.attempts == 0 and run.version == ""
 
 
@@ -232,7 +232,6 @@ def test_runs_are_found_by_state_kind_tag_and_text(store: Store) -> None:
         ({"text": "REMEMBER"}, [plain]),
         ({"text": odd}, [odd]),
         ({"model": "path:/none"}, [plain, odd]),
-        ({"parent": "p"}, []),
     ):
         assert [r.id for r in store.runs.find(**filters)] == found, filters  # type: ignore[arg-type]
         assert store.runs.count(**filters) == len(found)  # type: ignore[arg-type]

@@ -227,12 +227,6 @@ def _answer_end(answer: Sequence[int], tokenizer: Any) -> int:
     return last[-1] + 1 if last else len(answer)
 
 
-def overlay(tokenizer: Any, ids: Tensor, counted: Tensor) -> list[tuple[str, bool]]:
-    """`(text of the token, whether it counts)` for each token of one sequence: what a page marks."""
-    flags = (counted & (torch.arange(len(counted)) > 0)).tolist()  # nothing predicts the first token
-    return [(tokenizer.decode([token]), flag) for token, flag in zip(ids.tolist(), flags, strict=True)]
-
-
 def labelled(
     texts: Sequence[str],
     labels: Sequence[str],

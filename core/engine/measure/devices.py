@@ -11,8 +11,6 @@ import psutil
 import torch
 
 from core.base import memory
-from core.base.errors import RetortError
-from core.registry.formatting import show_bytes
 
 _HEADROOM = 0.05
 
@@ -90,20 +88,3 @@ def free_memory(device: torch.device | str = "cpu") -> int:
     if device.type == "cuda":
         return int(torch.cuda.mem_get_info(device)[0])
     return memory.available()
-
-
-def check_memory(needed: float, purpose: str, device: torch.device | str = "cpu") -> None:
-    """Refuses work that needs more than the free memory of `device`, before it starts.
-
-    Args:
-        needed: bytes.
-        purpose: completes "Not enough memory to ...", such as "hold two copies of the model".
-    Raises:
-        RetortError: with both numbers.
-    """
-    free = free_memory(device)
-    if needed > free * (1.0 - _HEADROOM):
-        raise RetortError(
-            f"There is not enough memory to {purpose}: it takes {show_bytes(needed)} and {show_bytes(free)} are free.",
-            "Close other programs, choose a smaller model or batch, or use a machine with more memory.",
-        )

@@ -166,11 +166,6 @@ def text_config(model: nn.Module) -> Any:
     return config.get_text_config() if hasattr(config, "get_text_config") else config
 
 
-def block_parts(model: nn.Module) -> list[str]:
-    """The names of the prunable parts of a block (`self_attn.q_proj`), experts merged, in order."""
-    return list(dict.fromkeys(family(m) for m in prunable(model)))
-
-
 def family(matrix: Matrix) -> str:
     """The matrix's part of the block with the expert's number left out, so that experts count as one."""
     part = matrix.part.rsplit(".", 1)[0] if matrix.expert is not None else matrix.part

@@ -103,11 +103,6 @@ def sensitivity(
     reporter.progress(len(todo), len(todo), "Sensitivity measured.")
 
 
-def load_cells(path: Path) -> list[Cell]:
-    """The cells measured so far; none where there is no file."""
-    return list(Kept.read(path).cells.values())
-
-
 def curves(cells: Sequence[Cell]) -> Curves:
     """Whole-layer loss changes by layer and sparsity, for allocation 'sensitivity'."""
     found: dict[int, dict[float, float]] = {}

@@ -64,11 +64,10 @@ def test_refused(given: dict[str, Any], reason: str) -> None:
         Distil.model_validate(given)
 
 
-def test_labels_and_accumulation() -> None:
+def test_labels() -> None:
     assert Distil(step="finetune", losses=(Term(loss="cross_entropy"),)).label() == "Fine-tuned, 200 steps"
     mixed = Distil(
         losses=(Term(loss="soft_labels", weight=0.5), Term(loss="cross_entropy")), budget=TrainingBudget(minutes=15)
     )
     assert mixed.label() == "Distilled by 0.5 soft labels + 1 cross-entropy on the text, 15 minutes"
-    assert [Distil(batch=10, micro_batch=m).accumulation for m in (None, 10, 4, 1)] == [1, 1, 3, 10]
     assert Design(layers=3).initialise == "spread"

@@ -14,7 +14,7 @@ from core.base.errors import RetortError
 from core.engine.distil.batch_sampler import Order
 from core.engine.distil.batches import IGNORED, Answers, MaskedWindows, Windows
 from core.engine.distil.packing import Stream, pack, packed
-from core.engine.distil.texts import conversation, conversations, labelled, overlay
+from core.engine.distil.texts import conversation, conversations, labelled
 
 TEMPLATE = (
     "{% for m in messages %}<s>{{ m['role'] }}\n{{ m['content'] }}<|endoftext|>\n{% endfor %}"
@@ -82,9 +82,6 @@ def test_only_the_answers_count(template: str | None, tokenizer: Any) -> None:
         whole = tokenizer.apply_chat_template(TALK, tokenize=False)
         assert tokenizer.decode(ids) == whole
     assert tokenizer.decode(ids[counted]) == "Very old.<|endoftext|>Older.<|endoftext|>"
-    marked = overlay(tokenizer, ids, counted)
-    assert "".join(text for text, counts in marked if counts) == "Very old.<|endoftext|>Older.<|endoftext|>"
-    assert "".join(text for text, _ in marked) == tokenizer.decode(ids)
     assert bool(conversation(TALK, tokenizer, 500, count_prompt=True)[1].all())
 
 

@@ -12,7 +12,7 @@ from core.base.errors import RetortError
 from core.base.progress import InMemoryReporter
 from core.engine.models.matrices import family, prunable
 from core.engine.prune.prefix import Prefix
-from core.engine.prune.sensitivity import Cell, curves, load_cells, sensitivity
+from core.engine.prune.sensitivity import Cell, Kept, curves, sensitivity
 from core.engine.prune.statistics import collect, weight_observers
 from core.recipe.recipe import Prune
 from tests.engine.prune.tiny import FAMILIES, tiny, windows
@@ -60,7 +60,7 @@ def test_an_interrupted_measurement_goes_on(tmp_path: Path) -> None:
     first = sensitivity(model, MAGNITUDE, (0.5,), None, losses(model), path, InMemoryReporter())
     assert len(list(itertools.islice(first, 5))) == 5
     first.close()
-    assert load_cells(path) == whole[:5]
+    assert list(Kept.read(path).cells.values()) == whole[:5]
     calls = 0
 
     def counted() -> list[float]:
@@ -71,7 +71,7 @@ def test_an_interrupted_measurement_goes_on(tmp_path: Path) -> None:
     assert list(sensitivity(model, MAGNITUDE, (0.5,), None, counted, path, InMemoryReporter())) == whole
     assert calls == 1 + len(whole) - 5  # the dense model once, then what was missing
     measured(model, path, identity={"model": "another"})
-    assert len(load_cells(path)) == len(whole)  # started afresh, and not mixed
+    assert len(list(Kept.read(path).cells.values())) == len(whole)  # started afresh, and not mixed
 
 
 def test_curves_are_whole_layers() -> None:
