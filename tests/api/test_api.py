@@ -99,7 +99,7 @@ def test_a_student_learns_and_a_model_is_judged_and_measured(texts: dict[str, An
 def test_what_is_wrong_is_a_sentence(texts: dict[str, Any], model: str, home: Settings, tmp_path: Path) -> None:
     with pytest.raises(RetortError, match="unknown method 'alchemy'"):
         retort.prune(model, "alchemy", sparsity=0.5, **texts)
-    with pytest.raises(RetortError, match="give 'target', not 'sparsity'|no trials"):
+    with pytest.raises(RetortError, match="give 'target', not 'sparsity'|no candidates"):
         retort.prune(model, "block_influence", sparsity=0.5, **texts)
     with pytest.raises(RetortError, match="There is no file"):
         retort.run(tmp_path / "none.yaml", home=home)

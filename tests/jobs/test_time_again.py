@@ -22,6 +22,8 @@ from core.store import Store
 from tests.jobs import tiny_study
 
 TIMES = ("prefill_ms", "decode_ms")
+ENERGY = "energy_j_per_token"
+"""Estimated from the time of a token, so it follows that; a machine with a counter keeps what it counted."""
 
 
 class Study:
@@ -73,7 +75,7 @@ def study(tmp_path_factory: pytest.TempPathFactory, tiny_llama: Path) -> Study:
 
 def without_times(result: Result) -> dict[str, Any]:
     document = result.model_dump()
-    document["measurements"] = [m for m in document["measurements"] if m["metric"] not in TIMES]
+    document["measurements"] = [m for m in document["measurements"] if m["metric"] not in (*TIMES, ENERGY)]
     return document
 
 
@@ -107,6 +109,12 @@ def test_only_the_times_change_and_the_right_models_take_turns(
         assert found is not None and found.value < 9e9 and found.settings["ratio"] < 77.0
         assert found.settings["ratio_low"] < found.settings["ratio"] < found.settings["ratio_high"]
         assert found.settings["baseline_value"] > 0 and len(found.samples or []) % found.settings["rounds"] == 0
+    energy, decode = (find_metric(now.measurements, m) for m in (ENERGY, "decode_ms"))
+    assert energy is not None and decode is not None
+    if energy.obtained == "estimated":
+        assert energy.value == pytest.approx(10 * decode.settings["threads"] * decode.value / 1e3)
+    else:
+        assert energy == find_metric(before.measurements, ENERGY)
     assert [m.metric for m in now.measurements] == [m.metric for m in before.measurements]
     written = json.loads((study.store.candidates.folder(now.key) / "result.json").read_text())
     assert Result.model_validate(written) == now, "the file is the truth, the table its index"

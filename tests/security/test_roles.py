@@ -40,6 +40,7 @@ def no_runner(monkeypatch: pytest.MonkeyPatch) -> None:
 
 ACTIONS: dict[str, tuple[Role, Callable[[Settings, str], Any]]] = {
     "actions.submit": ("editor", lambda s, run: actions.submit(RECIPE, s)),
+    "actions.queue": ("editor", lambda s, run: actions.queue(RECIPE, s)),
     "actions.cancel": ("editor", lambda s, run: actions.cancel(run, s)),
     "actions.retry": ("editor", lambda s, run: actions.retry(run, s)),
     "actions.stop_and_keep": ("editor", lambda s, run: actions.stop_and_keep(run, s)),
