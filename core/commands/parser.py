@@ -66,7 +66,8 @@ def parser() -> argparse.ArgumentParser:
     common = _Parser(add_help=False)
     common.add_argument("--home", metavar="DIR", help="data folder (default: RETORT_HOME, or your user data folder)")
     common.add_argument("--json", action="store_true", help="answer with one JSON document")
-    top = _Parser(prog="python -m core", description="Prune and distil language models, and measure what changed.")
+    name = "retort" if Path(sys.argv[0]).stem == "retort" else "python -m core"  # as it was called
+    top = _Parser(prog=name, description="Prune and distil language models, and measure what changed.")
     top.add_argument("--version", action="version", version=f"Retort {__version__}")
     commands = top.add_subparsers(title="commands", metavar="COMMAND", required=True, parser_class=_Parser)
 

@@ -93,3 +93,15 @@ def test_starting_it_imports_no_torch(cli: Cli) -> None:
         [sys.executable, "-c", code], env=cli.env, cwd=ROOT, capture_output=True, text=True, check=True
     )
     assert not {"torch", "transformers", "datasets", "streamlit", "plotly"} & set(json.loads(done.stdout))
+
+
+@pytest.mark.parametrize(
+    ("called", "named"), [("/usr/bin/retort", "retort"), ("/x/core/__main__.py", "python -m core")]
+)
+def test_its_help_names_the_command_it_was_called_by(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], called: str, named: str
+) -> None:
+    monkeypatch.setattr("sys.argv", [called, "--help"])
+    with pytest.raises(SystemExit):
+        main(["run", "--help"])
+    assert capsys.readouterr().out.startswith(f"usage: {named} run ")
