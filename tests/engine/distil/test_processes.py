@@ -20,7 +20,7 @@ import sys
 from pathlib import Path
 import torch
 from safetensors.torch import load_file, save_file
-from core.recipe.distil import Budget, Distil, Schedule, Term, TrainingData
+from core.recipe.distil import TrainingBudget, Distil, Schedule, Term, TrainingData
 from core.engine.distil.batches import Answers
 from core.engine.distil.run import TrainContext, distil
 from core.engine.models.load import load_model
@@ -33,7 +33,7 @@ ids = load_file(folder / "ids.safetensors")["ids"]
 rows = [(row, torch.arange(24) >= (20 if i % 3 else 0)) for i, row in enumerate(ids)]
 spec = Distil(
     losses=(Term(loss="soft_labels"), Term(loss="hidden_mse"), Term(loss="cross_entropy")), batch=6,
-    data=TrainingData(length=24), budget=Budget(steps=6), held_out=6, checkpoint_every=3, evaluate_every=3,
+    data=TrainingData(length=24), budget=TrainingBudget(steps=6), held_out=6, checkpoint_every=3, evaluate_every=3,
     schedule=Schedule(learning_rate=1e-3),
 )
 around = TrainContext(folder / sys.argv[2], folder / "cache", InMemoryReporter(), "s", "t")
