@@ -42,7 +42,6 @@ def run(state: Any, remedy: str = "", version: str = __version__, **counts: int)
         False,
         (),
         "",
-        None,
         version,
         **counts,
     )
