@@ -94,7 +94,7 @@ def test_slides_move_by_keys_and_buttons_and_the_address_keeps_the_place(visits:
 
 def test_a_key_between_two_drawings_of_a_slide_counts_once(chromium: Browser) -> None:
     """Streamlit takes one drawing down before it has loaded the next."""
-    code = (ROOT / "pages" / "shared" / "assets" / "slide.js").read_text("utf-8")
+    code = (ROOT / "pages" / "study" / "assets" / "slide.js").read_text("utf-8")
     tab = chromium.new_page()
     pressed = tab.evaluate(
         """async (code) => {

@@ -68,7 +68,7 @@ _COMMON = """
 import os, subprocess, sys, time
 from pathlib import Path
 from core.base.errors import RetortError
-from core.jobs import api
+from core.jobs import actions
 from core.base.settings import Limits, Settings
 from core.store import Store
 from tests.jobs.conftest import Bench, database_locked
@@ -96,7 +96,7 @@ print(run.state, "|", run.cause, "|", run.remedy, "|", done)
 results = {p: p.stat().st_mtime_ns for p in home.glob("candidates/*/result.json")}
 print(sorted(p.name for p in (home / "runs" / run_id).rglob("*.tmp")))
 filler.unlink()
-api.resume(run_id, settings)
+actions.resume(run_id, settings)
 run = bench.wait(run_id)
 print(run.state, run.trials_done, bench.repeated(), all(p.stat().st_mtime_ns == t for p, t in results.items()))
 bench.stop()
@@ -132,7 +132,7 @@ subprocess.run(["umount", str(home)], check=True)
 run = bench.wait(run_id)
 while run.state == "failed":
     print("failed:", run.cause)
-    api.retry(run_id, settings)
+    actions.retry(run_id, settings)
     run = bench.wait(run_id)
 print(run.state, run.trials_done, bench.repeated())
 bench.stop()

@@ -198,8 +198,8 @@ def test_fetching_a_sample_twice_is_one_run(bench: Bench) -> None:
 def test_a_detached_runner_outlives_the_process_that_started_it(bench: Bench) -> None:
     run_id = bench.add(trials=3, seconds=0.3, start=False)
     program = (
-        "import sys; from core.jobs import api; from core.base.settings import Settings;"
-        "api.ensure_runner(Settings.load(sys.argv[1]))"
+        "import sys; from core.jobs import actions; from core.base.settings import Settings;"
+        "actions.ensure_runner(Settings.load(sys.argv[1]))"
     )
     subprocess.run([sys.executable, "-c", program, str(bench.settings.home)], check=True, cwd=Path.cwd())
     run = bench.until(lambda: (r := bench.store.runs.get(run_id)).state == "done" and r)

@@ -57,10 +57,10 @@ def test_it_starts_on_demand_answers_and_is_released(host: Bench) -> None:
 def test_clients_that_race_start_one_host(host: Bench) -> None:
     pids: list[int] = []
 
-    def client(name: str) -> None:
+    def one(name: str) -> None:
         pids.extend(e["pid"] for e in client.ask(host.settings, "slow", slow(host, name, ticks=1)) if "pid" in e)
 
-    threads = [threading.Thread(target=client, args=(str(i),)) for i in range(6)]
+    threads = [threading.Thread(target=one, args=(str(i),)) for i in range(6)]
     for t in threads:
         t.start()
     for t in threads:
