@@ -18,7 +18,9 @@ from pages.frame import home, login, shell
 from pages.frame.states import empty, refused
 from pages.frame.text import flat, md
 from pages.run import panel
-from pages.study.model_facts import KINDS, draw, show
+from pages.study.model_facts import draw, show
+
+KINDS = {"sample": "Sample", "path": "Folder", "hub": "Hub", "run": "Kept candidate"}
 
 
 def main() -> None:

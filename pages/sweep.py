@@ -139,17 +139,7 @@ def go_to(run_id: str) -> None:
 
 def follow(run_id: str) -> None:
     """A sweep that was started: progress by trial, its chart as it fills, its log."""
-    run = home.store().runs.get(run_id)
-    st.title(md(run.name), anchor=False)
-    st.caption(f"Sweep of {md(run.model)}")
-    panel.live(run_id, progress)
-    with st.container(horizontal=True, vertical_alignment="center"):
-        if st.button("New sweep", icon=":material/add:", type="tertiary"):
-            st.query_params.clear()
-            st.rerun()
-        st.page_link(
-            shell.path("runs"), label="Events and full log", icon=":material/list_alt:", query_params={"run": run_id}
-        )
+    panel.follow(run_id, "Sweep of", progress, again="New sweep")
 
 
 def progress(run: RunRow, trials: list[TrialRow]) -> None:

@@ -9,8 +9,8 @@ Importing this module is light: torch is imported when something runs. docs/pyth
 
 from __future__ import annotations
 
-from core.api.results import compare, results
-from core.api.running import Home, run
+from core.api.results import Home, compare, results
+from core.api.running import run
 from core.api.tasks import distil, evaluate, export, measure, prune
 
 __all__ = ["Home", "compare", "distil", "evaluate", "export", "measure", "prune", "results", "run"]

@@ -16,8 +16,16 @@ from core.store import Store
 if TYPE_CHECKING:
     import pandas as pd
 
+Home = Settings | Path | str | None
+"""A data folder: its path, settings, or None for `RETORT_HOME` or the user's own."""
 
-def results(run: str, *, home: Settings | Path | str | None = None) -> pd.DataFrame:
+
+def settings_of(home: Home) -> Settings:
+    """The settings of a data folder."""
+    return home if isinstance(home, Settings) else Settings.load(home)
+
+
+def results(run: str, *, home: Home = None) -> pd.DataFrame:
     """The models of a run, in the order of its trials; the dense baseline first.
 
     Returns:
@@ -31,7 +39,7 @@ def results(run: str, *, home: Settings | Path | str | None = None) -> pd.DataFr
     """
     import pandas as pd
 
-    store = Store(home if isinstance(home, Settings) else Settings.load(home))
+    store = Store(settings_of(home))
     store.runs.get(run)
     found = store.candidates.results(run_id=run)
     rows = [_row(run, one, store) for one in found]
@@ -41,9 +49,7 @@ def results(run: str, *, home: Settings | Path | str | None = None) -> pd.DataFr
     return table
 
 
-def compare(
-    *tables: pd.DataFrame, metrics: Sequence[str] = (), home: Settings | Path | str | None = None
-) -> pd.DataFrame:
+def compare(*tables: pd.DataFrame, metrics: Sequence[str] = (), home: Home = None) -> pd.DataFrame:
     """Each model of some results beside the dense baseline it was measured with, as the cards of the pages have it.
 
     Args:
@@ -59,7 +65,7 @@ def compare(
     """
     import pandas as pd
 
-    store = Store(home if isinstance(home, Settings) else Settings.load(home))
+    store = Store(settings_of(home))
     rows = [row for table in tables for one in _read(table, store) for row in _beside(one, store, metrics)]
     return pd.DataFrame(rows, columns=["label", "metric", "value", "baseline", "change", "better", "evidence"])
 
@@ -85,10 +91,11 @@ def _read(table: pd.DataFrame, store: Store) -> list[Result]:
 
 def _beside(one: Result, store: Store, metrics: Sequence[str]) -> list[dict[str, Any]]:
     dense = store.candidates.get(one.baseline_key) if one.baseline_key and not one.baseline else None
+    if dense is None:
+        return []
     rows: list[dict[str, Any]] = []
-    wanted = [m for m in one.measurements if not metrics or m.metric in metrics]
-    for found in wanted if dense is not None else ():
-        gap = difference(one, dense, found.metric) if dense is not None else None
+    for found in (m for m in one.measurements if not metrics or m.metric in metrics):
+        gap = difference(one, dense, found.metric)
         if gap is not None:
             said = {"change": gap.change, "better": gap.better, "evidence": gap.evidence}
             rows.append(

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from core.api.results import results
+from core.api.results import Home, results, settings_of
 from core.base.errors import RetortError
 from core.base.settings import Settings
 from core.base.yaml_io import dump
@@ -26,8 +26,6 @@ if TYPE_CHECKING:
 
 _PATIENCE = 10.0
 """Seconds a worker may take to end after its run is done."""
-Home = Settings | Path | str | None
-"""A data folder: its path, settings, or None for `RETORT_HOME` or the user's own."""
 
 
 def run(recipe: Recipe | Mapping[str, Any] | Path | str, *, home: Home = None, job: bool = False) -> pd.DataFrame:
@@ -65,11 +63,6 @@ def finished(recipe: Recipe | Mapping[str, Any] | Path | str, *, home: Home, job
         cause = done.cause or f"'{done.name}' was {done.state}."
         raise RetortError(cause, done.remedy or "What it finished is kept: run the same recipe again to go on.")
     return done
-
-
-def settings_of(home: Home) -> Settings:
-    """The settings of a data folder."""
-    return home if isinstance(home, Settings) else Settings.load(home)
 
 
 def _parsed(recipe: Recipe | Mapping[str, Any] | Path | str, settings: Settings) -> Recipe:

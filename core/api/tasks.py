@@ -6,7 +6,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from core.api.running import Home, finished, run, settings_of
+from core.api.results import Home, settings_of
+from core.api.running import finished, run
 from core.base.errors import RetortError
 from core.base.text import one_line
 from core.registry.methods import METHODS

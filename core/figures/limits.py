@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
 import plotly.graph_objects as go
 
 from core.analysis.limits import WithinLimits
 from core.figures.point import Point
 from core.figures.theme import Theme
-from core.figures.traces import MANY, SIZE, STILL, shape
+from core.figures.traces import SIZE, STILL, around, shape
 from core.registry.metrics import metric
 
 
@@ -71,22 +70,8 @@ def _best(best: Point | None, points: Sequence[Point], ground: Theme) -> list[di
 
 def _struck(points: Sequence[Point], ground: Theme) -> list[dict[str, Any]]:
     """A stroke through every point; clicks go to the point below it, so it carries the same key."""
-    if not points:
-        return []
-    many = len(points) > MANY
-    return [
-        {
-            "type": "scattergl" if many else "scatter",
-            "mode": "markers",
-            "hoverinfo": "skip",
-            "x": np.array([p.x.value for p in points]) if many else [p.x.value for p in points],
-            "y": np.array([p.y.value for p in points]) if many else [p.y.value for p in points],
-            "name": "Struck through: beyond a limit",
-            "marker": {"symbol": "line-ne-open", "size": SIZE + 6, "color": ground.ink, "line": {"width": 1.5}},
-            "customdata": [p.key for p in points],
-            **STILL,
-        }
-    ]
+    marker = {"symbol": "line-ne-open", "size": SIZE + 6, "color": ground.ink, "line": {"width": 1.5}}
+    return around(points, "Struck through: beyond a limit", marker)
 
 
 def _outside(fig: go.Figure, name: str, limit: float, lower_is_better: bool, ground: Theme) -> list[dict[str, Any]]:

@@ -218,20 +218,25 @@ def staircase(points: Sequence[Point], ground: Theme) -> list[Trace]:
 
 def frames(points: Sequence[Point], ground: Theme) -> list[Trace]:
     """Squares around what was timed on a busy machine; clicks go to the point inside, so they carry the same key."""
-    found = [p for p in points if busy(p.x)]
-    if not found:
+    marker = {"symbol": "square-open", "size": SIZE + 17, "color": ground.ink, "line": {"width": 1.5}}
+    return around([p for p in points if busy(p.x)], "In a square: timed on a busy machine", marker)
+
+
+def around(points: Sequence[Point], name: str, marker: dict[str, Any]) -> list[Trace]:
+    """One mark over each of these points; it carries the key of its point, which clicks go to."""
+    if not points:
         return []
-    many = len(found) > MANY
+    many = len(points) > MANY
     return [
         {
             "type": "scattergl" if many else "scatter",
             "mode": "markers",
             "hoverinfo": "skip",
-            "x": np.array([p.x.value for p in found]) if many else [p.x.value for p in found],
-            "y": np.array([p.y.value for p in found]) if many else [p.y.value for p in found],
-            "name": "In a square: timed on a busy machine",
-            "marker": {"symbol": "square-open", "size": SIZE + 17, "color": ground.ink, "line": {"width": 1.5}},
-            "customdata": [p.key for p in found],
+            "x": np.array([p.x.value for p in points]) if many else [p.x.value for p in points],
+            "y": np.array([p.y.value for p in points]) if many else [p.y.value for p in points],
+            "name": name,
+            "marker": marker,
+            "customdata": [p.key for p in points],
             **STILL,
         }
     ]

@@ -22,17 +22,7 @@ _POINTS = 300
 
 def follow(run_id: str) -> None:
     """The page of one run."""
-    run = home.store().runs.get(run_id)
-    st.title(md(run.name), anchor=False)
-    st.caption(f"Taught by {md(run.model)}")
-    panel.live(run_id, progress)
-    with st.container(horizontal=True, vertical_alignment="center"):
-        if st.button("New distillation", icon=":material/add:", type="tertiary"):
-            st.query_params.clear()
-            st.rerun()
-        st.page_link(
-            shell.path("runs"), label="Events and full log", icon=":material/list_alt:", query_params={"run": run_id}
-        )
+    panel.follow(run_id, "Taught by", progress, again="New distillation")
 
 
 def progress(run: RunRow, trials: list[TrialRow]) -> None:

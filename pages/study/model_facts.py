@@ -18,7 +18,6 @@ from pages.frame.states import refused
 from pages.frame.text import about, flat, md, plural
 from pages.run import panel
 
-KINDS = {"sample": "Sample", "path": "Folder", "hub": "Hub", "run": "Kept candidate"}
 DTYPES = {"float32": "32-bit float", "bfloat16": "16-bit float", "int8": "8-bit integer"}
 
 
