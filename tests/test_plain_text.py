@@ -15,7 +15,8 @@ from core.base.text import visible
 from core.commands.terminal import Line, put, put_json, put_table, say
 from core.jobs import submissions
 from core.jobs.logs import Plain, tail
-from core.recipe.files import RecipeError, load_recipe
+from core.recipe.check import RecipeError
+from core.recipe.files import load_recipe
 from core.store import Store
 from tests.layout.modules import inside, modules
 

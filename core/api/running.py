@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any
 from core.api.results import Home, results, settings_of
 from core.base.errors import RetortError
 from core.base.settings import Settings
-from core.base.yaml_io import dump
 from core.jobs import actions, guards
 from core.jobs.executors import worker_lock
 from core.jobs.locks import FileLock
 from core.jobs.preview.device import take_device
 from core.jobs.reporter import StoreReporter
 from core.jobs.worker import work
+from core.recipe.check import check_recipe
 from core.recipe.files import load_recipe
 from core.recipe.recipe import Recipe
 from core.store import RunRow, Store
@@ -69,7 +69,7 @@ def _parsed(recipe: Recipe | Mapping[str, Any] | Path | str, settings: Settings)
     if isinstance(recipe, Recipe):
         return recipe
     if isinstance(recipe, Mapping):
-        return load_recipe(dump(dict(recipe)), settings.limits)  # as a file: every problem is named
+        return check_recipe(recipe, settings.limits)
     is_path = isinstance(recipe, Path) or "\n" not in recipe
     return load_recipe(Path(recipe) if is_path else str(recipe), settings.limits)
 

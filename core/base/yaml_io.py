@@ -15,13 +15,9 @@ from yaml.composer import Composer
 from yaml.resolver import Resolver
 
 from core.base.errors import RetortError
+from core.base.plain_data import DEPTH, KEY, LARGEST, VALUES, Path, dotted
 from core.base.text import is_whole, one_line
 
-Path = tuple[str | int, ...]
-_DEPTH = 32
-_VALUES = 10_000
-_KEY = 200
-_LARGEST = 2.0**63
 _TAG = "tag:yaml.org,2002:"
 _POWER = re.compile(r"[-+]?[0-9]+[eE]\+?[0-9]+")
 _SCHEMA = (
@@ -47,8 +43,8 @@ class _Composer(Composer, Resolver):
     def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
         self.depth += 1
         self.nodes += 1
-        if parent is not None and (self.depth > _DEPTH or self.nodes > _VALUES):
-            limit = f"nested more than {_DEPTH} levels deep" if self.depth > _DEPTH else f"more than {_VALUES:,} values"
+        if parent is not None and (self.depth > DEPTH or self.nodes > VALUES):
+            limit = f"nested more than {DEPTH} levels deep" if self.depth > DEPTH else f"more than {VALUES:,} values"
             raise _refused(f"line {parent.start_mark.line + 1}: {limit}")
         node: yaml.Node | None = super().compose_node(parent, index)
         self.depth -= 1
@@ -86,7 +82,7 @@ class Document:
             RetortError: it is not YAML, or holds what a recipe must not.
         """
         self.lines: dict[Path, int] = {}
-        self._left = _VALUES
+        self._left = VALUES
         try:
             node = _Composer(text).get_single_node()
         except yaml.MarkedYAMLError as error:
@@ -107,9 +103,9 @@ class Document:
         self.lines.setdefault(path, line)
         self._left -= 1
         if self._left < 0:
-            raise _refused(f"line {line}: more than {_VALUES:,} values, once aliases are written out")
-        if len(path) > _DEPTH:
-            raise _refused(f"line {line}: nested more than {_DEPTH} levels deep, once aliases are written out")
+            raise _refused(f"line {line}: more than {VALUES:,} values, once aliases are written out")
+        if len(path) > DEPTH:
+            raise _refused(f"line {line}: nested more than {DEPTH} levels deep, once aliases are written out")
         if id(node) in above:
             raise _refused(f"line {line}: an alias that contains itself")
         if isinstance(node, yaml.SequenceNode) and node.tag == _TAG + "seq":
@@ -129,7 +125,7 @@ class Document:
             name = key.value
             if name in seen:
                 raise _refused(f"{dotted((*path, name))} (line {line}): is given twice")
-            if len(name) > _KEY or not is_whole(name):
+            if len(name) > KEY or not is_whole(name):
                 raise _refused(f"line {line}: the key '{one_line(name, 40)}' is too long, or no text")
             seen.add(name)
             self.lines[(*path, name)] = line
@@ -140,14 +136,6 @@ def dump(data: Any) -> str:
     """Plain data as YAML that `Document` reads back equal."""
     text: str = yaml.dump(data, Dumper=_Dumper, sort_keys=False, allow_unicode=True, default_flow_style=None, width=110)
     return text
-
-
-def dotted(path: Path) -> str:
-    """('sweep', 'grid', 0, 'method') as 'sweep.grid[0].method'."""
-    out = ""
-    for part in path:
-        out += f"[{part}]" if isinstance(part, int) else f".{part}" if out else part
-    return out
 
 
 def _scalar(node: yaml.ScalarNode, line: int) -> Any:
@@ -169,7 +157,7 @@ def _number(kind: str, text: str, line: int) -> int | float:
     """A number of at most 64 bits: more is no size, no seed and no share."""
     try:
         number = int(text) if kind == "int" else float(text)
-        if abs(number) < _LARGEST:
+        if abs(number) < LARGEST:
             return int(number) if _POWER.fullmatch(text) else number  # 1e6 tokens are a whole number
     except ValueError:
         pass

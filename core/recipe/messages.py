@@ -1,15 +1,15 @@
-"""What is wrong with a recipe, said so that its author finds it: path in the file, line, sentence."""
+"""What is wrong with a recipe, said so that its author finds it: path, in a file the line, sentence."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from difflib import get_close_matches
 from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
 
+from core.base.plain_data import Path, dotted
 from core.base.text import one_line
-from core.base.yaml_io import Document, Path, dotted
 from core.recipe.recipe import Grid, Recipe
 from core.registry.methods import METHODS
 
@@ -48,18 +48,19 @@ MOST = 50
 """Problems that are told one by one."""
 
 
-def problems(failed: ValidationError, document: Document) -> tuple[list[str], int]:
+def problems(
+    failed: ValidationError, data: dict[str, object], line: Callable[[Path], int] | None
+) -> tuple[list[str], int]:
     """One sentence a problem: 'sweep.grid[0].sparsity[2] (line 14): must be below 1; you gave 1.5.'
 
     The first `MOST` of them, and how many there are.
     """
-    data = document.data
     combined = list(_combinations(data))
     reported: list[Error] = [dict(e) for e in failed.errors(include_url=False)]
     places = [e["loc"] for e in reported]
     found = [e for e in reported if _of_a_field(e, data) and not _follows(e, places)] + combined
     found = found or reported  # the recipe's own rules
-    told = list(dict.fromkeys(_sentence(error, document) for error in found[:MOST]))
+    told = list(dict.fromkeys(_sentence(error, data, line) for error in found[:MOST]))
     return told, max(len(told), len(found) if len(found) > MOST else 0)
 
 
@@ -128,21 +129,25 @@ def _entry(raw: dict[str, Any], error: Any) -> Path:
     return (name,) if name in raw else ()
 
 
-def _sentence(error: Error, document: Document) -> str:
-    path = _in_file(error["loc"], document.data)
+def place(path: Path, line: Callable[[Path], int] | None) -> str:
+    """'sweep.grid[0] (line 9)' for data of a file, 'sweep.grid[0]' for other data."""
+    where = one_line(dotted(path), 300) or "recipe"
+    return where if line is None else f"{where} (line {line(path)})"
+
+
+def _sentence(error: Error, data: dict[str, object], line: Callable[[Path], int] | None) -> str:
+    path = _in_file(error["loc"], data)
     if error["type"] == "union_tag_invalid":
         path = (*path, "step")
-    line = document.line(path)
-    where = one_line(dotted(path), 300) or "recipe"
-    what = one_line(_what(error, path, document), 800)
+    what = one_line(_what(error, path, data), 800)
     end = "" if what.endswith(("?", ".")) else "."
-    return f"{where} (line {line}): {what}{end}"
+    return f"{place(path, line)}: {what}{end}"
 
 
-def _what(error: Error, path: Path, document: Document | None) -> str:
+def _what(error: Error, path: Path, data: dict[str, object] | None) -> str:
     kind, given = error["type"], error.get("input")
     if kind == "extra_forbidden":
-        known = sorted(_keys_at(path[:-1], document.data)) if document is not None else []
+        known = sorted(_keys_at(path[:-1], data)) if data is not None else []
         return "is not a known key" + _suggest(str(path[-1]), known)
     if kind == "value_error":
         text: str = error["msg"].removeprefix("Value error, ")

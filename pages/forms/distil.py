@@ -7,9 +7,8 @@ from typing import Any, Final
 import streamlit as st
 
 from core.base.errors import RetortError
-from core.base.yaml_io import dump
 from core.catalogue.anatomy import Anatomy
-from core.recipe.files import load_recipe
+from core.recipe.check import check_recipe
 from core.recipe.recipe import Recipe
 from core.registry.losses import GROUPS, LOSSES, Parameter, Value
 from core.registry.mixes import MIXES
@@ -210,4 +209,4 @@ def checked(recipe: dict[str, Any]) -> Recipe:
         raise RetortError("No student is chosen.", "Choose a candidate or a model, or design one.")
     if not step["losses"]:
         raise RetortError("Nothing says what the student should learn.", "Choose at least one loss.")
-    return load_recipe(dump(recipe))
+    return check_recipe(recipe)

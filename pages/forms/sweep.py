@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any, Final
 
 import streamlit as st
 
 from core.base.errors import RetortError
-from core.base.yaml_io import dump
 from core.catalogue.anatomy import Anatomy
-from core.recipe.files import RecipeError, load_recipe
+from core.recipe.check import RecipeError, check_recipe
 from core.recipe.recipe import Recipe
 from core.registry.methods import METHODS, Method
 from core.registry.tasks import TASK_SETS
@@ -20,7 +18,6 @@ PATTERNS = {"unstructured": "Anywhere", "2:4": "2 of every 4", "4:8": "4 of ever
 MODES = {"joint": "Joint: one pass for all candidates", "sequential": "Sequential: as published, a pass for each"}
 KEEP = {"structured": "The really smaller ones", "all": "All of them", "none": "None"}
 CORPORA = ["sample:wiki"]
-_LINE = re.compile(r" \(line \d+\)")
 URL: Final = "query-params"
 
 
@@ -60,9 +57,9 @@ def checked(data: dict[str, Any]) -> Recipe:
     if not data["sweep"]["grid"]:
         raise RetortError("Nothing is chosen to be pruned.", "Choose at least one method and an amount for it.")
     try:
-        return load_recipe(dump(data))
-    except RecipeError as error:  # there is no file here whose lines it could name
-        said = "; ".join(_LINE.sub("", p).rstrip(".") for p in error.problems)
+        return check_recipe(data)
+    except RecipeError as error:
+        said = "; ".join(p.rstrip(".") for p in error.problems)
         raise RetortError(f"These choices cannot be run: {said}.", "Change them; nothing was started.") from None
 
 

@@ -15,7 +15,8 @@ import yaml
 
 from core.analysis.sensitivity import SensitivitySpec
 from core.base.errors import RetortError
-from core.recipe.files import RecipeError, load_recipe
+from core.recipe.check import RecipeError
+from core.recipe.files import load_recipe
 from core.recipe.messages import sentences
 from core.recipe.recipe import Recipe
 

@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core.base.errors import RetortError
-from core.recipe.files import RecipeError, dump_recipe, load_recipe
+from core.recipe.check import RecipeError
+from core.recipe.files import dump_recipe, load_recipe
 from core.recipe.recipe import Calibration, Evaluation, Grid, Latency, Prune, Recipe, Sweep, Target
 from core.registry.methods import METHODS
 

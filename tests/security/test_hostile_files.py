@@ -36,7 +36,8 @@ from core.engine.data.classification import load_labelled
 from core.engine.data.corpora import load_texts
 from core.figures.theme import safe
 from core.jobs import runner
-from core.recipe.files import RecipeError, load_recipe
+from core.recipe.check import RecipeError
+from core.recipe.files import load_recipe
 from core.recipe.recipe import Corpus
 from core.recipe.results import Result
 from core.registry.samples import SAMPLES
