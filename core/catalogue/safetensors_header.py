@@ -1,18 +1,22 @@
-"""The header of a safetensors file, read defensively and without the weights.
+"""The header of a safetensors file, read by the library within bounds of our own, and without the weights.
 
-Format: 8 bytes little-endian length N, N bytes of JSON, then the data (github.com/huggingface/safetensors).
+Format: 8 bytes little-endian length N, N bytes of JSON, then the data (github.com/huggingface/safetensors). The library
+checks names, types, shapes and places against each other and against the length of the file.
 """
 
 from __future__ import annotations
 
 import math
 import struct
-from dataclasses import dataclass, replace
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+
+from safetensors import SafetensorError, safe_open
 
 from core.base.errors import RetortError
 from core.base.json_io import load
+from core.base.panics import is_panic
 from core.base.text import one_line
 from core.base.untrusted_files import reason
 from core.catalogue.weight_files import weight_files
@@ -98,56 +102,55 @@ def read_headers(folder: Path) -> dict[str, TensorFacts]:
 def _read(path: Path) -> tuple[dict[str, TensorFacts], int]:
     """The tensors of one file and the length of its header."""
     try:
-        size = path.stat().st_size
-        with path.open("rb") as file:
-            start = file.read(8)
-            length = struct.unpack("<Q", start)[0] if len(start) == 8 else size
-            if length > size - 8:
-                raise ValueError("the header is longer than the file")
-            if length > _HEADER_BYTES:
-                raise ValueError(f"its header takes more than {_HEADER_BYTES // 1_000_000} MB")
-            raw = load(file.read(length), _no_duplicates)
-        if not isinstance(raw, dict):
-            raise ValueError("the header is no JSON object")
-        raw.pop("__metadata__", None)
-        spans = [_tensor(name, facts) for name, facts in raw.items()]
-        _check_spans([span for _, span in spans], size - 8 - length)
-    except (OSError, ValueError, TypeError, KeyError) as error:
+        length = _bounded(path)
+        return {f.name: f for f in _tensors(path, 8 + length)}, length
+    except BaseException as error:
+        if not (isinstance(error, OSError | ValueError | SafetensorError) or is_panic(error)):
+            raise
         raise RetortError(
             f"The weights file {one_line(path.name, 80)} is damaged ({reason(error)}).",
             "Download or save the model again.",
         ) from error
-    data = 8 + length
-    return {f.name: replace(f, file=path, begin=data + span[0]) for f, span in spans}, length
 
 
-def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) != len(pairs):
+def _bounded(path: Path) -> int:
+    """The length of a header that is short enough to be read. Raises OSError, ValueError."""
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        start = file.read(8)
+        length: int = struct.unpack("<Q", start)[0] if len(start) == 8 else size
+        if length > size - 8:
+            raise ValueError("the header is longer than the file")
+        if length > _HEADER_BYTES:
+            raise ValueError(f"its header takes more than {_HEADER_BYTES // 1_000_000} MB")
+        load(file.read(length), _no_duplicates)
+    return length
+
+
+def _no_duplicates(pairs: list[tuple[str, object]]) -> None:
+    """Of two tensors of one name the library takes the last without a word, and other readers the first."""
+    if len({name for name, _ in pairs}) != len(pairs):
         raise ValueError("a name appears twice in the header")
-    return found
 
 
-def _tensor(name: str, facts: Any) -> tuple[TensorFacts, tuple[int, int]]:
-    dtype, shape, (begin, end) = facts["dtype"], facts["shape"], facts["data_offsets"]
-    shown = one_line(name, 80)
-    if dtype not in _BITS:
+def _tensors(path: Path, begin: int) -> Iterator[TensorFacts]:
+    """The tensors of a file whose data starts at byte `begin`, in the order of their places.
+
+    The library tells no places. It refuses gaps and overlaps, so that each tensor starts where the one before ends.
+    """
+    with safe_open(path, framework="np") as file:  # "np": importing torch would slow the server down
+        for name in file.offset_keys():
+            stored = file.get_slice(name)
+            tensor = TensorFacts(name, stored.get_dtype(), tuple(stored.get_shape()), path, begin)
+            _refuse_odd(tensor)
+            yield tensor
+            begin += tensor.bytes
+
+
+def _refuse_odd(tensor: TensorFacts) -> None:
+    """Refuses what the format allows and torch cannot hold. Raises ValueError."""
+    shown = one_line(tensor.name, 80)
+    if tensor.dtype not in _BITS:
         raise ValueError(f"'{shown}' has a type that is unknown")
-    if not isinstance(shape, list) or len(shape) > _DIMENSIONS:
-        raise ValueError(f"'{shown}' has no shape of at most {_DIMENSIONS} sizes")
-    if not all(type(n) is int and 0 <= n < _LONGEST for n in [*shape, begin, end]):
-        raise ValueError(f"'{shown}' has a shape or place that is no whole number of 63 bits")
-    tensor = TensorFacts(name, dtype, tuple(shape))
-    if end - begin != tensor.bytes:
-        raise ValueError(f"'{shown}' takes {end - begin} bytes where its shape needs {tensor.bytes}")
-    return tensor, (begin, end)
-
-
-def _check_spans(spans: list[tuple[int, int]], available: int) -> None:
-    place = 0
-    for begin, end in sorted(spans):
-        if begin != place:
-            raise ValueError("tensors overlap or leave gaps")
-        place = end
-    if place != available:
-        raise ValueError(f"it holds {available} bytes of weights where its header promises {place}")
+    if len(tensor.shape) > _DIMENSIONS or any(n >= _LONGEST for n in tensor.shape):
+        raise ValueError(f"'{shown}' has no shape of at most {_DIMENSIONS} sizes of 63 bits")

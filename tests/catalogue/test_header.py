@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import struct
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -17,6 +19,7 @@ from core.catalogue.anatomy import anatomy
 from core.catalogue.safetensors_header import read_header, read_headers
 from core.catalogue.weight_files import weight_files
 from core.engine.prune.apply import tensor_files
+from tests.layout.modules import ROOT
 
 
 def write(path: Path, header: object, data: bytes = b"", length: int | None = None) -> Path:
@@ -46,6 +49,36 @@ def test_reads_what_the_library_writes(tmp_path: Path) -> None:
     }
 
 
+def test_every_tensor_begins_where_its_bytes_lie(tmp_path: Path) -> None:
+    """safetensors stores by the size of the type, then by name; the values tell whether the places are right."""
+    tensors = {
+        "b": torch.tensor([5, 6, 7], dtype=torch.int16),
+        "none": torch.zeros(0, 3),
+        "a": torch.tensor([[1.5, -2.0]]),
+        "z": torch.tensor(9, dtype=torch.int64),
+    }
+    save_file(tensors, tmp_path / "m.safetensors")
+    content = (tmp_path / "m.safetensors").read_bytes()
+    found = {k: content[f.begin : f.begin + f.bytes] for k, f in read_header(tmp_path / "m.safetensors").items()}
+    assert found == {
+        "b": struct.pack("<3h", 5, 6, 7),
+        "none": b"",
+        "a": struct.pack("<2f", 1.5, -2.0),
+        "z": struct.pack("<q", 9),
+    }
+
+
+def test_reading_headers_imports_no_torch(tmp_path: Path) -> None:
+    save_file({"a": torch.zeros(3)}, tmp_path / "m.safetensors")
+    code = (
+        "import sys; from pathlib import Path; from core.catalogue.safetensors_header import read_header; "
+        "print(list(read_header(Path(sys.argv[1]))), 'torch' in sys.modules)"
+    )
+    command = [sys.executable, "-c", code, str(tmp_path / "m.safetensors")]
+    said = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT)
+    assert said.stdout.strip() == "['a'] False"
+
+
 BAD = {
     "huge length": ({"a": one()}, bytes(8), 1 << 62),
     "length past the end": ({"a": one()}, b"", 10_000),
@@ -63,6 +96,8 @@ BAD = {
     "offsets reversed": ({"a": one(offsets=(8, 0))}, bytes(8), None),
     "offsets past the end": ({"a": one()}, bytes(4), None),
     "three offsets": ({"a": one(offsets=(0, 4, 8))}, bytes(8), None),
+    "more dimensions than torch has": ({"a": one(shape=[1] * 65 + [2])}, bytes(8), None),
+    "a size of 64 bits beside none": ({"a": one(shape=(0, (1 << 64) - 1), offsets=(0, 0))}, b"", None),
     "overlap": ({"a": one(), "b": one(offsets=(4, 12))}, bytes(12), None),
     "same place": ({"a": one(), "b": one()}, bytes(8), None),
     "gap": ({"a": one(), "b": one(offsets=(12, 20))}, bytes(20), None),
