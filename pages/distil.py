@@ -4,6 +4,7 @@ from pages.frame.shell import guard
 
 guard()
 
+from functools import partial
 from typing import Any
 
 import streamlit as st
@@ -13,74 +14,34 @@ from core.analysis.estimate import training_seconds
 from core.base.errors import RetortError
 from core.catalogue.anatomy import Anatomy
 from core.jobs import actions
-from core.recipe.files import dump_recipe
 from core.recipe.recipe import Calibration, Distil, Evaluation, Recipe
-from core.registry.formatting import show, show_bytes
+from core.registry.formatting import show
 from pages.forms import distil, models, sample_study
-from pages.frame import home, login, shell
-from pages.frame.states import empty, refused
-from pages.frame.text import about, flat, md
-from pages.run import panel
+from pages.frame import home
+from pages.frame.states import refused
+from pages.frame.text import flat
 from pages.study import distillation
+from pages.study.study_page import StudyPage, choose_model, name_or, recipe_file
 
-
-def main() -> None:
-    panel.show_refusal()
-    run_id = st.query_params.get("run")
-    if run_id:
-        distillation.follow(run_id)
-    else:
-        plan()
+PAGE = StudyPage("distil", "Distil", kind="recipe", of="Taught by", button="Start", again="New distillation")
 
 
 def plan() -> None:
-    """A new distillation: the form, what it will take, and the start."""
-    st.title("Distil", anchor=False)
-    going = home.store().runs.find(states=("queued", "running"), kinds=("recipe",), limit=3)
-    panel.back_to(going, "distil")
-    teacher = _teacher()
-    if teacher is None:
+    """A new distillation: the teacher, the form, what it will take, and the start."""
+    chosen = choose_model("Teacher", "teacher", "The model whose answers the student learns from.")
+    if chosen is None:
         return
-    try:
-        resolved, found = models.look(teacher)
-    except RetortError as error:
-        refused(error.cause, error.remedy)
-        st.page_link(shell.path("model"), label="Open the Model page", icon=":material/deployed_code:")
-        return
+    resolved, found = chosen
     left, right = st.columns([5, 3], gap="large")
     with left:
-        step = _form(found)
+        step = form(found)
     with right:
-        _start(str(resolved.reference), step, found)
+        recipe = PAGE.before_it_starts(partial(checked, str(resolved.reference), step, found), partial(offer, found))
+        if recipe is not None:
+            recipe_file(recipe, "distil.yaml", "run")
 
 
-def _teacher() -> str | None:
-    options = models.ready(home.settings())
-    wanted = st.query_params.get("teacher")
-    if wanted and wanted not in options:
-        options.insert(0, wanted)
-    if not options:
-        empty(
-            "No model yet",
-            "Fetch a sample or name a folder first.",
-            shell.path("model"),
-            "Open the Model page",
-            icon=":material/deployed_code:",
-        )
-        return None
-    return st.selectbox(
-        "Teacher",
-        options,
-        key="teacher",
-        bind="query-params",
-        accept_new_options=True,
-        width=720,
-        format_func=lambda r: flat(r, 120),
-        help="The model whose answers the student learns from.",
-    )
-
-
-def _form(found: Anatomy) -> dict[str, Any]:
+def form(found: Anatomy) -> dict[str, Any]:
     step: dict[str, Any] = {"step": "distil", "teacher": "baseline"}
     with st.container(border=True):
         st.header("Who learns", anchor=False)
@@ -95,38 +56,16 @@ def _form(found: Anatomy) -> dict[str, Any]:
     return step
 
 
-def _start(model: str, step: dict[str, Any], found: Anatomy) -> None:
-    with st.container(border=True):
-        st.header("Before it starts", anchor=False)
-        name = st.text_input("Name", key="name", bind="query-params", max_chars=120, placeholder="What is it about?")
-        data = {
-            "name": (name or "").strip() or f"Distilling {flat(model, 80)}",
-            "model": model,
-            **_texts(found.shape.context),
-            "steps": [step, {"step": "evaluate"}, {"step": "measure"}],
-        }
-        try:
-            recipe = distil.checked(data)
-            actions.check_recipe(recipe, home.settings())
-        except RetortError as error:
-            refused(error.cause, error.remedy)
-            st.button("Start", type="primary", disabled=True, width="stretch")
-            return
-        spec = recipe.steps[0]
-        assert isinstance(spec, Distil)
-        _cost(spec, found)
-        if needed := sample_study.missing(recipe, home.settings()):
-            size = show_bytes(sum(s.download_bytes for s in needed))
-            st.caption(f"It first downloads {md(' and '.join(s.label for s in needed))}: {size}, once.")
-        if login.button("run", "Start", type="primary", icon=":material/play_arrow:", width="stretch"):
-            _submit(recipe)
-    text = dump_recipe(recipe)
-    with st.expander("The same as a recipe file", icon=":material/description:"):
-        st.code(text, language=None, height=320)
-        st.download_button(
-            "Download it", text, "distil.yaml", "application/yaml", icon=":material/download:", on_click="ignore"
-        )
-        st.caption("Runs from the command line as well: python -m core run distil.yaml")
+def checked(model: str, step: dict[str, Any], found: Anatomy) -> Recipe:
+    data = {
+        "name": name_or(f"Distilling {flat(model, 80)}"),
+        "model": model,
+        **_texts(found.shape.context),
+        "steps": [step, {"step": "evaluate"}, {"step": "measure"}],
+    }
+    recipe = distil.checked(data)
+    actions.check_recipe(recipe, home.settings())
+    return recipe
 
 
 def _texts(context: int | None) -> dict[str, Any]:
@@ -135,10 +74,12 @@ def _texts(context: int | None) -> dict[str, Any]:
     return {key: {name: min(size, context)} for key, (name, size) in usual.items() if context and context < size}
 
 
-def _submit(recipe: Recipe) -> None:
-    """Queues the recipe (with the downloads it needs) and shows it."""
-    run_id = sample_study.start(recipe, home.settings())
-    st.switch_page(shell.path("distil"), query_params={"run": run_id})
+def offer(found: Anatomy, recipe: Recipe) -> None:
+    """What the distillation takes, and the button that starts it."""
+    spec = recipe.steps[0]
+    assert isinstance(spec, Distil)
+    _cost(spec, found)
+    PAGE.start_button(recipe, partial(sample_study.start, recipe, home.settings()))
 
 
 def _cost(spec: Distil, found: Anatomy) -> None:
@@ -153,16 +94,9 @@ def _cost(spec: Distil, found: Anatomy) -> None:
             return
     seconds = training_seconds(spec, student, teacher, home.settings(), found.shape.context or spec.data.length)
     with st.container(horizontal=True):
-        st.metric(
-            "Training",
-            "not known yet" if seconds is None else about(seconds),
-            width="content",
-            help="Then the teacher and the student are measured.",
-        )
+        PAGE.time_needed("Training", seconds, help="Then the teacher and the student are measured.")
         st.metric("Student", show("parameters", student.parameters), width="content", help="Parameters.")
-    st.caption("Estimated from a timed probe of this machine." if seconds else "This machine has not been timed yet.")
-    if seconds is None:
-        panel.time_machine_button("distil")
+    PAGE.time_basis(seconds)
 
 
-main()
+PAGE.show(plan, distillation.progress)

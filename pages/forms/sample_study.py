@@ -17,8 +17,13 @@ def sample_study() -> Recipe:
     return load_recipe(RECIPE)
 
 
-def start(recipe: Recipe, settings: Settings) -> str:
-    """Queues the downloads a recipe needs, then the recipe; returns its run's id. The queue keeps the order."""
+def fetch_first(recipe: Recipe, settings: Settings) -> None:
+    """Queues the downloads a recipe needs; the queue keeps the order."""
     for needed in missing(recipe, settings):
         actions.submit_fetch(needed.id, settings)
+
+
+def start(recipe: Recipe, settings: Settings) -> str:
+    """Queues the downloads a recipe needs, then the recipe; returns its run's id."""
+    fetch_first(recipe, settings)
     return actions.submit(recipe, settings)

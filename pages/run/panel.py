@@ -74,21 +74,6 @@ def live(run_id: str, body: Callable[[RunRow, list[TrialRow]], None]) -> None:
     st.fragment(_poll, run_every=POLL_SECONDS if active else None)(run_id, active, body)
 
 
-def follow(run_id: str, what: str, body: Callable[[RunRow, list[TrialRow]], None], again: str) -> None:
-    """The page of a run that was started on it: `what` of which model, `body` as it goes on, and the way to another."""
-    run = home.store().runs.get(run_id)
-    st.title(md(run.name), anchor=False)
-    st.caption(f"{what} {md(run.model)}")
-    live(run_id, body)
-    with st.container(horizontal=True, vertical_alignment="center"):
-        if st.button(again, icon=":material/add:", type="tertiary"):
-            st.query_params.clear()
-            st.rerun()
-        st.page_link(
-            shell.path("runs"), label="Events and full log", icon=":material/list_alt:", query_params={"run": run_id}
-        )
-
-
 def _poll(run_id: str, was_active: bool, body: Callable[[RunRow, list[TrialRow]], None]) -> None:
     with boundary():
         store = home.store()

@@ -20,11 +20,6 @@ _CHART = 340  # pixels
 _POINTS = 300
 
 
-def follow(run_id: str) -> None:
-    """The page of one run."""
-    panel.follow(run_id, "Taught by", progress, again="New distillation")
-
-
 def progress(run: RunRow, trials: list[TrialRow]) -> None:
     """What changes while it runs."""
     panel.show_refusal()
