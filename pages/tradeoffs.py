@@ -109,6 +109,8 @@ def comparable(runs: Sequence[RunRow], metrics: Sequence[str]) -> list[RunRow]:
 
 def notes(drawn: Drawn) -> None:
     """How times came about, what the limits leave, what the chart leaves out, and what it does not show by itself."""
+    if drawn.other_kind:
+        st.caption(f":material/bolt: {md(drawn.other_kind, 400)}")
     if drawn.timing.reference:
         st.caption(f":material/timer: {md(drawn.timing.reference, 400)} Bars are 95 % intervals of the ratio.")
     if drawn.timing.busy:

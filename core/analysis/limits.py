@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from core.analysis.one_kind import one_kind
 from core.analysis.paired_times import deciding, stray
 from core.analysis.pareto import Mask, best_feasible, feasible, tied_with
 from core.registry.formatting import COUNTS, show
@@ -40,6 +41,8 @@ class Aside:
     metric: str
     limit: float
     values: Mapping[str, float]
+    apart: frozenset[str] = frozenset()
+    """Keys of the models whose figure was obtained in another way than these (core/analysis/one_kind.py)."""
 
 
 @dataclass(frozen=True)
@@ -106,12 +109,13 @@ def judged(
     if not points or not limits:
         return WithinLimits((), (), "")
     axes = points[0].x.metric, points[0].y.metric
-    asides = [
-        Aside(m, limit, {k: deciding(found) for k, found in figures(m).items() if not stray(found)})
-        for m, limit in limits.items()
-        if m not in axes
-    ]
+    asides = [_aside(m, limit, figures(m)) for m, limit in limits.items() if m not in axes]
     return within_limits(points, limits.get(axes[0]), limits.get(axes[1]), asides)
+
+
+def _aside(metric_id: str, limit: float, figures: Mapping[str, Measurement]) -> Aside:
+    kept = one_kind({k: m for k, m in figures.items() if not stray(m)})
+    return Aside(metric_id, limit, {k: deciding(m) for k, m in kept.figures.items()}, frozenset(kept.left_out))
 
 
 Limited = tuple[str, float | None, Sequence[float | None]]
@@ -147,10 +151,13 @@ def _ruled_out(points: Sequence[Placed], aside: Aside) -> str:
     """How many models a limit that is not drawn rules out, and for how many of them that is for want of a figure."""
     values = [aside.values.get(p.key) for p in points]
     out = len(points) - int(_keep({"": (aside.metric, aside.limit, values)}).sum())
-    missing = sum(v is None or math.isnan(v) for v in values)
+    other = sum(p.key in aside.apart for p in points)
+    missing = sum(v is None or math.isnan(v) for v in values) - other
     said = f"{bound_words(aside.metric, aside.limit)}, which is not drawn, rules out {out} of {len(points)}"
     if missing:
         said += f", {missing} of them because it was not measured"
+    if other:
+        said += f", {other} of them because it was not obtained as for the others (one measured, one estimated)"
     return f"{said}."
 
 

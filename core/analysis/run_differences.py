@@ -10,6 +10,7 @@ from typing import Any
 
 from core.analysis.differences import SIGNIFICANT, p_words
 from core.analysis.paired_times import Ratio, ratio_of, timed, words
+from core.analysis.promised_vs_measured import mixed
 from core.analysis.statistics import mcnemar, paired_bootstrap
 from core.analysis.time_references import asked
 from core.recipe.results import Result
@@ -18,6 +19,7 @@ from core.registry.measurement import Measurement
 from core.registry.metrics import metric
 
 ABSENT = "not given"
+MIXED = "cannot be compared: one was measured and the other estimated"
 _RATIO = "_ratio"
 
 
@@ -106,7 +108,9 @@ def figures(left: Sequence[Result], right: Sequence[Result]) -> list[FigureChang
         )
         for m in mine.measurements:
             n, same = theirs.get(m.metric), mine.key == other.key
-            if n is not None and timed(m):
+            if n is not None and mixed(m, n):
+                found.append(FigureChange(mine.label, m.metric, m.value, n.value, MIXED, _shown(m, n)))
+            elif n is not None and timed(m):
                 found += _times(mine.label, m, n, same)
             elif n is not None:
                 verdict = "the same candidate" if same else _verdict(m, n) if comparable else ""

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from core.analysis.candidates import Named
+from core.analysis.one_kind import OneKind, one_kind
 from core.analysis.paired_times import stray
 from core.analysis.pareto import statuses
 from core.analysis.promised_vs_measured import find
@@ -39,10 +40,11 @@ def placed(
 ) -> list[Point]:
     """A point for each candidate that has both figures; `qualities` with their samples, if they have any.
 
-    A time that cannot be compared is no figure.
+    A time that cannot be compared is no figure, nor is an energy of the other kind (`drawn_costs`).
     """
-    found = [c for c in candidates if c.key in qualities and (m := costs.get(c.key)) is not None and not stray(m)]
-    standing = statuses([qualities[c.key] for c in found], [[costs[c.key] for c in found]])
+    drawn = drawn_costs(candidates, costs, qualities).figures
+    here = [c for c in candidates if c.key in drawn]
+    standing = statuses([qualities[c.key] for c in here], [[costs[c.key] for c in here]])
     return [
         Point(
             c.key,
@@ -55,5 +57,13 @@ def placed(
             s == "tie",
             parents.get(c.key),
         )
-        for c, s in zip(found, standing, strict=True)
+        for c, s in zip(here, standing, strict=True)
     ]
+
+
+def drawn_costs(
+    candidates: Sequence[Placeable], costs: Mapping[str, Measurement], qualities: Mapping[str, Measurement]
+) -> OneKind:
+    """The costs that are drawn: of candidates with both figures, comparable, and all measured or all estimated."""
+    both = {c.key: m for c in candidates if c.key in qualities and (m := costs.get(c.key)) is not None}
+    return one_kind({k: m for k, m in both.items() if not stray(m)})

@@ -3,26 +3,26 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
 
 from core.analysis.differences import Difference, between, difference, examples
-from core.analysis.headline import headline as proposed
 from core.analysis.limits import WithinLimits, bound_words, judged
+from core.analysis.one_kind import one_kind
 from core.analysis.paired_times import TIMES, busy, stray
 from core.analysis.promised_vs_measured import find, verdict
 from core.analysis.time_references import aligned, references, sentences
 from core.base.errors import RetortError
-from core.figures.points import points_of
+from core.figures.points import drawn_costs, points_of
 from core.recipe.results import Result
-from core.registry.formatting import in_full, interval, show, shown, significant
+from core.registry.formatting import in_full, interval, shown, significant
 from core.registry.measurement import Measurement
-from core.registry.methods import method
 from core.registry.metrics import METRICS, metric
 from core.report.costs import MONEY_FORMULA, Prices, energy_per_million, money_per_million
 from core.report.energy import energy_notes, with_power
 from core.report.figure import Figure, settings_in_words
+from core.report.proposal import proposal
 from core.store import RunRow
 
 Audience = Literal["executives", "engineers"]
@@ -87,12 +87,22 @@ class Report:
         return (x, y) if x and y else None
 
     def _common(self, ids: Sequence[str], others: Sequence[Result]) -> str | None:
-        return next((m for m in ids if all(_drawn(r, m) for r in (*self.chosen, *others))), None)
+        return next((m for m in ids if {r.key for r in (*self.chosen, *others)} <= self._drawn(m).keys()), None)
+
+    def _drawn(self, metric_id: str) -> Mapping[str, Measurement]:
+        """The figures that a chart can show, by candidate."""
+        return one_kind({k: m for k, m in self._by_key(metric_id).items() if not stray(m)}).figures
 
     @property
     def caption(self) -> str:
-        """How the times on the trade-off chart came about; empty where it shows none."""
-        return sentences(references(self.results), self.axes[0]) if self.axes else ""
+        """How the times on the trade-off chart came about, and which energies it leaves out; empty without either."""
+        if self.axes is None:
+            return ""
+        x, y = self.axes
+        costs = drawn_costs(self.results, self._by_key(x), self._by_key(y))
+        timings = sentences(references(self.results), x)
+        left_out = costs.sentence({r.key for r in self.results if r.baseline})
+        return " ".join(s for s in (timings, left_out) if s)
 
     @property
     def outcome(self) -> WithinLimits:
@@ -233,12 +243,6 @@ class Report:
         return difference(candidate, dense, m.metric)
 
 
-def _drawn(result: Result, metric_id: str) -> bool:
-    """Whether a chart can show this figure of a candidate."""
-    found = find(result, metric_id)
-    return found is not None and not stray(found)
-
-
 def build(
     run: RunRow,
     results: Sequence[Result],
@@ -271,22 +275,8 @@ def build(
         raise RetortError(f"A report shows at most {MOST} candidates.", "Choose the ones that matter.")
     shown = examples(candidates, "perplexity") or candidates[-2:]  # of a chain of steps, where it ends
     chosen = chosen or shown
-    words = headline.strip() or _proposal(results, chosen, run)
+    words = headline.strip() or proposal(results, chosen, run)[:HEADLINE]
     return Report(run, tuple(results), tuple(chosen), words, audience, prices or Prices(), axes, tuple(limits))
-
-
-def _proposal(results: Sequence[Result], chosen: Sequence[Result], run: RunRow) -> str:
-    baseline = next((r for r in results if r.baseline), None)
-    if baseline is None:
-        return f"What became of {run.model}"
-    smaller = (c for c in chosen if (known := method(c.method)) is not None and known.structured)
-    if told := proposed([baseline, next(smaller, chosen[0])]):
-        return told
-    last = chosen[-1]
-    accuracy = find(last, "accuracy")
-    if accuracy is not None:
-        return f"{last.label}: accuracy {show('accuracy', accuracy.value)}. {verdict(last, baseline)}"[:HEADLINE]
-    return f"What became of {run.model}"
 
 
 def _one(pick: str, candidates: Sequence[Result]) -> Result:

@@ -13,11 +13,12 @@ from core.analysis.comparable import why_apart
 from core.analysis.differences import examples
 from core.analysis.headline import headline
 from core.analysis.limits import WithinLimits, judged
+from core.analysis.one_kind import OneKind
 from core.analysis.paired_times import TIMES, ratio_of, words
 from core.analysis.time_references import aligned
 from core.figures.limits import draw_limits
 from core.figures.point import Point
-from core.figures.points import placed
+from core.figures.points import drawn_costs, placed
 from core.figures.recovery import TRAINED, rank_flips, recoveries
 from core.figures.theme import theme
 from core.figures.tradeoff import alt, clipped, crowded, tradeoff
@@ -77,6 +78,8 @@ class Drawn:
     crowded: bool
     outcome: WithinLimits
     timing: Timing
+    other_kind: str
+    """What is left out because it was estimated where the others were measured, or the other way round; or ''."""
 
 
 @dataclass(frozen=True)
@@ -89,6 +92,8 @@ class TradeoffPoints:
     """The candidates among them by key, without the baselines."""
     best: tuple[str, ...]
     """Keys of `OFFERED` of those at most: the front, then what ties with it, then the others."""
+    costs: OneKind
+    """Of the points, and which candidates have a cost of the other kind."""
 
 
 @dataclass(frozen=True)
@@ -202,19 +207,28 @@ def _placed(store: Store, runs: Versions, x: str, y: str, methods: tuple[str, ..
     here = [h for h in heads(store, runs) if wanted(h, methods)]
     qualities = _judged(store, runs, y)
     parents = store.columns.parents([h.key for h in here if h.method in TRAINED])
-    points = placed(here, values(store, runs, x), qualities, parents)
+    costs = values(store, runs, x)
+    points = placed(here, costs, qualities, parents)
     candidates = [p for p in points if not p.baseline]
     by_key = {h.key: h for h in here}
     shown = {p.key: by_key[p.key] for p in candidates}
     figures = {y: qualities, "sparsity_pruned": values(store, runs, "sparsity_pruned")}
     worth = examples(briefs(list(shown.values()), figures), y)
     best = sorted(candidates, key=lambda p: (not p.front, not p.tied))[:OFFERED]
-    return TradeoffPoints(tuple(points), tuple(c.key for c in worth), shown, tuple(p.key for p in best))
+    return TradeoffPoints(
+        tuple(points),
+        tuple(c.key for c in worth),
+        shown,
+        tuple(p.key for p in best),
+        drawn_costs(here, costs, qualities),
+    )
 
 
 @cached(48)
 def _drawn(store: Store, runs: Versions, view: View) -> Drawn:
-    points = _placed(store, runs, view.x, view.y, view.methods).points
+    place = _placed(store, runs, view.x, view.y, view.methods)
+    points, costs = place.points, place.costs
+    other_kind = costs.sentence({h.key for h in heads(store, runs) if h.baseline})
     ground, bounds = theme(view.ground), dict(view.limits)
     worst = _worst(points) if view.near else None
     figure = tradeoff(points, ground, picked=dict(view.picked), log_y=view.log_y, y_limit=worst, height=view.height)
@@ -227,14 +241,15 @@ def _drawn(store: Store, runs: Versions, view: View) -> Drawn:
         draw_limits(figure, shown, bounds.get(view.x), bounds.get(view.y), outcome, ground)
     return Drawn(
         Settled(figure),
-        f"{alt(points, worst)} {outcome.sentence}".strip(),
+        " ".join(s for s in (alt(points, worst), other_kind, outcome.sentence) if s),
         len(points),
         hidden,
         tuple(rank_flips(points)),
         len(recoveries(points)),
         crowded(points),
         outcome,
-        timing(store, runs, view.x, view.methods),
+        timing(store, runs, view.x, view.methods, costs.left_out),
+        other_kind,
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from core.analysis.paired_times import FROM_TIMES, TIMES, busy, stray, timed
@@ -71,11 +72,13 @@ def comparable_only(figures: Figures) -> Figures:
     return {k: m for k, m in figures.items() if not stray(m)}
 
 
-def timing(store: Store, runs: Versions, metric_id: str, methods: tuple[str, ...]) -> Timing:
-    """What is said of a metric of these methods' candidates, where it is a time."""
+def timing(
+    store: Store, runs: Versions, metric_id: str, methods: tuple[str, ...], left_out: Collection[str] = ()
+) -> Timing:
+    """What is said of a metric of these methods' candidates, where it is a time; `left_out` are not drawn at all."""
     if metric_id not in TIMES and metric_id not in FROM_TIMES:
         return Timing()
-    shown = {h.key for h in heads(store, runs) if wanted(h, methods) and not h.baseline}
+    shown = {h.key for h in heads(store, runs) if wanted(h, methods) and not h.baseline} - set(left_out)
     found = {k: m for k, m in values(store, runs, metric_id).items() if k in shown}
     if not any(timed(m) for m in found.values()):  # a counted energy is no time
         return Timing()

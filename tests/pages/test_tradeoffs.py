@@ -249,3 +249,26 @@ def test_what_was_timed_on_a_busy_machine_is_marked_and_can_be_timed_again(
     assert not listed.exception and len(store.runs.find(kinds=("time",), states=("queued",))) == 1
     quiet = study(store, "Quiet", sweep("b"))
     assert "busy machine" not in words(opens("runs", run=quiet))
+
+
+def test_measured_and_estimated_energy_are_not_drawn_together(opens: Opens, store: Store) -> None:
+    counted = {"dense0": 2.0, "aaaa01": 1.8, "aaaa02": 1.2}
+    candidates = []
+    for i, key in enumerate(("dense0", "aaaa01", "aaaa02", "aaaa03")):
+        one = candidate(key, "wanda" if i else "dense", 25.0 + i, 270.0, "dense0")
+        joules = Measurement(
+            metric="energy_j_per_token",
+            value=counted.get(key, 0.02),
+            unit="J",
+            obtained="measured" if key in counted else "estimated",
+            settings={"counter": "RAPL"} if key in counted else {"watts": 20.0},
+        )
+        candidates.append(one.model_copy(update={"measurements": [*one.measurements, joules]}))
+    page = opens("tradeoffs", run=study(store, "Mixed", candidates), x="energy_j_per_token")
+    assert drawn(page) == set(counted)
+    assert "Energy per token is shown where it was measured. Left out is 1 candidate, where it was estimated" in words(
+        page
+    ).replace("\\", "")
+    assert "timed in turns" not in words(page), "a counted energy is no time"
+    sizes = opens("tradeoffs", run=store.runs.find()[0].id, x="disk_bytes")
+    assert drawn(sizes) == {*counted, "aaaa03"} and "Left out" not in words(sizes)

@@ -20,6 +20,7 @@ from core.base.settings import Settings
 from core.commands.parser import main
 from core.recipe.results import Result
 from core.registry.measurement import Measurement
+from core.report import charts
 from core.report.costs import Prices, energy_per_million, money_per_million
 from core.report.csv import to_csv
 from core.report.html import to_html
@@ -370,3 +371,23 @@ def test_slides_and_tables_take_the_tie(home: Settings) -> None:
     told = next(row for row in cells if row[0] == "Latency per token")
     assert told[1:4] == ["50.2 ms", "49.5 to 51 ms", "50 ms"]
     assert told[4].startswith("no difference beyond the error; 100.4 % (")
+
+
+def test_a_report_draws_one_kind_of_energy_and_says_what_it_leaves_out(home: Settings) -> None:
+    report = with_energy(made(home), Prices(), settings={"counter": "RAPL"})
+    estimate = {"obtained": "estimated", "settings": {"watts": 20.0}}
+    other = next(r for r in report.results if not r.baseline and r.key not in report.letters)
+    results = [
+        r.model_copy(update={"measurements": [*r.measurements[:-1], r.measurements[-1].model_copy(update=estimate)]})
+        if r.key == other.key
+        else r
+        for r in report.results
+    ]
+    axes = ("energy_j_per_token", "perplexity")
+    picked = [*report.letters]
+    mixed = build(report.run, results, picked, axes=axes)
+    assert mixed.axes == axes
+    assert "Left out is 1 candidate, where it was estimated" in mixed.caption and mixed.caption in to_html(mixed)
+    assert other.key not in {p.key for p in charts.points(mixed)}
+    unlike = build(report.run, results, [picked[0], other.key], axes=axes)
+    assert unlike.axes is not None and unlike.axes[0] == "disk_bytes", "no chart of energy holds both of the chosen"
