@@ -16,7 +16,7 @@ from core.catalogue.anatomy import Anatomy, anatomy
 from core.catalogue.classifiers import MEASURED_ALL_THE_SAME
 from core.catalogue.exportable import describe
 from core.catalogue.references import ResolvedModel, resolve
-from core.commands.terminal import put, put_json, put_table, say
+from core.commands.terminal import put, put_json, put_pairs, put_table, say
 from core.jobs.preview.device import take_device
 from core.registry.formatting import show_bytes, show_count
 from core.store.problems import plain_errors
@@ -102,9 +102,7 @@ def _show_anatomy(resolved: ResolvedModel, found: Anatomy) -> None:
         ("Licence", str(resolved.provenance.get("licence") or found.licence or "not stated")),
         ("Note", str(resolved.provenance.get("note") or found.note)),
     ]
-    for name, text in rows:
-        if text:
-            put(f"{name:18}{text}")
+    put_pairs([(name, text) for name, text in rows if text])
 
 
 _DTYPES = ("float32", "bfloat16", "int8")

@@ -135,15 +135,13 @@ def _follow(run_id: str, chosen: argparse.Namespace, settings: Settings) -> int:
         run = Store(settings).runs.get(run_id)
         _answer(run, chosen, settings, run_id)
         return 0
-    watch = RunProgress(settings)
     try:
-        run = actions.wait(run_id, settings, watch=watch)
+        with Line() as line:
+            run = actions.wait(run_id, settings, watch=RunProgress(settings, line))
     except KeyboardInterrupt:
-        watch.line.end()
         say(f"Cancelling; what is finished is kept. Go on later with: python -m core resume {run_id}")
         actions.cancel(run_id, settings)
         run = actions.wait(run_id, settings)
-    watch.line.end()
     return _outcome(run, chosen, settings)
 
 
@@ -180,8 +178,8 @@ def _told(event: EventRow) -> str:
 class RunProgress:
     """Shows a run's progress and, as they come, the sentences it records."""
 
-    def __init__(self, settings: Settings) -> None:
-        self.line = Line()
+    def __init__(self, settings: Settings, line: Line) -> None:
+        self.line = line
         self._store = Store(settings)
         self._seen = 0
 

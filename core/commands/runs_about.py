@@ -14,7 +14,7 @@ from core.base.private_files import hand_on
 from core.base.settings import Settings
 from core.base.text import one_line
 from core.base.untrusted_files import reason
-from core.commands.terminal import put, put_json, say
+from core.commands.terminal import put, put_changes, put_json, say
 from core.integrations.notebook import notebook
 from core.recipe.files import dump_recipe
 from core.store import RunRow, Store
@@ -71,12 +71,9 @@ def diff(chosen: argparse.Namespace, settings: Settings) -> int:
             }
         )
         return 0
-    for c in (*recipe, *environment):
-        put(f"{c.path}: {c.left} -> {c.right}")
-    for f in shared:
-        if f.left != f.right:
-            before, after = f.shown
-            put(f"{f.label}, {f.name}: {before} -> {after}{f' ({f.verdict})' if f.verdict else ''}")
+    put_changes((left.id, right.id), [(c.path, c.left, c.right, "") for c in (*recipe, *environment)])
+    figured = [(f"{f.label}, {f.name}", *f.shown, f.verdict) for f in shared if f.left != f.right]
+    put_changes((left.id, right.id), figured)
     if not recipe and not environment and all(f.left == f.right for f in shared):
         say("The two runs do not differ.")
     return 0

@@ -35,16 +35,14 @@ def fetch(chosen: argparse.Namespace, settings: Settings) -> int:
             if wrong is not None:
                 say(f"{one.label}, which was fetched before, is damaged: {wrong}. It is fetched again.")
             say(f"Fetching {one.label}: {show_bytes(one.download_bytes)} to download, {one.licence}.")
-        line = Line()
         try:
-            folder = fetch_sample(one.id, settings, line, chosen.accept_terms)
+            with Line() as line:
+                folder = fetch_sample(one.id, settings, line, chosen.accept_terms)
         except RetortError as error:
-            line.end()
             refuse(error)
             if chosen.json:
                 put_json({"fetched": done, "error": {"cause": error.cause, "remedy": error.remedy}})
             return 1
-        line.end()
         done.append({"sample": one.id, "label": one.label, "folder": str(folder), "licence": one.licence})
     if chosen.json:
         put_json({"fetched": done})

@@ -9,7 +9,7 @@ from core.base.errors import RetortError
 from core.base.settings import Settings
 from core.commands.runs import RunProgress
 from core.commands.show import run_document, show_results
-from core.commands.terminal import put, put_json, say
+from core.commands.terminal import Line, put, put_json, say
 from core.jobs import actions, submissions
 from core.recipe.results import Result
 from core.store import Store
@@ -33,9 +33,8 @@ def time(chosen: argparse.Namespace, settings: Settings) -> int:
     if chosen.detach:
         put_json({"id": timing, "candidates": keys}) if chosen.json else put(timing)
         return 0
-    watch = RunProgress(settings)
-    run = actions.wait(timing, settings, watch=watch)
-    watch.line.end()
+    with Line() as line:
+        run = actions.wait(timing, settings, watch=RunProgress(settings, line))
     results = store.candidates.results(run_id=chosen.run)
     if chosen.json:
         put_json(run_document(run, None, [r for r in results if r.key in keys]))
