@@ -18,7 +18,16 @@ from core.registry.metrics import metric
 from core.registry.tasks import TASK_SETS, accuracy_id
 from core.store import RunRow, TrialRow
 
-_COLUMNS = ("perplexity", "loss_change", "parameters", "disk_bytes", "prefill_ms", "decode_ms")
+_COLUMNS = (
+    "perplexity",
+    "loss_change",
+    "kl_to_teacher",
+    "top1_agreement",
+    "parameters",
+    "disk_bytes",
+    "prefill_ms",
+    "decode_ms",
+)
 
 
 def run_document(

@@ -38,3 +38,12 @@ def test_marks_that_are_not_used_are_not_explained(capsys: pytest.CaptureFixture
     show_results([Result(key="k", label="Dense", model="m", method="dense", baseline=True, measurements=[size])])
     out = capsys.readouterr().out
     assert "1.0 MB" in out and "tie" not in out and "busy" not in out
+
+
+def test_distance_to_the_original_stands_in_the_table(capsys: pytest.CaptureFixture[str]) -> None:
+    kl = Measurement(metric="kl_to_teacher", value=0.125, unit="nats", low=0.12, high=0.13)
+    top = Measurement(metric="top1_agreement", value=87.5, unit="%", low=87.0, high=88.0)
+    show_results([Result(key="k", label="Wanda", model="m", method="wanda", measurements=[kl, top])])
+    head, row = capsys.readouterr().out.splitlines()[:2]
+    assert "KL to the baseline" in head and "Same top token as the baseline" in head
+    assert "0.125 nats (0.12 to 0.13 nats)" in row and "87.5 % (87 to 88 %)" in row and "tie" not in row
