@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 from collections.abc import Iterator, Sequence
 
 from core.base.text import one_line
@@ -11,11 +10,6 @@ from core.base.text import one_line
 def plain(text: str, limit: int = 160) -> str:
     """One line of at most `limit` characters, without control or direction marks."""
     return one_line(text[: 20 * limit], limit)
-
-
-def escaped(text: str, limit: int = 160) -> str:
-    """`plain`, for the inside of an HTML element or a quoted attribute."""
-    return html.escape(plain(text, limit), quote=True)
 
 
 def filled(lines: Sequence[str], most: int, width: int) -> Iterator[list[str]]:

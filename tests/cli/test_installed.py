@@ -60,6 +60,7 @@ def test_it_holds_what_it_needs_and_nothing_else(wheel: Path) -> None:
     tracked = subprocess.run(["git", "ls-files", "core", "pages"], cwd=ROOT, check=True, capture_output=True, text=True)
     assert set(tracked.stdout.split()) - set(names) == set()
     assert "examples/sample-study.yaml" in names and "pages/study/assets/slide.js" in names
+    assert "core/report/templates/report.html" in names
     pinned = [x for x in (ROOT / "requirements.txt").read_text().splitlines() if x and not x.startswith("#")]
     assert sorted(r.removeprefix("Requires-Dist: ") for r in requires) == sorted(pinned)
 

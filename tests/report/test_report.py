@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import csv
 import hashlib
+import html
 import io
 import json
 import re
@@ -68,6 +69,23 @@ def test_hostile_text_is_text_in_html_and_every_script_is_named_by_its_hash(home
     assert policy is not None and policy[1].startswith("default-src 'none'")
     for script in scripts:
         assert base64.b64encode(hashlib.sha256(script.encode()).digest()).decode() in policy[1]
+
+
+BREAKS_OUT = '" onload="alert(1)"><svg onload=alert(2)> \' {{ 7 * 191 }} {% raw %} &lt;b&gt; {{ report.run.id }}'
+
+
+def test_hostile_names_of_run_model_and_candidates_break_out_of_no_attribute_and_no_template(home: Settings) -> None:
+    report = made(home, label=BREAKS_OUT, headline=BREAKS_OUT)
+    document = to_html(replace(report, run=replace(report.run, name=BREAKS_OUT[:100], model=BREAKS_OUT[:100])))
+    page = document.split('<script type="application/json"')[0]
+    seen = _Tags()
+    seen.feed(page)
+    assert "svg" not in seen.tags and "b" not in seen.tags and seen.addresses == ["data:,"]
+    assert "1337" not in page and "{{ 7 * 191 }}" in page, "text is no template"
+    assert "&#34; onload=&#34;alert(1)&#34;&gt;&lt;svg onload=alert(2)&gt; &#39;" in page
+    assert "&amp;lt;b&amp;gt;" in page, "what was escaped already is shown as it stood"
+    heading = re.search(r"<h1[^>]*>(.*?)</h1>", page, re.DOTALL)
+    assert heading is not None and html.unescape(heading[1]) == BREAKS_OUT
 
 
 def test_slides_open_again_with_native_charts_inside_the_slide_and_apart(home: Settings) -> None:
