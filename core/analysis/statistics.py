@@ -78,9 +78,6 @@ def bootstrap_mean(
 def paired_bootstrap(
     candidate: ArrayLike,
     baseline: ArrayLike,
-    confidence: float = CONFIDENCE,
-    resamples: int = RESAMPLES,
-    seed: int = SEED,
 ) -> Interval:
     """Mean of `candidate - baseline` over the same windows or items, with its bootstrap interval.
 
@@ -89,7 +86,7 @@ def paired_bootstrap(
     a, b = np.asarray(candidate, dtype=np.float64), np.asarray(baseline, dtype=np.float64)
     if a.shape != b.shape:
         raise ValueError(f"cannot pair {a.size} samples with {b.size}")
-    return bootstrap_mean(a - b, confidence, resamples, seed)
+    return bootstrap_mean(a - b)
 
 
 def expanded_percentiles(means: Floats, n: int, confidence: float = CONFIDENCE) -> tuple[Floats, Floats]:

@@ -1,5 +1,6 @@
 """What blind votes between two models show: an exact two-sided sign test and a sentence that says it."""
 
+from core.analysis.differences import SIGNIFICANT
 from core.analysis.statistics import mcnemar_exact
 
 
@@ -14,8 +15,8 @@ def sign_test(first: int, second: int) -> float:
     return mcnemar_exact(first, second)  # the same fair coin
 
 
-def verdict(first_name: str, first: int, second_name: str, second: int, ties: int = 0, level: float = 0.05) -> str:
-    """One plain sentence: who was preferred how often, and whether chance alone explains it at `level`."""
+def verdict(first_name: str, first: int, second_name: str, second: int, ties: int = 0) -> str:
+    """One plain sentence: who was preferred how often, and whether chance alone explains it."""
     votes = first + second
     if not votes:
         return "No vote prefers either model yet."
@@ -24,7 +25,7 @@ def verdict(first_name: str, first: int, second_name: str, second: int, ties: in
     p = sign_test(first, second)
     total = "1 vote" if votes == 1 else f"{votes} votes"
     chance = "below 0.001" if p < 0.001 else f"= {p:.3f}"
-    if p < level:
+    if p < SIGNIFICANT:
         return f"{leader} was preferred in {wins} of {total}{aside}; chance alone rarely does that (p {chance})."
     counts = f"{first_name} got {first} and {second_name} {second} of {total}{aside}"
     return f"{counts}; chance alone explains a difference like this (p {chance})."

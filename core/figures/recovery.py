@@ -40,9 +40,7 @@ def rank_flips(points: Sequence[Point]) -> list[tuple[Point, Point]]:
     return found
 
 
-def arrows(
-    points: Sequence[Point], ground: Theme, log_x: bool, log_y: bool
-) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+def arrows(points: Sequence[Point], ground: Theme, log_y: bool) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     """An arrow a recovery and a word where it overtook another one, as annotations; and their line of the legend."""
     pairs = recoveries(points)
     if not pairs or len(pairs) > MOST:
@@ -50,11 +48,11 @@ def arrows(
     overtakers = {p.key for p, _ in rank_flips(points)}
     drawn: list[dict[str, Any]] = []
     for before, after in pairs:
-        place = {"x": _place(after.x.value, log_x), "y": _place(after.y.value, log_y), "xref": "x", "yref": "y"}
+        place = {"x": after.x.value, "y": _place(after.y.value, log_y), "xref": "x", "yref": "y"}
         drawn.append(
             {
                 **place,
-                "ax": _place(before.x.value, log_x),
+                "ax": before.x.value,
                 "ay": _place(before.y.value, log_y),
                 "axref": "x",
                 "ayref": "y",

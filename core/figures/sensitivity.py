@@ -138,10 +138,10 @@ def curve(cells: Sequence[Change], layer: int, part: str | None, ground: Theme, 
     return out
 
 
-def removed(cells: Sequence[Change], ground: Theme, chosen: Sequence[int], height: int = 260) -> go.Figure:
+def removed(cells: Sequence[Change], ground: Theme, chosen: Sequence[int]) -> go.Figure:
     """A bar a layer: the loss change without it. Chosen layers are hatched."""
     layers = sorted((c for c in cells if c.part is None), key=lambda c: c.layer)
-    out = figure(ground, height)
+    out = figure(ground, 260)
     out.add_bar(
         x=[c.layer for c in layers],
         y=[c.change for c in layers],

@@ -34,7 +34,6 @@ def tradeoff(
     ground: Theme,
     *,
     picked: Mapping[str, str] | None = None,
-    log_x: bool = False,
     log_y: bool = False,
     y_limit: float | None = None,
     height: int = 520,
@@ -53,9 +52,9 @@ def tradeoff(
     shown = [p for p in points if p.key not in hidden]
     if not shown:
         return go.Figure(layout=layout)
-    log_x, log_y = log_x and all(p.x.value > 0 for p in shown), log_y and all(p.y.value > 0 for p in shown)
+    log_y = log_y and all(p.y.value > 0 for p in shown)
     baselines = [p for p in shown if p.baseline]
-    arrow_notes, arrow_legend = arrows(shown, ground, log_x, log_y)
+    arrow_notes, arrow_legend = arrows(shown, ground, log_y)
     return go.Figure(
         data=[
             *traces.methods([p for p in shown if not p.baseline], ground),
@@ -68,7 +67,7 @@ def tradeoff(
         ],
         layout={
             **layout,
-            "xaxis": axis([p.x for p in shown], log_x),
+            "xaxis": axis([p.x for p in shown], False),
             "yaxis": axis([p.y for p in shown], log_y),
             "shapes": traces.guides(baselines[0], ground) if baselines else [],
             "annotations": arrow_notes,

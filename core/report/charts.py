@@ -29,10 +29,10 @@ def points(report: Report) -> list[Point]:
     return found[:_DRAWN]
 
 
-def chart(report: Report, shown: list[Point], ground: Theme, height: int = 480) -> go.Figure:
+def chart(report: Report, shown: list[Point], ground: Theme) -> go.Figure:
     """Quality against cost, the chosen candidates ringed."""
     log = metric(shown[0].y.metric).better == "lower" and all(p.y.value > 0 for p in shown)
-    figure = tradeoff(shown, ground, picked=report.letters, log_y=log, height=height)
+    figure = tradeoff(shown, ground, picked=report.letters, log_y=log, height=480)
     if report.limits:
         bounds = dict(report.limits)
         x, y = bounds.get(shown[0].x.metric), bounds.get(shown[0].y.metric)

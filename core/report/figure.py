@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from core.analysis.differences import Difference
 from core.recipe.results import Result
@@ -11,6 +11,7 @@ from core.registry.formatting import DASH, interval, show, shown, significant
 from core.registry.measurement import Measurement
 from core.registry.metrics import metric
 
+_MOST = 8  # settings in a sentence
 _SHOWN = ("ratio", "baseline_", "reference", "measured_ms", "interval")
 """Settings that stand beside the figure already: what a time was compared with, and its error."""
 
@@ -62,11 +63,11 @@ class Figure:
         return f"{m.obtained}{where}" + (f" ({settings_in_words(m.settings)})" if m.settings else "")
 
 
-def settings_in_words(settings: dict[str, Any] | None, limit: int = 8) -> str:
+def settings_in_words(settings: Mapping[str, object] | None) -> str:
     """'threads 2, prompt 128': the plain ones among some settings."""
     if not settings:
         return "not recorded"
     flat = {k: v for k, v in settings.items() if isinstance(v, str | int | float) and not isinstance(v, bool)}
     told = {k: v for k, v in flat.items() if not k.startswith(_SHOWN)}
     words = [f"{k.replace('_', ' ')} {significant(v, 4) if isinstance(v, float) else v}" for k, v in told.items()]
-    return ", ".join(words[:limit]) or "as in the recipe"
+    return ", ".join(words[:_MOST]) or "as in the recipe"

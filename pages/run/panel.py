@@ -195,9 +195,10 @@ def trials_table(trials: Sequence[TrialRow], height: int | Literal["content"] = 
         refused(f"{t.label}: {t.cause}", t.remedy)
 
 
-def tradeoffs_link(run: RunRow, label: str = "Open the trade-offs") -> None:
+def tradeoffs_link(run: RunRow) -> None:
     if run.trials_done:
-        st.page_link(shell.path("tradeoffs"), label=label, icon=":material/scatter_plot:", query_params={"run": run.id})
+        page, query = shell.path("tradeoffs"), {"run": run.id}
+        st.page_link(page, label="Open the trade-offs", icon=":material/scatter_plot:", query_params=query)
 
 
 def time_machine_button(key: str) -> None:
