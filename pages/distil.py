@@ -5,7 +5,6 @@ from pages.frame.shell import guard
 guard()
 
 from functools import partial
-from typing import Any
 
 import streamlit as st
 
@@ -41,8 +40,8 @@ def plan() -> None:
             recipe_file(recipe, "distil.yaml", "run")
 
 
-def form(found: Anatomy) -> dict[str, Any]:
-    step: dict[str, Any] = {"step": "distil", "teacher": "baseline"}
+def form(found: Anatomy) -> dict[str, object]:
+    step: dict[str, object] = {"step": "distil", "teacher": "baseline"}
     with st.container(border=True):
         st.header("Who learns", anchor=False)
         step |= distil.student(found)
@@ -56,8 +55,8 @@ def form(found: Anatomy) -> dict[str, Any]:
     return step
 
 
-def checked(model: str, step: dict[str, Any], found: Anatomy) -> Recipe:
-    data = {
+def checked(model: str, step: dict[str, object], found: Anatomy) -> Recipe:
+    data: dict[str, object] = {
         "name": name_or(f"Distilling {flat(model, 80)}"),
         "model": model,
         **_texts(found.shape.context),
@@ -68,7 +67,7 @@ def checked(model: str, step: dict[str, Any], found: Anatomy) -> Recipe:
     return recipe
 
 
-def _texts(context: int | None) -> dict[str, Any]:
+def _texts(context: int | None) -> dict[str, object]:
     """The usual texts, in windows that a model of a short context can read."""
     usual = {"evaluation": ("window", Evaluation().window), "calibration": ("length", Calibration().length)}
     return {key: {name: min(size, context)} for key, (name, size) in usual.items() if context and context < size}

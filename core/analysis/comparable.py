@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Protocol
+from typing import Protocol
 
 from core.registry.formatting import show
 from core.registry.measurement import Measurement, find_metric
@@ -73,7 +73,10 @@ def why_apart(reference: Dense | None, other: Dense | None, metric_ids: Sequence
 
 
 def _settings_apart(mine: Measurement, theirs: Measurement) -> list[str]:
-    pairs: list[tuple[str, Any, Any]] = [("device", mine.device, theirs.device), ("dtype", mine.dtype, theirs.dtype)]
+    pairs: list[tuple[str, object, object]] = [
+        ("device", mine.device, theirs.device),
+        ("dtype", mine.dtype, theirs.dtype),
+    ]
     told = dict(_TOLD)
     if metric(mine.metric).role == "cost":
         told["batch"] = "batch"
@@ -88,7 +91,7 @@ def _settings_apart(mine: Measurement, theirs: Measurement) -> list[str]:
     return [f"the {words} of {label} {_said(a, b)}" for words, a, b in pairs if a != b]
 
 
-def _said(mine: Any, theirs: Any) -> str:
+def _said(mine: object, theirs: object) -> str:
     if mine is None or theirs is None:
         return "was recorded in one of the two only"
     a, b = (f"{v:,}" if isinstance(v, int) else str(v) for v in (mine, theirs))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 _FIELDS = ("model", "teacher", "student")
 
@@ -29,12 +28,12 @@ class Node:
     """Shown before: what it was built on is not listed again."""
 
 
-def links(recipe: Mapping[str, Any]) -> list[Link]:
+def links(recipe: Mapping[str, object]) -> list[Link]:
     """Every model reference of a recipe, once, in its order: its model, then teachers and students of its steps."""
     return list(dict.fromkeys(_links(recipe)))
 
 
-def _links(value: Any) -> list[Link]:
+def _links(value: object) -> list[Link]:
     if isinstance(value, Mapping):
         own = [Link(f, value[f]) for f in _FIELDS if isinstance(value.get(f), str) and ":" in value[f]]
         return own + [link for v in value.values() for link in _links(v)]
@@ -43,7 +42,9 @@ def _links(value: Any) -> list[Link]:
     return []
 
 
-def ancestry(run: str, recipe_of: Callable[[str], Mapping[str, Any]], owner: Callable[[str], str | None]) -> list[Node]:
+def ancestry(
+    run: str, recipe_of: Callable[[str], Mapping[str, object]], owner: Callable[[str], str | None]
+) -> list[Node]:
     """The run, then what it was built on, depth first; every run's own models are listed once.
 
     `owner` gives the run that a reference `run:...` points into, None where there is none (any more).
@@ -98,7 +99,7 @@ class Lineage:
     ties: tuple[Tie, ...]
 
 
-def family(run: str, recipes: Mapping[str, Mapping[str, Any]], owner: Callable[[str], str | None]) -> Lineage:
+def family(run: str, recipes: Mapping[str, Mapping[str, object]], owner: Callable[[str], str | None]) -> Lineage:
     """All that `run` was built on and all that was built on it.
 
     Args:

@@ -6,7 +6,6 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from core.analysis.differences import SIGNIFICANT, p_words
 from core.analysis.paired_times import Ratio, ratio_of, timed, words
@@ -32,7 +31,7 @@ class RunChange:
     right: str
 
 
-def changes(left: Mapping[str, Any], right: Mapping[str, Any]) -> list[RunChange]:
+def changes(left: Mapping[str, object], right: Mapping[str, object]) -> list[RunChange]:
     """Every leaf that differs, in the order of the left document and then of what only the right one has.
 
     Paths read like `sweep.grid[0].method[1]`. An empty list or mapping is a leaf.
@@ -45,7 +44,7 @@ def changes(left: Mapping[str, Any], right: Mapping[str, Any]) -> list[RunChange
     ]
 
 
-def leaves(value: Any, path: str = "") -> list[tuple[str, str]]:
+def leaves(value: object, path: str = "") -> list[tuple[str, str]]:
     """Path and JSON of every leaf of a document, in its order."""
     if isinstance(value, Mapping) and (value or not path):
         return [leaf for k, v in value.items() for leaf in leaves(v, f"{path}.{k}" if path else str(k))]
@@ -155,7 +154,7 @@ def _step(result: Result) -> str:
     return json.dumps([result.method, result.prune, result.distil, result.quantise], sort_keys=True)
 
 
-def _how(m: Measurement) -> dict[str, Any]:
+def _how(m: Measurement) -> dict[str, object]:
     """The settings of a measurement without its own comparison with a baseline."""
     return {k: v for k, v in m.settings.items() if k != "paired"}
 

@@ -7,7 +7,6 @@ import statistics
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from core.analysis.paired_times import FROM_TIMES, TIMES, Ratio, busy, ratio_of, stray
 from core.recipe.results import Result
@@ -43,7 +42,7 @@ class Reference:
         )
 
 
-Asked = tuple[Any, ...]
+Asked = tuple[str, *tuple[object, ...]]
 """What was timed: the metric, the prompt, the new tokens and the batch."""
 References = Mapping[Asked, Reference]
 """One reference for everything that was asked for in the same way."""
@@ -95,7 +94,7 @@ def _against(m: Measurement, dense: bool, ref: Reference | None) -> Measurement:
     ratio = Ratio(1.0, 1.0, 1.0) if dense else ratio_of(m)
     if ref is None or ratio is None:
         return _with(m, m.value, m.low, m.high, {"comparable": False})
-    told: dict[str, Any] = {
+    told: dict[str, object] = {
         "measured_ms": m.settings.get("measured_ms", m.value),
         "reference_ms": ref.value,
         "reference": f"median of {ref.timings} {'quiet ' if ref.quiet else ''}timings of the dense model",
@@ -109,7 +108,7 @@ def _against(m: Measurement, dense: bool, ref: Reference | None) -> Measurement:
     return _with(m, ratio.value * ref.value, ratio.low * ref.value, ratio.high * ref.value, told)
 
 
-def _with(m: Measurement, value: float, low: float | None, high: float | None, told: dict[str, Any]) -> Measurement:
+def _with(m: Measurement, value: float, low: float | None, high: float | None, told: dict[str, object]) -> Measurement:
     return Measurement.model_construct(  # nothing in it is new, and charts have thousands
         metric=m.metric,
         unit=m.unit,
@@ -135,7 +134,7 @@ def from_time(m: Measurement, decode: Measurement | None) -> Measurement:
     return _with(m, watts * decode.value / 1e3, ends[0], ends[1], compared_as(decode))
 
 
-def compared_as(decode: Measurement) -> dict[str, Any]:
+def compared_as(decode: Measurement) -> dict[str, object]:
     """What an estimate from a time takes over from it, so that it compares as the time does."""
     names = ("ratio", "ratio_low", "ratio_high", "comparable", "contended", "other_cpu_cores")
     return {name: decode.settings[name] for name in names if name in decode.settings}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
 
 from core.analysis.paired_times import relative_to
 from core.registry.measurement import Measurement
@@ -14,12 +13,12 @@ _LEAST_SPAN = 0.1  # of the largest value: a linear axis is never so narrow that
 _ROOM = 0.08  # of the range, at each end
 
 
-def axis(values: Sequence[Measurement], logarithmic: bool) -> dict[str, Any]:
+def axis(values: Sequence[Measurement], logarithmic: bool) -> dict[str, object]:
     """Plotly's layout of the axis that shows `values`, all of one metric; linear where one is not positive."""
     described = metric(values[0].metric)
     below = f'<br><span style="font-size:12px">{told}</span>' if (told := relative_to(values)) else ""
     title = words(described.id, "" if described.unit == "B" else described.unit)
-    layout: dict[str, Any] = {"title": {"text": f"{title}{below}"}, "showspikes": False}
+    layout: dict[str, object] = {"title": {"text": f"{title}{below}"}, "showspikes": False}
     if described.unit == "B":
         layout |= {"tickformat": "~s", "ticksuffix": "B"}
     elif described.id in ("parameters", "nonzero_parameters"):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import plotly.graph_objects as go
 
@@ -39,7 +38,7 @@ def draw_limits(
     fig.add_traces([*_struck(struck, ground), *_best(best, points, ground)])
 
 
-def _best(best: Point | None, points: Sequence[Point], ground: Theme) -> list[dict[str, Any]]:
+def _best(best: Point | None, points: Sequence[Point], ground: Theme) -> list[dict[str, object]]:
     if best is None:
         return []
     middle = (min(p.x.value for p in points) + max(p.x.value for p in points)) / 2
@@ -68,13 +67,13 @@ def _best(best: Point | None, points: Sequence[Point], ground: Theme) -> list[di
     ]
 
 
-def _struck(points: Sequence[Point], ground: Theme) -> list[dict[str, Any]]:
+def _struck(points: Sequence[Point], ground: Theme) -> list[dict[str, object]]:
     """A stroke through every point; clicks go to the point below it, so it carries the same key."""
     marker = {"symbol": "line-ne-open", "size": SIZE + 6, "color": ground.ink, "line": {"width": 1.5}}
     return around(points, "Struck through: beyond a limit", marker)
 
 
-def _outside(fig: go.Figure, name: str, limit: float, lower_is_better: bool, ground: Theme) -> list[dict[str, Any]]:
+def _outside(fig: go.Figure, name: str, limit: float, lower_is_better: bool, ground: Theme) -> list[dict[str, object]]:
     """Shades from the limit to the end of the axis on its worse side."""
     axis = fig.layout[f"{name}axis"]
     if axis.range is None:

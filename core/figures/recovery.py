@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Sequence
-from typing import Any
 
 from core.figures.point import Point
 from core.figures.theme import Theme
@@ -40,13 +39,15 @@ def rank_flips(points: Sequence[Point]) -> list[tuple[Point, Point]]:
     return found
 
 
-def arrows(points: Sequence[Point], ground: Theme, log_y: bool) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+def arrows(
+    points: Sequence[Point], ground: Theme, log_y: bool
+) -> tuple[list[dict[str, object]], list[dict[str, object]]]:
     """An arrow a recovery and a word where it overtook another one, as annotations; and their line of the legend."""
     pairs = recoveries(points)
     if not pairs or len(pairs) > MOST:
         return [], []
     overtakers = {p.key for p, _ in rank_flips(points)}
-    drawn: list[dict[str, Any]] = []
+    drawn: list[dict[str, object]] = []
     for before, after in pairs:
         place = {"x": after.x.value, "y": _place(after.y.value, log_y), "xref": "x", "yref": "y"}
         drawn.append(
@@ -70,7 +71,7 @@ def arrows(points: Sequence[Point], ground: Theme, log_y: bool) -> tuple[list[di
         if after.key in overtakers:
             font = {"color": ground.ink, "size": 12}
             drawn.append({**place, "text": "overtakes", "showarrow": False, "yshift": -20, "font": font})
-    legend = {
+    legend: dict[str, object] = {
         "type": "scatter",
         "x": [None],
         "y": [None],

@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import numpy as np
 
@@ -24,7 +23,7 @@ SIZE = 13
 MANY = 400
 """Points beyond which error bars are drawn for the front only, and WebGL takes over."""
 
-Trace = dict[str, Any]
+Trace = dict[str, object]
 STILL = {"selected": {"marker": {"opacity": 1}}, "unselected": {"marker": {"opacity": 1}}}
 
 
@@ -51,7 +50,7 @@ def methods(points: Sequence[Point], ground: Theme) -> list[Trace]:
     return traces + fronts
 
 
-def _order(points: Iterable[Point]) -> Any:
+def _order(points: Iterable[Point]) -> Callable[[Point], int]:
     place = {m: i for i, m in enumerate(dict.fromkeys(p.method for p in points))}
     return lambda p: place[p.method]
 
@@ -180,7 +179,7 @@ def guides(baseline: Point, ground: Theme) -> list[Trace]:
     ]
 
 
-def shape(kind: str, axis: str, start: float, end: float, **look: Any) -> Trace:
+def shape(kind: str, axis: str, start: float, end: float, **look: object) -> Trace:
     """A line or area across the whole chart, from `start` to `end` of one axis, below the points."""
     other = "y" if axis == "x" else "x"
     return {
@@ -222,7 +221,7 @@ def frames(points: Sequence[Point], ground: Theme) -> list[Trace]:
     return around([p for p in points if busy(p.x)], "In a square: timed on a busy machine", marker)
 
 
-def around(points: Sequence[Point], name: str, marker: dict[str, Any]) -> list[Trace]:
+def around(points: Sequence[Point], name: str, marker: dict[str, object]) -> list[Trace]:
     """One mark over each of these points; it carries the key of its point, which clicks go to."""
     if not points:
         return []

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from core.analysis.limits import bound_words
 from core.base.json_io import dump
 from core.recipe.results import Result
@@ -35,7 +33,7 @@ def to_json(report: Report) -> str:
     return dump(document) + "\n"
 
 
-def _candidate(report: Report, candidate: Result) -> dict[str, Any]:
+def _candidate(report: Report, candidate: Result) -> dict[str, object]:
     return {
         "key": candidate.key,
         "label": candidate.label,

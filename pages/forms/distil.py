@@ -31,7 +31,7 @@ STARTS = {
 _OWN = "own"
 
 
-def student(found: Anatomy) -> dict[str, Any]:
+def student(found: Anatomy) -> dict[str, object]:
     """Which model learns: the keys of the step that say so."""
     kind = st.radio(
         "Student", list(STUDENTS), key="student", bind=URL, format_func=STUDENTS.__getitem__, horizontal=True
@@ -60,10 +60,10 @@ def student(found: Anatomy) -> dict[str, Any]:
     return {"student": (chosen or "").strip()}
 
 
-def _design(found: Anatomy) -> dict[str, Any]:
+def _design(found: Anatomy) -> dict[str, object]:
     layers = found.shape.layers or len(found.layers)
     a, b, c = st.columns(3)
-    data: dict[str, Any] = {}
+    data: dict[str, object] = {}
     kept = a.number_input("Layers", 1, layers, max(1, layers * 2 // 3), key="design-layers", bind=URL)
     if kept < layers:
         data["layers"] = kept
@@ -78,7 +78,7 @@ def _design(found: Anatomy) -> dict[str, Any]:
     return data
 
 
-def losses() -> list[dict[str, Any]]:
+def losses() -> list[dict[str, object]]:
     """The mix: a named one, or any weighted terms."""
     choices = [*MIXES, _OWN]
     mix = st.selectbox(
@@ -102,7 +102,7 @@ def losses() -> list[dict[str, Any]]:
     return [_term(i) for i in chosen if i in LOSSES]
 
 
-def _term(loss_id: str) -> dict[str, Any]:
+def _term(loss_id: str) -> dict[str, object]:
     loss = LOSSES[loss_id]
     with st.container(border=True):
         st.markdown(f"**{md(loss.label)}**")
@@ -132,7 +132,7 @@ def _parameter(loss_id: str, parameter: Parameter) -> Value:
     )
 
 
-def data(context: int | None) -> dict[str, Any]:
+def data(context: int | None) -> dict[str, object]:
     """What it learns from."""
     longest = context or 131_072
     form = st.radio(
@@ -155,7 +155,7 @@ def data(context: int | None) -> dict[str, Any]:
         placeholder="path:/folder/file.jsonl",
         help="Also path:/folder/file.txt (or .csv, .jsonl, .parquet) and hub:organisation/name.",
     )
-    chosen: dict[str, Any] = {"data": corpus or "", "form": form}
+    chosen: dict[str, object] = {"data": corpus or "", "form": form}
     if form == "text" and corpus == "sample:wiki":
         chosen["split"] = "training"
     elif form != "labels":
@@ -165,7 +165,7 @@ def data(context: int | None) -> dict[str, Any]:
     return chosen | {"length": length}
 
 
-def schedule() -> dict[str, Any]:
+def schedule() -> dict[str, object]:
     """How long and how fast: the remaining keys of the step."""
     with st.container(horizontal=True, vertical_alignment="bottom"):
         unit = st.selectbox(
@@ -183,7 +183,7 @@ def schedule() -> dict[str, Any]:
         width=180,
         help="Warmed up, then lowered along a cosine. If the loss rises the run stops and keeps the best.",
     )
-    step: dict[str, Any] = {"budget": {unit: amount}, "schedule": {"learning_rate": float(rate)}}
+    step: dict[str, object] = {"budget": {unit: amount}, "schedule": {"learning_rate": float(rate)}}
     with st.expander("More: batch, stored teacher, adapters", icon=":material/settings:"):
         a, b = st.columns(2)
         step["batch"] = a.number_input("Sequences a step", 1, 4_096, 4, key="batch", bind=URL)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Final
 
 import streamlit as st
 from pydantic import ValidationError
@@ -18,7 +18,7 @@ REMOVED = {"layers": "Each layer", "layers_and_heads": "Each layer and each head
 URL: Final = "query-params"
 
 
-def form(model: str, context: int | None) -> dict[str, Any]:
+def form(model: str, context: int | None) -> dict[str, object]:
     """Draws the form and returns what was chosen, unchecked."""
     methods = {m.id: m for m in METHODS.values() if not m.structured}
     with st.container(border=True):
@@ -79,7 +79,7 @@ def form(model: str, context: int | None) -> dict[str, Any]:
     }
 
 
-def checked(data: dict[str, Any]) -> SensitivitySpec:
+def checked(data: dict[str, object]) -> SensitivitySpec:
     """The measurement asked for.
 
     Raises:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import plotly.graph_objects as go
 
-STATIC: dict[str, Any] = {"displayModeBar": False, "scrollZoom": False, "doubleClick": False}
+STATIC: dict[str, object] = {"displayModeBar": False, "scrollZoom": False, "doubleClick": False}
 """A chart that is only looked at."""
 
-INTERACTIVE: dict[str, Any] = {
+INTERACTIVE: dict[str, object] = {
     "displaylogo": False,
     "scrollZoom": False,
     "modeBarButtonsToRemove": ["select2d", "lasso2d", "zoomIn2d", "zoomOut2d", "autoScale2d"],
@@ -26,8 +24,8 @@ class Settled(go.Figure):  # type: ignore[misc]
 
     def __init__(self, figure: go.Figure) -> None:
         super().__init__()
-        self._made: dict[str, Any] = figure.to_dict()
+        self._made: dict[str, object] = figure.to_dict()
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, object]:
         """What `figure` was; whoever gets it must not change it."""
         return self._made

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pandas as pd
 
@@ -25,8 +25,8 @@ def table_of_figures(shown: Field, metrics: Sequence[str], methods: tuple[str, .
     """A row for each candidate; beside what has an error a column with its interval, beside times their ratio."""
     numbers = shown.table(metrics, methods)
     written = len(numbers) <= MOST
-    columns: dict[str, Any] = {"Candidate": [flat(label) for label in numbers["label"]]}
-    formats: dict[str, Any] = {}
+    columns: dict[str, object] = {"Candidate": [flat(label) for label in numbers["label"]]}
+    formats: dict[str, object] = {}
     for name in metrics:
         label = metric(name).label
         if written:
