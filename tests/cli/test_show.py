@@ -46,4 +46,4 @@ def test_distance_to_the_original_stands_in_the_table(capsys: pytest.CaptureFixt
     show_results([Result(key="k", label="Wanda", model="m", method="wanda", measurements=[kl, top])])
     head, row = capsys.readouterr().out.splitlines()[:2]
     assert "KL to the baseline" in head and "Same top token as the baseline" in head
-    assert "0.125 nats (0.12 to 0.13 nats)" in row and "87.5 % (87 to 88 %)" in row and "tie" not in row
+    assert "0.125 nats (0.12 to 0.13 nats)" in row and "87.5 % (87.0 to 88.0 %)" in row and "tie" not in row
