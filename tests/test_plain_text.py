@@ -33,7 +33,7 @@ def test_the_terminal_obeys_nothing(capsys: pytest.CaptureFixture[str]) -> None:
     put(NASTY)
     put_table(["name"], [[NASTY]])
     say(NASTY)
-    line = Line(sys.stderr)
+    line = Line()
     line.event("warning", NASTY)
     line.progress(1, 2, NASTY)
     out, err = capsys.readouterr()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Self, TextIO
+from typing import TYPE_CHECKING, Self
 
 from core.base.errors import RetortError
 from core.base.json_io import dump
@@ -80,8 +80,8 @@ class Line:
     `with Line() as line`: what happens to the work, the terminal is as before.
     """
 
-    def __init__(self, stream: TextIO | None = None) -> None:
-        self._stream = stream or sys.stderr
+    def __init__(self) -> None:
+        self._stream = sys.stderr
         self._shown = ""
         self._bar: Bar | None = None
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import re
 import sys
-from collections.abc import Iterable, MutableMapping
+from collections.abc import MutableMapping
 from dataclasses import dataclass, field
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any
@@ -68,10 +68,11 @@ REGISTRIES: dict[str, _Registry] = {
 ADDED = Additions()
 
 
-def add_all(points: Iterable[EntryPoint] | None = None, found: Additions = ADDED) -> None:
+def add_all() -> None:
     """Puts every addition into its registry, once, when `core.registry` is imported."""
-    for point in (p for g in REGISTRIES for p in entry_points(group=g)) if points is None else points:
-        _add(point, found)
+    for group in REGISTRIES:
+        for point in entry_points(group=group):
+            _add(point)
     METHODS.update(with_symbols(METHODS.values()))
     METRICS.update({m: described for m, described in of_tasks().items() if m not in METRICS})
 
@@ -81,16 +82,16 @@ def package_of(group: str, name: str) -> str:
     return ADDED.packages.get((group, name), "")
 
 
-def _add(point: EntryPoint, found: Additions) -> None:
+def _add(point: EntryPoint) -> None:
     registry, package = REGISTRIES[point.group], _package(point)
     wrong, added = _loaded(point, registry)
     if wrong:
         cause = f"What {package} adds as '{point.name}' ({point.group}) is left out: {one_line(wrong, 300)}."
-        found.broken.append(Broken(package, cause))
+        ADDED.broken.append(Broken(package, cause))
         log.warning("%s", cause)
         return
     registry.known[added.id] = added
-    found.packages[point.group, added.id] = package
+    ADDED.packages[point.group, added.id] = package
 
 
 def _loaded(point: EntryPoint, registry: _Registry) -> tuple[str, Any]:

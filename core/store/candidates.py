@@ -72,7 +72,6 @@ class Candidates:
         self,
         *,
         run_id: str | None = None,
-        keys: Sequence[str] | None = None,
         saved: bool | None = None,
         model: str | None = None,
     ) -> list[CandidateRow]:
@@ -81,7 +80,7 @@ class Candidates:
         `saved`: only those whose model is kept, or is not. `model`: only those made from this reference.
         """
         heads = self._select(
-            "candidates.key, label, model, method, baseline, baseline_key, saved, created", run_id, keys
+            "candidates.key, label, model, method, baseline, baseline_key, saved, created", run_id, None
         )
         if saved is not None:
             heads = [h for h in heads if bool(h["saved"]) == saved]

@@ -169,9 +169,9 @@ class Runs:
         """Every kind of run, in alphabetical order."""
         return [r[0] for r in self._db.read("SELECT DISTINCT kind FROM runs ORDER BY kind")]
 
-    def models(self, limit: int = 200) -> list[str]:
-        """The models that runs work on, in alphabetical order, at most `limit`."""
-        return [r[0] for r in self._db.read("SELECT DISTINCT model FROM runs ORDER BY model LIMIT ?", (limit,))]
+    def models(self) -> list[str]:
+        """The models that runs work on, in alphabetical order, at most 200."""
+        return [r[0] for r in self._db.read("SELECT DISTINCT model FROM runs ORDER BY model LIMIT 200")]
 
     def claim(self, run_id: str) -> bool:
         """queued -> running; False where somebody else was faster or the run was cancelled."""

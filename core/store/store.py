@@ -6,7 +6,7 @@ from core.base.settings import Settings
 from core.store.candidates import Candidates
 from core.store.checking import Problem, differences
 from core.store.columns import Columns
-from core.store.connection import BUSY_SECONDS, Database
+from core.store.connection import Database
 from core.store.events import Events, Series
 from core.store.runs import Runs
 from core.store.trials import Trials
@@ -23,8 +23,8 @@ class Store:
         RetortError: see `core.store.connection.Database`.
     """
 
-    def __init__(self, settings: Settings, busy_seconds: float = BUSY_SECONDS, *, read_only: bool = False) -> None:
-        database = Database(settings.database, busy_seconds, read_only=read_only)
+    def __init__(self, settings: Settings, *, read_only: bool = False) -> None:
+        database = Database(settings.database, read_only=read_only)
         self.settings = settings
         self._database = database
         self.runs = Runs(database, settings)

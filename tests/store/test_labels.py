@@ -40,7 +40,6 @@ def test_tags_are_kept_once_in_their_order_and_found(store: Store) -> None:
     assert [r.id for r in store.runs.find(tag="v1.2")] == [run]
     assert store.runs.tags() == ["keep", "v1.2", "zwei W\u00f6rter"]
     assert store.runs.kinds() == ["recipe", "sweep"] and store.runs.models() == ["path:/a", "path:/b"]
-    assert store.runs.models(limit=1) == ["path:/a"]
     store.runs.annotate(run, tags=[])
     assert store.runs.get(run).tags == () and store.runs.get(run).notes == "one\ntwo"
 
