@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from core.analysis.differences import difference
 from core.base.errors import RetortError
@@ -70,7 +70,7 @@ def compare(*tables: pd.DataFrame, metrics: Sequence[str] = (), home: Home = Non
     return pd.DataFrame(rows, columns=["label", "metric", "value", "baseline", "change", "better", "evidence"])
 
 
-def _row(run: str, one: Result, store: Store) -> dict[str, Any]:
+def _row(run: str, one: Result, store: Store) -> dict[str, object]:
     kept = {
         "label": one.label,
         "key": one.key,
@@ -89,11 +89,11 @@ def _read(table: pd.DataFrame, store: Store) -> list[Result]:
     return found
 
 
-def _beside(one: Result, store: Store, metrics: Sequence[str]) -> list[dict[str, Any]]:
+def _beside(one: Result, store: Store, metrics: Sequence[str]) -> list[dict[str, object]]:
     dense = store.candidates.get(one.baseline_key) if one.baseline_key and not one.baseline else None
     if dense is None:
         return []
-    rows: list[dict[str, Any]] = []
+    rows: list[dict[str, object]] = []
     for found in (m for m in one.measurements if not metrics or m.metric in metrics):
         gap = difference(one, dense, found.metric)
         if gap is not None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from core.api.results import Home, results, settings_of
 from core.base.errors import RetortError
@@ -28,7 +28,7 @@ _PATIENCE = 10.0
 """Seconds a worker may take to end after its run is done."""
 
 
-def run(recipe: Recipe | Mapping[str, Any] | Path | str, *, home: Home = None, job: bool = False) -> pd.DataFrame:
+def run(recipe: Recipe | Mapping[str, object] | Path | str, *, home: Home = None, job: bool = False) -> pd.DataFrame:
     """Runs a recipe to its end and returns its results.
 
     Args:
@@ -45,7 +45,7 @@ def run(recipe: Recipe | Mapping[str, Any] | Path | str, *, home: Home = None, j
     return results(finished(recipe, home=home, job=job).id, home=home)
 
 
-def finished(recipe: Recipe | Mapping[str, Any] | Path | str, *, home: Home, job: bool) -> RunRow:
+def finished(recipe: Recipe | Mapping[str, object] | Path | str, *, home: Home, job: bool) -> RunRow:
     """The run of a recipe, once it is done.
 
     Raises:
@@ -65,7 +65,7 @@ def finished(recipe: Recipe | Mapping[str, Any] | Path | str, *, home: Home, job
     return done
 
 
-def _parsed(recipe: Recipe | Mapping[str, Any] | Path | str, settings: Settings) -> Recipe:
+def _parsed(recipe: Recipe | Mapping[str, object] | Path | str, settings: Settings) -> Recipe:
     if isinstance(recipe, Recipe):
         return recipe
     if isinstance(recipe, Mapping):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from core.api.results import Home, settings_of
 from core.api.running import finished, run
@@ -21,12 +21,12 @@ def prune(
     method: str,
     *,
     sparsity: float | Sequence[float] = (),
-    target: Mapping[str, Any] | Sequence[Mapping[str, Any]] = (),
+    target: Mapping[str, object] | Sequence[Mapping[str, object]] = (),
     home: Home = None,
     job: bool = False,
     keep: str = "all",
-    grid: Mapping[str, Any] | None = None,
-    **recipe: Any,
+    grid: Mapping[str, object] | None = None,
+    **recipe: object,
 ) -> pd.DataFrame:
     """Prunes a model, once for each amount, from one calibration; measures each result beside the dense model.
 
@@ -45,7 +45,7 @@ def prune(
     Raises:
         RetortError: as `run`.
     """
-    amounts = {"sparsity": _several(sparsity), "target": [dict(t) for t in _several(target)]}
+    amounts = {"sparsity": _several(sparsity), "target": _several(target)}
     one = {"method": [method], **{k: v for k, v in amounts.items() if v}, **(grid or {})}
     known = METHODS.get(method)
     name = f"{known.label if known else method} of {model}"
@@ -56,12 +56,12 @@ def distil(
     model: str,
     *,
     losses: Mapping[str, float] | str = "logit_kl",
-    budget: Mapping[str, Any] | None = None,
-    data: Mapping[str, Any] | None = None,
+    budget: Mapping[str, object] | None = None,
+    data: Mapping[str, object] | None = None,
     home: Home = None,
     job: bool = False,
-    step: Mapping[str, Any] | None = None,
-    **recipe: Any,
+    step: Mapping[str, object] | None = None,
+    **recipe: object,
 ) -> pd.DataFrame:
     """Trains a student on a teacher and measures it beside the dense model.
 
@@ -80,13 +80,13 @@ def distil(
         RetortError: as `run`.
     """
     mix = {losses: 1.0} if isinstance(losses, str) else losses
-    lesson: dict[str, Any] = {"step": "distil", "losses": [{"loss": k, "weight": float(w)} for k, w in mix.items()]}
-    lesson |= {k: dict(v) for k, v in (("budget", budget), ("data", data)) if v is not None}
+    lesson: dict[str, object] = {"step": "distil", "losses": [{"loss": k, "weight": float(w)} for k, w in mix.items()]}
+    lesson |= {k: v for k, v in (("budget", budget), ("data", data)) if v is not None}
     steps = [{**lesson, **(step or {})}, {"step": "evaluate"}, {"step": "measure"}]
     return _run(f"Student of {model}", model, home, job, recipe, steps=steps)
 
 
-def evaluate(model: str, *, home: Home = None, job: bool = False, **recipe: Any) -> pd.DataFrame:
+def evaluate(model: str, *, home: Home = None, job: bool = False, **recipe: object) -> pd.DataFrame:
     """The quality of a model as it is: perplexity and loss (nats per token), and what `evaluation` names besides.
 
     Args:
@@ -101,7 +101,7 @@ def evaluate(model: str, *, home: Home = None, job: bool = False, **recipe: Any)
     return _run(f"Quality of {model}", model, home, job, recipe, steps=[{"step": "evaluate"}])
 
 
-def measure(model: str, *, home: Home = None, job: bool = False, **recipe: Any) -> pd.DataFrame:
+def measure(model: str, *, home: Home = None, job: bool = False, **recipe: object) -> pd.DataFrame:
     """Size (bytes), parameters, memory (bytes) and latency (milliseconds) of a model as it is.
 
     Args:
@@ -116,7 +116,7 @@ def measure(model: str, *, home: Home = None, job: bool = False, **recipe: Any) 
     return _run(f"Cost of {model}", model, home, job, recipe, steps=[{"step": "measure"}])
 
 
-def export(model: str, format: str = "huggingface", *, home: Home = None, job: bool = False, **recipe: Any) -> Path:
+def export(model: str, format: str = "huggingface", *, home: Home = None, job: bool = False, **recipe: object) -> Path:
     """Writes a model in a format of `core.registry.formats`; it is compared with the model before it counts.
 
     Returns:
@@ -133,15 +133,16 @@ def export(model: str, format: str = "huggingface", *, home: Home = None, job: b
     return written[-1]
 
 
-def _run(name: str, model: str, home: Home, job: bool, recipe: Mapping[str, Any], **what: Any) -> pd.DataFrame:
+def _run(name: str, model: str, home: Home, job: bool, recipe: Mapping[str, object], **what: object) -> pd.DataFrame:
     return run(_document(name, model, recipe, **what), home=home, job=job)
 
 
-def _document(name: str, model: str, recipe: Mapping[str, Any], **what: Any) -> dict[str, Any]:
+def _document(name: str, model: str, recipe: Mapping[str, object], **what: object) -> dict[str, object]:
     return {"name": one_line(name, 120), "model": model, **what, **recipe}
 
 
-def _several(value: Any) -> list[Any]:
+def _several(value: object) -> list[object]:
     """One or many as a list."""
-    many = isinstance(value, Iterable) and not isinstance(value, str | Mapping)
-    return list(value) if many else [value]
+    if isinstance(value, Iterable) and not isinstance(value, str | Mapping):
+        return list(value)
+    return [value]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-from typing import Any
 
 from core.base.settings import Settings
 from core.cluster.check import Probed, check
@@ -52,7 +51,7 @@ def _row(probed: Probed) -> tuple[str, ...]:
     )
 
 
-def _document(probed: Probed) -> dict[str, Any]:
+def _document(probed: Probed) -> dict[str, object]:
     node = probed.node
     return {
         "id": node.id,

@@ -6,7 +6,6 @@ import argparse
 import os
 import subprocess
 import sys
-from typing import Any
 
 from core.analysis.doctor import ExportOption, Verdict, diagnose, export_options
 from core.analysis.estimate import read_probe
@@ -68,7 +67,7 @@ def _time_machine(settings: Settings) -> None:
 
 def _document(
     resolved: ResolvedModel, found: Anatomy, verdicts: list[Verdict], forms: list[ExportOption]
-) -> dict[str, Any]:
+) -> dict[str, object]:
     return {
         "model": str(resolved.reference),
         "fingerprint": resolved.fingerprint,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import NotRequired, TypedDict
 
 from core.base import json_io
 from core.base.errors import SAME_AGAIN
@@ -67,24 +67,38 @@ def put_notes(results: Sequence[Result]) -> None:
         put(f"  {whose}: {note}")
 
 
-def exports_of(run: RunRow, trials: Sequence[TrialRow], settings: Settings) -> list[dict[str, Any]]:
+class Exported(TypedDict):
+    """An export of a run: in which format, of which candidate, where, and its size in bytes."""
+
+    format: str
+    candidate: str | None
+    folder: str
+    bytes: NotRequired[int]
+    bytes_with_tokenizer: NotRequired[int]
+    max_logit_difference: NotRequired[float | None]
+
+
+def exports_of(run: RunRow, trials: Sequence[TrialRow], settings: Settings) -> list[Exported]:
     """The exports in a run's folder, in the order they were written: format, whose model, folder, bytes."""
     labels = {t.index: t.label for t in trials}
-    found: list[dict[str, Any]] = []
+    found: list[Exported] = []
     for path in sorted((settings.run_folder(run.id) / "exports").glob(f"*/{_FACTS}"), key=_place):
         try:
             facts = json_io.load(path.read_bytes())
-            kept = {k: facts[k] for k in ("bytes", "bytes_with_tokenizer", "max_logit_difference") if k in facts}
-            found.append(
-                {"format": str(facts["format"]), "candidate": labels.get(_place(path)[0]), "folder": str(path.parent)}
-                | kept
-            )
-        except (OSError, ValueError, KeyError, TypeError):
+            one = Exported(format=str(facts["format"]), candidate=labels.get(_place(path)[0]), folder=str(path.parent))
+            if "bytes" in facts:
+                one["bytes"] = int(facts["bytes"])
+            if "bytes_with_tokenizer" in facts:
+                one["bytes_with_tokenizer"] = int(facts["bytes_with_tokenizer"])
+            if "max_logit_difference" in facts:
+                one["max_logit_difference"] = facts["max_logit_difference"]
+            found.append(one)
+        except (OSError, ValueError, KeyError, TypeError, OverflowError):
             continue  # a folder that is being written, or that somebody changed
     return found
 
 
-def put_exports(found: Sequence[dict[str, Any]]) -> None:
+def put_exports(found: Sequence[Exported]) -> None:
     """One line an export: what, of which model, how large, where."""
     if not found:
         return

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
-from typing import Any
 
 from core.base.errors import RetortError
 from core.base.settings import Settings
@@ -87,7 +86,7 @@ def listing(chosen: argparse.Namespace, settings: Settings) -> int:
     waiting = {run.id: waits_for(run, store) for run in found if run.state == "queued"}
     if chosen.json:
         documents = [run_document(run, failed=_failed(run, store)) for run in found]
-        put_json({"runs": [{**d, "waits_for": waiting.get(d["id"], "")} for d in documents]})
+        put_json({"runs": [{**d, "waits_for": waiting.get(str(d["id"]), "")} for d in documents]})
     elif found:
         show_runs(found)
         for run_id, sentence in waiting.items():
@@ -185,8 +184,7 @@ class RunProgress:
 
     def __call__(self, run: RunRow) -> None:
         for event in self._store.events.tail(run.id, after=self._seen):
-            level: Any = event.level
-            self.line.event(level, _told(event))
+            self.line.event(event.level, _told(event))
             self._seen = event.id
         if run.state == "running":
             self.line.progress(run.done, run.total, run.message)

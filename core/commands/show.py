@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any
 
 from core.analysis.differences import difference
 from core.analysis.paired_times import busy, stray, timed
@@ -35,9 +34,9 @@ def run_document(
     trials: Sequence[TrialRow] | None = None,
     results: Sequence[Result] | None = None,
     failed: Sequence[TrialRow] = (),
-) -> dict[str, Any]:
+) -> dict[str, object]:
     """A run as plain data; times in ISO 8601. Per-window samples are left out: they are in each result's file."""
-    document: dict[str, Any] = {
+    document: dict[str, object] = {
         "id": run.id,
         "kind": run.kind,
         "name": run.name,

@@ -17,7 +17,6 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import core
 from core.analysis.paired_times import ratio_of, stray
@@ -90,16 +89,17 @@ def track(run_id: str, settings: Settings, tracker: str = "mlflow", store: str |
     return SentRun(where, str(answer["run"]), len(results), bool(answer["new"]))
 
 
-def document(run: RunRow, results: Sequence[Result]) -> dict[str, Any]:
+def document(run: RunRow, results: Sequence[Result]) -> dict[str, object]:
     """What a tracker is told, as plain data."""
     recipe = run.parsed()
     data = recipe.model_dump(mode="json", exclude_none=True)
     tags = {"retort.run": run.id, "retort.kind": run.kind, "retort.version": run.version, "retort.notes": run.notes}
     tags |= {f"tag.{tag.replace('+', ' ')}": "yes" for tag in run.tags}
-    found: dict[str, Any] = {
+    kept = {k: v[:_LONGEST] for k, v in tags.items() if v}
+    found: dict[str, object] = {
         "name": one_line(run.name, 200),
         "params": _params(data),
-        "tags": {k: v[:_LONGEST] for k, v in tags.items() if v},
+        "tags": kept,
         "files": {"recipe.yaml": dump_recipe(recipe), "environment.json": dump(environment(results))},
         "start": _milliseconds(run.started),
         "end": _milliseconds(run.finished),
@@ -107,11 +107,11 @@ def document(run: RunRow, results: Sequence[Result]) -> dict[str, Any]:
         "candidates": [_candidate(r, a) for r, a in zip(results, aligned(results), strict=True)],
     }
     digest = hashlib.sha256(json.dumps(found, sort_keys=True).encode()).hexdigest()[:32]
-    found["tags"]["retort.digest"] = digest
+    kept["retort.digest"] = digest
     return found
 
 
-def _candidate(result: Result, comparable: Result) -> dict[str, Any]:
+def _candidate(result: Result, comparable: Result) -> dict[str, object]:
     """`comparable`: the result with times that can be compared, which a tracker will do."""
     step = result.prune or result.distil or result.quantise or {}
     return {
@@ -149,7 +149,7 @@ def _not_finite(result: Result) -> list[str]:
     return [m.metric for m in result.measurements if not math.isfinite(m.value)]
 
 
-def _params(data: Mapping[str, Any]) -> dict[str, str]:
+def _params(data: Mapping[str, object]) -> dict[str, str]:
     """The leaves; `sweep.grid[0].method[1]` is called `sweep.grid.0.method.1`."""
     return {
         _name(_INDEX.sub(r".\1", path)): json.loads(text) if text[:1] == '"' else text for path, text in leaves(data)
@@ -165,7 +165,7 @@ def _milliseconds(moment: float | None) -> int | None:
     return None if moment is None else round(1000 * moment)
 
 
-def _ask(told: Mapping[str, Any]) -> dict[str, Any]:
+def _ask(told: Mapping[str, object]) -> dict[str, object]:
     # A server that does not answer is said within a minute, not after the client's patience of many.
     patience = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2", "MLFLOW_HTTP_REQUEST_TIMEOUT": "20"}
     try:
@@ -179,7 +179,7 @@ def _ask(told: Mapping[str, Any]) -> dict[str, Any]:
             env={**patience, **os.environ},
             cwd=Path(core.__file__).resolve().parent.parent,
         )
-        answer: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+        answer: dict[str, object] = json.loads(done.stdout.splitlines()[-1])
     except (subprocess.TimeoutExpired, ValueError, IndexError):
         answer = {"error": "it gave no answer"}
     if "error" in answer:

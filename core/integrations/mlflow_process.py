@@ -12,7 +12,7 @@ EXPERIMENT = "Retort"
 _BATCH = 100  # parameters a call; metrics may be more
 
 
-def log_study(told: Mapping[str, Any]) -> dict[str, Any]:
+def log_study(told: Mapping[str, Any]) -> dict[str, object]:
     """Logs a study unless exactly this one is there; `told` is made by `core.integrations.mlflow.document`."""
     client = importlib.import_module("mlflow.tracking").MlflowClient(tracking_uri=told["store"])
     known = client.get_experiment_by_name(EXPERIMENT)

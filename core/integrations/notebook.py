@@ -11,7 +11,6 @@ import math
 import re
 from collections.abc import Sequence
 from pprint import pformat
-from typing import Any
 
 from core import __version__
 from core.analysis.paired_times import TIMES, ratio_of
@@ -223,8 +222,8 @@ def notebook(run_id: str, recipe: Recipe, results: Sequence[Result] = ()) -> str
     return dump(document) + "\n"
 
 
-def _cell(place: int, kind: str, text: str) -> dict[str, Any]:
-    cell: dict[str, Any] = {"cell_type": kind, "id": f"cell-{place}", "metadata": {}, "source": text}
+def _cell(place: int, kind: str, text: str) -> dict[str, object]:
+    cell: dict[str, object] = {"cell_type": kind, "id": f"cell-{place}", "metadata": {}, "source": text}
     return cell | ({"execution_count": None, "outputs": []} if kind == "code" else {})
 
 

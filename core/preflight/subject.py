@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from core.base.errors import RetortError
 from core.base.untrusted_files import readable
@@ -52,7 +51,7 @@ class Subject:
     def described(self) -> Described:
         """What decides about exports, once the steps before are done."""
         known = describe(self.folder, self.packed)
-        changed: dict[str, Any] = dict.fromkeys(self.biased, True)
+        changed: dict[str, object] = dict.fromkeys(self.biased, True)
         if self.task == "classification" and known.shape.task != "classification":
             changed["architectures"] = ["ForSequenceClassification"]
         return Described({**known.config, **changed}, known.vocabulary, known.packed)

@@ -9,12 +9,12 @@ import sqlite3
 import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
 
 from core.base.durable_files import move
 from core.base.errors import RetortError
 from core.base.integrity import write_sealed
 from core.recipe.results import Result
+from core.registry.measurement import Measurement
 from core.store import result_files
 from core.store.connection import Database
 from core.store.indexing import index_result
@@ -86,7 +86,7 @@ class Candidates:
             heads = [h for h in heads if bool(h["saved"]) == saved]
         if model is not None:
             heads = [h for h in heads if h["model"] == model]
-        measured: dict[str, list[Any]] = {h["key"]: [] for h in heads}
+        measured: dict[str, list[Measurement]] = {h["key"]: [] for h in heads}
         for row in self._db.read(
             "SELECT * FROM measurements WHERE candidate IN (SELECT value FROM json_each(?))"
             " ORDER BY candidate, position",
@@ -141,7 +141,7 @@ class Candidates:
                 index_result(db, r, result_files.written(self.folder(r.key) / "result.json"))
 
 
-def _candidate(head: sqlite3.Row, measurements: list[Any]) -> CandidateRow:
+def _candidate(head: sqlite3.Row, measurements: list[Measurement]) -> CandidateRow:
     values = dict(head)
     values |= {"baseline": bool(head["baseline"]), "saved": bool(head["saved"])}
     return CandidateRow(**values, measurements=tuple(measurements))

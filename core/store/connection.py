@@ -6,10 +6,10 @@ import os
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from core.base.durable_files import make_folder, replacing
 from core.base.errors import RetortError
@@ -63,7 +63,7 @@ class Database:
         if read_only:
             self.read_only, self._local = True, threading.local()
 
-    def read(self, sql: str, values: Any = ()) -> list[sqlite3.Row]:
+    def read(self, sql: str, values: Sequence[object] | Mapping[str, object] = ()) -> list[sqlite3.Row]:
         """All rows of a query."""
         with plain_errors(self.folder):
             return self._again_if_damaged(lambda: self._connection().execute(sql, values).fetchall())

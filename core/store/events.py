@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Sequence
-from typing import Any
 
 from core.base.progress import Level
 from core.store.connection import Database
@@ -19,7 +18,7 @@ class Events:
     def __init__(self, database: Database) -> None:
         self._db = database
 
-    def add(self, run_id: str, level: Level, message: str, **data: Any) -> None:
+    def add(self, run_id: str, level: Level, message: str, **data: object) -> None:
         """`data` is kept as JSON; what JSON cannot hold is kept as text."""
         now, kept = time.time(), json.dumps(data, default=str)
         with self._db.write() as db:

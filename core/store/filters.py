@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 from core.store.rows import RunState
 
@@ -14,10 +13,10 @@ def run_filter(
     model: str | None,
     tag: str | None,
     text: str,
-) -> tuple[str, list[Any]]:
+) -> tuple[str, list[str]]:
     """An SQL condition on runs, and its values; None leaves a column out."""
     parts: list[str] = ["1"]
-    values: list[Any] = []
+    values: list[str] = []
     for column, allowed in (("state", states), ("kind", kinds)):
         if allowed is not None:
             parts.append(f"{column} IN ({', '.join('?' * len(allowed))})")

@@ -7,7 +7,6 @@ import os
 import sqlite3
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from core.base import line_files
 from core.base.integrity import write_sealed
@@ -45,7 +44,7 @@ def note_points(runs: Path, run_id: str, points: Sequence[tuple[str, int, float 
         line_files.append(runs / run_id / SERIES, [list(points)])
 
 
-def note_vote(home: Path, vote: dict[str, Any]) -> None:
+def note_vote(home: Path, vote: dict[str, object]) -> None:
     """Adds a vote; one with `cleared` forgets all of its pair."""
     line_files.append(home / VOTES, [vote], flush=True)
 

@@ -6,7 +6,7 @@ import json
 import sqlite3
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from core.base.errors import RetortError
 
@@ -19,7 +19,7 @@ class Needing(NamedTuple):
     state: str
 
 
-def references(recipe: Any) -> Iterator[str]:
+def references(recipe: object) -> Iterator[str]:
     """Every text in a recipe, at any depth, that refers to a run or to a place on the disk: models, teachers, data."""
     if isinstance(recipe, str):
         if recipe.strip().startswith(("run:", "path:")):
@@ -51,7 +51,7 @@ def needed_by(db: sqlite3.Connection, run_id: str, orphans: Iterable[str], home:
     return None
 
 
-def refuse_missing(db: sqlite3.Connection, recipe: Any) -> None:
+def refuse_missing(db: sqlite3.Connection, recipe: object) -> None:
     """Refuses a recipe that starts from a run which is not there, perhaps since a moment ago.
 
     Raises:

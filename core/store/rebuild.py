@@ -16,7 +16,6 @@ import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
-from typing import Any
 
 from core.base.durable_files import make_folder, move, replacing
 from core.base.line_files import entries
@@ -226,7 +225,7 @@ def _add_run(db: sqlite3.Connection, record: Record) -> bool:
     return True
 
 
-def _insert(db: sqlite3.Connection, table: str, values: dict[str, Any]) -> None:
+def _insert(db: sqlite3.Connection, table: str, values: dict[str, object]) -> None:
     """A row of the columns that the table has; those of another version are left out."""
     columns = [r["name"] for r in db.execute(f"PRAGMA table_info({table})")]
     known = {c: values[c] for c in columns if c in values}

@@ -11,6 +11,7 @@ from typing import Any, Literal
 from pydantic import ValidationError
 
 from core.base.errors import RetortError
+from core.base.progress import Level
 from core.base.roles import LOCAL, ROLES, Actor, Role
 from core.recipe.recipe import Recipe
 from core.recipe.results import Trial
@@ -149,7 +150,7 @@ class EventRow:
     id: int
     run: str
     time: float
-    level: str
+    level: Level
     message: str
     data: dict[str, Any]
 

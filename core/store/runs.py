@@ -289,6 +289,6 @@ class Runs:
             db.execute("DELETE FROM runs WHERE id = ?", (run_id,))
         return orphans
 
-    def _change(self, sql: str, run_id: str, *, recorded: bool = True, **values: Any) -> bool:
+    def _change(self, sql: str, run_id: str, *, recorded: bool = True, **values: object) -> bool:
         with self._db.write(run=run_id if recorded else None) as db:
             return db.execute(sql, {"id": run_id, "now": time.time(), **values}).rowcount == 1

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Sequence
-from typing import Any
 
 from core.recipe.results import Trial
 from core.store.connection import Database
@@ -78,7 +77,7 @@ class Trials:
             ).fetchall()
         return [r[0] for r in rows]
 
-    def _set(self, assignments: str, run_id: str, index: int, **values: Any) -> None:
+    def _set(self, assignments: str, run_id: str, index: int, **values: object) -> None:
         with self._db.write(run=run_id) as db:
             db.execute(
                 f"UPDATE trials SET {assignments} WHERE run = :run AND position = :position",
