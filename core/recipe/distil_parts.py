@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
@@ -13,7 +13,7 @@ from core.registry.losses import LOSSES, Loss, Value
 _STEPS = 10_000_000
 
 
-def number_or_choice(value: Any) -> Any:
+def number_or_choice(value: object) -> object:
     """Raises ValueError where a loss's parameter is neither a number nor text."""
     if isinstance(value, bool) or not isinstance(value, int | float | str):
         raise ValueError("must be a number, or one of the parameter's choices")

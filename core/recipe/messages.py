@@ -74,7 +74,7 @@ def sentences(failed: ValidationError) -> list[str]:
     return found
 
 
-def _of_a_field(error: Error, data: dict[str, Any]) -> bool:
+def _of_a_field(error: Error, data: dict[str, object]) -> bool:
     """False for what the recipe's validator found in a combination: pydantic reports it under the trial's own field."""
     loc = error["loc"]
     if error["type"] == "missing" or len(loc) > 1:
@@ -82,7 +82,7 @@ def _of_a_field(error: Error, data: dict[str, Any]) -> bool:
     return bool(loc) and loc[0] in data and _lists(error["input"]) == _lists(data[loc[0]])
 
 
-def _lists(value: Any) -> Any:
+def _lists(value: object) -> object:
     """Lists in place of the tuples that `core.recipe.parts.Strict` makes of them."""
     return [_lists(v) for v in value] if isinstance(value, list | tuple) else value
 
@@ -93,7 +93,7 @@ def _follows(error: Error, places: list[Path]) -> bool:
     return error["type"] == "too_short" and any(len(p) > size and p[:size] == error["loc"] for p in places)
 
 
-def _combinations(data: dict[str, Any]) -> Iterator[Error]:
+def _combinations(data: dict[str, object]) -> Iterator[Error]:
     """What is wrong with the trials of each grid entry whose own fields are right."""
     sweep = data.get("sweep")
     grids = sweep.get("grid") if isinstance(sweep, dict) else None
@@ -168,7 +168,7 @@ def _what(error: Error, path: Path, data: dict[str, object] | None) -> str:
     return text
 
 
-def _in_file(loc: tuple[Any, ...], data: Any) -> Path:
+def _in_file(loc: Path, data: object) -> Path:
     """Pydantic's location without the names of the union members it went through."""
     path: list[str | int] = []
     for part in loc:
@@ -179,14 +179,14 @@ def _in_file(loc: tuple[Any, ...], data: Any) -> Path:
     return tuple(path)
 
 
-def _child(data: Any, part: Any) -> Any:
+def _child(data: Any, part: str | int) -> Any:
     try:
         return data[part]
     except (KeyError, IndexError, TypeError):
         return None
 
 
-def _keys_at(path: Path, data: Any) -> set[str]:
+def _keys_at(path: Path, data: object) -> set[str]:
     """The keys a recipe may have at `path`."""
     models: list[type[BaseModel]] = [Recipe]
     for part in path:
@@ -205,7 +205,7 @@ def _steps(model: type[BaseModel]) -> tuple[str, ...]:
     return get_args(field.annotation) if field else ()
 
 
-def _models(annotations: tuple[Any, ...]) -> list[type[BaseModel]]:
+def _models(annotations: tuple[object, ...]) -> list[type[BaseModel]]:
     found: list[type[BaseModel]] = []
     for one in annotations:
         if isinstance(one, type) and issubclass(one, BaseModel):
@@ -224,7 +224,7 @@ def _did_you_mean(name: str, known: list[str]) -> str:
     return f"; did you mean '{close[0]}'?" if close else ""
 
 
-def _show(value: Any) -> str:
+def _show(value: object) -> str:
     if isinstance(value, str):
         return f"'{one_line(value, 60)}'"
     if isinstance(value, list | tuple):

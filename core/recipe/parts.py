@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
 
@@ -44,11 +44,11 @@ class Strict(BaseModel):
 
     @model_validator(mode="before")
     @classmethod
-    def lists_are_tuples(cls, data: Any) -> Any:
+    def lists_are_tuples(cls, data: object) -> object:
         return {k: _tuples(v) for k, v in data.items()} if isinstance(data, dict) else data
 
 
-def _tuples(value: Any) -> Any:
+def _tuples(value: object) -> object:
     return tuple(_tuples(v) for v in value) if isinstance(value, list) else value
 
 
@@ -126,7 +126,7 @@ class Evaluation(Corpus):
             raise ValueError("a task is listed twice")
         return self
 
-    def identity(self) -> dict[str, Any]:
+    def identity(self) -> dict[str, object]:
         """What determines figures: settings of tasks only where there are tasks."""
         said = self.model_dump(mode="json")
         if not self.tasks:

@@ -133,7 +133,7 @@ class Grid(Strict):
 
     @field_validator("method", mode="before")
     @classmethod
-    def one_or_many(cls, value: Any) -> Any:
+    def one_or_many(cls, value: object) -> object:
         return (value,) if isinstance(value, str) else value
 
     def prunes(self) -> list[Prune]:

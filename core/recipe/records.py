@@ -88,12 +88,12 @@ def run_makes_again(run_id: str, settings: Settings) -> str:
     return _made_by(record.run) if record is not None else "Do the run anew."
 
 
-def _made_by(run: dict[str, Any]) -> str:
+def _made_by(run: dict[str, object]) -> str:
     run_id, name = str(run["id"]), one_line(str(run.get("name", "")), 120)
     if run.get("state") in ("queued", "running"):
         return f"The run '{name}' ({run_id}) makes it again: wait for its end."
     return f"Resume the run '{name}' on its page, or with 'python -m core resume {run_id}': it makes it again."
 
 
-def _digest(body: dict[str, Any]) -> str:
+def _digest(body: dict[str, object]) -> str:
     return hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()

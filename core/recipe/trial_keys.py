@@ -7,7 +7,6 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
-from typing import Any
 
 from pydantic import BaseModel
 
@@ -47,7 +46,7 @@ def trial_key(recipe: Recipe, identity: Identity, prune: Prune | None) -> str:
     return hashed({**_common(recipe, identity, [prune] if prune else []), "prune": _dumped(prune, identity)})
 
 
-def chain_key(recipe: Recipe, identity: Identity, steps: Sequence[BaseModel], how: Mapping[str, Any]) -> str:
+def chain_key(recipe: Recipe, identity: Identity, steps: Sequence[BaseModel], how: Mapping[str, object]) -> str:
     """The key of what all of `steps` lead to, one after the other. `how`: what is measured, and which of a `select`."""
     chain = [_dumped(step, identity) for step in steps]
     return hashed({**_common(recipe, identity, steps), "chain": chain, "how": dict(how)})
@@ -63,7 +62,7 @@ def trials_of(recipe: Recipe, identity: Identity) -> list[Trial]:
     ]
 
 
-def hashed(parts: Any) -> str:
+def hashed(parts: object) -> str:
     """A key of 24 characters."""
     text = json.dumps(parts, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()[:24]
@@ -86,7 +85,7 @@ def added_packages(recipe: Recipe, steps: Sequence[BaseModel]) -> dict[str, str]
     return {what: package for what, package in sorted(found.items()) if package}
 
 
-def _common(recipe: Recipe, identity: Identity, steps: Sequence[BaseModel]) -> dict[str, Any]:
+def _common(recipe: Recipe, identity: Identity, steps: Sequence[BaseModel]) -> dict[str, object]:
     added = added_packages(recipe, steps)
     return {
         **({"added": added} if added else {}),
@@ -113,11 +112,11 @@ def _further(recipe: Recipe, steps: Sequence[BaseModel]) -> list[str]:
     return found
 
 
-def _dumped(value: BaseModel | None, identity: Identity) -> Any:
+def _dumped(value: BaseModel | None, identity: Identity) -> object:
     return None if value is None else _by_content(value.model_dump(mode="json"), identity)
 
 
-def _by_content(value: Any, identity: Identity) -> Any:
+def _by_content(value: object, identity: Identity) -> object:
     """A document with what identifies the bytes in the place of each reference to them."""
     if isinstance(value, dict):
         return {name: _by_content(inner, identity) for name, inner in value.items()}
