@@ -20,6 +20,7 @@ from pathlib import Path
 
 from core.base.errors import RetortError
 from core.base.progress import InMemoryReporter
+from core.base.roles import LOCAL
 from core.base.settings import Settings
 from core.engine.cluster.sweep import measure_on_cluster
 from core.engine.measure.devices import cpu_name, usable_cores
@@ -38,7 +39,7 @@ class Stopwatch:
 
     def __init__(self, settings: Settings, folder: Path) -> None:
         self.settings, self.run_folder = settings, folder
-        self.reporter = InMemoryReporter()
+        self.reporter, self.actor = InMemoryReporter(), LOCAL
         self.results: dict[str, Result] = {}
         self.sent: dict[int, float] = {}
         self.came: dict[int, float] = {}

@@ -30,6 +30,7 @@ from transformers import PreTrainedModel
 
 from benchmarks import trl_way
 from core.base.progress import InMemoryReporter
+from core.base.roles import LOCAL
 from core.base.settings import Settings
 from core.catalogue.references import resolve
 from core.engine.distil.batches import Windows
@@ -87,9 +88,9 @@ def prepare(args: argparse.Namespace, cache: Path) -> Setup:
     from core.engine.data.corpora import load_texts
 
     settings = Settings.load()
-    teacher = load_model(resolve(args.model, settings).folder)
+    teacher = load_model(resolve(args.model, settings, LOCAL).folder)
     student = design_student(teacher, Design(layers=args.layers), None, None, InMemoryReporter()).loaded.model.float()
-    texts = load_texts(Corpus(split="training"), settings)
+    texts = load_texts(Corpus(split="training"), settings, LOCAL)
     windows = Windows(packed(texts[:400], teacher.tokenizer, args.length)[: args.batch * (args.rounds + 1)])
     return Setup(teacher, student, windows, args.batch, teacher.dtype == torch.bfloat16, cache)
 

@@ -20,6 +20,7 @@ import psutil
 from transformers import AutoTokenizer
 
 from benchmarks.random_llama import random_llama
+from core.base.roles import LOCAL
 from core.base.settings import Settings
 from core.catalogue.references import resolve
 from core.engine.measure.devices import device_facts
@@ -40,7 +41,7 @@ def main() -> None:
     usual = Settings.load()
     with tempfile.TemporaryDirectory() as scratch:
         settings = Settings.load(scratch)
-        tokenizer = AutoTokenizer.from_pretrained(resolve("sample:smollm2-135m", usual).folder)
+        tokenizer = AutoTokenizer.from_pretrained(resolve("sample:smollm2-135m", usual, LOCAL).folder)
         folder = random_llama(settings.home / "models" / "random-llama", tokenizer, len(tokenizer))
         (settings.home / "samples").symlink_to(usual.samples)
         grid: list[dict[str, object]] = [{"method": args.methods, "sparsity": [0.5]}]
@@ -58,7 +59,7 @@ def main() -> None:
         )
         size = sum(f.stat().st_size for f in folder.glob("*.safetensors"))
         memory, started = Memory(settings.home), time.perf_counter()
-        run = wait(submit(recipe, settings), settings)
+        run = wait(submit(recipe, settings, LOCAL), settings)
         seconds, peak = time.perf_counter() - started, memory.stop()
         facts = device_facts()
         print(f"a random Llama, {size / 1e9:.2f} GB of weights, on {facts['cpu']}, {facts['threads']} threads")

@@ -34,6 +34,7 @@ from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.typing import Subprotocol
 
+from core.base.roles import LOCAL
 from core.base.settings import Settings
 from core.recipe.recipe import Recipe
 from core.recipe.results import Result, Trial
@@ -123,7 +124,9 @@ def study(store: Store, name: str, of: list[Result], tags: list[str]) -> str:
     recipe = Recipe.model_validate(
         {"name": name, "model": MODEL, "sweep": {"grid": [{"method": "wanda", "sparsity": [0.5]}]}}
     )
-    run = store.runs.add(recipe.kind, name, MODEL, recipe.model_dump(mode="json"), tags=tags, notes="For a benchmark.")
+    run = store.runs.add(
+        recipe.kind, name, MODEL, recipe.model_dump(mode="json"), LOCAL, tags=tags, notes="For a benchmark."
+    )
     store.runs.claim(run)
     store.trials.add(run, [Trial(index=i, key=r.key, label=r.label) for i, r in enumerate(of)])
     for i in range(len(of)):

@@ -27,6 +27,7 @@ import torch
 
 from benchmarks.random_llama import random_llama
 from core.base.progress import InMemoryReporter
+from core.base.roles import LOCAL
 from core.base.settings import Settings
 from core.catalogue.references import resolve
 from core.engine.measure.devices import device_facts
@@ -57,7 +58,7 @@ def main() -> None:
         print(json.dumps(_child(way, method, place, args.sequences, args.length)))
         return
     with tempfile.TemporaryDirectory() as scratch:
-        folder = _random_llama(Path(scratch)) if args.random_1b else resolve(args.model, Settings.load()).folder
+        folder = _random_llama(Path(scratch)) if args.random_1b else resolve(args.model, Settings.load(), LOCAL).folder
         size = sum(f.stat().st_size for f in folder.glob("*.safetensors"))
         facts = device_facts()
         name = "a random Llama" if args.random_1b else args.model

@@ -14,6 +14,7 @@ import argparse
 import sys
 from typing import Any
 
+from core.base.roles import LOCAL
 from core.base.settings import Settings
 from core.engine.measure.devices import device_facts
 from core.jobs.actions import submit, wait
@@ -79,7 +80,7 @@ def _run(name: str, args: argparse.Namespace, settings: Settings) -> tuple[Resul
             ],
         }
     )
-    run = wait(submit(recipe, settings), settings)
+    run = wait(submit(recipe, settings, LOCAL), settings)
     if run.state != "done":
         sys.exit(f"{name}: {run.cause} {run.remedy}")
     dense, pruned, after = Store(settings).candidates.results(run_id=run.id)

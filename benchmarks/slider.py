@@ -19,6 +19,7 @@ import numpy as np
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
+from core.base.roles import LOCAL
 from core.base.settings import Settings
 from core.catalogue.references import resolve
 from core.engine.live.warm import PROBE_LENGTH, PROBE_WINDOWS
@@ -38,13 +39,13 @@ def main() -> None:
     parser.add_argument("--by-hand", type=int, default=3)
     args = parser.parse_args()
     settings, chooser = Settings.load(), random.Random(0)
-    client.release(settings)
+    client.release(settings, LOCAL)
     cold = _drag(settings, args.model, {"method": "wanda", "sparsity": 0.5})
     kinds = ("magnitude", "wanda", "block_influence", "width_activations")
     for kind in kinds:
         _drag(settings, args.model, _amount(kind, chooser))
     found = {k: [_drag(settings, args.model, _amount(k, chooser)) for _ in range(args.drags // 4)] for k in kinds}
-    client.release(settings)
+    client.release(settings, LOCAL)
     by_hand = float(np.median([_by_hand(settings, args.model) for _ in range(args.by_hand)]))
     print(f"\n{args.model} on {device_facts()['cpu']}, {torch.get_num_threads()} threads, torch {torch.__version__}")
     print(f"start of the preview server to the first whole answer: {cold[1]:.1f} s")
@@ -73,7 +74,7 @@ def _drag(settings: Settings, model: str, prune: dict[str, Any]) -> tuple[float,
     """Seconds to the figures and to the end."""
     request = {"model": model, "prune": prune, "prompt": PROMPT, "tokens": TOKENS}
     started, first = time.perf_counter(), 0.0
-    for event in client.ask(settings, "preview", request, session="benchmark"):
+    for event in client.ask(settings, LOCAL, "preview", request, session="benchmark"):
         if "figures" in event:
             first = time.perf_counter() - started
     return first, time.perf_counter() - started
@@ -82,7 +83,7 @@ def _drag(settings: Settings, model: str, prune: dict[str, Any]) -> tuple[float,
 @torch.inference_mode()
 def _by_hand(settings: Settings, reference: str) -> float:
     """Seconds for one point, as a script would do it."""
-    folder = resolve(reference, settings, download=False).folder
+    folder = resolve(reference, settings, None).folder
     started = time.perf_counter()
     model: Any = AutoModelForCausalLM.from_pretrained(folder, dtype=compute_dtype())
     tokenizer = AutoTokenizer.from_pretrained(folder)

@@ -18,6 +18,7 @@ from typing import Any
 import torch
 
 from core.base.progress import InMemoryReporter
+from core.base.roles import LOCAL
 from core.base.settings import Settings
 from core.catalogue.references import resolve
 from core.engine.measure.devices import device_facts
@@ -36,7 +37,7 @@ def main() -> None:
     parser.add_argument("--fractions", nargs="+", type=float, default=[0.25, 0.5])
     parser.add_argument("--repeats", type=int, default=9)
     args = parser.parse_args()
-    loaded = load_model(resolve(args.model, Settings.load()).folder)
+    loaded = load_model(resolve(args.model, Settings.load(), LOCAL).folder)
     windows = torch.randint(0, 256, (4, 128), generator=torch.Generator().manual_seed(0))
     models: dict[str, Any] = {"dense": loaded.model}
     for fraction in args.fractions:

@@ -20,6 +20,7 @@ from pathlib import Path
 import torch
 
 from core.base.progress import InMemoryReporter
+from core.base.roles import LOCAL
 from core.base.settings import Settings
 from core.catalogue.references import resolve
 from core.engine.data.inputs import prepare
@@ -54,9 +55,9 @@ def main() -> None:
         evaluation=Evaluation(tokens=args.tokens),
         sweep=Sweep(grid=(Grid(method=tuple(args.methods), sparsity=tuple(SPARSITIES)),)),
     )
-    folder = resolve(args.model, settings).folder
+    folder = resolve(args.model, settings, LOCAL).folder
     tokenizer = load_model(folder).tokenizer
-    inputs = prepare(recipe, tokenizer, "causal", None, settings, InMemoryReporter(), calibrated=True)
+    inputs = prepare(recipe, tokenizer, "causal", None, settings, LOCAL, InMemoryReporter(), calibrated=True)
     assert inputs.calibration is not None and recipe.sweep is not None
     prunes = recipe.sweep.trials()
     fast, fast_seconds, forwards = _sweep(folder, prunes, inputs.calibration, inputs.evaluation)

@@ -16,6 +16,7 @@ import torch
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from core.base.progress import InMemoryReporter
+from core.base.roles import LOCAL
 from core.base.settings import Settings
 from core.catalogue.references import resolve
 from core.engine.evaluate.choice import choice_measurements
@@ -37,7 +38,7 @@ def main() -> None:
     parser.add_argument("--tiny", action="store_true")
     args = parser.parse_args()
     settings, facts = Settings.load(), device_facts()
-    loaded = load_model(resolve(args.model, settings).folder, "float32")
+    loaded = load_model(resolve(args.model, settings, LOCAL).folder, "float32")
     model = _tiny(len(loaded.tokenizer)) if args.tiny else loaded.model
     sets, limit = settings.samples / "tasks", args.items or None
     print(f"{'a tiny random model' if args.tiny else args.model} on {facts['cpu']}, {facts['threads']} threads")

@@ -72,7 +72,7 @@ def fetch(wanted: Sample) -> None:
             st.markdown(md(wanted.terms, 1000))
             accepted = st.checkbox("I accept these terms", key=f"terms-{wanted.id}")
         if login.button("fetch", "Fetch it", type="primary", icon=":material/download:", disabled=not accepted):
-            actions.submit_fetch(wanted.id, home.settings(), accept_terms=wanted.opt_in and accepted)
+            actions.submit_fetch(wanted.id, home.settings(), login.actor(), accept_terms=wanted.opt_in and accepted)
             st.rerun()
 
 
@@ -141,7 +141,7 @@ def from_hub() -> None:
         else:
             refused(error.cause, error.remedy)
         if login.button("fetch", "Download it", type="primary", icon=":material/cloud_download:"):
-            submissions.submit_download(reference, home.settings())
+            submissions.submit_download(reference, home.settings(), login.actor())
             st.rerun()
         return
     draw(*found)

@@ -76,7 +76,7 @@ def offer(found: Anatomy, spec: SensitivitySpec) -> None:
 
 def submit(spec: SensitivitySpec) -> str:
     sample_study.fetch_first(spec.recipe(), home.settings())
-    return submissions.submit_sensitivity(spec, home.settings())
+    return submissions.submit_sensitivity(spec, home.settings(), login.actor())
 
 
 def earlier(resolved: ResolvedModel, found: Anatomy) -> None:

@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from core.base.errors import RetortError
+from core.base.roles import LOCAL
 from core.base.settings import Limits, Settings
 from core.jobs import actions
 from core.jobs.executors import worker_lock
@@ -70,7 +71,7 @@ class Soak:
         world, settings = self.world, self.world.settings
         self.finished, self.results = {}, {}
         world.comes_back()
-        runs = [actions.submit(recipe, settings) for recipe in self.recipes]
+        runs = [actions.submit(recipe, settings, LOCAL) for recipe in self.recipes]
         while any(self._unfinished(r) for r in runs):
             self._wait()
             if self.killed.total() < self.wanted:
@@ -83,7 +84,7 @@ class Soak:
             self.seen["bytes under temporary names"], leftover_bytes(settings.home)
         )
         for run_id in runs:
-            actions.delete(run_id, settings)
+            actions.delete(run_id, settings, LOCAL)
         shutil.rmtree(settings.cache, ignore_errors=True)  # so that statistics are gathered anew
 
     def _unfinished(self, run_id: str) -> bool:
@@ -112,7 +113,7 @@ class Soak:
                 if run.attempts < world.settings.limits.attempts:
                     world.problems.append(f"a run failed: {run.cause}")
                 self.seen["retries by the user"] += 1
-                actions.retry(run_id, world.settings)
+                actions.retry(run_id, world.settings, LOCAL)
         world.until(lambda: all(self._somebody_cares(r) for r in runs), "a run is 'running' and nobody works on it")
 
     def _somebody_cares(self, run_id: str) -> bool:
@@ -177,7 +178,7 @@ def undisturbed(settings: Settings, recipes: list[Recipe]) -> list[dict[str, Any
     """What each recipe finds where nobody kills anything."""
     found = []
     for recipe in recipes:
-        run = actions.wait(actions.submit(recipe, settings), settings)
+        run = actions.wait(actions.submit(recipe, settings, LOCAL), settings)
         if run.state != "done":
             raise RetortError(f"The undisturbed run is {run.state}: {run.cause}", run.remedy)
         found.append(soak_study.found(settings, run.id))

@@ -17,6 +17,7 @@ from typing import Any
 import psutil
 
 from core.base.errors import RetortError
+from core.base.roles import LOCAL
 from core.base.settings import Settings
 from core.jobs import preview_process
 from core.jobs.executors import device_lock, worker_lock
@@ -106,7 +107,9 @@ class World:
 
         def ask() -> None:
             try:
-                for _ in client.ask(self.settings, "generate", {"models": [model], "prompt": "the", "tokens": 200}):
+                for _ in client.ask(
+                    self.settings, LOCAL, "generate", {"models": [model], "prompt": "the", "tokens": 200}
+                ):
                     pass
             except RetortError:
                 pass  # a sentence: busy, or lost in the middle of its answer

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from core.base.roles import LOCAL
 from core.base.settings import Settings
 from core.base.text import visible
 from core.commands.terminal import Line, put, put_json, put_table, say
@@ -80,7 +81,7 @@ def test_names_of_recipes_take_only_what_can_be_seen(name: str) -> None:
 
 def test_names_of_runs_hold_only_what_can_be_seen(home: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(submissions, "ensure_runner", lambda _: False)
-    run = submissions.submit_download("path:/a\x1b[2J\u202e", home)
+    run = submissions.submit_download("path:/a\x1b[2J\u202e", home, LOCAL)
     assert Store(home).runs.get(run).name.isprintable()
 
 

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from core.base.errors import RetortError
+from core.base.roles import LOCAL
 from core.base.settings import Settings
 from core.commands.parser import main
 from core.integrations import mlflow as tracking
@@ -76,7 +77,7 @@ def test_what_cannot_be_sent_is_refused_in_a_sentence(
     settings, run = study
     monkeypatch.setattr(tracking, "installed", list)
     with pytest.raises(RetortError, match="MLflow is not installed beside Retort"):
-        tracking.track(run, settings)
+        tracking.track(run, settings, LOCAL)
 
 
 def test_looking_for_a_tracker_imports_none() -> None:
@@ -107,7 +108,7 @@ def test_a_local_store_holds_the_study_once(
     assert Result.model_validate_json(kept.read_bytes()) == results[children[0].data.tags["retort.key"]]
     assert {f.path for f in client.list_artifacts(sent["run"])} == {"recipe.yaml", "environment.json"}
 
-    again = tracking.track(run, settings)
+    again = tracking.track(run, settings, LOCAL)
     assert not again.new and again.run == sent["run"]
     assert len(client.search_runs([experiment.experiment_id])) == 1 + len(results)
     assert "mlruns" not in os.listdir(ROOT), "nothing is written beside the data folder"
@@ -120,4 +121,4 @@ def test_a_store_that_does_not_take_it_is_said_in_a_sentence(
     settings, run = study
     (tmp_path / "file").write_text("")
     with pytest.raises(RetortError, match="The tracker did not take the study"):
-        tracking.track(run, settings, store=f"sqlite:///{tmp_path}/file/mlflow.db")
+        tracking.track(run, settings, LOCAL, store=f"sqlite:///{tmp_path}/file/mlflow.db")

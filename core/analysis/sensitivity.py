@@ -18,6 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from core.analysis.estimate import ModelSize, read_probe
 from core.base import durable_files, json_io
 from core.base.integrity import damage, write_sealed
+from core.base.roles import Actor
 from core.base.settings import Settings
 from core.base.text import one_line
 from core.base.untrusted_files import reason
@@ -77,7 +78,7 @@ class SensitivitySpec(Strict):
             sweep=Sweep(grid=(Grid(method=(self.method,), sparsity=self.sparsities, seeds=(self.seed,)),)),
         )
 
-    def key(self, fingerprint: str, settings: Settings) -> str:
+    def key(self, fingerprint: str, settings: Settings, actor: Actor) -> str:
         """Where a measurement of this lies: a hash of all that determines it, texts and model by their bytes.
 
         `fingerprint` identifies the model's exact bytes; how model and texts were called does not count.
@@ -90,7 +91,7 @@ class SensitivitySpec(Strict):
         parts = self.model_dump(mode="json", exclude=left_out)
         for name in ("calibration", "evaluation"):
             if name in parts:
-                parts[name]["data"] = content_of(parts[name]["data"], settings)
+                parts[name]["data"] = content_of(parts[name]["data"], settings, actor)
         return hashed([ENGINE_REVISION, library_versions(), fingerprint, parts])
 
 

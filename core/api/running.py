@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from core.api.results import Home, results, settings_of
 from core.base.errors import RetortError
+from core.base.roles import LOCAL
 from core.base.settings import Settings
 from core.jobs import actions, guards
 from core.jobs.executors import worker_lock
@@ -54,9 +55,9 @@ def finished(recipe: Recipe | Mapping[str, object] | Path | str, *, home: Home, 
     settings = settings_of(home)
     parsed = _parsed(recipe, settings)
     if job:
-        run_id = actions.submit(parsed, settings)
+        run_id = actions.submit(parsed, settings, LOCAL)
     else:
-        run_id = actions.queue(parsed, settings)
+        run_id = actions.queue(parsed, settings, LOCAL)
         _do(run_id, settings)
     done = actions.wait(run_id, settings)
     if done.state != "done":
@@ -77,7 +78,7 @@ def _parsed(recipe: Recipe | Mapping[str, object] | Path | str, settings: Settin
 def _machine(run_id: str, settings: Settings, store: Store) -> FileLock | None:
     """The lock of the machine, as soon as a worker that has just ended lets go of it; None where it is in use."""
     give_up = time.monotonic() + _PATIENCE
-    while (device := take_device(settings, "Python")) is None and store.runs.get(run_id).state == "queued":
+    while (device := take_device(settings, LOCAL, "Python")) is None and store.runs.get(run_id).state == "queued":
         if time.monotonic() > give_up:
             break
         time.sleep(0.1)

@@ -84,6 +84,11 @@ def may(actor: Actor, right: Right) -> bool:
     return ROLES.index(actor.role) >= ROLES.index(NEEDS[right][0])
 
 
+def role_in(kept: Mapping[str, object], otherwise: Role) -> Role:
+    """The role that is named in what `Settings.kept` wrote; `otherwise` where none is."""
+    return next((r for r in ROLES if r == kept.get("role")), otherwise)
+
+
 def check(actor: Actor, right: Right) -> None:
     """Raises RetortError where `actor` does not have the right."""
     if not may(actor, right):

@@ -11,7 +11,7 @@ from typing import Any
 import platformdirs
 
 from core.base.errors import RetortError
-from core.base.roles import LOCAL, ROLES, Actor
+from core.base.roles import Actor
 from core.base.text import one_line
 
 _KEPT_LIMITS = ("memory", "minutes", "attempts", "cancel_grace_seconds", "quiet_seconds")
@@ -59,13 +59,11 @@ class Settings:
             the platform's path separator; default: `home / "models"` only).
         cluster: HOST:PORT of the Ray cluster for runs with `executor: ray` (`RETORT_RAY_ADDRESS`);
             `auto`: the one this machine belongs to.
-        actor: who asks; core refuses what their role does not allow.
     """
 
     home: Path
     roots: tuple[Path, ...] = ()
     limits: Limits = field(default_factory=Limits)
-    actor: Actor = LOCAL
     cluster: str = "auto"
 
     @classmethod
@@ -101,20 +99,18 @@ class Settings:
             "RETORT_RAY_ADDRESS": self.cluster,
         }
 
-    def kept(self) -> dict[str, Any]:
-        """What a run keeps of the settings it is queued with, as JSON: whoever works on it later goes by these."""
+    def kept(self, actor: Actor) -> dict[str, Any]:
+        """What a run keeps of the settings `actor` queues it with, as JSON: whoever works on it later goes by these."""
         limits = {name: getattr(self.limits, name) for name in _KEPT_LIMITS}
         roots = [str(root) for root in self._own_roots()]
-        return {"roots": roots, "cluster": self.cluster, "name": self.actor.name, "role": self.actor.role, **limits}
+        return {"roots": roots, "cluster": self.cluster, "name": actor.name, "role": actor.role, **limits}
 
     def of_run(self, kept: dict[str, Any]) -> Settings:
         """These settings with what a run has `kept`; a run of an older Retort has kept nothing and changes nothing."""
         limits = {name: type(getattr(self.limits, name))(kept[name]) for name in _KEPT_LIMITS if name in kept}
         roots = (self.home / "models", *map(Path, kept["roots"])) if "roots" in kept else self.roots
         cluster = str(kept.get("cluster", self.cluster))
-        role = next((r for r in ROLES if r == kept.get("role")), None)
-        actor = self.actor if role is None else Actor(str(kept.get("name", "")), role)
-        return replace(self, roots=roots, cluster=cluster, actor=actor, limits=replace(self.limits, **limits))
+        return replace(self, roots=roots, cluster=cluster, limits=replace(self.limits, **limits))
 
     def _own_roots(self) -> list[Path]:
         """The roots without that of the home, which `load` adds by itself."""

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from core.base.roles import may
+from core.base.roles import Actor, may
 from core.base.settings import Settings
 from core.catalogue.checks import inside_roots
 from core.catalogue.fingerprint import remembered_hash
@@ -29,7 +29,7 @@ _DATA, _MODELS = ("data",), ("teacher", "student")
 _TASKS = "tasks"
 
 
-def pinned(recipe: Recipe, settings: Settings) -> Recipe:
+def pinned(recipe: Recipe, settings: Settings, actor: Actor) -> Recipe:
     """The recipe with every hub data set, teacher and student at a commit, so that a moved branch cannot change a run.
 
     The recipe's own model stays as it is called: a session resolves it once.
@@ -44,7 +44,9 @@ def pinned(recipe: Recipe, settings: Settings) -> Recipe:
             return reference
         if (field, reference) not in seen:
             seen[field, reference] = (
-                str(resolve(reference, settings).reference) if field in _MODELS else _pinned_data(reference, settings)
+                str(resolve(reference, settings, actor).reference)
+                if field in _MODELS
+                else _pinned_data(reference, settings, actor)
             )
         return seen[field, reference]
 
@@ -52,7 +54,7 @@ def pinned(recipe: Recipe, settings: Settings) -> Recipe:
     return Recipe.model_validate(_replaced(document, pin)) if "hub:" in str(document) else recipe
 
 
-def contents_of(recipe: Recipe, settings: Settings) -> dict[str, str]:
+def contents_of(recipe: Recipe, settings: Settings, actor: Actor) -> dict[str, str]:
     """What identifies the bytes behind each reference of a recipe, by the reference; its own model is left out.
 
     Task sets stand under `task:NAME`. Files are hashed once and remembered while they stay untouched.
@@ -60,17 +62,17 @@ def contents_of(recipe: Recipe, settings: Settings) -> dict[str, str]:
     Raises:
         RetortError: a teacher or student is not there, or a path lies outside the roots.
     """
-    found = {d: content_of(d, settings) for d in _references(recipe.model_dump(mode="json"), _DATA)}
+    found = {d: content_of(d, settings, actor) for d in _references(recipe.model_dump(mode="json"), _DATA)}
     for step in recipe.trainings:
         for model in (step.teacher, step.student):
             if ":" in model and step.earlier_step is None:
-                found[model] = resolve(model, settings).fingerprint
+                found[model] = resolve(model, settings, actor).fingerprint
     for task in recipe.evaluation.tasks:
         found[f"task:{task}"] = _task(task, settings)
     return dict(sorted(found.items()))
 
 
-def content_of(data: str, settings: Settings) -> str:
+def content_of(data: str, settings: Settings, actor: Actor) -> str:
     """What identifies the bytes of a text or labelled set; `ABSENT` where they are not there.
 
     `path:`: the file's bytes and ending; `sample:`: all files of the sample, and the part; `hub:`: the commit.
@@ -88,7 +90,7 @@ def content_of(data: str, settings: Settings) -> str:
         if wanted is None or not is_fetched(wanted, settings):
             return ABSENT
         return f"{_files(_inside(wanted.folder(settings)), settings)} {part}".strip()
-    return _pinned_data(data, settings)
+    return _pinned_data(data, settings, actor)
 
 
 def changed(before: dict[str, str], now: dict[str, str]) -> list[str]:
@@ -118,11 +120,11 @@ def _replaced(value: Any, pin: Callable[[str, str], str]) -> Any:
     return [_replaced(v, pin) for v in value] if isinstance(value, list) else value
 
 
-def _pinned_data(reference: str, settings: Settings) -> str:
+def _pinned_data(reference: str, settings: Settings, actor: Actor) -> str:
     """`hub:org/name/configuration@commit`; as it is where neither the hub nor the local cache knows its commit."""
     name, _, revision = reference.removeprefix("hub:").partition("@")
     repository = "/".join(name.split("/")[:2])
-    asked = dataset_commit(repository, revision or None, may(settings.actor, "fetch"))
+    asked = dataset_commit(repository, revision or None, may(actor, "fetch"))
     commit = asked or _cached_commit(repository, revision or "main")
     return f"hub:{name}@{commit}" if commit else reference
 

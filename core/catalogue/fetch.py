@@ -13,7 +13,7 @@ from core.base.durable_files import make_folder, put_in_place
 from core.base.errors import RetortError
 from core.base.integrity import seal, unseal
 from core.base.progress import Reporter
-from core.base.roles import check
+from core.base.roles import Actor, check
 from core.base.settings import Settings
 from core.catalogue.anatomy import anatomy
 from core.catalogue.download import download, extract, sha256
@@ -33,7 +33,9 @@ _CHILD = {
 _STAGING = ".staging-"
 
 
-def fetch_sample(sample_id: str, settings: Settings, reporter: Reporter, accept_terms: bool = False) -> Path:
+def fetch_sample(
+    sample_id: str, settings: Settings, actor: Actor, reporter: Reporter, accept_terms: bool = False
+) -> Path:
     """Makes sure the sample lies complete in the home and returns its folder. Doing it twice changes nothing.
 
     Samples of the same packages come with it, as the download is the costly part. Two processes may call
@@ -48,11 +50,11 @@ def fetch_sample(sample_id: str, settings: Settings, reporter: Reporter, accept_
     wanted = sample(sample_id)
     if is_fetched(wanted, settings):
         return wanted.folder(settings)
-    check(settings.actor, "fetch")
+    check(actor, "fetch")
     if wanted.opt_in and not accept_terms:
         raise RetortError(f"{wanted.label} has terms of use. {wanted.terms}", "Accept them to fetch it.")
     if wanted.made_from:
-        fetch_sample(wanted.made_from, settings, reporter)
+        fetch_sample(wanted.made_from, settings, actor, reporter)
     make_folder(settings.samples)
     make_folder(settings.locks)
 

@@ -11,7 +11,7 @@ from typing import Any, Literal, cast
 
 from core.base.errors import RetortError
 from core.base.integrity import damage
-from core.base.roles import may, not_here
+from core.base.roles import Actor, may, not_here
 from core.base.settings import Settings
 from core.base.text import one_line
 from core.base.untrusted_files import readable
@@ -65,28 +65,29 @@ class ResolvedModel:
     provenance: dict[str, Any]
 
 
-def resolve(text: str, settings: Settings, download: bool = True) -> ResolvedModel:
+def resolve(text: str, settings: Settings, actor: Actor | None) -> ResolvedModel:
     """From a reference to a folder plain transformers can load.
 
     Args:
         text: the reference.
-        download: False never touches the network: a hub model must then be in the local cache.
+        actor: who asks, which decides whether a hub model may be downloaded. None: nobody does; the network is never
+            touched, and a hub model must be in the local cache.
     Raises:
-        RetortError: not found, not allowed, not on this disk where `settings.actor` may not download, or no model
+        RetortError: not found, not allowed, not on this disk where it may not be downloaded, or no model
             Retort opens (one sentence and the remedy).
     """
     reference = Reference.parse(text)
     with readable(str(reference)):
-        return _resolve(reference, settings, download)
+        return _resolve(reference, settings, actor)
 
 
-def _resolve(reference: Reference, settings: Settings, download: bool) -> ResolvedModel:
+def _resolve(reference: Reference, settings: Settings, actor: Actor | None) -> ResolvedModel:
     if reference.kind == "sample":
         return _sample(reference, settings)
     if reference.kind == "path":
         return _path(reference, settings)
     if reference.kind == "hub":
-        return _hub(reference, settings, download)
+        return _hub(reference, settings, actor)
     return _run(reference, settings)
 
 
@@ -114,12 +115,12 @@ def _path(reference: Reference, settings: Settings) -> ResolvedModel:
     return ResolvedModel(reference, folder, folder_fingerprint(folder, settings), provenance)
 
 
-def _hub(reference: Reference, settings: Settings, download: bool) -> ResolvedModel:
-    allowed = may(settings.actor, "fetch")
+def _hub(reference: Reference, settings: Settings, actor: Actor | None) -> ResolvedModel:
+    allowed = actor is not None and may(actor, "fetch")
     try:
-        snapshot = fetch_snapshot(reference.name, reference.revision, download and allowed)
+        snapshot = fetch_snapshot(reference.name, reference.revision, allowed)
     except RetortError as error:
-        if allowed or not download:
+        if allowed or actor is None:
             raise
         raise not_here(str(reference)) from error
     check_model_folder(snapshot.folder)

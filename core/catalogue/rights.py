@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from core.base.roles import may, not_here
+from core.base.roles import Actor, may, not_here
 from core.base.settings import Settings
 from core.catalogue.references import resolve
 from core.catalogue.samples import is_fetched
@@ -20,12 +20,7 @@ from core.registry.tasks import TASK_SETS
 _MODELS = ("model", "teacher", "student")
 
 
-def may_download(settings: Settings) -> bool:
-    """Whether whoever asks may let anything come over the network."""
-    return may(settings.actor, "fetch")
-
-
-def refuse_downloads(document: dict[str, Any], settings: Settings) -> None:
+def refuse_downloads(document: dict[str, Any], settings: Settings, actor: Actor) -> None:
     """Refuses a recipe, or what a sensitivity is asked for, that would download where its author may not.
 
     Args:
@@ -33,23 +28,23 @@ def refuse_downloads(document: dict[str, Any], settings: Settings) -> None:
     Raises:
         RetortError: names the first thing that is not on this disk.
     """
-    if may_download(settings):
+    if may(actor, "fetch"):
         return
     for field, reference in _hub(document):
         if field in _MODELS:
-            resolve(reference, settings)
+            resolve(reference, settings, actor)
         elif not has_data_set(reference.removeprefix("hub:")):
             raise not_here(reference)
-    refuse_remote_tasks(document.get("evaluation") or {}, settings)
+    refuse_remote_tasks(document.get("evaluation") or {}, settings, actor)
 
 
-def refuse_remote_tasks(evaluation: dict[str, Any], settings: Settings) -> None:
+def refuse_remote_tasks(evaluation: dict[str, Any], settings: Settings, actor: Actor) -> None:
     """Refuses tasks whose items lm-evaluation-harness would download, where that is not allowed.
 
     Raises:
         RetortError: names the first of them.
     """
-    if may_download(settings) or evaluation.get("scorer") != "lm-eval":
+    if may(actor, "fetch") or evaluation.get("scorer") != "lm-eval":
         return
     here = is_fetched("tasks", settings)
     for task in evaluation.get("tasks", ()):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 
+from core.base.roles import LOCAL
 from core.base.settings import Settings
 from core.commands.terminal import put, put_json, say
 from core.jobs.home_check import check_home, rebuild_home
@@ -16,7 +17,7 @@ def home(chosen: argparse.Namespace, settings: Settings) -> int:
         RetortError: the home cannot be read or written.
     """
     if chosen.action == "rebuild":
-        said = rebuild_home(settings)
+        said = rebuild_home(settings, LOCAL)
         if chosen.json:
             put_json({"home": str(settings.home), "done": said})
         else:

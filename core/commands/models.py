@@ -10,6 +10,7 @@ import sys
 from core.analysis.doctor import ExportOption, Verdict, diagnose, export_options
 from core.analysis.estimate import read_probe
 from core.base import memory
+from core.base.roles import LOCAL
 from core.base.settings import Settings
 from core.catalogue.anatomy import Anatomy, anatomy
 from core.catalogue.classifiers import MEASURED_ALL_THE_SAME
@@ -32,7 +33,7 @@ def doctor(chosen: argparse.Namespace, settings: Settings) -> int:
     Raises:
         RetortError: the model cannot be found or opened.
     """
-    resolved = resolve(chosen.model, settings)
+    resolved = resolve(chosen.model, settings, LOCAL)
     found = anatomy(resolved.folder)
     if read_probe(settings) is None:
         _time_machine(settings)
@@ -51,7 +52,7 @@ def doctor(chosen: argparse.Namespace, settings: Settings) -> int:
 
 def _time_machine(settings: Settings) -> None:
     with plain_errors(settings.home):
-        lock = take_device(settings, "doctor")
+        lock = take_device(settings, LOCAL, "doctor")
     if lock is None:
         say("A run or a command is using this machine, so it is not timed now, and times are not estimated.")
         return

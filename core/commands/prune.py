@@ -14,6 +14,7 @@ from pydantic import ValidationError
 
 from core.base.errors import RetortError
 from core.base.private_files import hand_on
+from core.base.roles import LOCAL
 from core.base.settings import Settings
 from core.catalogue.references import resolve
 from core.commands.terminal import put, put_json, say
@@ -40,7 +41,8 @@ def prune(chosen: argparse.Namespace, settings: Settings) -> int:
         raise RetortError(f"This cannot be pruned: {said}.", "See 'python -m core prune --help'.") from None
     request = {
         "home": str(settings.home),
-        "folder": str(resolve(chosen.model, settings).folder),
+        "role": LOCAL.role,
+        "folder": str(resolve(chosen.model, settings, LOCAL).folder),
         "target": str(chosen.out.resolve()),
         "prune": step.model_dump(mode="json"),
         "calibration": calibration.model_dump(mode="json"),
@@ -74,13 +76,13 @@ def prune(chosen: argparse.Namespace, settings: Settings) -> int:
 def _alone(command: list[str], request: str, settings: Settings) -> subprocess.CompletedProcess[str]:
     """Runs a program that computes, once no run does: it would disturb that run's figures."""
     with plain_errors(settings.home):
-        lock = take_device(settings, "prune")
+        lock = take_device(settings, LOCAL, "prune")
         if lock is None:
             waits = device_user(Store(settings)) or "Waits for a run."
             say(f"{waits} Pruning begins when it has ended.")
         while lock is None:
             time.sleep(0.5)
-            lock = take_device(settings, "prune")
+            lock = take_device(settings, LOCAL, "prune")
     try:
         return subprocess.run(
             command, input=request, stdout=subprocess.PIPE, text=True, check=False, pass_fds=(lock.descriptor,)

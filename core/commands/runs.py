@@ -6,6 +6,7 @@ import argparse
 from collections.abc import Sequence
 
 from core.base.errors import RetortError
+from core.base.roles import LOCAL
 from core.base.settings import Settings
 from core.base.text import one_line
 from core.catalogue.references import resolve
@@ -33,7 +34,7 @@ def start(chosen: argparse.Namespace, settings: Settings) -> int:
     actions.check_limits(recipe, settings)
     _refuse_what_is_not_here(recipe, settings)
     actions.check_recipe(recipe, settings)
-    run_id = actions.submit(recipe, settings)
+    run_id = actions.submit(recipe, settings, LOCAL)
     say(f"Run {run_id} is queued.")
     return _follow(run_id, chosen, settings)
 
@@ -41,7 +42,7 @@ def start(chosen: argparse.Namespace, settings: Settings) -> int:
 def _refuse_what_is_not_here(recipe: Recipe, settings: Settings) -> None:
     """A model or sample text that is missing is said now, not by a run that fails later. The hub is not asked."""
     if not recipe.model.startswith("hub:"):
-        resolve(recipe.model, settings, download=False)
+        resolve(recipe.model, settings, None)
     needed = missing(recipe, settings)
     if len(needed) == 1:
         refuse_unfetched(needed[0], settings)
@@ -60,7 +61,7 @@ def resume(chosen: argparse.Namespace, settings: Settings) -> int:
     Raises:
         RetortError: there is no such run, it is active, or nothing is left to do.
     """
-    actions.resume(chosen.run, settings)
+    actions.resume(chosen.run, settings, LOCAL)
     return _follow(chosen.run, chosen, settings)
 
 
@@ -73,7 +74,7 @@ def cancel(chosen: argparse.Namespace, settings: Settings) -> int:
     before = Store(settings).runs.get(chosen.run)
     if not before.active:
         raise RetortError(f"'{before.name}' has ended already ({before.state}).", "There is nothing to cancel.")
-    actions.cancel(chosen.run, settings)
+    actions.cancel(chosen.run, settings, LOCAL)
     run = actions.wait(chosen.run, settings)
     _answer(run, chosen, settings, f"Run {run.id} is {run.state}. {run.message}".strip())
     return 0
@@ -139,7 +140,7 @@ def _follow(run_id: str, chosen: argparse.Namespace, settings: Settings) -> int:
             run = actions.wait(run_id, settings, watch=RunProgress(settings, line))
     except KeyboardInterrupt:
         say(f"Cancelling; what is finished is kept. Go on later with: python -m core resume {run_id}")
-        actions.cancel(run_id, settings)
+        actions.cancel(run_id, settings, LOCAL)
         run = actions.wait(run_id, settings)
     return _outcome(run, chosen, settings)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 
 from core.base.errors import RetortError
+from core.base.roles import LOCAL
 from core.base.settings import Settings
 from core.catalogue.fetch import fetch_sample
 from core.catalogue.samples import is_fetched, sample_damage
@@ -37,7 +38,7 @@ def fetch(chosen: argparse.Namespace, settings: Settings) -> int:
             say(f"Fetching {one.label}: {show_bytes(one.download_bytes)} to download, {one.licence}.")
         try:
             with Line() as line:
-                folder = fetch_sample(one.id, settings, line, chosen.accept_terms)
+                folder = fetch_sample(one.id, settings, LOCAL, line, chosen.accept_terms)
         except RetortError as error:
             refuse(error)
             if chosen.json:

@@ -6,6 +6,7 @@ import argparse
 
 from core.analysis.paired_times import busy, ratio_of, timed
 from core.base.errors import RetortError
+from core.base.roles import LOCAL
 from core.base.settings import Settings
 from core.commands.runs import RunProgress
 from core.commands.show import run_document, show_results
@@ -29,7 +30,7 @@ def time(chosen: argparse.Namespace, settings: Settings) -> int:
             "No time of this run was taken on a busy machine or without the dense model.",
             "Name a candidate with --candidate to time it again all the same.",
         )
-    timing = submissions.submit_timing(chosen.run, keys, settings)
+    timing = submissions.submit_timing(chosen.run, keys, settings, LOCAL)
     if chosen.detach:
         put_json({"id": timing, "candidates": keys}) if chosen.json else put(timing)
         return 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from dataclasses import asdict
 
+from core.base.roles import LOCAL
 from core.base.settings import Settings
 from core.commands.terminal import put_json, say
 from core.integrations.mlflow import TRACKERS, track
@@ -25,7 +26,7 @@ def send(chosen: argparse.Namespace, settings: Settings) -> int:
     Raises:
         RetortError: as `core.integrations.mlflow.track`.
     """
-    sent = track(chosen.run, settings, chosen.to, chosen.store)
+    sent = track(chosen.run, settings, LOCAL, chosen.to, chosen.store)
     if chosen.json:
         put_json(asdict(sent))
     elif sent.new:

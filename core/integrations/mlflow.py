@@ -24,7 +24,7 @@ from core.analysis.run_differences import environment, leaves
 from core.analysis.time_references import aligned
 from core.base.errors import RetortError
 from core.base.json_io import dump
-from core.base.roles import check
+from core.base.roles import Actor, check
 from core.base.settings import Settings
 from core.base.text import one_line
 from core.recipe.files import dump_recipe
@@ -59,13 +59,13 @@ def store_of(settings: Settings) -> str:
     return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{settings.home / 'tracking' / 'mlflow.db'}"
 
 
-def track(run_id: str, settings: Settings, tracker: str = "mlflow", store: str | None = None) -> SentRun:
+def track(run_id: str, settings: Settings, actor: Actor, tracker: str = "mlflow", store: str | None = None) -> SentRun:
     """Sends a run that has ended to a tracker; sent again unchanged it is left as it is.
 
     Raises:
         RetortError: no right to, no such run, it is active or has no results, or the tracker is missing or refuses.
     """
-    check(settings.actor, "run")
+    check(actor, "run")
     if tracker not in installed():
         raise RetortError(
             f"{TRACKERS.get(tracker, tracker)} is not installed beside Retort.",

@@ -1,8 +1,8 @@
 """What pages and the command line may do with runs.
 
 A runner is started whenever there may be something to do; it is detached, so runs outlive the caller.
-Every function that changes something asks first whether `settings.actor` may (core/base/roles.py), and a run's events
-say who did it where people sign in.
+Every function that changes something asks first whether `actor`, who wants it, may (core/base/roles.py), and a run's
+events say who did it where people sign in.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from collections.abc import Callable, Sequence
 from core.analysis.sensitivity import SensitivitySpec
 from core.base.durable_files import make_folder, move
 from core.base.errors import SAME_AGAIN, RetortError
-from core.base.roles import check
+from core.base.roles import Actor, check
 from core.base.settings import Settings
 from core.catalogue.rights import refuse_downloads
 from core.jobs import guards, resumable
@@ -37,28 +37,27 @@ DOWNLOADS = ("fetch", "download")
 """Kinds of runs that only bring something here."""
 
 
-def submit(recipe: Recipe, settings: Settings, *, tags: Sequence[str] = (), notes: str = "") -> str:
+def submit(recipe: Recipe, settings: Settings, actor: Actor, *, tags: Sequence[str] = (), notes: str = "") -> str:
     """Queues a recipe or a sweep, makes sure that a runner works, and returns the run's id.
 
     Raises:
         RetortError: as `queue`.
     """
-    run_id = queue(recipe, settings, tags=tags, notes=notes)
+    run_id = queue(recipe, settings, actor, tags=tags, notes=notes)
     ensure_runner(settings)
     return run_id
 
 
-def queue(recipe: Recipe, settings: Settings, *, tags: Sequence[str] = (), notes: str = "") -> str:
+def queue(recipe: Recipe, settings: Settings, actor: Actor, *, tags: Sequence[str] = (), notes: str = "") -> str:
     """Queues a recipe or a sweep, starts nothing, and returns the run's id.
 
     Raises:
         RetortError: too many trials, more memory than a job may take, a trial or step that cannot be done, a full
-            queue, a data folder that cannot be written, something to download that `settings.actor` may not, or no
-            right to.
+            queue, a data folder that cannot be written, something to download that `actor` may not, or no right to.
     """
-    check(settings.actor, "run")
+    check(actor, "run")
     document = recipe.model_dump(mode="json")
-    refuse_downloads(document, settings)
+    refuse_downloads(document, settings, actor)
     check_recipe(recipe, settings)
     store = Store(settings)
     return store.runs.add(
@@ -69,18 +68,18 @@ def queue(recipe: Recipe, settings: Settings, *, tags: Sequence[str] = (), notes
         tags=tags,
         notes=notes,
         max_queued=settings.limits.queued_runs,
-        started_by=settings.actor.name,
+        actor=actor,
         refuse_missing=True,
     )
 
 
-def submit_fetch(sample_id: str, settings: Settings, *, accept_terms: bool = False) -> str:
+def submit_fetch(sample_id: str, settings: Settings, actor: Actor, *, accept_terms: bool = False) -> str:
     """Queues the download of a sample; returns the id of the run that is at it already, if there is one.
 
     Raises:
         RetortError: unknown sample, a full queue, or no right to.
     """
-    check(settings.actor, "fetch")
+    check(actor, "fetch")
     label = sample(sample_id).label
     run_id = Store(settings).runs.add(
         "fetch",
@@ -89,7 +88,7 @@ def submit_fetch(sample_id: str, settings: Settings, *, accept_terms: bool = Fal
         {"sample": sample_id, "accept_terms": accept_terms},
         max_queued=settings.limits.queued_runs,
         join_active=True,
-        started_by=settings.actor.name,
+        actor=actor,
     )
     ensure_runner(settings)
     return run_id
@@ -122,26 +121,26 @@ def check_limits(recipe: Recipe, settings: Settings) -> None:
         )
 
 
-def cancel(run_id: str, settings: Settings) -> None:
+def cancel(run_id: str, settings: Settings, actor: Actor) -> None:
     """Takes a run from the queue, or asks its worker to stop after the current step. Finished trials are kept.
 
     Raises:
         RetortError: there is no such run, or no right to.
     """
-    check(settings.actor, "run")
+    check(actor, "run")
     store = Store(settings)
     store.runs.request_cancel(run_id)
-    _record(store, run_id, "Cancelled by")
+    _record(store, run_id, "Cancelled by", actor)
     ensure_runner(settings)
 
 
-def stop_and_keep(run_id: str, settings: Settings) -> None:
+def stop_and_keep(run_id: str, settings: Settings, actor: Actor) -> None:
     """Asks a running training to end now and keep its best weights; what follows in its recipe is done.
 
     Raises:
         RetortError: there is no such run, it is not running, or no right to.
     """
-    check(settings.actor, "run")
+    check(actor, "run")
     store = Store(settings)
     run = store.runs.get(run_id)
     if run.state != "running":
@@ -149,10 +148,10 @@ def stop_and_keep(run_id: str, settings: Settings) -> None:
     with plain_errors(settings.home):
         make_folder(settings.run_folder(run_id))
         (settings.run_folder(run_id) / STOP_AND_KEEP).touch()
-    _record(store, run_id, "Training stopped by")
+    _record(store, run_id, "Training stopped by", actor)
 
 
-def retry(run_id: str, settings: Settings) -> None:
+def retry(run_id: str, settings: Settings, actor: Actor) -> None:
     """Queues a run again that failed, was cancelled, has failed trials, or saved what is damaged now.
 
     Finished trials are not repeated, unless their model was kept and is damaged.
@@ -161,7 +160,7 @@ def retry(run_id: str, settings: Settings) -> None:
         RetortError: there is no such run, it is active, there is nothing left to do in it, the same again would fail
             the same way, or no right to.
     """
-    check(settings.actor, "run")
+    check(actor, "run")
     store = Store(settings)
     run = store.runs.get(run_id)
     if run.active:
@@ -170,16 +169,16 @@ def retry(run_id: str, settings: Settings) -> None:
     if run.state == "done" and run.trials_failed == 0 and not broken:
         raise RetortError(f"Everything in '{run.name}' is finished.", "Change its recipe to measure something else.")
     if run.kind in DOWNLOADS:
-        check(settings.actor, "fetch")
-    refuse_downloads(run.recipe, settings)
+        check(actor, "fetch")
+    refuse_downloads(run.recipe, settings, actor)
     trials = store.trials.of(run_id)
     if not broken and not resumable.can_help(run, trials):
         cause = run.cause or next(t.cause for t in trials if t.state == "failed")
         raise RetortError(f"Trying '{run.name}' again cannot help. {cause}", SAME_AGAIN)
     if run.kind in ("sweep", "recipe"):
         check_recipe(run.parsed(), settings)
-    store.runs.requeue(run_id)
-    _record(store, run_id, "Queued again by")
+    store.runs.requeue(run_id, actor)
+    _record(store, run_id, "Queued again by", actor)
     _ensure_runner(settings, store)
 
 
@@ -187,13 +186,13 @@ resume = retry
 """A cancelled or failed run goes on where it was."""
 
 
-def delete(run_id: str, settings: Settings) -> None:
+def delete(run_id: str, settings: Settings, actor: Actor) -> None:
     """Deletes a run, its folder, and the candidates that no other run has.
 
     Raises:
         RetortError: the run does not exist, has not ended, an active run builds on it, or no right to.
     """
-    check(settings.actor, "delete")
+    check(actor, "delete")
     store = Store(settings)
     trash = settings.home / "trash"
 
@@ -207,8 +206,8 @@ def delete(run_id: str, settings: Settings) -> None:
     with plain_errors(settings.home):
         store.runs.delete(run_id, move_away)
     shutil.rmtree(trash, ignore_errors=True)
-    if settings.actor.name:
-        log.warning("%s deleted run %s.", settings.actor.name, run_id)  # its events are gone with it
+    if actor.name:
+        log.warning("%s deleted run %s.", actor.name, run_id)  # its events are gone with it
 
 
 def ensure_runner(settings: Settings) -> bool:
@@ -261,11 +260,10 @@ def wait(
         time.sleep(pause)
 
 
-def _record(store: Store, run_id: str, did: str) -> None:
+def _record(store: Store, run_id: str, did: str, actor: Actor) -> None:
     """Who did it, as an event of the run; nothing where nobody signs in."""
-    name = store.settings.actor.name
-    if name:
-        store.events.add(run_id, "info", f"{did} {name}.")
+    if actor.name:
+        store.events.add(run_id, "info", f"{did} {actor.name}.")
 
 
 def _start_runner(settings: Settings, lock: FileLock) -> None:

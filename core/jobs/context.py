@@ -10,19 +10,20 @@ from core.base.settings import Settings
 from core.catalogue.saved_models import model_damage
 from core.jobs.reporter import StoreReporter
 from core.recipe.results import Result, Trial
-from core.store import Store
+from core.store import RunRow, Store
 
 
 class RunHooks:
     """One run's trials and folders, seen from inside the engine."""
 
-    def __init__(self, settings: Settings, store: Store, run_id: str, reporter: StoreReporter) -> None:
+    def __init__(self, settings: Settings, store: Store, run: RunRow, reporter: StoreReporter) -> None:
         self.settings = settings
+        self.actor = run.actor
         self.reporter = reporter
-        self.run_folder = settings.run_folder(run_id)
+        self.run_folder = settings.run_folder(run.id)
         make_folder(self.run_folder)
         self._store = store
-        self._run_id = run_id
+        self._run_id = run.id
         self._said: set[str] = set()
 
     def register_trials(self, trials: list[Trial]) -> None:

@@ -115,7 +115,7 @@ def _need(recipe: Recipe, settings: Settings) -> Need | None:
 
 def _anatomy(recipe: Recipe, settings: Settings) -> Anatomy | None:
     try:
-        return anatomy(resolve(recipe.model, settings, download=False).folder)
+        return anatomy(resolve(recipe.model, settings, None).folder)
     except RetortError:
         return None  # what is wrong with the model is said by whoever opens it
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from core.base.integrity import damage, sealed_in
-from core.base.roles import check
+from core.base.roles import Actor, check
 from core.base.settings import Settings
 from core.catalogue.samples import sample_damage
 from core.catalogue.saved_models import model_damage
@@ -43,13 +43,13 @@ def check_home(settings: Settings) -> list[Problem]:
     return found
 
 
-def rebuild_home(settings: Settings) -> str:
+def rebuild_home(settings: Settings, actor: Actor) -> str:
     """Makes the index again from the folders, after they got what only the index knew; returns what was done.
 
     Raises:
         RetortError: no right to, or the home cannot be written.
     """
-    check(settings.actor, "rebuild")
+    check(actor, "rebuild")
     path = settings.database
     with plain_errors(settings.home):
         why = rebuild.fault(path, thorough=True)

@@ -51,7 +51,9 @@ def fetch(run: RunRow, hooks: Hooks) -> None:
     """The download of a sample."""
     from core.catalogue.fetch import fetch_sample
 
-    fetch_sample(run.recipe["sample"], hooks.settings, hooks.reporter, accept_terms=bool(run.recipe["accept_terms"]))
+    fetch_sample(
+        run.recipe["sample"], hooks.settings, hooks.actor, hooks.reporter, accept_terms=bool(run.recipe["accept_terms"])
+    )
 
 
 def download(run: RunRow, hooks: Hooks) -> None:
@@ -59,7 +61,7 @@ def download(run: RunRow, hooks: Hooks) -> None:
     from core.catalogue.references import resolve
 
     hooks.reporter.progress(0, 1, f"Downloading {run.model}")
-    found = resolve(run.model, hooks.settings)
+    found = resolve(run.model, hooks.settings, hooks.actor)
     hooks.reporter.progress(1, 1, f"Here as {found.reference}")
 
 

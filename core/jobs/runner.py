@@ -122,7 +122,7 @@ class Runner:
             self._store.events.add(
                 run_id, "warning", "The job's process was gone, so it starts again where it was.", status=ended.status
             )
-            self._store.runs.requeue(run_id, lost=True)
+            self._store.runs.requeue(run_id, None)
 
 
 def main(arguments: list[str] | None = None) -> int:

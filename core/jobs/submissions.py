@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from core.analysis.sensitivity import SensitivitySpec
 from core.base.errors import RetortError
-from core.base.roles import check
+from core.base.roles import Actor, check
 from core.base.settings import Settings
 from core.base.text import one_line
 from core.catalogue.references import Reference
@@ -18,32 +18,32 @@ from core.store import Store
 NAME_LENGTH = 120
 
 
-def submit_probe(settings: Settings) -> str:
+def submit_probe(settings: Settings, actor: Actor) -> str:
     """Queues the timing of this machine, which estimates rest on; returns the id of the run at it already, if any."""
-    check(settings.actor, "run")
-    return _submit("probe", "Time this machine", "this machine", settings)
+    check(actor, "run")
+    return _submit("probe", "Time this machine", "this machine", settings, actor)
 
 
-def submit_download(reference: str, settings: Settings) -> str:
+def submit_download(reference: str, settings: Settings, actor: Actor) -> str:
     """Queues the download of a hub model; returns the id of the run at it already, if there is one.
 
     Raises:
         RetortError: that is no model reference, the queue is full, or no right to.
     """
-    check(settings.actor, "fetch")
+    check(actor, "fetch")
     name = str(Reference.parse(reference))
-    return _submit("download", f"Download {name}", name, settings)
+    return _submit("download", f"Download {name}", name, settings, actor)
 
 
-def submit_sensitivity(spec: SensitivitySpec, settings: Settings) -> str:
+def submit_sensitivity(spec: SensitivitySpec, settings: Settings, actor: Actor) -> str:
     """Queues a sensitivity measurement; returns its run's id.
 
     Raises:
         RetortError: the method or the texts do not fit the model, the queue is full, or no right to.
     """
-    check(settings.actor, "run")
+    check(actor, "run")
     document = spec.model_dump(mode="json")
-    refuse_downloads(document, settings)
+    refuse_downloads(document, settings, actor)
     refuse_impossible(spec.recipe(), settings)
     run_id = Store(settings).runs.add(
         "sensitivity",
@@ -51,13 +51,13 @@ def submit_sensitivity(spec: SensitivitySpec, settings: Settings) -> str:
         spec.model,
         document,
         max_queued=settings.limits.queued_runs,
-        started_by=settings.actor.name,
+        actor=actor,
     )
     ensure_runner(settings)
     return run_id
 
 
-def submit_timing(run_id: str, keys: Sequence[str], settings: Settings) -> str:
+def submit_timing(run_id: str, keys: Sequence[str], settings: Settings, actor: Actor) -> str:
     """Queues the timing of a run's candidates beside the dense model, and nothing else; returns the timing's run.
 
     One candidate that is being timed already is not queued twice.
@@ -65,7 +65,7 @@ def submit_timing(run_id: str, keys: Sequence[str], settings: Settings) -> str:
     Raises:
         RetortError: no such run or candidate, the run goes on still, the queue is full, or no right to.
     """
-    check(settings.actor, "run")
+    check(actor, "run")
     store = Store(settings)
     run = store.runs.get(run_id)
     if run.active:
@@ -81,13 +81,13 @@ def submit_timing(run_id: str, keys: Sequence[str], settings: Settings) -> str:
         {"run": run_id, "candidates": list(keys)},
         max_queued=settings.limits.queued_runs,
         join_active=len(keys) == 1,
-        started_by=settings.actor.name,
+        actor=actor,
     )
     ensure_runner(settings)
     return timing
 
 
-def _submit(kind: str, name: str, model: str, settings: Settings) -> str:
+def _submit(kind: str, name: str, model: str, settings: Settings, actor: Actor) -> str:
     run_id = Store(settings).runs.add(
         kind,
         one_line(name, 120),
@@ -95,7 +95,7 @@ def _submit(kind: str, name: str, model: str, settings: Settings) -> str:
         {},
         max_queued=settings.limits.queued_runs,
         join_active=True,
-        started_by=settings.actor.name,
+        actor=actor,
     )
     ensure_runner(settings)
     return run_id

@@ -12,7 +12,6 @@ import signal
 import sys
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import replace
 from pathlib import Path
 from types import FrameType
 
@@ -43,7 +42,7 @@ def work(run: RunRow, settings: Settings, store: Store, reporter: StoreReporter,
     Args:
         guard: refuses what cannot fit; by default what it also watches over is this whole process, and ended with it.
     """
-    hooks = RunHooks(settings, store, run.id, reporter)
+    hooks = RunHooks(settings, store, run, reporter)
     try:
         (guard or _guard)(run, settings, store, reporter)
         work_of(run.kind)(run, hooks)
@@ -130,8 +129,7 @@ def main(arguments: list[str] | None = None) -> int:
     os.set_inheritable(chosen.device_lock, False)  # held, never released: it ends with this process
     store = Store(settings)
     run = store.runs.get(chosen.run)
-    # Those of whoever started the run, not of whoever started the runner: it may no more than they may.
-    settings = replace(settings.of_run(run.settings), actor=run.actor)
+    settings = settings.of_run(run.settings)  # those of whoever started the run, not of whoever started the runner
     reporter = StoreReporter(store, run.id)
     _prepare_process(reporter)
     guards.remember_kills(settings.run_folder(run.id))

@@ -39,7 +39,7 @@ def refuse_impossible(
     _texts(recipe)
     _harness(recipe)
     try:
-        start = subject_of(resolved or resolve(recipe.model, settings, download=False))
+        start = subject_of(resolved or resolve(recipe.model, settings, None))
     except RetortError:
         return  # what is wrong with the model is said by whoever opens it
     _context(recipe, start.found.shape.context, start.task == "causal")

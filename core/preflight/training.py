@@ -26,7 +26,7 @@ _WAY_OUT = "Choose a student with the teacher's own tokenizer."
 def known(reference: str, settings: Settings) -> Subject | None:
     """The model behind a reference, as far as it is here; None where it is not, or cannot be opened."""
     try:
-        return subject_of(resolve(reference, settings, download=False))
+        return subject_of(resolve(reference, settings, None))
     except RetortError:
         return None  # what is wrong with it is said by whoever opens it
 

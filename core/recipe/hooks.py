@@ -10,6 +10,7 @@ from typing import Protocol
 
 from core.base.errors import RetortError
 from core.base.progress import Reporter
+from core.base.roles import Actor
 from core.base.settings import Settings
 from core.recipe.results import Result, Trial
 
@@ -25,6 +26,11 @@ class Hooks(Protocol):
 
     @property
     def settings(self) -> Settings: ...
+
+    @property
+    def actor(self) -> Actor:
+        """For whom the run acts: it may no more than they may."""
+        ...
 
     @property
     def run_folder(self) -> Path:

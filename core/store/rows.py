@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from core.base.errors import RetortError
 from core.base.progress import Level
-from core.base.roles import LOCAL, ROLES, Actor, Role
+from core.base.roles import LOCAL, Actor, Role, role_in
 from core.recipe.recipe import Recipe
 from core.recipe.results import Trial
 from core.registry.measurement import Measurement, find_metric
@@ -65,7 +65,7 @@ class RunRow:
         """For whom the run acts: whoever started it last. Of somebody who signed in with an earlier version only the
         least that can start a run is certain."""
         least: Role = "editor" if self.started_by else LOCAL.role
-        return Actor(self.started_by, next((r for r in ROLES if r == self.settings.get("role")), least))
+        return Actor(self.started_by, role_in(self.settings, least))
 
     def parsed(self) -> Recipe:
         """The recipe, for the kinds that have one ('sweep' and 'recipe').

@@ -12,6 +12,7 @@ from typing import Any
 
 from core import __version__
 from core.base.errors import RetortError
+from core.base.roles import Actor
 from core.base.settings import Settings
 from core.store import needs
 from core.store.connection import Database
@@ -45,7 +46,7 @@ class Runs:
     """The table of runs."""
 
     def __init__(self, database: Database, settings: Settings) -> None:
-        self._db, self._kept = database, json.dumps(settings.kept())
+        self._db, self._settings = database, settings
 
     def add(
         self,
@@ -53,15 +54,15 @@ class Runs:
         name: str,
         model: str,
         recipe: dict[str, Any],
+        actor: Actor,
         *,
         tags: Sequence[str] = (),
         notes: str = "",
         max_queued: int | None = None,
         join_active: bool = False,
-        started_by: str = "",
         refuse_missing: bool = False,
     ) -> str:
-        """Queues a run and returns its id; with `join_active`, that of an active run of the same kind and model.
+        """Queues a run for `actor`; returns its id, or with `join_active` that of an active run of this kind and model.
 
         Raises:
             RetortError: `max_queued` runs are waiting already; with `refuse_missing`, a run it starts from is gone.
@@ -93,8 +94,8 @@ class Runs:
                     time.time(),
                     json.dumps(list(tags)),
                     notes,
-                    started_by,
-                    self._kept,
+                    actor.name,
+                    json.dumps(self._settings.kept(actor)),
                 ),
             )
             self._db.record(db, run_id)
@@ -221,11 +222,13 @@ class Runs:
         rows = self._db.read("SELECT cancel_requested FROM runs WHERE id = ?", (run_id,))
         return bool(rows and rows[0][0])
 
-    def requeue(self, run_id: str, *, lost: bool = False) -> bool:
-        """Back to the queue: a running run whose worker was `lost`, else one that has ended.
+    def requeue(self, run_id: str, actor: Actor | None) -> bool:
+        """Back to the queue: one that has ended, for whoever asks; or, for None, a running one whose worker was lost.
 
         One that has ended starts with fresh attempts and the asker's settings, and its failed trials wait again.
         """
+        lost = actor is None
+        kept = None if actor is None else json.dumps(self._settings.kept(actor))
         came_from = "state = 'running'" if lost else "state IN ('done', 'failed', 'cancelled')"
         attempts = "attempts" if lost else "0"
         unfinished = "('running')" if lost else "('running', 'failed')"
@@ -234,7 +237,7 @@ class Runs:
             changed = db.execute(
                 f"UPDATE runs SET state = 'queued', attempts = {attempts}, finished = NULL, cancel_requested = 0,"
                 f" cause = '', remedy = '', message = '', settings = {settings} WHERE id = :id AND {came_from}",
-                {"id": run_id, "settings": self._kept},
+                {"id": run_id, "settings": kept},
             ).rowcount
             # In the same transaction: a runner may start the run the moment it is queued.
             if changed:

@@ -76,7 +76,7 @@ def look(reference: str) -> tuple[ResolvedModel, Anatomy]:
     Raises:
         RetortError: not found, not fetched, or no model Retort opens.
     """
-    resolved = resolve(reference, home.settings(), download=False)
+    resolved = resolve(reference, home.settings(), None)
     return resolved, _anatomy(str(resolved.folder), resolved.fingerprint)
 
 

@@ -9,6 +9,7 @@ from core.jobs import actions
 from core.preflight.samples import missing as missing
 from core.recipe.files import load_recipe
 from core.recipe.recipe import Recipe
+from pages.frame import login
 
 RECIPE = Path(__file__).resolve().parents[2] / "examples" / "sample-study.yaml"
 
@@ -20,10 +21,10 @@ def sample_study() -> Recipe:
 def fetch_first(recipe: Recipe, settings: Settings) -> None:
     """Queues the downloads a recipe needs; the queue keeps the order."""
     for needed in missing(recipe, settings):
-        actions.submit_fetch(needed.id, settings)
+        actions.submit_fetch(needed.id, settings, login.actor())
 
 
 def start(recipe: Recipe, settings: Settings) -> str:
     """Queues the downloads a recipe needs, then the recipe; returns its run's id."""
     fetch_first(recipe, settings)
-    return actions.submit(recipe, settings)
+    return actions.submit(recipe, settings, login.actor())

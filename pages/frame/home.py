@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import streamlit as st
 
 from core.base.errors import RetortError
@@ -16,12 +14,13 @@ from pages.frame.cached import cached
 
 
 def settings() -> Settings:
-    """Settings from the environment (`RETORT_HOME`, `RETORT_ROOTS`), for whoever looks at this page.
+    """Settings from the environment (`RETORT_HOME`, `RETORT_ROOTS`), for somebody who may look at this page.
 
     Raises:
         RetortError: see `login.actor`.
     """
-    return replace(Settings.load(), actor=login.actor())
+    login.actor()  # nobody else learns where anything lies
+    return Settings.load()
 
 
 def store() -> Store:

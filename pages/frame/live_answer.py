@@ -12,7 +12,7 @@ from streamlit.delta_generator import DeltaGenerator
 
 from core.base.errors import RetortError
 from core.jobs.preview import client
-from pages.frame import home
+from pages.frame import home, login
 from pages.frame.states import refused
 from pages.frame.text import md
 
@@ -56,7 +56,7 @@ def answered(
     session = st.session_state.setdefault("_live-session", uuid.uuid4().hex)
     say.caption(":material/hourglass_top: Working on it")
     try:
-        events: Any = client.ask(home.settings(), op, request, session=session)
+        events: Any = client.ask(home.settings(), login.actor(), op, request, session=session)
         with closing(events):
             for event in events:
                 if "stage" in event:

@@ -26,7 +26,7 @@ def labels(run: RunRow) -> None:
         notes = st.text_area("Note", key=f"notes-{run.id}", max_chars=NOTES_LENGTH)
         if st.form_submit_button("Save", **login.locked("note", {"icon": ":material/save:"})):
             try:
-                run_notes.annotate(run.id, home.settings(), tags=tags.split(","), notes=notes)
+                run_notes.annotate(run.id, home.settings(), login.actor(), tags=tags.split(","), notes=notes)
             except RetortError as error:
                 refused(error.cause, error.remedy)
             else:

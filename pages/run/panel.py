@@ -147,7 +147,7 @@ def delete_button(run: RunRow, key: str, after: Callable[[], None]) -> None:
 def do(action: Callable[..., object], *values: object) -> None:
     """Runs an action of core.jobs with these values; a refusal is shown at the top of the next run of the script."""
     try:
-        action(*values, home.settings())
+        action(*values, home.settings(), login.actor())
     except RetortError as error:
         st.session_state["_refused"] = (error.cause, error.remedy)
 
@@ -211,5 +211,5 @@ def time_machine_button(key: str) -> None:
     elif login.button(
         "run", "Time this machine", key=f"probe-{key}", icon=":material/timer:", help="Takes about 20 seconds."
     ):
-        submissions.submit_probe(home.settings())
+        submissions.submit_probe(home.settings(), login.actor())
         st.rerun()

@@ -21,7 +21,7 @@ def send(run: RunRow) -> None:
         if login.button("run", f"Send to {label}", key=f"track-{tracker}", icon=":material/upload:"):
             with st.spinner(f"Sending to {label}"):
                 try:
-                    sent = track(run.id, home.settings(), tracker)
+                    sent = track(run.id, home.settings(), login.actor(), tracker)
                 except RetortError as error:
                     refused(error.cause, error.remedy)
                     continue

@@ -72,7 +72,7 @@ def _action(run_id: str, keys: Sequence[str], label: str) -> None:
         panel.live(going[0].id, panel.progress)
     elif login.button("run", label, key=f"time-{run_id}-{keys[0]}", icon=":material/timer:", help=_HELP):
         try:
-            submissions.submit_timing(run_id, keys, home.settings())
+            submissions.submit_timing(run_id, keys, home.settings(), login.actor())
         except RetortError as error:
             refused(error.cause, error.remedy)
         else:

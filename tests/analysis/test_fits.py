@@ -9,6 +9,7 @@ import pytest
 
 from core.analysis.fits_model import refuse_misfit
 from core.base.errors import RetortError
+from core.base.roles import LOCAL
 from core.base.settings import Settings
 from core.catalogue.anatomy import Anatomy, anatomy
 from core.jobs import actions
@@ -90,5 +91,5 @@ def test_it_is_asked_before_the_queue(home: Settings, tiny_llama: Path) -> None:
     settings = Settings(home=home.home, roots=(home.home / "models", tiny_llama.resolve()))
     recipe = Recipe.model_validate(FITTING | {"model": f"path:{home.home / 'models' / 'm'}", "steps": [remove(4)]})
     with pytest.raises(RetortError, match="does not fit its model"):
-        actions.submit(recipe, settings)
+        actions.submit(recipe, settings, LOCAL)
     assert Store(settings).runs.find() == []

@@ -22,6 +22,7 @@ from core.analysis.sensitivity import (
     working_path,
     write,
 )
+from core.base.roles import LOCAL
 from core.base.settings import Settings
 from core.recipe.recipe import Calibration, Evaluation
 
@@ -48,18 +49,19 @@ def found(fingerprint: str, made: float, method: str = "magnitude") -> Sensitivi
 
 
 def test_a_key_covers_what_determines_the_figures(home: Settings) -> None:
-    key = SPEC.key("a", home)
-    assert SPEC.model_copy(update={"model": "path:/elsewhere"}).key("a", home) == key, "only its bytes count"
-    assert SPEC.key("b", home) != key and SPEC.model_copy(update={"sparsities": (0.3,)}).key("a", home) != key
+    key = SPEC.key("a", home, LOCAL)
+    assert SPEC.model_copy(update={"model": "path:/elsewhere"}).key("a", home, LOCAL) == key, "only its bytes count"
+    assert SPEC.key("b", home, LOCAL) != key
+    assert SPEC.model_copy(update={"sparsities": (0.3,)}).key("a", home, LOCAL) != key
     other = {"calibration": Calibration(sequences=7)}
-    assert SPEC.model_copy(update=other).key("a", home) == key, "magnitude looks at no calibration text"
+    assert SPEC.model_copy(update=other).key("a", home, LOCAL) == key, "magnitude looks at no calibration text"
     wanda = SPEC.model_copy(update={"method": "wanda"})
-    assert wanda.model_copy(update=other).key("a", home) != wanda.key("a", home)
-    assert SPEC.model_copy(update={"dtype": "float32"}).key("a", home) != key
-    assert SPEC.model_copy(update={"seed": 1}).key("a", home) != key
-    assert SPEC.model_copy(update={"removed": "nothing"}).key("a", home) != key
-    assert SPEC.model_copy(update={"parts": False}).key("a", home) != key
-    assert SPEC.model_copy(update={"evaluation": Evaluation(split="training", tokens=512)}).key("a", home) != key
+    assert wanda.model_copy(update=other).key("a", home, LOCAL) != wanda.key("a", home, LOCAL)
+    assert SPEC.model_copy(update={"dtype": "float32"}).key("a", home, LOCAL) != key
+    assert SPEC.model_copy(update={"seed": 1}).key("a", home, LOCAL) != key
+    assert SPEC.model_copy(update={"removed": "nothing"}).key("a", home, LOCAL) != key
+    assert SPEC.model_copy(update={"parts": False}).key("a", home, LOCAL) != key
+    assert SPEC.model_copy(update={"evaluation": Evaluation(split="training", tokens=512)}).key("a", home, LOCAL) != key
 
 
 def test_a_key_follows_the_text_and_not_its_place(home: Settings) -> None:
@@ -69,10 +71,10 @@ def test_a_key_follows_the_text_and_not_its_place(home: Settings) -> None:
     for path in (first, twin):
         path.write_text("One text.")
     spec = SPEC.model_copy(update={"evaluation": Evaluation(data=f"path:{first}")})
-    key = spec.key("a", home)
-    assert SPEC.model_copy(update={"evaluation": Evaluation(data=f"path:{twin}")}).key("a", home) == key
+    key = spec.key("a", home, LOCAL)
+    assert SPEC.model_copy(update={"evaluation": Evaluation(data=f"path:{twin}")}).key("a", home, LOCAL) == key
     first.write_text("Two text.")
-    assert spec.key("a", home) != key
+    assert spec.key("a", home, LOCAL) != key
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ import pytest
 from core.base.errors import Cancelled, RetortError
 from core.base.integrity import unseal
 from core.base.progress import InMemoryReporter
+from core.base.roles import LOCAL
 from core.base.settings import Settings
 from core.catalogue import download as download_module
 from core.catalogue import fetch as fetch_module
@@ -89,7 +90,7 @@ def leftovers(home: Settings) -> list[str]:
 
 def test_fetch_puts_only_the_named_files_in_place(offered: Sample, home: Settings) -> None:
     reporter = InMemoryReporter()
-    folder = fetch_sample("offered", home, reporter)
+    folder = fetch_sample("offered", home, LOCAL, reporter)
     assert (folder / "data.bin").read_bytes() == PAYLOAD and (folder / "more" / "a.txt").read_bytes() == b"a"
     assert sorted(p.name for p in folder.iterdir()) == ["data.bin", "more", "retort-sample.json"]
     assert is_fetched(offered, home) and leftovers(home) == []
@@ -99,24 +100,24 @@ def test_fetch_puts_only_the_named_files_in_place(offered: Sample, home: Setting
 
 
 def test_a_second_fetch_changes_nothing(offered: Sample, home: Settings, tmp_path: Path) -> None:
-    folder = fetch_sample("offered", home, InMemoryReporter())
+    folder = fetch_sample("offered", home, LOCAL, InMemoryReporter())
     before = {p: p.stat().st_mtime_ns for p in folder.rglob("*")}
     (tmp_path / "index" / "retort_test_sample-1.0-py3-none-any.whl").unlink()  # it must not be needed again
-    fetch_sample("offered", home, InMemoryReporter())
+    fetch_sample("offered", home, LOCAL, InMemoryReporter())
     assert {p: p.stat().st_mtime_ns for p in folder.rglob("*")} == before
 
 
 @pytest.mark.slow
 def test_a_damaged_copy_is_fetched_again(offered: Sample, home: Settings) -> None:
-    folder = fetch_sample("offered", home, InMemoryReporter())
+    folder = fetch_sample("offered", home, LOCAL, InMemoryReporter())
     (folder / "data.bin").write_bytes(b"cut short")
-    fetch_sample("offered", home, InMemoryReporter())
+    fetch_sample("offered", home, LOCAL, InMemoryReporter())
     assert (folder / "data.bin").read_bytes() == PAYLOAD and leftovers(home) == []
 
 
 def _fetch_in_child(home: Settings) -> None:
     try:
-        fetch_sample("offered", home, InMemoryReporter())
+        fetch_sample("offered", home, LOCAL, InMemoryReporter())
     except BaseException:
         os._exit(1)
     os._exit(0)
@@ -147,12 +148,12 @@ class _DiesAt(InMemoryReporter):
 @pytest.mark.slow
 @pytest.mark.parametrize("word", ["Downloading", "Unpacking"])
 def test_a_killed_fetch_leaves_nothing_that_looks_finished(offered: Sample, home: Settings, word: str) -> None:
-    child = FORK.Process(target=fetch_sample, args=("offered", home, _DiesAt(word)))
+    child = FORK.Process(target=fetch_sample, args=("offered", home, LOCAL, _DiesAt(word)))
     child.start()
     child.join(60)
     assert child.exitcode == -signal.SIGKILL
     assert not is_fetched(offered, home) and not offered.folder(home).exists()
-    fetch_sample("offered", home, InMemoryReporter())
+    fetch_sample("offered", home, LOCAL, InMemoryReporter())
     assert is_fetched(offered, home) and leftovers(home) == []
 
 
@@ -164,11 +165,11 @@ def test_a_kill_before_the_rename_leaves_nothing(
 
     with monkeypatch.context() as patch:
         patch.setattr(fetch_module, "put_in_place", die)
-        child = FORK.Process(target=fetch_sample, args=("offered", home, InMemoryReporter()))
+        child = FORK.Process(target=fetch_sample, args=("offered", home, LOCAL, InMemoryReporter()))
         child.start()
         child.join(60)
     assert child.exitcode == -signal.SIGKILL and not is_fetched(offered, home)
-    fetch_sample("offered", home, InMemoryReporter())
+    fetch_sample("offered", home, LOCAL, InMemoryReporter())
     assert is_fetched(offered, home) and leftovers(home) == []
 
 
@@ -182,14 +183,14 @@ def test_cancel_stops_and_cleans_up(offered: Sample, home: Settings) -> None:
                 raise Cancelled
 
     with pytest.raises(Cancelled):
-        fetch_sample("offered", home, Impatient())
+        fetch_sample("offered", home, LOCAL, Impatient())
     assert leftovers(home) == [] and not is_fetched(offered, home)
 
 
 def test_other_bytes_are_refused(offered: Sample, home: Settings, tmp_path: Path) -> None:
     write_wheel(tmp_path / "index", {"retort_test_sample/extra.txt": b"not what was pinned"})
     with pytest.raises(RetortError, match="checksum differs"):
-        fetch_sample("offered", home, InMemoryReporter())
+        fetch_sample("offered", home, LOCAL, InMemoryReporter())
     assert leftovers(home) == [] and not offered.folder(home).exists()
 
 
@@ -197,7 +198,7 @@ def test_a_wrong_member_is_refused(offered: Sample, home: Settings, monkeypatch:
     member = offered.members[0].model_copy(update={"sha256": "0" * 64})
     monkeypatch.setitem(SAMPLES, "offered", offered.model_copy(update={"members": (member,)}))
     with pytest.raises(RetortError, match="data.bin of Offered is not the file"):
-        fetch_sample("offered", home, InMemoryReporter())
+        fetch_sample("offered", home, LOCAL, InMemoryReporter())
     assert leftovers(home) == []
 
 
@@ -209,7 +210,7 @@ def test_without_an_index_it_says_so_in_one_error(
     monkeypatch.delenv("PIP_FIND_LINKS")
     monkeypatch.setenv("PIP_INDEX_URL", "http://127.0.0.1:9/simple")  # nothing listens there
     with pytest.raises(RetortError) as caught:
-        fetch_sample("offered", home, InMemoryReporter())
+        fetch_sample("offered", home, LOCAL, InMemoryReporter())
     assert "no package index" in caught.value.cause and "network" in caught.value.remedy
     assert leftovers(home) == []
     assert main(["fetch", "offered", "--home", str(home.home)]) == 1  # nothing is wrong with the command
@@ -220,15 +221,15 @@ def test_without_an_index_it_says_so_in_one_error(
 def test_terms_must_be_accepted(offered: Sample, home: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(SAMPLES, "offered", offered.model_copy(update={"terms": "Be kind."}))
     with pytest.raises(RetortError, match="Be kind"):
-        fetch_sample("offered", home, InMemoryReporter())
-    fetch_sample("offered", home, InMemoryReporter(), accept_terms=True)
+        fetch_sample("offered", home, LOCAL, InMemoryReporter())
+    fetch_sample("offered", home, LOCAL, InMemoryReporter(), accept_terms=True)
     assert is_fetched("offered", home)
 
 
 def test_samples_of_one_package_come_together(offered: Sample, home: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     sibling = offered.model_copy(update={"id": "sibling", "members": offered.members[1:]})
     monkeypatch.setitem(SAMPLES, "sibling", sibling)
-    fetch_sample("offered", home, InMemoryReporter())
+    fetch_sample("offered", home, LOCAL, InMemoryReporter())
     assert is_fetched("sibling", home)
 
 
@@ -237,7 +238,7 @@ def test_a_full_disk_is_refused_before_anything_travels(
 ) -> None:
     monkeypatch.setitem(SAMPLES, "offered", offered.model_copy(update={"disk_bytes": 10**18}))
     with pytest.raises(RetortError, match="needs .* of disk"):
-        fetch_sample("offered", home, InMemoryReporter())
+        fetch_sample("offered", home, LOCAL, InMemoryReporter())
     assert leftovers(home) == []
 
 
@@ -264,7 +265,7 @@ def test_command_line_fetches_and_shows_progress(
 def test_a_damaged_sample_is_named_and_fetched_again(
     home: Settings, offered: Sample, harm: str, name: str, noted: bool, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    folder = fetch_sample(offered.id, home, InMemoryReporter())
+    folder = fetch_sample(offered.id, home, LOCAL, InMemoryReporter())
     before = {p.relative_to(folder): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
     if not noted:
         unseal(folder)

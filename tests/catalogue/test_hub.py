@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from core.base.errors import RetortError
+from core.base.roles import LOCAL
 from core.base.settings import Settings
 from core.catalogue.checks import check_weights
 from core.catalogue.fingerprint import folder_fingerprint
@@ -39,13 +40,13 @@ def cached(offline: Path, tiny_llama: Path) -> Path:
 
 def test_not_on_this_disk_is_one_sentence(home: Settings) -> None:
     with pytest.raises(RetortError, match="hub:org/none is not on this disk") as caught:
-        resolve("hub:org/none", home)
+        resolve("hub:org/none", home, LOCAL)
     assert "sample" in caught.value.remedy
 
 
 def test_a_branch_is_pinned_to_its_commit(cached: Path, home: Settings) -> None:
     for text in ("hub:org/tiny", "hub:org/tiny@main", f"hub:org/tiny@{COMMIT}"):
-        found = resolve(text, home)
+        found = resolve(text, home, LOCAL)
         assert found.reference == Reference("hub", "org/tiny", COMMIT)
         assert found.fingerprint == folder_fingerprint(cached, home) and found.folder.name == COMMIT
     assert "not asked for a newer version" in found.provenance["note"]

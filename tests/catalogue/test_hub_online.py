@@ -18,9 +18,10 @@ SCRIPT = """
 import json, sys
 from core.catalogue.references import resolve
 from core.base.errors import RetortError
+from core.base.roles import LOCAL
 from core.base.settings import Settings
 try:
-    found = resolve(sys.argv[1], Settings.load(sys.argv[2]))
+    found = resolve(sys.argv[1], Settings.load(sys.argv[2]), LOCAL)
     answer = {"folder": str(found.folder), "reference": str(found.reference), **found.provenance}
 except RetortError as error:
     answer = {"cause": error.cause, "remedy": error.remedy}

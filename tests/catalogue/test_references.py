@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core.base.errors import RetortError
+from core.base.roles import LOCAL
 from core.base.settings import Settings
 from core.catalogue.fingerprint import folder_fingerprint
 from core.catalogue.references import Reference, resolve
@@ -65,11 +66,11 @@ def test_any_text_parses_or_is_refused(text: str) -> None:
 
 
 def test_path_resolves_to_the_folder(model: Path, home: Settings) -> None:
-    found = resolve(f"path:{model}", home)
+    found = resolve(f"path:{model}", home, LOCAL)
     assert found.folder == model and found.fingerprint.startswith("folder:")
     link = home.roots[0] / "link"
     link.symlink_to(model)
-    assert resolve(f"path:{link}", home).folder == model
+    assert resolve(f"path:{link}", home, LOCAL).folder == model
 
 
 def test_fingerprint_follows_the_bytes_not_the_place(model: Path, home: Settings) -> None:
@@ -186,36 +187,36 @@ def test_bad_folders_get_one_cause_and_one_remedy(
 ) -> None:
     where = spoil(model, home)
     with pytest.raises(RetortError, match=cause) as caught:
-        resolve(f"path:{where}", home)
+        resolve(f"path:{where}", home, LOCAL)
     for sentence in (caught.value.cause, caught.value.remedy):
         assert sentence.endswith(".") and "\n" not in sentence
 
 
 def test_samples_must_be_fetched_and_be_models(home: Settings) -> None:
     with pytest.raises(RetortError, match="not been fetched") as caught:
-        resolve("sample:smollm2-135m", home)
+        resolve("sample:smollm2-135m", home, LOCAL)
     assert "core fetch smollm2-135m" in caught.value.remedy
     with pytest.raises(RetortError, match="data, not a model"):
-        resolve("sample:wiki", home)
+        resolve("sample:wiki", home, LOCAL)
 
 
 def test_runs_lead_to_kept_candidates(tiny_llama: Path, home: Settings) -> None:
     with pytest.raises(RetortError, match="no candidate 'k1'"):
-        resolve("run:k1", home)
+        resolve("run:k1", home, LOCAL)
     candidate = home.home / "candidates" / "k1"
     candidate.mkdir(parents=True)
     (candidate / "result.json").write_text('{"model": "sample:smollm2-135m"}')
     with pytest.raises(RetortError, match="model was not kept"):
-        resolve("run:k1", home)
+        resolve("run:k1", home, LOCAL)
     shutil.copytree(tiny_llama, candidate / "model")
     for text in ("run:k1", "run:some-run/k1"):
-        found = resolve(text, home)
+        found = resolve(text, home, LOCAL)
         assert found.folder == candidate / "model" and found.fingerprint == folder_fingerprint(tiny_llama, home)
         assert found.provenance["source"] == "candidate k1, made from sample:smollm2-135m"
 
 
 @pytest.mark.sample
 def test_the_sample_resolves_with_its_provenance(sample_home: Settings) -> None:
-    found = resolve("sample:smollm2-135m", sample_home)
+    found = resolve("sample:smollm2-135m", sample_home, LOCAL)
     assert found.provenance["licence"] == "Apache-2.0" and "Q4_1" in found.provenance["note"]
     assert found.fingerprint.startswith("folder:")

@@ -7,6 +7,7 @@ import os
 
 import pytest
 
+from core.base.roles import LOCAL
 from core.recipe.results import Result
 from core.store import Store
 from tests.cli.conftest import Cli
@@ -16,7 +17,7 @@ from tests.damage import flip
 @pytest.mark.slow
 def test_a_home_is_checked_and_its_index_made_again(study: Cli) -> None:
     store = Store(study.settings)
-    run = store.runs.add("sweep", "A study", "path:/m", {})
+    run = store.runs.add("sweep", "A study", "path:/m", {}, LOCAL)
     store.runs.request_cancel(run)
     store.candidates.add(Result(key="k", label="x", model="path:/m", method="wanda"))
     done = study("home", "check")
@@ -38,7 +39,7 @@ def test_a_home_is_checked_and_its_index_made_again(study: Cli) -> None:
 @pytest.mark.slow
 def test_any_command_makes_a_lost_index_again_and_says_so_in_one_line(study: Cli) -> None:
     store = Store(study.settings)
-    run = store.runs.add("sweep", "A study", "path:/m", {})
+    run = store.runs.add("sweep", "A study", "path:/m", {}, LOCAL)
     for ending in ("", "-wal", "-shm"):
         study.settings.database.with_name(study.settings.database.name + ending).unlink(missing_ok=True)
     done = study("runs", "--json")

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from core.base.roles import LOCAL
 from core.base.settings import Settings
 from core.commands.parser import main
 from core.recipe.files import load_recipe
@@ -73,7 +74,7 @@ def result(trial: Trial, of: Recipe, add: float, right: list[float], size: float
 
 def stored(store: Store, of: Recipe, *figures: tuple[float, list[float], float], torch: str = "2.12.0") -> str:
     """A finished run whose trials have these figures (none: a run without trials)."""
-    run_id = store.runs.add(of.kind, of.name, of.model, of.model_dump(mode="json"))
+    run_id = store.runs.add(of.kind, of.name, of.model, of.model_dump(mode="json"), LOCAL)
     if figures:
         trials = trials_of(of, Identity(f"fingerprint {of.model}"))
         store.trials.add(run_id, trials)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from core.base.roles import LOCAL
 from core.jobs import actions
 from core.store import Store
 from tests.cli.conftest import Cli
@@ -135,7 +136,7 @@ def test_a_training_that_is_stopped_is_not_called_by_its_whole_budget(study: Cli
     while not ((runs := store.runs.find()) and store.series.read(runs[0].id, "loss/total")):
         assert process.poll() is None and time.monotonic() < until, "the training did not start"
         time.sleep(0.05)
-    actions.stop_and_keep(runs[0].id, study.settings)
+    actions.stop_and_keep(runs[0].id, study.settings, LOCAL)
     answer, said = process.communicate(timeout=900)
     assert process.returncode == 0, said
     trial = store.trials.of(runs[0].id)[1]

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from core.base.roles import LOCAL
 from core.base.settings import Limits, Settings
 from core.engine.pipeline import execute
 from core.jobs import actions
@@ -40,10 +41,10 @@ class Study:
 
     def run(self, recipe: Recipe) -> dict[str, Result]:
         """Results by label."""
-        self.id = self.store.runs.add("sweep", recipe.name, recipe.model, recipe.model_dump(mode="json"))
+        self.id = self.store.runs.add("sweep", recipe.name, recipe.model, recipe.model_dump(mode="json"), LOCAL)
         assert self.store.runs.claim(self.id)
         reporter = StoreReporter(self.store, self.id)
-        execute(recipe, RunHooks(self.settings, self.store, self.id, reporter))
+        execute(recipe, RunHooks(self.settings, self.store, self.store.runs.get(self.id), reporter))
         return {r.label: r for r in self.store.candidates.results(run_id=self.id)}
 
     def events(self) -> list[Any]:
@@ -105,12 +106,12 @@ def test_a_cancel_reaches_the_nodes_and_the_run_goes_on_later(tmp_path: Path, mo
     study = Study(tmp_path, models, cluster)
     settings = replace(study.settings, limits=Limits(runner_idle_seconds=1.0))
     many = recipe(study.models, "ray", tuple(i / 100 for i in range(5, 95)))
-    run_id = actions.submit(many, settings)
+    run_id = actions.submit(many, settings, LOCAL)
     give_up = time.monotonic() + 150
     while (run := study.store.runs.get(run_id)).trials_done < 2:
         assert run.active and time.monotonic() < give_up, run
         time.sleep(0.05)
-    actions.cancel(run_id, settings)
+    actions.cancel(run_id, settings, LOCAL)
     run = actions.wait(run_id, settings, timeout=60)
     assert run.state == "cancelled" and 2 <= run.trials_done < 100, run
     assert idle_again(cluster), "no node works for a cancelled run"

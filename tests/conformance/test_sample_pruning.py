@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from transformers import LlamaForCausalLM
 
 from core.base.progress import InMemoryReporter
+from core.base.roles import LOCAL
 from core.base.settings import Settings
 from core.engine.data.corpora import load_texts
 from core.engine.data.windows import calibration_windows, evaluation_windows
@@ -40,9 +41,9 @@ class Subject:
         loaded = load_model(self.folder, dtype)
         assert isinstance(loaded.model, LlamaForCausalLM)
         self.model = loaded.model
-        texts = load_texts(Corpus(split="calibration"), settings)
+        texts = load_texts(Corpus(split="calibration"), settings, LOCAL)
         self.windows = calibration_windows(texts, loaded.tokenizer, *windows, 0)  # (sequences, length)
-        held_out = load_texts(Corpus(split="evaluation"), settings)
+        held_out = load_texts(Corpus(split="evaluation"), settings, LOCAL)
         self.evaluation = evaluation_windows(held_out, loaded.tokenizer, tokens, 256)  # (tokens / 256, 256)
 
     def perplexity(self) -> float:

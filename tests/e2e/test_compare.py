@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import expect
 
+from core.base.roles import LOCAL
 from core.base.settings import Settings
 from core.jobs.preview import client
 from core.store import Store
@@ -53,4 +54,4 @@ def test_models_are_compared_and_voted_on(visits: Visits, home: Settings, tiny_l
         assert tally.first + tally.second + tally.neither == 1
         tab.is_well()
     finally:
-        client.release(home)
+        client.release(home, LOCAL)

@@ -13,6 +13,7 @@ import pytest
 
 from core.base.errors import RetortError
 from core.base.progress import InMemoryReporter, Level
+from core.base.roles import LOCAL, Actor
 from core.base.settings import Settings
 from core.engine.models.roundtrip import ReloadProcess
 from core.engine.pipeline import execute
@@ -28,6 +29,7 @@ class Memory(InMemoryReporter):
     """Hooks over dictionaries; also the reporter, which keeps the events."""
 
     settings: Settings
+    actor: Actor = LOCAL
     events: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
     trials: list[Trial] = field(default_factory=list)
     results: dict[str, Result] = field(default_factory=dict)

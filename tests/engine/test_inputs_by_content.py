@@ -14,6 +14,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from core.analysis.comparable import why_apart
 from core.base.errors import Cancelled, RetortError
 from core.base.progress import InMemoryReporter
+from core.base.roles import LOCAL
 from core.base.settings import Settings
 from core.catalogue.contents import ABSENT, content_of, contents_of
 from core.catalogue.references import resolve
@@ -94,7 +95,7 @@ def test_a_text_replaced_between_cancel_and_resume(home: Settings, model: Path, 
     new = dense_perplexity(model, texts[1])
     assert abs(new - old) > 1 and perplexities(table)[0] == pytest.approx(new, rel=1e-4)
     assert len(table) == 3 and not before & {r.key for r in table}, "old and new figures in one table"
-    assert {r.inputs[f"path:{texts[1]}"] for r in table} == {content_of(f"path:{texts[1]}", home)}
+    assert {r.inputs[f"path:{texts[1]}"] for r in table} == {content_of(f"path:{texts[1]}", home, LOCAL)}
     said = [m for m, _ in hooks.events if "is not what it was when this run began" in m]
     assert len(said) == 1 and str(texts[1]) in said[0]
 
@@ -141,7 +142,7 @@ def test_model_bytes_that_are_overwritten_count(home: Settings, model: Path, tex
 @pytest.mark.parametrize("file", ["tokenizer.json", "tokenizer_config.json", "config.json", "model.safetensors"])
 def test_every_file_of_a_model_makes_its_fingerprint(file: str, home: Settings, model: Path) -> None:
     def fingerprint() -> str:
-        return resolve(f"path:{model}", home).fingerprint
+        return resolve(f"path:{model}", home, LOCAL).fingerprint
 
     before = fingerprint()
     raw = bytearray((model / file).read_bytes())
@@ -157,10 +158,10 @@ def test_every_file_of_a_model_makes_its_fingerprint(file: str, home: Settings, 
 def test_a_candidate_is_identified_by_its_files(home: Settings, model: Path) -> None:
     candidate = home.home / "candidates" / "k1"
     candidate.mkdir(parents=True)
-    before = resolve(f"path:{model}", home).fingerprint
+    before = resolve(f"path:{model}", home, LOCAL).fingerprint
     model.rename(candidate / "model")
     (candidate / "result.json").write_text('{"model": "sample:x"}')
-    assert resolve("run:k1", home).fingerprint == before
+    assert resolve("run:k1", home, LOCAL).fingerprint == before
 
 
 def test_a_teacher_that_is_overwritten_counts(
@@ -209,14 +210,14 @@ def test_statistics_are_kept_by_model_tokens_and_dtype(home: Settings, model: Pa
 
 
 def test_what_identifies_texts_and_sets(home: Settings, texts: tuple[Path, Path]) -> None:
-    first = content_of(f"path:{texts[0]}", home)
-    assert first != content_of(f"path:{texts[1]}", home)
+    first = content_of(f"path:{texts[0]}", home, LOCAL)
+    assert first != content_of(f"path:{texts[1]}", home, LOCAL)
     twin = texts[0].with_suffix(".md")
     twin.write_bytes(texts[0].read_bytes())
-    assert content_of(f"path:{twin}", home) != first, "another ending is read in another way"
-    assert content_of("sample:wiki", home) == ABSENT and content_of("sample:nothing", home) == ABSENT
+    assert content_of(f"path:{twin}", home, LOCAL) != first, "another ending is read in another way"
+    assert content_of("sample:wiki", home, LOCAL) == ABSENT and content_of("sample:nothing", home, LOCAL) == ABSENT
     with pytest.raises(RetortError, match="outside the folders"):
-        content_of("path:/etc/passwd", home)
+        content_of("path:/etc/passwd", home, LOCAL)
 
 
 def test_parts_and_files_of_a_sample_count(home: Settings) -> None:
@@ -229,10 +230,10 @@ def test_parts_and_files_of_a_sample_count(home: Settings) -> None:
         (folder / name).write_bytes(raw)
     facts = {n: {"bytes": len(raw), "sha256": ""} for n, raw in files.items()}
     (folder / "retort-sample.json").write_text(json.dumps({"pin": SAMPLES["reuters-r8"].pin, "files": facts}))
-    train, test = (content_of(f"sample:reuters-r8/{part}", home) for part in ("train", "test"))
+    train, test = (content_of(f"sample:reuters-r8/{part}", home, LOCAL) for part in ("train", "test"))
     assert ABSENT not in (train, test) and train != test
     (folder / "test.tab").write_bytes(b"c\n")
-    assert content_of("sample:reuters-r8/test", home) != test, "the same size, other bytes"
+    assert content_of("sample:reuters-r8/test", home, LOCAL) != test, "the same size, other bytes"
 
 
 def test_every_reference_of_a_recipe_is_found(home: Settings, model: Path, texts: tuple[Path, Path]) -> None:
@@ -253,9 +254,9 @@ def test_every_reference_of_a_recipe_is_found(home: Settings, model: Path, texts
         steps=[{"step": "select", "options": options, "recovery": lesson}],
         evaluation={"data": f"path:{texts[1]}", "tasks": ["piqa"], "labelled": {"data": f"path:{labels}"}},
     )
-    found = contents_of(recipe, home)
+    found = contents_of(recipe, home, LOCAL)
     assert set(found) == {f"path:{p}" for p in (*texts, labels, training, model)} | {"task:piqa"}
-    assert found["task:piqa"] == ABSENT and found[f"path:{model}"] == resolve(f"path:{model}", home).fingerprint
+    assert found["task:piqa"] == ABSENT and found[f"path:{model}"] == resolve(f"path:{model}", home, LOCAL).fingerprint
 
 
 def test_trials_keep_their_place(home: Settings, model: Path, texts: tuple[Path, Path]) -> None:

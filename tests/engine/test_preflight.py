@@ -12,6 +12,7 @@ import pytest
 
 from core.analysis.sensitivity import SensitivitySpec
 from core.base.errors import Impossible, RetortError
+from core.base.roles import LOCAL
 from core.base.settings import Settings
 from core.engine.models.architectures import FAMILIES, adapter_for
 from core.engine.prune.structured import parts_of
@@ -135,7 +136,7 @@ def test_what_can_be_known_is_refused_before_the_start(
     assert refused.value.remedy.endswith(".")
     assert isinstance(refused.value, Impossible) == ("sensitivity" not in cause), "a sensitivity can be measured"
     with pytest.raises(RetortError, match=f"{cause}|{SIZES}"):
-        actions.submit(asked, home)
+        actions.submit(asked, home, LOCAL)
     assert Store(home).runs.find() == []
 
 
@@ -184,7 +185,7 @@ def test_a_queued_measurement_counts(saved: Saved, home: Settings) -> None:
     spec = SensitivitySpec(model=asked.model, method="wanda", sparsities=(0.5,))
     with pytest.raises(RetortError, match="was not measured with Wanda"):
         actions.check_recipe(asked, home)
-    Store(home).runs.add("sensitivity", "s", asked.model, spec.model_dump(mode="json"))
+    Store(home).runs.add("sensitivity", "s", asked.model, spec.model_dump(mode="json"), LOCAL)
     actions.check_recipe(asked, home)
 
 
@@ -252,7 +253,7 @@ def test_nothing_is_refused_that_the_engine_can_do(name: str, saved: Saved, home
 
     folder = saved(name)
     model = tiny(name, vocab_size=TOKENS)
-    architecture, subject = adapter_for(model), subject_of(resolve(f"path:{folder}", home))
+    architecture, subject = adapter_for(model), subject_of(resolve(f"path:{folder}", home, LOCAL))
     refused = 0
     for given in AMOUNTS:
         step = Prune.model_validate(given)

@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 
+from core.base.roles import LOCAL
 from core.base.settings import Limits, Settings
 from core.jobs import actions
 from core.jobs.executors import worker_lock
@@ -50,7 +51,7 @@ class Bench:
     def add(self, trials: int = 4, seconds: float = 0.05, start: bool = True, **spec: Any) -> str:
         """Queues a counting run."""
         recipe = {"trials": trials, "seconds": seconds, "ledger": str(self.ledger), **spec}
-        run_id = self.store.runs.add("count", "Counting", "path:/none", recipe)
+        run_id = self.store.runs.add("count", "Counting", "path:/none", recipe, LOCAL)
         if start:
             actions.ensure_runner(self.settings)
         return run_id

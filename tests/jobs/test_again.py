@@ -11,6 +11,7 @@ import pytest
 
 from core import __version__
 from core.base.errors import SAME_AGAIN, Impossible, RetortError, recorded_remedy
+from core.base.roles import LOCAL
 from core.base.settings import Settings
 from core.commands.outcome import failures, say_failures
 from core.jobs import actions, resumable
@@ -107,11 +108,11 @@ def test_a_retry_of_what_cannot_be_is_refused(home: Settings, make: Callable[...
     if make is finished_study:
         store.trials.fail(run_id, 11, "It cannot be.", NEVER)
     else:
-        store.runs.requeue(run_id)
+        store.runs.requeue(run_id, LOCAL)
         store.runs.claim(run_id)
         store.runs.finish(run_id, "failed", cause="It cannot be.", remedy=NEVER)
     with pytest.raises(RetortError, match="again cannot help. It cannot be.") as refused:
-        actions.retry(run_id, home)
+        actions.retry(run_id, home, LOCAL)
     assert refused.value.remedy == SAME_AGAIN
     row = store.runs.get(run_id)
     assert not row.active

@@ -7,6 +7,7 @@ import time
 
 import pytest
 
+from core.base.roles import LOCAL
 from core.jobs import actions
 from core.recipe.results import Result
 from tests.jobs.conftest import Bench
@@ -67,7 +68,7 @@ def test_an_adopted_worker_can_be_cancelled(bench: Bench) -> None:
     run_id = bench.add(trials=1, seconds=120, stubborn=True)
     bench.until(lambda: bench.lines("start"))
     bench.kill(bench.runner_pid())
-    actions.cancel(run_id, bench.settings)
+    actions.cancel(run_id, bench.settings, LOCAL)
     assert bench.wait(run_id).state == "cancelled"
     assert bench.worker_pid(run_id) is None
 
@@ -114,10 +115,10 @@ def test_random_kills(bench: Bench, seed: int) -> None:
             killed += sum(bench.kill(bench.worker_pid(r)) for r in runs)
         # Attempts are counted from the last finished trial; this many kills may come without one.
         for run in bench.store.runs.find(states=["failed"]):
-            actions.retry(run.id, bench.settings)
+            actions.retry(run.id, bench.settings, LOCAL)
         actions.ensure_runner(bench.settings)
     assert killed >= 3
     for run_id, trials in runs.items():
         while bench.wait(run_id).state == "failed":
-            actions.retry(run_id, bench.settings)
+            actions.retry(run_id, bench.settings, LOCAL)
         assert_whole(bench, run_id, trials)

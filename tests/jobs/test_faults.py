@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from core.base.roles import LOCAL
 from core.jobs import actions
 from core.jobs.executors import PROJECT
 from scripts.soak_world import World, visit
@@ -68,6 +69,7 @@ _COMMON = """
 import os, subprocess, sys, time
 from pathlib import Path
 from core.base.errors import RetortError
+from core.base.roles import LOCAL
 from core.jobs import actions
 from core.base.settings import Limits, Settings
 from core.store import Store
@@ -123,7 +125,7 @@ subprocess.run(["mount", "--bind", str(home), str(home)], check=True)
 remount = ["mount", "-o", "remount,ro,bind", str(home)]  # refused while a file is just being written
 bench.until(lambda: subprocess.run(remount, capture_output=True).returncode == 0)
 try:
-    Store(settings).runs.add("count", "Later", "path:/none", {})
+    Store(settings).runs.add("count", "Later", "path:/none", {}, LOCAL)
     print("no error")
 except RetortError as error:
     print(error.cause)
@@ -132,7 +134,7 @@ subprocess.run(["umount", str(home)], check=True)
 run = bench.wait(run_id)
 while run.state == "failed":
     print("failed:", run.cause)
-    actions.retry(run_id, settings)
+    actions.retry(run_id, settings, LOCAL)
     run = bench.wait(run_id)
 print(run.state, run.trials_done, bench.repeated())
 bench.stop()
@@ -188,7 +190,7 @@ def test_a_database_kept_locked_longer_than_anybody_waits(bench: Bench, tmp_path
         run = bench.wait(run_id)
     if run.state == "failed":
         assert "kept Retort's data locked for too long" in run.cause and run.remedy, bench.log(run_id)
-        actions.retry(run_id, bench.settings)
+        actions.retry(run_id, bench.settings, LOCAL)
         run = bench.wait(run_id)
     assert (run.state, run.trials_done, run.trials_failed) == ("done", 5, 0), bench.log(run_id)
     assert bench.repeated() == []

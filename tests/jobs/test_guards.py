@@ -17,6 +17,7 @@ from core.analysis.doctor import memory_needed
 from core.analysis.needs import need_of
 from core.base import memory
 from core.base.errors import RetortError
+from core.base.roles import LOCAL
 from core.base.settings import Settings
 from core.catalogue.anatomy import anatomy
 from core.jobs import actions, failures, guards
@@ -59,7 +60,7 @@ def test_what_can_never_fit_is_refused_before_it_is_queued(bench: Bench, tiny_ll
     needs = memory_needed(METHODS["magnitude"], anatomy(tiny_llama), "float32")
     small = limited(bench, memory=str(needs - 1000))
     with pytest.raises(RetortError, match=r"needs about \d+\.\d kB of memory \(Magnitude 50 %\), and a job may take"):
-        actions.submit(recipe, small.settings)
+        actions.submit(recipe, small.settings, LOCAL)
     assert small.store.runs.count() == 0
     guards.refuse_oversized(recipe, limited(bench, memory=str(needs)).settings)
 
@@ -67,7 +68,7 @@ def test_what_can_never_fit_is_refused_before_it_is_queued(bench: Bench, tiny_ll
 def test_a_worker_refuses_before_it_opens_the_model(bench: Bench, tiny_llama: Path) -> None:
     """Queued without a look at its need; the worker goes by the limit of whoever queued it."""
     recipe, small = sweep(bench.settings, tiny_llama), limited(bench, memory="100 kB")
-    run = bench.wait(small.store.runs.add("sweep", "Sweep", recipe.model, recipe.model_dump(mode="json")))
+    run = bench.wait(small.store.runs.add("sweep", "Sweep", recipe.model, recipe.model_dump(mode="json"), LOCAL))
     assert run.state == "failed" and "a job may take 100.0 kB" in run.cause and run.trials_total == 0
     assert "core prune" in run.remedy
 
@@ -75,9 +76,9 @@ def test_a_worker_refuses_before_it_opens_the_model(bench: Bench, tiny_llama: Pa
 def test_a_limit_that_cannot_be_read_is_said_when_a_run_is_submitted(bench: Bench, tiny_llama: Path) -> None:
     recipe = sweep(bench.settings, tiny_llama)
     with pytest.raises(RetortError, match="memory limit 'lots' cannot be read"):
-        actions.submit(recipe, limited(bench, memory="lots").settings)
+        actions.submit(recipe, limited(bench, memory="lots").settings, LOCAL)
     with pytest.raises(RetortError, match="time limit 'soon' cannot be read"):
-        actions.submit(recipe, limited(bench, minutes="soon").settings)
+        actions.submit(recipe, limited(bench, minutes="soon").settings, LOCAL)
 
 
 def test_the_need_of_a_recipe_is_that_of_its_hungriest_step(home: Settings, tiny_llama: Path) -> None:
@@ -105,7 +106,7 @@ def test_a_job_that_grows_past_its_limit_is_stopped_and_goes_on_later(bench: Ben
     assert "last checkpoint are kept" in run.remedy
     assert [t.state for t in small.store.trials.of(run_id)] == ["done", "done", "queued", "queued"]
     fits.touch()
-    actions.resume(run_id, small.settings)
+    actions.resume(run_id, small.settings, LOCAL)
     assert small.wait(run_id).trials_done == 4 and small.repeated() == []
 
 
@@ -115,14 +116,14 @@ def test_a_run_stops_at_its_time_limit_and_goes_on_when_it_is_resumed(bench: Ben
     run = short.wait(run_id)
     assert run.state == "failed" and "reached its time limit of 0.0416667 minutes" in run.cause, run.cause
     assert 0 < run.trials_done < 30 and "Resume it" in run.remedy
-    actions.resume(run_id, bench.settings)  # by somebody without the limit, whoever started the runner
+    actions.resume(run_id, bench.settings, LOCAL)  # by somebody without the limit, whoever started the runner
     assert bench.wait(run_id).trials_done == 30 and bench.repeated() == []
 
 
 def test_a_recipe_may_set_its_own_time_limit(bench: Bench, tiny_llama: Path) -> None:
     """The worker needs longer than that to import torch, so it stops at its first checkpoint."""
     recipe = sweep(bench.settings, tiny_llama).model_copy(update={"minutes": 0.001})
-    run = bench.wait(actions.submit(recipe, bench.settings))
+    run = bench.wait(actions.submit(recipe, bench.settings, LOCAL))
     assert run.state == "failed" and "time limit of 0.001 minutes" in run.cause, bench.log(run.id)
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from core.base.errors import RetortError
+from core.base.roles import LOCAL
 from core.base.settings import Limits, Settings
 from core.jobs import actions
 from core.jobs.locks import FileLock, held
@@ -56,7 +57,7 @@ def test_failed_trials_do_not_stop_the_others_and_can_be_retried(bench: Bench) -
     assert run.message == "2 of 3 candidates finished, 1 failed."
     failed = bench.store.trials.of(run.id)[1]
     assert (failed.state, failed.cause, failed.remedy) == ("failed", "This number is refused.", "Choose another.")
-    actions.retry(run.id, bench.settings)
+    actions.retry(run.id, bench.settings, LOCAL)
     assert bench.wait(run.id).trials_failed == 1
     assert [key.rpartition("-")[2] for key, _, _ in bench.lines("start")] == ["0", "1", "2", "1"]
 
@@ -97,7 +98,7 @@ def test_a_job_that_kills_itself_is_given_up_after_its_attempts(bench: Bench) ->
 
 
 def test_an_unknown_kind_is_refused_with_a_sentence(bench: Bench) -> None:
-    run_id = bench.store.runs.add("teleport", "From the future", "path:/none", {})
+    run_id = bench.store.runs.add("teleport", "From the future", "path:/none", {}, LOCAL)
     run = bench.wait(run_id)
     assert run.state == "failed" and "'teleport'" in run.cause and "Update Retort" in run.remedy
 
@@ -105,11 +106,11 @@ def test_an_unknown_kind_is_refused_with_a_sentence(bench: Bench) -> None:
 def test_cancel_keeps_finished_trials_and_resume_goes_on(bench: Bench) -> None:
     run_id = bench.add(trials=5, seconds=0.3)
     bench.until(lambda: len(bench.lines("end")) >= 2)
-    actions.cancel(run_id, bench.settings)
+    actions.cancel(run_id, bench.settings, LOCAL)
     run = bench.wait(run_id)
     assert run.state == "cancelled" and run.trials_done >= 2 and not run.cancel_requested
     assert {t.state for t in bench.store.trials.of(run_id)} == {"done", "queued"}
-    actions.resume(run_id, bench.settings)
+    actions.resume(run_id, bench.settings, LOCAL)
     assert bench.wait(run_id).trials_done == 5
     assert bench.repeated() == []
 
@@ -122,7 +123,7 @@ def test_a_job_that_ignores_the_request_is_ended_with_all_it_started(bench: Benc
     children = [int(p) for p in Path(f"/proc/{group}/task/{group}/children").read_text().split()]
     assert len(children) == 1
     began = time.monotonic()
-    actions.cancel(run_id, bench.settings)
+    actions.cancel(run_id, bench.settings, LOCAL)
     assert bench.wait(run_id).state == "cancelled"
     assert time.monotonic() - began >= bench.settings.limits.cancel_grace_seconds
     bench.until(lambda: all(gone(p) for p in children))
@@ -130,7 +131,7 @@ def test_a_job_that_ignores_the_request_is_ended_with_all_it_started(bench: Benc
 
 def test_a_waiting_run_is_cancelled_at_once(bench: Bench) -> None:
     first, second = bench.add(trials=2, seconds=0.5), bench.add()
-    actions.cancel(second, bench.settings)
+    actions.cancel(second, bench.settings, LOCAL)
     assert bench.store.runs.get(second).state == "cancelled"
     assert bench.wait(first).state == "done"
     assert all(second not in key for key, _, _ in bench.lines("start"))
@@ -139,60 +140,60 @@ def test_a_waiting_run_is_cancelled_at_once(bench: Bench) -> None:
 def test_delete_removes_the_run_and_only_its_own_candidates(bench: Bench) -> None:
     first = bench.add(trials=2, prefix="same")
     with pytest.raises(RetortError, match="has not ended"):
-        actions.delete(first, bench.settings)
+        actions.delete(first, bench.settings, LOCAL)
     bench.wait(first)
     second = bench.add(trials=3, prefix="same")
     bench.wait(second)
-    actions.delete(second, bench.settings)
+    actions.delete(second, bench.settings, LOCAL)
     assert [r.key for r in bench.store.candidates.results()] == ["same-0", "same-1"]
     assert {p.name for p in (bench.settings.home / "candidates").iterdir()} == {"same-0", "same-1"}
     assert not bench.settings.run_folder(second).exists() and bench.settings.run_folder(first).exists()
     assert not (bench.settings.home / "trash").exists()
     with pytest.raises(RetortError, match="no run"):
-        actions.delete(second, bench.settings)
+        actions.delete(second, bench.settings, LOCAL)
 
 
 @pytest.mark.parametrize("reference", ["run:{run}/{run}-0", "run:{run}-0"])
 def test_a_run_that_another_builds_on_stays(bench: Bench, reference: str) -> None:
     parent = bench.add(trials=1)
     bench.wait(parent)
-    child = bench.store.runs.add("sweep", "Further", reference.format(run=parent), {})
+    child = bench.store.runs.add("sweep", "Further", reference.format(run=parent), {}, LOCAL)
     with pytest.raises(RetortError, match="'Further' .*, which is queued, needs what this run made"):
-        actions.delete(parent, bench.settings)
+        actions.delete(parent, bench.settings, LOCAL)
     bench.store.runs.request_cancel(child)
-    actions.delete(parent, bench.settings)
+    actions.delete(parent, bench.settings, LOCAL)
 
 
 def test_retry_says_why_not(bench: Bench) -> None:
     run_id = bench.add(trials=1, seconds=0.5)
     with pytest.raises(RetortError, match="already"):
-        actions.retry(run_id, bench.settings)
+        actions.retry(run_id, bench.settings, LOCAL)
     bench.wait(run_id)
     with pytest.raises(RetortError, match="finished"):
-        actions.retry(run_id, bench.settings)
+        actions.retry(run_id, bench.settings, LOCAL)
 
 
 def test_limits_are_checked_before_anything_is_stored(home: Settings) -> None:
     settings = replace(home, limits=Limits(trials=2, queued_runs=0))
     grid = Grid(method=("magnitude",), sparsity=(0.1, 0.2, 0.3))
     with pytest.raises(RetortError, match="3 candidates; at most 2"):
-        actions.submit(Recipe(name="Big", model="path:/none", sweep=Sweep(grid=(grid,))), settings)
+        actions.submit(Recipe(name="Big", model="path:/none", sweep=Sweep(grid=(grid,))), settings, LOCAL)
     small = Recipe(name="Small", model="path:/none", sweep=Sweep(grid=(grid.model_copy(update={"sparsity": (0.1,)}),)))
     with pytest.raises(RetortError, match="0 runs are waiting already"):
-        actions.submit(small, settings)
+        actions.submit(small, settings, LOCAL)
     assert Store(settings).runs.count() == 0
 
 
 def test_fetching_a_sample_twice_is_one_run(bench: Bench) -> None:
     lock = FileLock(bench.settings.locks / "runner.lock")
     assert lock.acquire()  # so that nothing is really fetched
-    first = actions.submit_fetch("wiki", bench.settings)
-    assert actions.submit_fetch("wiki", bench.settings) == first
-    actions.cancel(first, bench.settings)
-    assert actions.submit_fetch("wiki", bench.settings) != first
+    first = actions.submit_fetch("wiki", bench.settings, LOCAL)
+    assert actions.submit_fetch("wiki", bench.settings, LOCAL) == first
+    actions.cancel(first, bench.settings, LOCAL)
+    assert actions.submit_fetch("wiki", bench.settings, LOCAL) != first
     lock.release()
     for run in bench.store.runs.find():
-        actions.cancel(run.id, bench.settings)
+        actions.cancel(run.id, bench.settings, LOCAL)
 
 
 def test_a_detached_runner_outlives_the_process_that_started_it(bench: Bench) -> None:

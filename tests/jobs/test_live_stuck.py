@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from core.base.errors import RetortError
+from core.base.roles import LOCAL
 from core.base.settings import Settings
 from core.jobs.executors import device_lock
 from core.jobs.locks import holder
@@ -33,12 +34,12 @@ def begun(events: Iterator[dict[str, Any]]) -> int:
 
 
 def asked_again(settings: Settings) -> bool:
-    return list(client.ask(settings, "computes", {"rounds": 1}))[-1] == {"done": True}
+    return list(client.ask(settings, LOCAL, "computes", {"rounds": 1}))[-1] == {"done": True}
 
 
 @pytest.mark.parametrize("how", ["stopped", "holds"])
 def test_the_runner_ends_a_host_that_does_not_leave(host: Bench, how: str) -> None:
-    answer = client.ask(host.settings, "computes" if how == "stopped" else "holds", {"rounds": 1_000_000_000})
+    answer = client.ask(host.settings, LOCAL, "computes" if how == "stopped" else "holds", {"rounds": 1_000_000_000})
     pid = begun(answer)
     assert holder(device_lock(host.settings)) is not None
     if how == "stopped":
@@ -50,7 +51,7 @@ def test_the_runner_ends_a_host_that_does_not_leave(host: Bench, how: str) -> No
 
 
 def test_who_asks_a_stuck_host_gets_a_sentence_and_the_next_one_another_host(host: Bench) -> None:
-    answer = client.ask(limited(host.settings, live_silence_seconds=2.0), "holds", {})
+    answer = client.ask(limited(host.settings, live_silence_seconds=2.0), LOCAL, "holds", {})
     pid = begun(answer)
     with pytest.raises(RetortError, match="did not answer for 2 seconds, so it was ended") as said:
         list(answer)
@@ -61,7 +62,7 @@ def test_who_asks_a_stuck_host_gets_a_sentence_and_the_next_one_another_host(hos
 
 def test_what_computes_without_a_word_is_ended_in_time(host: Bench) -> None:
     settings = limited(host.settings, live_answer_seconds=1.0)
-    answer = client.ask(settings, "computes", {"rounds": 1_000_000_000})
+    answer = client.ask(settings, LOCAL, "computes", {"rounds": 1_000_000_000})
     pid = begun(answer)
     with pytest.raises(RetortError, match="worked on this for 1 seconds without getting any further"):
         list(answer)
@@ -72,21 +73,21 @@ def test_what_computes_without_a_word_is_ended_in_time(host: Bench) -> None:
 def test_a_long_answer_is_no_stuck_one(host: Bench) -> None:
     """Silent for longer than whoever asks would wait for a dead one, but alive."""
     settings = limited(host.settings, live_silence_seconds=5.0)
-    events = list(client.ask(settings, "computes", {"rounds": 20_000_000}))
+    events = list(client.ask(settings, LOCAL, "computes", {"rounds": 20_000_000}))
     assert events[-2:] == [{"tick": 1}, {"done": True}]
 
 
 def test_a_command_gets_the_device_from_a_stopped_host(host: Bench) -> None:
     settings = limited(host.settings, live_leave_seconds=0.5)
-    answer = client.ask(settings, "computes", {"rounds": 1_000_000_000})
+    answer = client.ask(settings, LOCAL, "computes", {"rounds": 1_000_000_000})
     pid = begun(answer)
     os.kill(pid, signal.SIGSTOP)
-    assert client.status(settings).state == "silent"
-    lock = take_device(settings, "prune")
+    assert client.status(settings, LOCAL).state == "silent"
+    lock = take_device(settings, LOCAL, "prune")
     assert lock is not None and gone(pid)
     user = holder(device_lock(settings))
     assert user is not None and (user.pid, user.purpose) == (os.getpid(), "command prune")
-    assert take_device(settings, "doctor") is None, "what a command holds is not taken from it"
+    assert take_device(settings, LOCAL, "doctor") is None, "what a command holds is not taken from it"
     lock.release()
 
 
@@ -96,7 +97,7 @@ def test_a_host_obeys_the_memory_limit(host: Bench, stubborn: bool) -> None:
     with pytest.raises(
         RetortError, match=r"The engine for previews had grown to 3\d\d\.\d MB of memory, and its limit"
     ):
-        list(client.ask(settings, "grows", {"stubborn": stubborn}))
+        list(client.ask(settings, LOCAL, "grows", {"stubborn": stubborn}))
     host.until(lambda: host.host_pid() is None)
     assert asked_again(settings)
 
@@ -104,7 +105,7 @@ def test_a_host_obeys_the_memory_limit(host: Bench, stubborn: bool) -> None:
 def test_whoever_may_have_less_memory_gets_less_of_a_host_that_others_started(host: Bench) -> None:
     assert asked_again(host.settings)
     with pytest.raises(RetortError, match="its limit is 300.0 MB"):
-        list(client.ask(limited(host.settings, memory="300 MB"), "grows", {"stubborn": False}))
+        list(client.ask(limited(host.settings, memory="300 MB"), LOCAL, "grows", {"stubborn": False}))
 
 
 def test_a_model_beyond_the_limit_is_not_loaded(tiny_llama: Path) -> None:
@@ -127,7 +128,7 @@ def test_a_tokenizer_that_panics_is_named_and_the_host_goes_on(host: Bench, tiny
     with pytest.raises(
         RetortError, match="tokenizer broke off with an internal error .a panic.: no entry found"
     ) as said:
-        list(client.ask(host.settings, "tokenizes", asked))
+        list(client.ask(host.settings, LOCAL, "tokenizes", asked))
     assert "undamaged copy" in said.value.remedy
     pid = host.host_pid()
     assert asked_again(host.settings) and host.host_pid() == pid

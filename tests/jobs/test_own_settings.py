@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from core.base.errors import RetortError
+from core.base.roles import LOCAL, Actor
 from core.base.settings import Limits, Settings
 from core.jobs import actions
 from core.jobs.preview import client
@@ -30,7 +31,7 @@ def tell(run, hooks):
     """Writes down which settings its hooks have, and whether the model may be opened with them."""
     settings = hooks.settings
     try:
-        resolve(run.model, settings, download=False)
+        resolve(run.model, settings, None)
         opened = True
     except RetortError as error:
         opened = error.cause
@@ -49,7 +50,7 @@ def other(bench: Bench, **changes: Any) -> Bench:
 
 
 def tells(bench: Bench, model: Path) -> str:
-    return bench.store.runs.add("tell", "Telling", f"path:{model}", {"ledger": str(bench.ledger)})
+    return bench.store.runs.add("tell", "Telling", f"path:{model}", {"ledger": str(bench.ledger)}, LOCAL)
 
 
 def told(bench: Bench) -> list[dict[str, Any]]:
@@ -102,13 +103,13 @@ def test_what_is_queued_again_goes_by_who_did_that(telling: Bench) -> None:
     run_id = telling.add(trials=1, fail=[0])
     telling.wait(run_id)
     more = other(telling, limits={"memory": "5 GB"})
-    actions.retry(run_id, more.settings)
+    actions.retry(run_id, more.settings, LOCAL)
     assert telling.store.runs.get(run_id).settings["memory"] == "5 GB"
     telling.wait(run_id)
     assert telling.store.runs.claim(run_id) is False
-    telling.store.runs.requeue(run_id)
+    telling.store.runs.requeue(run_id, LOCAL)
     telling.store.runs.claim(run_id)
-    other(telling, limits={"memory": "1 GB"}).store.runs.requeue(run_id, lost=True)
+    other(telling, limits={"memory": "1 GB"}).store.runs.requeue(run_id, None)
     assert telling.store.runs.get(run_id).settings["memory"] == "", "a lost worker changes no settings"
 
 
@@ -118,12 +119,12 @@ def test_the_preview_server_opens_for_each_what_they_may_open(bench: Bench, tiny
     wide = replace(bench.settings, roots=(*bench.settings.roots, tiny_llama.parent))
     asked = {"models": [f"path:{tiny_llama}"], "prompt": "The river", "tokens": 2}
     try:
-        assert any("text" in event for event in client.ask(wide, "generate", asked))
+        assert any("text" in event for event in client.ask(wide, LOCAL, "generate", asked))
         with pytest.raises(RetortError, match="outside the folders"):
-            list(client.ask(bench.settings, "generate", asked))
-        assert any("text" in event for event in client.ask(wide, "generate", asked))
+            list(client.ask(bench.settings, LOCAL, "generate", asked))
+        assert any("text" in event for event in client.ask(wide, LOCAL, "generate", asked))
     finally:
-        client.release(bench.settings)
+        client.release(bench.settings, LOCAL)
 
 
 def test_what_a_run_keeps_is_json_and_comes_back(tmp_path: Path) -> None:
@@ -133,7 +134,7 @@ def test_what_a_run_keeps_is_json_and_comes_back(tmp_path: Path) -> None:
         cluster="h:1",
         limits=Limits(memory="75 %", minutes="3", attempts=2, cancel_grace_seconds=7.5, quiet_seconds=9.0),
     )
-    kept = json.loads(json.dumps(mine.kept()))
+    kept = json.loads(json.dumps(mine.kept(Actor("ann@x.org", "editor"))))
     assert kept == {
         "roots": [str(tmp_path / "x:y")],
         "cluster": "h:1",
@@ -142,8 +143,8 @@ def test_what_a_run_keeps_is_json_and_comes_back(tmp_path: Path) -> None:
         "attempts": 2,
         "cancel_grace_seconds": 7.5,
         "quiet_seconds": 9.0,
-        "name": "",
-        "role": "admin",
+        "name": "ann@x.org",
+        "role": "editor",
     }
     assert Settings(home=tmp_path / "a").of_run(kept) == mine
     moved = Settings(home=tmp_path / "b").of_run(kept)

@@ -8,6 +8,7 @@ from typing import Any, NoReturn
 import pytest
 
 from core.base.panics import is_failure, panic_in_words
+from core.base.roles import LOCAL
 from core.commands import parser as command_line
 from core.commands import runs
 from core.jobs import actions, failures
@@ -45,7 +46,7 @@ def test_a_panic_is_told_from_a_wish_to_end(tiny_llama: Path, tmp_path: Path) ->
 def test_a_worker_names_it_and_does_not_try_again(bench: Bench, tiny_llama: Path) -> None:
     models = bench.settings.home / "models"
     panicking(tiny_llama, models / "tiny")
-    run = bench.wait(actions.submit(recipe(models), bench.settings))
+    run = bench.wait(actions.submit(recipe(models), bench.settings, LOCAL))
     assert run.state == "failed" and run.attempts == 1, bench.log(run.id)
     assert run.cause == "The model's tokenizer broke off with an internal error (a panic): no entry found for key"
     assert "PanicException" in tail(log_path(bench.settings.run_folder(run.id)))
@@ -86,6 +87,7 @@ def test_pruning_file_by_file_says_it_too(tiny_llama: Path, tmp_path: Path) -> N
     (home / "models").mkdir(parents=True)
     request = {
         "home": str(home),
+        "role": "admin",
         "folder": str(panicking(tiny_llama, home / "models" / "panics")),
         "target": str(tmp_path / "out"),
         "prune": {"step": "prune", "method": "wanda", "sparsity": 0.5},

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from core.base.roles import LOCAL
 from core.base.settings import Settings
 from core.jobs import actions, runner
 from core.jobs.executors import PROJECT
@@ -29,7 +30,7 @@ def _claims(home: str, runs: list[str]) -> list[str]:
 
 def test_of_many_processes_one_claims_a_run(home: Settings) -> None:
     store = Store(home)
-    runs = [store.runs.add("count", str(i), "path:/none", {}) for i in range(40)]
+    runs = [store.runs.add("count", str(i), "path:/none", {}, LOCAL) for i in range(40)]
     with ProcessPoolExecutor(6, mp_context=multiprocessing.get_context("spawn")) as pool:
         claimed = [pool.submit(_claims, str(home.home), runs) for _ in range(6)]
         won = [r for future in claimed for r in future.result()]
@@ -52,7 +53,7 @@ def test_a_second_runner_leaves_at_once(bench: Bench) -> None:
     command = [sys.executable, "-m", "core.jobs.runner", "--home", str(bench.settings.home)]
     second = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, timeout=60)
     assert second.returncode == 0 and "another runner" in second.stderr
-    actions.cancel(run_id, bench.settings)
+    actions.cancel(run_id, bench.settings, LOCAL)
     assert bench.wait(run_id).state == "cancelled"
     assert len(bench.lines("start")) == 1
 

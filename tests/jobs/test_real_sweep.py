@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from core.base.roles import LOCAL
 from core.base.settings import Limits, Settings
 from core.jobs import actions
 from core.recipe.recipe import Recipe
@@ -46,10 +47,12 @@ def bench_of(folder: Path) -> Bench:
 def test_a_sweep_killed_at_random_finds_the_same(tmp_path: Path, tiny_llama: Path) -> None:
     calm, hunted = bench_of(tmp_path / "calm"), bench_of(tmp_path / "hunted")
     try:
-        run = calm.wait(actions.submit(recipe(calm.settings.home / "models", tiny_llama), calm.settings), timeout=300)
+        run = calm.wait(
+            actions.submit(recipe(calm.settings.home / "models", tiny_llama), calm.settings, LOCAL), timeout=300
+        )
         assert (run.state, run.trials_done) == ("done", TRIALS), calm.log(run.id)
         expected = figures(calm.store, run.id)
-        run_id = actions.submit(recipe(hunted.settings.home / "models", tiny_llama), hunted.settings)
+        run_id = actions.submit(recipe(hunted.settings.home / "models", tiny_llama), hunted.settings, LOCAL)
         assert hunt(hunted, run_id) >= 3
         assert len(expected) == TRIALS and all("perplexity" in f for f in expected.values())
         assert figures(hunted.store, run_id) == expected

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from core.base.errors import RetortError
-from core.base.roles import Actor
+from core.base.roles import LOCAL, Actor
 from core.base.settings import Settings
 from core.jobs import submissions
 from core.jobs.context import RunHooks
@@ -36,13 +36,13 @@ class Study:
         self.settings, self.store = settings, Store(settings)
         of = tiny_study.recipe(settings.home / "models")
         self.recipe = Recipe.model_validate(of.model_dump() | {"latency": {"prompt": 8, "new_tokens": 2, "repeats": 2}})
-        self.run = self.store.runs.add("sweep", "Study", of.model, self.recipe.model_dump(mode="json"))
+        self.run = self.store.runs.add("sweep", "Study", of.model, self.recipe.model_dump(mode="json"), LOCAL)
         self.store.runs.claim(self.run)
         execute(self.recipe, self.hooks(self.run))
         self.store.runs.finish(self.run, "done")
 
     def hooks(self, run: str) -> RunHooks:
-        return RunHooks(self.settings, self.store, run, StoreReporter(self.store, run))
+        return RunHooks(self.settings, self.store, self.store.runs.get(run), StoreReporter(self.store, run))
 
     def results(self) -> dict[str, Result]:
         return {r.label: r for r in self.store.candidates.results(run_id=self.run)}
@@ -152,16 +152,14 @@ def test_another_model_under_the_same_name_is_refused(study: Study) -> None:
 
 
 def test_who_may_not_run_may_not_time_and_what_is_no_candidate_is_refused(study: Study) -> None:
-    from dataclasses import replace
-
     key = study.results()["Wanda 50 %"].key
-    viewer = replace(study.settings, actor=Actor("somebody@example.org", "viewer"))
+    viewer = Actor("somebody@example.org", "viewer")
     with pytest.raises(RetortError, match="needs the role editor"):
-        submissions.submit_timing(study.run, [key], viewer)
+        submissions.submit_timing(study.run, [key], study.settings, viewer)
     with pytest.raises(RetortError, match="no such candidate"):
-        submissions.submit_timing(study.run, ["nothing"], study.settings)
+        submissions.submit_timing(study.run, ["nothing"], study.settings, LOCAL)
     with pytest.raises(RetortError, match="no such candidate"):
-        submissions.submit_timing(study.run, [], study.settings)
+        submissions.submit_timing(study.run, [], study.settings, LOCAL)
     with pytest.raises(RetortError, match="There is no run"):
-        submissions.submit_timing("gone", [key], study.settings)
+        submissions.submit_timing("gone", [key], study.settings, LOCAL)
     assert study.store.runs.find(kinds=("time",)) == []

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 import psutil
 import pytest
 
+from core.base.roles import LOCAL
 from core.base.settings import Settings
 from core.jobs import actions
 from core.jobs.executors import RUN, device_lock
@@ -33,7 +34,7 @@ def taken(settings: Settings, purpose: str | None) -> Iterator[None]:
 
 
 def queued(store: Store, name: str) -> RunRow:
-    return store.runs.get(store.runs.add("sweep", name, "sample:m", {}))
+    return store.runs.get(store.runs.add("sweep", name, "sample:m", {}, LOCAL))
 
 
 def test_by_turns_it_is_a_run_the_queue_or_whoever_has_the_machine(home: Settings) -> None:
@@ -63,14 +64,14 @@ def test_by_turns_it_is_a_run_the_queue_or_whoever_has_the_machine(home: Setting
 
 
 def test_a_command_that_takes_the_device_says_so(home: Settings) -> None:
-    lock = take_device(home, "doctor")
+    lock = take_device(home, LOCAL, "doctor")
     assert lock is not None and "'python -m core doctor'" in device_user(Store(home))
     lock.release()
 
 
 @pytest.mark.jobs
 def test_real_processes_sign_what_they_hold_the_device_for(host: Bench) -> None:
-    events = client.ask(host.settings, "computes", {"rounds": 1_000_000_000})
+    events = client.ask(host.settings, LOCAL, "computes", {"rounds": 1_000_000_000})
     pid = next(e["pid"] for e in events if "pid" in e)
     assert device_user(host.store).startswith(f"Waits for the preview process ({pid}) to leave")
     events.close()  # type: ignore[attr-defined]

@@ -6,6 +6,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+from core.base.roles import LOCAL
 from core.base.settings import Settings
 from core.recipe.recipe import Recipe
 from core.recipe.results import Result, Trial
@@ -125,7 +126,7 @@ def results(of: Recipe) -> list[tuple[Trial, Result]]:
 def finished_study(settings: Settings, name: str = "Sample study", failed: int = 0, **fields: Any) -> str:
     """A run whose trials are done, the last `failed` of them failed; returns its id."""
     store, of = Store(settings), recipe(name, **fields)
-    run_id = store.runs.add(of.kind, of.name, of.model, of.model_dump(mode="json"))
+    run_id = store.runs.add(of.kind, of.name, of.model, of.model_dump(mode="json"), LOCAL)
     store.runs.claim(run_id)
     done = results(of)
     store.trials.add(run_id, [t for t, _ in done])
@@ -144,7 +145,7 @@ def finished_study(settings: Settings, name: str = "Sample study", failed: int =
 
 def failed_run(settings: Settings, name: str = "Broken study") -> str:
     store, of = Store(settings), recipe(name, model="path:/models/missing")
-    run_id = store.runs.add(of.kind, of.name, of.model, of.model_dump(mode="json"))
+    run_id = store.runs.add(of.kind, of.name, of.model, of.model_dump(mode="json"), LOCAL)
     store.runs.claim(run_id)
     store.runs.finish(
         run_id, "failed", cause="There is no folder '/models/missing'.", remedy="Choose a folder under RETORT_ROOTS."
@@ -160,7 +161,7 @@ def kept_study(settings: Settings, dense: Path) -> dict[str, str]:
     store, folder = Store(settings), settings.home / "models" / dense.name
     shutil.copytree(dense, folder)
     of = recipe(model=f"path:{folder}")
-    run_id = store.runs.add(of.kind, of.name, of.model, of.model_dump(mode="json"))
+    run_id = store.runs.add(of.kind, of.name, of.model, of.model_dump(mode="json"), LOCAL)
     done = results(of)
     store.trials.add(run_id, [t for t, _ in done])
     kept: list[str] = []

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from core.base.roles import LOCAL
 from core.base.settings import Settings
 from core.jobs.preview import client
 from core.registry.prompts import PROMPTS
@@ -22,7 +23,7 @@ pytestmark = pytest.mark.jobs
 def study(settings: Settings, tiny_llama: Path) -> Iterator[dict[str, str]]:
     """A run over a tiny dense model, of which two candidates are kept; its parts by name."""
     yield kept_study(settings, tiny_llama)
-    client.release(settings)
+    client.release(settings, LOCAL)
 
 
 def press(app: AppTest, key: str) -> AppTest:
@@ -82,7 +83,7 @@ def test_the_prompt_set(opens: Opens, study: dict[str, str]) -> None:
 
 
 def test_while_a_run_has_the_machine_nothing_can_be_started(opens: Opens, store: Store, study: dict[str, str]) -> None:
-    store.runs.add("probe", "Timing", "", {})
+    store.runs.add("probe", "Timing", "", {}, LOCAL)
     app = opens("compare", run=study["run"], pick=[study["a"][:10]])
     assert "A run is using this machine" in words(app)
     assert all(app.button(key=k).disabled for k in ("compare-write", "compare-tokens", "compare-set"))

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from core.base.roles import LOCAL
 from core.base.settings import Settings
 from core.jobs.preview import client
 from core.registry.measurement import Measurement
@@ -32,14 +33,14 @@ def made(settings: Settings, tiny_llama: Path) -> Iterator[dict[str, str]]:
         rows.writerow(("text", "label"))
         rows.writerows((HOSTILE + t if i < 3 else t, CLASSES[i % 3]) for i, t in enumerate(TEXTS))
     yield found
-    client.release(settings)
+    client.release(settings, LOCAL)
 
 
 @pytest.fixture
 def study(store: Store, made: dict[str, str]) -> dict[str, str]:
     """The same classifiers as kept candidates of a run over an encoder; both were judged on the 40 texts."""
     of = recipe(model="path:/models/encoder")
-    run_id = store.runs.add(of.kind, of.name, of.model, of.model_dump(mode="json"))
+    run_id = store.runs.add(of.kind, of.name, of.model, of.model_dump(mode="json"), LOCAL)
     done = results(of)[:3]
     store.trials.add(run_id, [t for t, _ in done])
     kept = {"run": run_id}
@@ -128,7 +129,7 @@ def test_what_the_runs_measured_is_there_at_once_and_texts_need_no_model(
     assert [m.value for m in app.metric] == ["0.9", "0.35"] and "worse than the first" in said
     assert "2 fixed, 24 broken." in said
     press(app, "compare-classify")
-    assert not app.error and client.status(settings).models == (), words(app)
+    assert not app.error and client.status(settings, LOCAL).models == (), words(app)
     assert "2 fixed, 24 broken, 1 otherwise wrong, 13 as A." in words(app).replace("\\", "")
     assert len(app.dataframe[1].value) == 27
 

@@ -6,6 +6,7 @@ import shutil
 from pathlib import Path
 
 from core.base.errors import Impossible, recorded_remedy
+from core.base.roles import LOCAL
 from core.base.settings import Settings
 from core.recipe.hooks import STOP_AND_KEEP
 from core.recipe.recipe import Recipe
@@ -25,7 +26,7 @@ def started(store: Store, model: str) -> str:
     recipe = Recipe.model_validate(
         {"name": "Recover", "model": model, "steps": [{"step": "distil"}, {"step": "evaluate"}]}
     )
-    run_id = store.runs.add("recipe", recipe.name, recipe.model, recipe.model_dump(mode="json"))
+    run_id = store.runs.add("recipe", recipe.name, recipe.model, recipe.model_dump(mode="json"), LOCAL)
     store.runs.claim(run_id)
     points = [
         (name, step, value)
@@ -91,7 +92,7 @@ def test_a_run_without_a_step_says_which_of_three_things_that_means(
     recipe = Recipe.model_validate(
         {"name": "R", "model": model_in(settings, tiny_llama), "steps": [{"step": "distil"}]}
     )
-    run_id = store.runs.add("recipe", recipe.name, recipe.model, recipe.model_dump(mode="json"))
+    run_id = store.runs.add("recipe", recipe.name, recipe.model, recipe.model_dump(mode="json"), LOCAL)
     store.runs.claim(run_id)
     assert "The teacher is measured first; then every step adds a point." in words(opens("distil", run=run_id))
     store.runs.finish(run_id, "done")
@@ -99,7 +100,7 @@ def test_a_run_without_a_step_says_which_of_three_things_that_means(
     assert "Nothing had to be trained" in said
     assert "The same student was trained before, and its result is used." in said
     assert "No step yet" not in said and "The reason stands above" not in said
-    store.runs.requeue(run_id)
+    store.runs.requeue(run_id, LOCAL)
     store.runs.claim(run_id)
     store.runs.finish(run_id, "failed", cause="It broke.", remedy="Mend it.")
     said = words(opens("distil", run=run_id))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from core.base.roles import LOCAL
 from core.base.settings import Settings
 from core.store import Store
 from tests.pages.conftest import Opens, words
@@ -14,8 +15,8 @@ from tests.pages.test_runs import HOSTILE
 def test_the_family_of_a_run_is_drawn_and_leads_down_as_well(opens: Opens, settings: Settings, store: Store) -> None:
     first = finished_study(settings, name=HOSTILE)
     key = store.trials.of(first)[1].key
-    second = store.runs.add("recipe", "Next", f"run:{first}/{key}", {"model": f"run:{first}/{key}", "steps": []})
-    store.runs.add("recipe", "Other", "sample:x", {"model": "sample:x", "steps": []})
+    second = store.runs.add("recipe", "Next", f"run:{first}/{key}", {"model": f"run:{first}/{key}", "steps": []}, LOCAL)
+    store.runs.add("recipe", "Other", "sample:x", {"model": "sample:x", "steps": []}, LOCAL)
     page = opens("runs", run=first)
     assert f"- [Next](?run={second}), as model" in words(page) and "Other" not in words(page)
     assert "Used by Next" in str(page.get("plotly_chart")[0].proto)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from core.base.roles import LOCAL
 from core.base.settings import Settings
 from core.jobs.logs import log_path
 from core.store import Store
@@ -66,7 +67,7 @@ def test_a_run_that_is_gone_and_a_failed_one_are_shown_plainly(opens: Opens, set
 def test_what_a_run_was_built_on_is_listed_with_links(opens: Opens, settings: Settings, store: Store) -> None:
     first = finished_study(settings, name=HOSTILE)
     key = store.trials.of(first)[1].key
-    second = store.runs.add("recipe", "Next", f"run:{first}/{key}", {"model": f"run:{first}/{key}", "steps": []})
+    second = store.runs.add("recipe", "Next", f"run:{first}/{key}", {"model": f"run:{first}/{key}", "steps": []}, LOCAL)
     said = words(opens("runs", run=second))
     assert f"](?run={first})" in said and "  - Model: sample" in said and "](javascript" not in said
     assert [store.runs.owner(f"run:{r}") for r in (first, f"{first}/{key}", key, "gone")] == [first, first, first, None]

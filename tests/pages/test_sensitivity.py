@@ -19,6 +19,7 @@ from core.analysis.sensitivity import (
     working_path,
     write,
 )
+from core.base.roles import LOCAL
 from core.base.settings import Settings
 from core.catalogue.references import resolve
 from core.jobs import submissions
@@ -49,7 +50,7 @@ def changes(sparsities: tuple[float, ...], parts: tuple[str | None, ...]) -> lis
 
 def measured(settings: Settings, folder: str, **more: object) -> Sensitivity:
     spec = SensitivitySpec(model=folder, sparsities=(0.3, 0.7))
-    fingerprint = resolve(folder, settings).fingerprint
+    fingerprint = resolve(folder, settings, LOCAL).fingerprint
     settled = {"format": "PyTorch CSR", "dtype": "float32", "threads": 2, "repeats": 9}
     shape = BreakEvenFact(
         rows=64,
@@ -61,7 +62,7 @@ def measured(settings: Settings, folder: str, **more: object) -> Sensitivity:
         settings=settled,
     )
     found = Sensitivity(
-        key=spec.key(fingerprint, settings),
+        key=spec.key(fingerprint, settings, LOCAL),
         fingerprint=fingerprint,
         spec=spec,
         loss=3.4,
@@ -141,8 +142,8 @@ def test_a_running_measurement_shows_the_map_so_far(
     opens: Opens, settings: Settings, folder: str, store: Store
 ) -> None:
     spec = SensitivitySpec(model=folder)
-    run_id = submissions.submit_sensitivity(spec, settings)
-    key = spec.key(resolve(folder, settings).fingerprint, settings)
+    run_id = submissions.submit_sensitivity(spec, settings, LOCAL)
+    key = spec.key(resolve(folder, settings, LOCAL).fingerprint, settings, LOCAL)
     settings.run_folder(run_id).mkdir(parents=True, exist_ok=True)
     note_key(settings.run_folder(run_id), key)
     path = working_path(settings, key, "cells")
@@ -155,7 +156,7 @@ def test_a_running_measurement_shows_the_map_so_far(
 
 
 def test_a_failed_measurement_says_why(opens: Opens, settings: Settings, folder: str, store: Store) -> None:
-    run_id = submissions.submit_sensitivity(SensitivitySpec(model=folder), settings)
+    run_id = submissions.submit_sensitivity(SensitivitySpec(model=folder), settings, LOCAL)
     store.runs.claim(run_id)
     store.runs.finish(run_id, "failed", cause="The text is too short.", remedy="Choose another text.")
     app = opens("sensitivity", run=run_id)
@@ -166,7 +167,7 @@ def test_a_failed_measurement_says_why(opens: Opens, settings: Settings, folder:
 def test_a_finished_run_whose_result_is_gone_says_so(
     opens: Opens, settings: Settings, folder: str, store: Store
 ) -> None:
-    run_id = submissions.submit_sensitivity(SensitivitySpec(model=folder), settings)
+    run_id = submissions.submit_sensitivity(SensitivitySpec(model=folder), settings, LOCAL)
     store.runs.claim(run_id)
     store.runs.finish(run_id, "done")
     assert "no longer here" in said(opens("sensitivity", run=run_id))

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from core.base.roles import LOCAL
 from core.base.settings import Settings
 from core.catalogue.anatomy import anatomy
 from core.engine.models.load import compute_dtype
@@ -36,7 +37,7 @@ def model(settings: Settings, tiny_llama: Path, monkeypatch: pytest.MonkeyPatch)
         "length": "64",
         "window": "64",
     }
-    client.release(settings)
+    client.release(settings, LOCAL)
 
 
 def test_a_drag_changes_what_the_page_shows(opens: Opens, settings: Settings, model: dict[str, str]) -> None:
@@ -51,7 +52,7 @@ def test_a_drag_changes_what_the_page_shows(opens: Opens, settings: Settings, mo
     assert at_zero.value != shown["Loss, preview"].value
     app.selectbox(key="slider-method").set_value("block_influence").run()
     assert {m.label: m for m in app.metric}["Weights on disk, estimated"].delta.startswith("dense: ")
-    assert client.status(settings).state == "ready"
+    assert client.status(settings, LOCAL).state == "ready"
 
 
 def test_one_click_measures_the_point_properly(opens: Opens, store: Store, model: dict[str, str]) -> None:
@@ -64,7 +65,7 @@ def test_one_click_measures_the_point_properly(opens: Opens, store: Store, model
 
 
 def test_while_a_run_has_the_machine_the_page_says_so(opens: Opens, store: Store, model: dict[str, str]) -> None:
-    store.runs.add("probe", "Timing", "", {})
+    store.runs.add("probe", "Timing", "", {}, LOCAL)
     app = opens("sweep", **model)
     assert "A run is using this machine; previews come back when it has ended." in words(app)
     assert {m.label: m.value for m in app.metric}["Loss, preview"] == DASH

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from core.base.roles import LOCAL
 from core.base.settings import Settings
 from core.jobs import actions
 from core.store import Store
@@ -69,7 +70,7 @@ def test_tradeoffs_keeps_the_choice_of_a_link(opens: Opens, settings: Settings, 
 def test_tradeoffs_forgets_a_deleted_study(opens: Opens, settings: Settings) -> None:
     first, second = finished_study(settings), finished_study(settings, name="Second study")
     app = opens("tradeoffs", run=second)
-    actions.delete(second, settings)
+    actions.delete(second, settings, LOCAL)
     app.query_params.clear()
     app.run()
     assert not app.exception and not app.error
@@ -125,7 +126,7 @@ def test_an_unknown_run_is_a_sentence(opens: Opens) -> None:
 
 
 def test_a_queued_run_says_what_it_waits_for(opens: Opens, settings: Settings, store: Store) -> None:
-    first, second = actions.submit(recipe(), settings), actions.submit(recipe(), settings)
+    first, second = actions.submit(recipe(), settings, LOCAL), actions.submit(recipe(), settings, LOCAL)
     said = words(opens("sweep", run=second)).replace("\\", "")
     assert "Waits for 'Sample study', which is next in the queue." in said
     store.runs.claim(first)
@@ -135,7 +136,7 @@ def test_a_queued_run_says_what_it_waits_for(opens: Opens, settings: Settings, s
 
 
 def test_cancel_a_queued_sweep(opens: Opens, settings: Settings, store: Store) -> None:
-    run_id = actions.submit(recipe(), settings)
+    run_id = actions.submit(recipe(), settings, LOCAL)
     app = opens("sweep", run=run_id)
     assert "Waiting for its turn" in words(app) or "No point yet" in words(app)
     app.button(key="cancel-sweep").click().run()
@@ -145,7 +146,7 @@ def test_cancel_a_queued_sweep(opens: Opens, settings: Settings, store: Store) -
 @pytest.mark.slow
 def test_thousands_of_runs_are_paged(opens: Opens, store: Store) -> None:
     for i in range(300):
-        store.runs.add("sweep", f"Study {i}", "sample:smollm2-135m", {})
+        store.runs.add("sweep", f"Study {i}", "sample:smollm2-135m", {}, LOCAL)
     app = opens("runs")
     assert len([b for b in app.button if b.key and b.key.startswith("open-")]) == 20
     assert any("300 runs" in c.value for c in app.caption)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from core.base.roles import LOCAL
 from core.base.settings import Settings
 from core.store import Store
 from tests.pages.conftest import Opens, links, words
@@ -16,7 +17,7 @@ PAGES = {"sweep": "sweep", "distil": "recipe", "sensitivity": "sensitivity"}
 
 
 def a_run(store: Store, kind: str) -> str:
-    return store.runs.add(kind, f"A {kind}", "path:/models/one", {})
+    return store.runs.add(kind, f"A {kind}", "path:/models/one", {}, LOCAL)
 
 
 @pytest.mark.parametrize("page", PAGES)

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from core.base.roles import LOCAL
 from core.base.settings import Settings
 from core.recipe.results import Result, Trial
 from core.registry.measurement import Measurement
@@ -27,7 +28,7 @@ def drawn(page: AppTest) -> set[str]:
 
 
 def study(store: Store, name: str, candidates: list[Result], **fields: Any) -> str:
-    run = store.runs.add("sweep", name, candidates[0].model, {"name": name}, **fields)
+    run = store.runs.add("sweep", name, candidates[0].model, {"name": name}, LOCAL, **fields)
     store.runs.claim(run)
     store.trials.add(run, [Trial(index=i, key=c.key, label=c.label) for i, c in enumerate(candidates)])
     for i, c in enumerate(candidates):
@@ -205,7 +206,7 @@ def test_the_table_is_made_when_it_is_opened(opens: Opens, store: Store) -> None
 def test_of_thousands_everything_is_drawn_and_what_is_left_out_is_said(opens: Opens, store: Store) -> None:
     base = candidate("dense", "dense", 20.0, 300, "dense")
     many = [candidate(f"m{i}", ("wanda", "magnitude")[i % 2], 21 + i % 97, 300 - i % 50, "dense") for i in range(1_000)]
-    run = store.runs.add("sweep", "Many", "sample:x", {})
+    run = store.runs.add("sweep", "Many", "sample:x", {}, LOCAL)
     store.trials.add(run, [Trial(index=i, key=c.key, label=c.label) for i, c in enumerate([base, *many])])
     store.candidates._index([base, *many])
     page = opens("tradeoffs", run=run)

@@ -19,7 +19,7 @@ import pytest
 
 from core.analysis.sensitivity import SensitivitySpec
 from core.base.errors import RetortError
-from core.base.roles import Actor, Role
+from core.base.roles import LOCAL, Actor, Role
 from core.base.settings import Settings
 from core.jobs import actions, submissions
 from core.recipe.recipe import Recipe
@@ -83,21 +83,21 @@ def alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(submissions, "ensure_runner", lambda _: False)
 
 
-def of(home: Settings, role: Role) -> Settings:
-    return replace(home, actor=Actor(f"{role}@example.org", role))
+def someone(role: Role) -> Actor:
+    return Actor(f"{role}@example.org", role)
 
 
 @pytest.mark.parametrize("name", PLACES)
 def test_an_editors_recipe_that_would_download_is_not_queued(home: Settings, name: str) -> None:
     recipe = Recipe.model_validate(naming_the_hub(name))
     with pytest.raises(RetortError, match="is not on this machine, and downloading .* needs the role admin") as refused:
-        actions.submit(recipe, of(home, "editor"))
+        actions.submit(recipe, home, someone("editor"))
     assert "Ask somebody with the role admin" in refused.value.remedy
     assert Store(home).runs.find() == []
-    run = actions.submit(recipe, of(home, "admin"))
-    actions.cancel(run, of(home, "editor"))
+    run = actions.submit(recipe, home, someone("admin"))
+    actions.cancel(run, home, someone("editor"))
     with pytest.raises(RetortError, match="needs the role admin"):
-        actions.retry(run, of(home, "editor"))
+        actions.retry(run, home, someone("editor"))
     assert Store(home).runs.get(run).state == "cancelled"
 
 
@@ -105,37 +105,40 @@ def test_a_sensitivity_is_asked_the_same(home: Settings) -> None:
     for changed in ({"model": "hub:org/name"}, {"evaluation": {"data": "hub:org/texts", "split": None}}):
         spec = SensitivitySpec.model_validate({"model": "path:/models/a"} | changed)
         with pytest.raises(RetortError, match="needs the role admin"):
-            submissions.submit_sensitivity(spec, of(home, "editor"))
-        assert Store(home).runs.get(submissions.submit_sensitivity(spec, of(home, "admin"))).actor.role == "admin"
+            submissions.submit_sensitivity(spec, home, someone("editor"))
+        assert Store(home).runs.get(submissions.submit_sensitivity(spec, home, someone("admin"))).actor.role == "admin"
 
 
 @pytest.mark.parametrize("kind", ["fetch", "download"])
 def test_an_editor_does_not_start_a_download_of_somebody_else_again(home: Settings, kind: str) -> None:
-    admin = of(home, "admin")
-    run = actions.submit_fetch("wiki", admin) if kind == "fetch" else submissions.submit_download("hub:org/name", admin)
-    actions.cancel(run, of(home, "editor"))
+    admin = someone("admin")
+    run = (
+        actions.submit_fetch("wiki", home, admin)
+        if kind == "fetch"
+        else submissions.submit_download("hub:org/name", home, admin)
+    )
+    actions.cancel(run, home, someone("editor"))
     with pytest.raises(RetortError, match="needs the role admin"):
-        actions.retry(run, of(home, "editor"))
-    actions.retry(run, admin)
+        actions.retry(run, home, someone("editor"))
+    actions.retry(run, home, admin)
     assert Store(home).runs.get(run).state == "queued"
 
 
 def test_a_run_acts_for_whoever_started_it_last(home: Settings) -> None:
-    run = actions.submit(Recipe.model_validate(SWEEP), of(home, "editor"))
+    run = actions.submit(Recipe.model_validate(SWEEP), home, someone("editor"))
     store = Store(home)
     assert store.runs.get(run).actor == Actor("editor@example.org", "editor")
-    actions.cancel(run, home)
-    actions.retry(run, of(home, "admin"))
+    actions.cancel(run, home, LOCAL)
+    actions.retry(run, home, someone("admin"))
     assert store.runs.get(run).actor == Actor("editor@example.org", "admin")
-    assert store.runs.get(actions.submit(Recipe.model_validate(SWEEP), home)).actor == home.actor
+    assert store.runs.get(actions.submit(Recipe.model_validate(SWEEP), home, LOCAL)).actor == LOCAL
     old = replace(store.runs.get(run), settings={})
     assert old.actor.role == "editor", "of earlier versions only the least is certain"
-    assert replace(old, started_by="").actor == home.actor
+    assert replace(old, started_by="").actor == LOCAL
 
 
 ATTEMPTS = """
 import json, sys
-from dataclasses import replace
 from pathlib import Path
 from core.catalogue.contents import content_of
 from core.catalogue.fetch import fetch_sample
@@ -149,16 +152,16 @@ from core.recipe.distil import TrainingData
 from core.base.roles import Actor
 from core.base.settings import Settings
 
-settings = replace(Settings.load(sys.argv[1]), actor=Actor("", sys.argv[2]))
+settings, actor = Settings.load(sys.argv[1]), Actor("", sys.argv[2])
 text = Corpus(data="hub:org/texts", split="train")
 attempts = {
-    "model": lambda: resolve("hub:org/name", settings),
-    "commit": lambda: content_of("hub:org/texts", settings),
-    "text": lambda: load_texts(text, settings),
-    "stream": lambda: list(stream_rows(TrainingData(data="hub:org/texts", form="chat"), settings)),
+    "model": lambda: resolve("hub:org/name", settings, actor),
+    "commit": lambda: content_of("hub:org/texts", settings, actor),
+    "text": lambda: load_texts(text, settings, actor),
+    "stream": lambda: list(stream_rows(TrainingData(data="hub:org/texts", form="chat"), settings, actor)),
 }
 if sys.argv[2] != "admin":
-    attempts["sample"] = lambda: fetch_sample("wiki", settings, InMemoryReporter())
+    attempts["sample"] = lambda: fetch_sample("wiki", settings, actor, InMemoryReporter())
 said = {}
 for name, attempt in attempts.items():
     try:
@@ -219,7 +222,7 @@ def test_a_worker_downloads_no_more_than_who_started_its_run(home: Settings, mon
         for name, value in {"HF_ENDPOINT": address, "HF_HOME": str(home.home / "hf"), "NO_PROXY": "127.0.0.1"}.items():
             monkeypatch.setenv(name, value)
         for role, reached in (("editor", False), ("admin", True)):
-            run_id = Store(of(home, role)).runs.add("download", "Download", "hub:org/name", {}, started_by="a@b.c")
+            run_id = Store(home).runs.add("download", "Download", "hub:org/name", {}, Actor("a@b.c", role))
             actions.ensure_runner(home)
             run = actions.wait(run_id, home, timeout=300)
             assert run.state == "failed" and ("needs the role admin" in run.cause) is not reached, run

@@ -32,6 +32,7 @@ from core.analysis.doctor import diagnose, export_options
 from core.analysis.estimate import probe_path, read_probe
 from core.base.errors import RetortError
 from core.base.json_io import dump
+from core.base.roles import LOCAL
 from core.base.settings import Settings
 from core.base.text import is_whole, one_line
 from core.catalogue.anatomy import Anatomy, anatomy
@@ -176,7 +177,7 @@ def shown(found: Anatomy) -> None:
 def opened(folder: Path, home: Settings) -> None:
     """A model folder as the Model page, `doctor` and a run open it."""
     found = tried(lambda: anatomy(folder))
-    resolved = tried(lambda: resolve(f"path:{folder}", home, download=False))
+    resolved = tried(lambda: resolve(f"path:{folder}", home, None))
     if resolved is not None:
         assert all(is_whole(str(v)) for v in resolved.provenance.values())
     if found is not None:
@@ -275,11 +276,13 @@ def test_references(world: Settings, kind: str, name: str, more: str) -> None:
     reference = tried(lambda: Reference.parse(text))
     assert reference is None or Reference.parse(str(reference)) == reference
     if reference is None or reference.kind != "hub":  # whose cache is another's business
-        found = tried(lambda: resolve(text, world, download=False))
+        found = tried(lambda: resolve(text, world, None))
         assert found is None or found.folder.is_relative_to(world.home)
     for suffix in ("", ".txt", ".csv"):
         tried(
-            lambda suffix=suffix: load_texts(Corpus.model_construct(data=text + suffix, split=None, column=None), world)
+            lambda suffix=suffix: load_texts(
+                Corpus.model_construct(data=text + suffix, split=None, column=None), world, LOCAL
+            )
         ) if not text.startswith("hub:") else None
         tried(lambda suffix=suffix: load_labelled(text + suffix, world))
     tried(lambda: load_recipe(Path(name)))
@@ -293,7 +296,7 @@ def test_what_runs_ended_with(world: Settings, text: str, model: str) -> None:
         shutil.copytree(folder_of(world), candidate / "model")
     placed(candidate / "result.json", model)
     placed(world.run_folder("r1") / "result.json", text)
-    found = tried(lambda: resolve("run:r1", world))
+    found = tried(lambda: resolve("run:r1", world, LOCAL))
     assert found is None or (
         found.folder == candidate / "model"
         and one_line(found.provenance["made_from"], 300) == found.provenance["made_from"]
@@ -350,7 +353,7 @@ def accepted(recipe: Recipe | None, world: Settings) -> None:
         return
     assert load_recipe(dump_recipe(recipe)) == recipe
     store = Store(world)
-    run = store.runs.get(store.runs.add(recipe.kind, recipe.name, recipe.model, recipe.model_dump(mode="json")))
+    run = store.runs.get(store.runs.add(recipe.kind, recipe.name, recipe.model, recipe.model_dump(mode="json"), LOCAL))
     assert run.parsed() == recipe and is_whole(run.name)
 
 
@@ -492,7 +495,7 @@ CSV = b'text,label\nOne document.,a\n"Another, one.",b\nx,a\n'
 
 def read_both(home: Settings, name: str, content: str | bytes) -> None:
     path = placed(home.roots[0] / name, content)
-    texts = tried(lambda: load_texts(Corpus(data=f"path:{path}"), home))
+    texts = tried(lambda: load_texts(Corpus(data=f"path:{path}"), home, LOCAL))
     assert texts is None or all(is_whole(t) and t.strip() for t in texts)
     found = tried(lambda: load_labelled(f"path:{path}", home))
     assert found is None or all(0 <= i < len(found.names) for i in found.labels)

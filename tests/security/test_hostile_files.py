@@ -18,6 +18,7 @@ from safetensors.torch import save_file
 
 from core.base.errors import RetortError
 from core.base.json_io import load
+from core.base.roles import LOCAL
 from core.base.settings import Settings
 from core.base.text import one_line
 from core.catalogue.anatomy import anatomy
@@ -282,7 +283,7 @@ def test_a_layer_number_of_thousands_of_digits_is_no_layer(model: Path, digits: 
 )
 def test_a_damaged_manifest_is_none(model: Path, home: Settings, manifest: str) -> None:
     (model / "retort-sample.json").write_text(manifest)
-    assert anatomy(model).licence == "" and resolve(f"path:{model}", home).provenance["licence"] == ""
+    assert anatomy(model).licence == "" and resolve(f"path:{model}", home, LOCAL).provenance["licence"] == ""
     wanted = SAMPLES["wiki"]
     folder = wanted.folder(home)
     folder.mkdir(parents=True)
@@ -327,11 +328,11 @@ LONG = ["x" * 300, "x" * 5_000, "a/" * 3_000, "\U0001f600" * 90]
 @pytest.mark.parametrize("name", LONG)
 def test_names_too_long_for_the_file_system_are_refused(home: Settings, name: str) -> None:
     refused(lambda: inside_roots(home.roots[0] / name, home))
-    refused(lambda: resolve(f"path:{home.roots[0]}/{name}", home))
+    refused(lambda: resolve(f"path:{home.roots[0]}/{name}", home, LOCAL))
     for kind in ("run", "run:x/", "hub", "sample"):
-        refused(lambda kind=kind: resolve(f"{kind}{'' if kind.endswith('/') else ':'}{name}", home, download=False))
+        refused(lambda kind=kind: resolve(f"{kind}{'' if kind.endswith('/') else ':'}{name}", home, None))
     text = Corpus.model_construct(data=f"path:{home.roots[0]}/{name}.txt")
-    refused(lambda: load_texts(text, home))
+    refused(lambda: load_texts(text, home, LOCAL))
     refused(lambda: load_recipe(Path(name)))
     refused(lambda: read_json(home.roots[0] / name))
 
@@ -340,7 +341,7 @@ def test_names_too_long_for_the_file_system_are_refused(home: Settings, name: st
     "text", ["path:/a\0b", "path:\udcff", "run:\0", "hub:a\0/b", "sample:\ud800", "path:~nobody-of-that-name/x"]
 )
 def test_references_that_no_file_can_have_are_refused(home: Settings, text: str) -> None:
-    cause = refused(lambda: resolve(text, home, download=False))
+    cause = refused(lambda: resolve(text, home, None))
     assert cause.isprintable()
 
 
@@ -348,7 +349,7 @@ def test_a_reference_of_half_characters_never_reaches_the_store(
     home: Settings, capsys: pytest.CaptureFixture[str]
 ) -> None:
     store = Store(home)
-    run = store.runs.add("sweep", "A", "sample:wiki", {})
+    run = store.runs.add("sweep", "A", "sample:wiki", {}, LOCAL)
     with pytest.raises(RetortError) as caught:
         Reference.parse("path:\udcff\ud800")
     store.runs.claim(run)
@@ -360,20 +361,20 @@ def test_a_reference_of_half_characters_never_reaches_the_store(
 
 
 def test_file_names_that_are_no_text_do_not_stop_the_fingerprint(model: Path, home: Settings) -> None:
-    before = resolve(f"path:{model}", home).fingerprint
+    before = resolve(f"path:{model}", home, LOCAL).fingerprint
     (model / os.fsdecode(b"\xff\xfe.json")).write_text("{}")
-    assert resolve(f"path:{model}", home).fingerprint not in ("", before)
+    assert resolve(f"path:{model}", home, LOCAL).fingerprint not in ("", before)
 
 
 def test_links_in_a_circle_are_refused(model: Path, home: Settings) -> None:
     (home.roots[0] / "one").symlink_to(home.roots[0] / "two")
     (home.roots[0] / "two").symlink_to(home.roots[0] / "one")
-    assert "no usable path" in refused(lambda: resolve(f"path:{home.roots[0] / 'one'}", home))
+    assert "no usable path" in refused(lambda: resolve(f"path:{home.roots[0] / 'one'}", home, LOCAL))
     (model / "loop").symlink_to(model / "loop")
-    refused(lambda: resolve(f"path:{model}", home))
+    refused(lambda: resolve(f"path:{model}", home, LOCAL))
     (model / "loop").unlink()
     (model / "again").symlink_to(model)  # a folder inside itself: inside the roots, so harmless
-    assert resolve(f"path:{model}", home).folder == model
+    assert resolve(f"path:{model}", home, LOCAL).folder == model
     (model / "config.json").unlink()
     (model / "config.json").symlink_to(model / "config.json")
     refused(lambda: anatomy(model))
@@ -393,21 +394,21 @@ def test_what_is_no_file_is_never_waited_for(model: Path, home: Settings, name: 
     else:
         (model / name).symlink_to(model / "nothing")
     with in_time():
-        for action in (lambda: anatomy(model), lambda: resolve(f"path:{model}", home), lambda: describe(model)):
+        for action in (lambda: anatomy(model), lambda: resolve(f"path:{model}", home, LOCAL), lambda: describe(model)):
             try:
                 action()
             except RetortError as error:
                 said_plainly(error.cause, error.remedy)
         assert vocabulary_kind(model) == ""
     if kind == "pipe":
-        assert refused(lambda: resolve(f"path:{model}", home))
+        assert refused(lambda: resolve(f"path:{model}", home, LOCAL))
 
 
 @pytest.mark.parametrize("suffix", ["txt", "csv", "jsonl", "parquet"])
 def test_a_pipe_is_no_corpus(home: Settings, suffix: str) -> None:
     path = home.roots[0] / f"a.{suffix}"
     os.mkfifo(path)
-    refused(lambda: load_texts(Corpus(data=f"path:{path}"), home))
+    refused(lambda: load_texts(Corpus(data=f"path:{path}"), home, LOCAL))
     refused(lambda: load_labelled(f"path:{path}", home))
 
 
@@ -422,7 +423,7 @@ def test_a_folder_of_very_many_files_is_refused(model: Path, home: Settings, mon
     monkeypatch.setattr("core.catalogue.checks._ENTRIES", 50)
     for i in range(60):
         (model / f"{i}.txt").touch()
-    assert "more than 50 files" in refused(lambda: resolve(f"path:{model}", home))
+    assert "more than 50 files" in refused(lambda: resolve(f"path:{model}", home, LOCAL))
 
 
 @pytest.mark.parametrize("key", ["../../models/model", "..", "/etc", "", "a/b", "a\\u0000b", "\\ud800", "x" * 300])
@@ -433,7 +434,7 @@ def test_what_a_run_ended_with_is_a_candidate_of_this_home(model: Path, home: Se
     folder = home.run_folder("r1")
     folder.mkdir(parents=True)
     (folder / "result.json").write_text(f'{{"candidate": "{key}"}}')
-    refused(lambda: resolve("run:r1", home))
+    refused(lambda: resolve("run:r1", home, LOCAL))
 
 
 # Results
@@ -545,7 +546,7 @@ def test_of_very_many_problems_the_first_are_told() -> None:
 def corpus(home: Settings, name: str, content: bytes) -> Callable[[], object]:
     path = home.roots[0] / name
     path.write_bytes(content)
-    return lambda: load_texts(Corpus(data=f"path:{path}"), home)
+    return lambda: load_texts(Corpus(data=f"path:{path}"), home, LOCAL)
 
 
 def test_half_characters_in_a_corpus_become_question_marks(home: Settings) -> None:
@@ -607,14 +608,14 @@ def test_a_small_parquet_file_that_unpacks_to_very_much_is_stopped(
     pq.write_table(pa.table({"text": text}), path)
     assert path.stat().st_size < 100_000
     monkeypatch.setattr(corpora, "_MOST_BYTES", 10_000_000)  # of the 40 MB it holds
-    assert "its texts take more than" in refused(lambda: load_texts(Corpus(data=f"path:{path}"), home))
+    assert "its texts take more than" in refused(lambda: load_texts(Corpus(data=f"path:{path}"), home, LOCAL))
 
 
 def test_a_corpus_larger_than_any_is_not_read(home: Settings) -> None:
     path = home.roots[0] / "sparse.txt"
     with path.open("wb") as file:
         file.truncate(5_000_000_000)
-    assert "larger than 4.0 GB" in refused(lambda: load_texts(Corpus(data=f"path:{path}"), home))
+    assert "larger than 4.0 GB" in refused(lambda: load_texts(Corpus(data=f"path:{path}"), home, LOCAL))
 
 
 @pytest.mark.parametrize("content", [b"\xff", b"[]", b'{"a": 1}', b"[" * 100_000, b"{}\n" * 3])

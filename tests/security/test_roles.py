@@ -6,7 +6,6 @@ import ast
 import gzip
 import sqlite3
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -38,27 +37,27 @@ def no_runner(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(actions, "_start_runner", lambda *_: None)  # every way to a runner leads through it
 
 
-ACTIONS: dict[str, tuple[Role, Callable[[Settings, str], Any]]] = {
-    "actions.submit": ("editor", lambda s, run: actions.submit(RECIPE, s)),
-    "actions.queue": ("editor", lambda s, run: actions.queue(RECIPE, s)),
-    "actions.cancel": ("editor", lambda s, run: actions.cancel(run, s)),
-    "actions.retry": ("editor", lambda s, run: actions.retry(run, s)),
-    "actions.stop_and_keep": ("editor", lambda s, run: actions.stop_and_keep(run, s)),
-    "submissions.submit_probe": ("editor", lambda s, run: submissions.submit_probe(s)),
+ACTIONS: dict[str, tuple[Role, Callable[[Settings, Actor, str], Any]]] = {
+    "actions.submit": ("editor", lambda s, who, run: actions.submit(RECIPE, s, who)),
+    "actions.queue": ("editor", lambda s, who, run: actions.queue(RECIPE, s, who)),
+    "actions.cancel": ("editor", lambda s, who, run: actions.cancel(run, s, who)),
+    "actions.retry": ("editor", lambda s, who, run: actions.retry(run, s, who)),
+    "actions.stop_and_keep": ("editor", lambda s, who, run: actions.stop_and_keep(run, s, who)),
+    "submissions.submit_probe": ("editor", lambda s, who, run: submissions.submit_probe(s, who)),
     "submissions.submit_sensitivity": (
         "editor",
-        lambda s, run: submissions.submit_sensitivity(SensitivitySpec(model="sample:m"), s),
+        lambda s, who, run: submissions.submit_sensitivity(SensitivitySpec(model="sample:m"), s, who),
     ),
-    "run_notes.annotate": ("editor", lambda s, run: run_notes.annotate(run, s, tags=["a"], notes="b")),
-    "run_notes.vote": ("editor", lambda s, run: run_notes.vote("run:a", "run:b", "p", "run:a", s)),
-    "run_notes.forget_votes": ("admin", lambda s, run: run_notes.forget_votes("run:a", "run:b", s)),
-    "actions.delete": ("admin", lambda s, run: actions.delete(run, s)),
-    "actions.submit_fetch": ("admin", lambda s, run: actions.submit_fetch("wiki", s)),
-    "submissions.submit_download": ("admin", lambda s, run: submissions.submit_download("hub:org/name", s)),
-    "client.release": ("editor", lambda s, run: client.release(s)),
-    "client.status": ("viewer", lambda s, run: client.status(s)),
-    "actions.wait": ("viewer", lambda s, run: actions.wait(run, s, timeout=0)),
-    "actions.ensure_runner": ("viewer", lambda s, run: actions.ensure_runner(s)),
+    "run_notes.annotate": ("editor", lambda s, who, run: run_notes.annotate(run, s, who, tags=["a"], notes="b")),
+    "run_notes.vote": ("editor", lambda s, who, run: run_notes.vote("run:a", "run:b", "p", "run:a", s, who)),
+    "run_notes.forget_votes": ("admin", lambda s, who, run: run_notes.forget_votes("run:a", "run:b", s, who)),
+    "actions.delete": ("admin", lambda s, who, run: actions.delete(run, s, who)),
+    "actions.submit_fetch": ("admin", lambda s, who, run: actions.submit_fetch("wiki", s, who)),
+    "submissions.submit_download": ("admin", lambda s, who, run: submissions.submit_download("hub:org/name", s, who)),
+    "client.release": ("editor", lambda s, who, run: client.release(s, who)),
+    "client.status": ("viewer", lambda s, who, run: client.status(s, who)),
+    "actions.wait": ("viewer", lambda s, who, run: actions.wait(run, s, timeout=0)),
+    "actions.ensure_runner": ("viewer", lambda s, who, run: actions.ensure_runner(s)),
 }
 ELSEWHERE = {"client.ask": "tested below", "submissions.submit_timing": "tested below"}
 INSIDE = {
@@ -145,8 +144,7 @@ def test_pages_reach_neither_the_network_nor_what_only_the_command_line_does() -
                     assert not (node.module or "").startswith("core.commands"), module
                     assert not network & {a.name for a in node.names if node.module != "core.jobs.actions"}, module
                 if isinstance(node, ast.Call) and ast.unparse(node.func) in ("resolve", "references.resolve"):
-                    said = {k.arg: ast.unparse(k.value) for k in node.keywords}
-                    assert said.get("download") == "False", f"{module} may download while it draws a page"
+                    assert ast.unparse(node.args[2]) == "None", f"{module} may download while it draws a page"
 
 
 @pytest.mark.parametrize("role", ROLES)
@@ -154,68 +152,68 @@ def test_pages_reach_neither_the_network_nor_what_only_the_command_line_does() -
 def test_core_lets_a_role_do_what_it_may_and_no_more(home: Settings, name: str, role: Role) -> None:
     least, act = ACTIONS[name]
     store = Store(home)
-    run = store.runs.add("sweep", "Study", RECIPE.model, RECIPE.model_dump(mode="json"))
+    run = store.runs.add("sweep", "Study", RECIPE.model, RECIPE.model_dump(mode="json"), LOCAL)
     if name in ("actions.retry", "actions.delete"):
         store.runs.request_cancel(run)
     elif name == "actions.stop_and_keep":
         store.runs.claim(run)
-    settings = replace(home, actor=Actor("ada@example.org", role))
+    who = Actor("ada@example.org", role)
     before, folders = store.runs.find(), sorted(home.runs.rglob("*"))
     if ROLES.index(role) >= ROLES.index(least):
-        act(settings, run)
+        act(home, who, run)
         return
     with pytest.raises(RetortError, match=f"needs the role {least}, and yours is {role}"):
-        act(settings, run)
+        act(home, who, run)
     assert store.runs.find() == before and store.events.tail(run) == [] and sorted(home.runs.rglob("*")) == folders
 
 
 @pytest.mark.parametrize("role", ROLES)
 def test_a_viewer_does_not_have_candidates_timed(home: Settings, role: Role) -> None:
-    run = Store(home).runs.add("sweep", "Waiting", "sample:m", {})
+    run = Store(home).runs.add("sweep", "Waiting", "sample:m", {}, LOCAL)
     with pytest.raises(RetortError, match="needs the role editor" if role == "viewer" else "has not ended yet"):
-        submissions.submit_timing(run, ["key"], replace(home, actor=Actor("a@b.c", role)))
+        submissions.submit_timing(run, ["key"], home, Actor("a@b.c", role))
 
 
 @pytest.mark.parametrize("role", ROLES)
 def test_a_viewer_does_not_start_the_preview_server(home: Settings, role: Role) -> None:
-    Store(home).runs.add("sweep", "Waiting", "sample:m", {})  # the host refuses everybody while a run waits
-    asked = client.ask(replace(home, actor=Actor("a@b.c", role)), "generate", {})
+    Store(home).runs.add("sweep", "Waiting", "sample:m", {}, LOCAL)  # the host refuses everybody while a run waits
+    asked = client.ask(home, Actor("a@b.c", role), "generate", {})
     with pytest.raises(RetortError, match="needs the role editor" if role == "viewer" else "using this machine"):
         next(asked)
     assert not preview_process.address_file(home).exists()
 
 
 def test_the_local_user_may_do_everything() -> None:
-    assert all(may(LOCAL, right) for right in NEEDS) and Settings(home=Path("/none")).actor == LOCAL
+    assert all(may(LOCAL, right) for right in NEEDS)
 
 
 def test_who_did_it_is_kept(home: Settings, caplog: pytest.LogCaptureFixture) -> None:
-    settings = replace(home, actor=Actor("ada@example.org", "admin"))
+    who = Actor("ada@example.org", "admin")
     store = Store(home)
-    run = actions.submit(RECIPE, settings)
+    run = actions.submit(RECIPE, home, who)
     assert store.runs.get(run).started_by == "ada@example.org"
-    actions.cancel(run, settings)
-    actions.retry(run, settings)
-    run_notes.annotate(run, settings, notes="mine")
+    actions.cancel(run, home, who)
+    actions.retry(run, home, who)
+    run_notes.annotate(run, home, who, notes="mine")
     assert [e.message for e in store.events.tail(run)] == [
         "Cancelled by ada@example.org.",
         "Queued again by ada@example.org.",
         "Tags and note changed by ada@example.org.",
     ]
-    for queued in (actions.submit_fetch("wiki", settings), submissions.submit_probe(settings)):
+    for queued in (actions.submit_fetch("wiki", home, who), submissions.submit_probe(home, who)):
         assert store.runs.get(queued).started_by == "ada@example.org"
-    run_notes.vote("run:a", "run:b", "p", None, settings)
+    run_notes.vote("run:a", "run:b", "p", None, home, who)
     with sqlite3.connect(home.database) as db:
         assert db.execute("SELECT voter FROM votes").fetchall() == [("ada@example.org",)]
-    actions.cancel(run, settings)
-    actions.delete(run, settings)
+    actions.cancel(run, home, who)
+    actions.delete(run, home, who)
     assert f"ada@example.org deleted run {run}." in caplog.text
 
 
 def test_the_local_user_leaves_no_name(home: Settings) -> None:
-    run = actions.submit(RECIPE, home)
-    actions.cancel(run, home)
-    run_notes.annotate(run, home, notes="mine")
+    run = actions.submit(RECIPE, home, LOCAL)
+    actions.cancel(run, home, LOCAL)
+    run_notes.annotate(run, home, LOCAL, notes="mine")
     assert Store(home).runs.get(run).started_by == "" and Store(home).events.tail(run) == []
 
 
@@ -228,7 +226,7 @@ def test_an_old_home_gets_the_columns_and_keeps_what_it_has(home: Settings) -> N
         ("Second study", ""),
         ("Waiting study", ""),
     ]
-    new = actions.submit(RECIPE, replace(home, actor=Actor("ada@example.org", "editor")))
+    new = actions.submit(RECIPE, home, Actor("ada@example.org", "editor"))
     assert Store(home).runs.get(new).started_by == "ada@example.org"
 
 
@@ -246,11 +244,11 @@ def test_votes_of_format_3_are_kept(home: Settings) -> None:
 
 
 def test_a_store_that_reads_only_reads_and_does_not_write(home: Settings) -> None:
-    run = Store(home).runs.add("sweep", "Study", "sample:m", {})
+    run = Store(home).runs.add("sweep", "Study", "sample:m", {}, LOCAL)
     reader = Store(home, read_only=True)
     assert reader.runs.get(run).name == "Study"
     for write in (
-        lambda: reader.runs.add("sweep", "Other", "sample:m", {}),
+        lambda: reader.runs.add("sweep", "Other", "sample:m", {}, LOCAL),
         lambda: reader.runs.annotate(run, notes="x"),
         lambda: reader.runs.delete(run, lambda _: None),
         lambda: reader.votes.add("a", "b", "p", None),
@@ -276,6 +274,18 @@ def test_pages_have_no_other_store_and_no_other_settings() -> None:
         ("pages.frame.home", "Settings.load"),
         ("pages.frame.login", "Settings.load"),
     }
+
+
+def test_who_asks_is_never_taken_for_granted() -> None:
+    """No function has an actor to fall back on, and no page but that of the login speaks for the local user."""
+    for module, path in modules().items():
+        for node in ast.walk(tree(path)):
+            if isinstance(node, ast.FunctionDef) and inside(module, "core"):
+                usual = [a.arg for a in node.args.args[len(node.args.args) - len(node.args.defaults) :]]
+                usual += [a.arg for a, v in zip(node.args.kwonlyargs, node.args.kw_defaults, strict=True) if v]
+                assert "actor" not in usual, f"{module}.{node.name}"
+            if isinstance(node, ast.Name) and node.id == "LOCAL" and inside(module, "pages", "app"):
+                assert module == "pages.frame.login", f"{module} acts for somebody else than its visitor"
 
 
 ROLES_FILE = Roles.model_validate(

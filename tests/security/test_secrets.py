@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from core.base.roles import LOCAL
 from core.commands.parser import main
 from core.jobs import actions
 from core.recipe.recipe import Grid, Sweep
@@ -35,13 +36,13 @@ def test_a_hub_token_is_in_no_file_of_the_home_nor_in_a_log_or_report(
         plan = recipe(bench.settings.home / "models", tiny_llama).model_copy(
             update={"sweep": Sweep(grid=(Grid(method=("wanda",), sparsity=(0.5,)),), keep="all")}
         )
-        run_id = actions.submit(plan, bench.settings)
+        run_id = actions.submit(plan, bench.settings, LOCAL)
         pid = bench.until(lambda: bench.worker_pid(run_id))
         assert SECRET.encode() in Path(f"/proc/{pid}/environ").read_bytes()
         assert bench.wait(run_id, timeout=300).trials_failed == 0, bench.log(run_id)
         missing = plan.model_copy(update={"name": "Missing", "model": "hub:no-such-owner/no-such-model"})
         monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-        failed = bench.wait(actions.submit(missing, bench.settings), timeout=120)
+        failed = bench.wait(actions.submit(missing, bench.settings, LOCAL), timeout=120)
         assert failed.state == "failed"
     finally:
         bench.stop()

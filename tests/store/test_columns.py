@@ -6,6 +6,7 @@ import math
 
 import pytest
 
+from core.base.roles import LOCAL
 from core.base.settings import Settings
 from core.recipe.results import Result, Trial
 from core.registry.measurement import Measurement
@@ -42,7 +43,7 @@ def candidate(key: str, value: float, **fields: object) -> Result:
 
 
 def filled(store: Store) -> tuple[str, list[Result]]:
-    run = store.runs.add("sweep", "Study", "sample:x", {})
+    run = store.runs.add("sweep", "Study", "sample:x", {}, LOCAL)
     results = [candidate(f"k{i}", v) for i, v in enumerate(VALUES)]
     results[1] = candidate("k1", VALUES[1], method="distil", parent="k0", baseline_key="k0", saved=True)
     for result in reversed(results):
@@ -75,7 +76,7 @@ def test_columns_are_what_the_results_say(store: Store, old: bool) -> None:
 
 def test_a_version_changes_with_the_candidates_and_with_nothing_else(home: Settings, store: Store) -> None:
     run, results = filled(store)
-    other = store.runs.add("sweep", "Other", "sample:x", {})
+    other = store.runs.add("sweep", "Other", "sample:x", {}, LOCAL)
     known, state = store.columns.version((run,)), store.columns.state()
     assert (store.columns.version((run,)), store.columns.state()) == (known, state)
     Store(home).runs.annotate(other, notes="By another connection.")

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from core.base.errors import RetortError
+from core.base.roles import LOCAL
 from core.base.settings import Settings
 from core.jobs import actions
 from core.recipe.recipe import Recipe
@@ -17,7 +18,7 @@ from core.store import Store
 
 
 def study(store: Store, keys: Sequence[str]) -> str:
-    run = store.runs.add("sweep", f"Study {keys[0]}", "sample:m", {})
+    run = store.runs.add("sweep", f"Study {keys[0]}", "sample:m", {}, LOCAL)
     store.runs.claim(run)
     store.trials.add(run, [Trial(index=i, key=k, label=k) for i, k in enumerate(keys)])
     for i, key in enumerate(keys):
@@ -52,19 +53,21 @@ def test_what_an_active_run_needs_stays(home: Settings, need: str, state: str) -
     run = study(store, keys=["own", "shared"])
     study(store, keys=["shared"])
     other = recipe(model="run:shared")
-    store.runs.claim(store.runs.add("recipe", "Other", other["model"], other))  # needs what another run has as well
+    store.runs.claim(
+        store.runs.add("recipe", "Other", other["model"], other, LOCAL)
+    )  # needs what another run has as well
     wanted = NEEDS[need](run)
-    user = store.runs.add("recipe", "The user", wanted["model"], wanted)
+    user = store.runs.add("recipe", "The user", wanted["model"], wanted, LOCAL)
     if state == "running":
         store.runs.claim(user)
     with pytest.raises(RetortError, match=rf"'The user' \({user}\), which is {state}, needs what this run made"):
-        actions.delete(run, home)
+        actions.delete(run, home, LOCAL)
     assert store.runs.get(run) and home.run_folder(run).exists() and (home.home / "candidates" / "own").exists()
     if state == "running":
         store.runs.finish(user, "failed")
     else:
         store.runs.request_cancel(user)
-    actions.delete(run, home)  # what has ended does not hold it
+    actions.delete(run, home, LOCAL)  # what has ended does not hold it
     assert store.candidates.get("own") is None and store.candidates.get("shared") is not None
 
 
@@ -73,20 +76,20 @@ def test_a_place_inside_the_run_is_needed_too(home: Settings) -> None:
     store = Store(home)
     run = study(store, keys=["own"])
     for place in (f"{home.home}/runs/{run}/exports/1-huggingface", f"{home.home}/candidates/../candidates/own/model"):
-        user = store.runs.add("recipe", "By path", f"path:{place}", recipe(model=f"path:{place}"))
+        user = store.runs.add("recipe", "By path", f"path:{place}", recipe(model=f"path:{place}"), LOCAL)
         with pytest.raises(RetortError, match="'By path'"):
-            actions.delete(run, home)
+            actions.delete(run, home, LOCAL)
         store.runs.request_cancel(user)
-    store.runs.add("recipe", "Elsewhere", "path:/models/x", recipe(model="path:/models/x"))
-    actions.delete(run, home)
+    store.runs.add("recipe", "Elsewhere", "path:/models/x", recipe(model="path:/models/x"), LOCAL)
+    actions.delete(run, home, LOCAL)
 
 
 def test_a_run_that_reads_like_a_reference_but_is_another_does_not_hold_it(home: Settings) -> None:
     store = Store(home)
     run = study(store, keys=["own"])
     text = recipe(model="run:owner", notes=f"see run:{run} ...", name=f"After run:{run}")
-    store.runs.add("recipe", "Named alike", "run:owner", text)
-    actions.delete(run, home)
+    store.runs.add("recipe", "Named alike", "run:owner", text, LOCAL)
+    actions.delete(run, home, LOCAL)
 
 
 def test_of_a_deletion_and_a_start_at_once_only_one_happens(home: Settings) -> None:
@@ -107,10 +110,10 @@ def test_of_a_deletion_and_a_start_at_once_only_one_happens(home: Settings) -> N
 
         def start() -> str:
             body = wanted.model_dump(mode="json")  # noqa: B023
-            return Store(home).runs.add("recipe", "New", wanted.model, body, refuse_missing=True)  # noqa: B023
+            return Store(home).runs.add("recipe", "New", wanted.model, body, LOCAL, refuse_missing=True)  # noqa: B023
 
         threads = [
-            threading.Thread(target=attempt, args=("delete", lambda: actions.delete(run, home))),  # noqa: B023
+            threading.Thread(target=attempt, args=("delete", lambda: actions.delete(run, home, LOCAL))),  # noqa: B023
             threading.Thread(target=attempt, args=("start", start)),
         ]
         for thread in threads if i % 2 else reversed(threads):

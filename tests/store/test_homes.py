@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from core.base.errors import RetortError
+from core.base.roles import LOCAL
 from core.base.settings import Settings
 from core.recipe.results import Result
 from core.store import Store
@@ -160,12 +161,13 @@ OPEN = """
 import sys
 from pathlib import Path
 from core.base.errors import RetortError
+from core.base.roles import LOCAL
 from core.base.settings import Settings
 from core.store import Store
 try:
     store = Store(Settings(home=Path(sys.argv[1])))
     for i in range(20_000):
-        store.runs.add("count", f"Run {i}", "path:/none", {"text": "x" * 1000})
+        store.runs.add("count", f"Run {i}", "path:/none", {"text": "x" * 1000}, LOCAL)
 except RetortError as error:
     print(error.cause, "|", error.remedy)
 else:
@@ -195,12 +197,12 @@ def test_a_full_disk_is_one_sentence(tmp_path: Path) -> None:
 def test_a_write_that_fails_halfway_loses_nothing(home: Settings) -> None:
     """Files may not grow beyond a size, as with a quota."""
     store = Store(home)
-    first = store.runs.add("count", "First", "path:/none", {})
+    first = store.runs.add("count", "First", "path:/none", {}, LOCAL)
     said = fill(home.home, largest_file=300_000)
     assert "could not be written" in said and "space left" in said, said
     again = Store(home)
     assert again.runs.get(first).name == "First"
-    assert again.runs.add("count", "Later", "path:/none", {})
+    assert again.runs.add("count", "Later", "path:/none", {}, LOCAL)
     with sqlite3.connect(home.database) as db:
         assert db.execute("PRAGMA integrity_check").fetchone()[0] == "ok"
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from core.base.errors import RetortError
+from core.base.roles import LOCAL
 from core.base.settings import Settings
 from core.store import Store
 
@@ -29,7 +30,7 @@ def store(home: Settings) -> Store:
 
 
 def _add(store: Store, name: str = "A", kind: str = "sweep", model: str = "path:/a") -> str:
-    return store.runs.add(kind, name, model, {})
+    return store.runs.add(kind, name, model, {}, LOCAL)
 
 
 def test_tags_are_kept_once_in_their_order_and_found(store: Store) -> None:

@@ -20,7 +20,7 @@ from typing import Any
 import pytest
 
 from core.base.errors import RetortError
-from core.base.roles import Actor
+from core.base.roles import LOCAL, Actor
 from core.base.settings import Settings
 from core.jobs.home_check import check_home, rebuild_home
 from core.recipe.recipe import Prune
@@ -54,9 +54,9 @@ def fill(store: Store) -> list[str]:
             f"{name} study",
             "path:/m",
             {"n": name, "deep": {"x": [1, None, "\u00e9"]}},
+            Actor("ann@x.org", "editor"),
             tags=("t1", name),
             notes=f"Note of {name}\nwith two lines",
-            started_by="ann@x.org",
         )
         found.append(run)
         if state == "queued":
@@ -215,7 +215,7 @@ def test_a_record_that_is_damaged_costs_its_own_run_only(
     HARMS[harm](home.runs / second / RECORD)
     assert [p.where for p in check_home(home)] == [f"runs/{second}/{RECORD}"]
     # While the index is whole, it gives the folder what it knows.
-    assert "3 runs" in rebuild_home(home) and check_home(home) == []
+    assert "3 runs" in rebuild_home(home, LOCAL) and check_home(home) == []
     assert [r.id for r in Store(home).runs.find(oldest_first=True)] == [first, second, third]
     HARMS[harm](home.runs / second / RECORD)
     LOSSES["removed"](home.database)
@@ -343,7 +343,7 @@ def test_a_record_says_what_the_index_says_at_every_moment(home: Settings) -> No
             (t.key, t.state, t.cause) for t in trials
         ]
 
-    run = store.runs.add("sweep", "A", "path:/m", {})
+    run = store.runs.add("sweep", "A", "path:/m", {}, LOCAL)
     check()
     trial = Trial(index=0, key="k", label="x")
     actions: list[Callable[[], object]] = [
@@ -355,11 +355,11 @@ def test_a_record_says_what_the_index_says_at_every_moment(home: Settings) -> No
         lambda: store.trials.fail(run, 0, "Why.", "What."),
         lambda: store.runs.request_cancel(run),
         lambda: store.runs.finish(run, "cancelled"),
-        lambda: store.runs.requeue(run),
+        lambda: store.runs.requeue(run, LOCAL),
         lambda: store.runs.annotate(run, tags=["x"], notes="y"),
         lambda: store.runs.claim(run),
         lambda: store.trials.finish(run, 0),
-        lambda: store.runs.requeue(run, lost=True),
+        lambda: store.runs.requeue(run, None),
         lambda: store.runs.request_cancel(run),
     ]
     for action in actions:
@@ -372,11 +372,10 @@ def test_a_record_says_what_the_index_says_at_every_moment(home: Settings) -> No
 
 def test_making_the_index_again_by_hand_takes_an_admin(home: Settings) -> None:
     fill(Store(home))
-    editor = Settings(home=home.home, actor=Actor("bob@x.org", "editor"))
     with pytest.raises(RetortError, match="needs the role admin"):
-        rebuild_home(editor)
+        rebuild_home(home, Actor("bob@x.org", "editor"))
     before = read(home)
-    assert "3 runs and 4 candidates" in rebuild_home(home)
+    assert "3 runs and 4 candidates" in rebuild_home(home, LOCAL)
     assert read(home) == before and len(list(home.home.glob("retort.sqlite3.replaced-*"))) >= 1
 
 
@@ -396,7 +395,7 @@ def test_a_writer_that_waits_during_a_rebuild_by_hand_writes_to_the_new_index(ho
     writer.stdin.write("\n")
     writer.stdin.flush()
     for _ in range(3):
-        rebuild_home(home)
+        rebuild_home(home, LOCAL)
     assert writer.wait() == 0
     said = [e.message for e in Store(home).events.tail(second, limit=1000)]
     assert [m for m in said if m.startswith("Number")] == [f"Number {i}" for i in range(200)]

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from core.base.errors import RetortError
+from core.base.roles import LOCAL
 from core.base.settings import Settings
 from core.recipe.recipe import Grid, Recipe, Sweep
 from core.recipe.results import Result, Trial
@@ -27,7 +28,7 @@ def store(home: Settings) -> Store:
 
 
 def add(store: Store, name: str = "Study", **more: object) -> str:
-    return store.runs.add("sweep", name, RECIPE.model, RECIPE.model_dump(mode="json"), **more)  # type: ignore[arg-type]
+    return store.runs.add("sweep", name, RECIPE.model, RECIPE.model_dump(mode="json"), LOCAL, **more)  # type: ignore[arg-type]
 
 
 def candidate(key: str = "k1", value: float = 2.5, **more: object) -> Result:
@@ -45,7 +46,7 @@ def test_a_recipe_comes_back_as_it_was(store: Store) -> None:
 
 
 def test_a_recipe_of_another_version_is_refused_in_plain_english(store: Store) -> None:
-    run = store.runs.get(store.runs.add("sweep", "Old", "path:/none", {"name": "Old", "spells": 3}))
+    run = store.runs.get(store.runs.add("sweep", "Old", "path:/none", {"name": "Old", "spells": 3}, LOCAL))
     with pytest.raises(RetortError, match="another version of Retort"):
         run.parsed()
 
@@ -53,9 +54,9 @@ def test_a_recipe_of_another_version_is_refused_in_plain_english(store: Store) -
 def test_states_only_change_from_where_they_may(store: Store) -> None:
     run_id = add(store)
     assert not store.runs.finish(run_id, "done") and not store.runs.progress(run_id, 1, 2, "x")
-    assert not store.runs.requeue(run_id) and not store.runs.requeue(run_id, lost=True)
+    assert not store.runs.requeue(run_id, LOCAL) and not store.runs.requeue(run_id, None)
     assert store.runs.claim(run_id) and not store.runs.claim(run_id)
-    assert not store.runs.requeue(run_id), "it is not over"
+    assert not store.runs.requeue(run_id, LOCAL), "it is not over"
     assert store.runs.progress(run_id, 1, 4, "A quarter")
     run = store.runs.get(run_id)
     assert (run.state, run.done, run.total, run.message, run.attempts) == ("running", 1, 4, "A quarter", 1)
@@ -64,7 +65,7 @@ def test_states_only_change_from_where_they_may(store: Store) -> None:
     assert not store.runs.finish(run_id, "done"), "the first end stays"
     run = store.runs.get(run_id)
     assert (run.state, run.cause, run.remedy) == ("failed", "C.", "R.") and run.finished is not None
-    assert store.runs.requeue(run_id)
+    assert store.runs.requeue(run_id, LOCAL)
     run = store.runs.get(run_id)
     assert (run.state, run.cause, run.finished, run.attempts) == ("queued", "", None, 0)
 
@@ -75,11 +76,11 @@ def test_a_lost_run_keeps_its_attempts_until_a_trial_is_finished(store: Store) -
     for attempt in (1, 2):
         assert store.runs.claim(run_id)
         assert store.runs.get(run_id).attempts == attempt
-        assert store.runs.requeue(run_id, lost=True)
+        assert store.runs.requeue(run_id, None)
     store.runs.claim(run_id)
     store.trials.finish(run_id, 0)
     assert store.runs.get(run_id).attempts == 0
-    store.runs.requeue(run_id, lost=True)
+    store.runs.requeue(run_id, None)
     store.runs.claim(run_id)
     store.trials.finish(run_id, 0)
     assert store.runs.get(run_id).attempts == 1, "a trial that was done already is no progress"
@@ -115,7 +116,7 @@ def test_trials_keep_their_state_when_announced_again(store: Store) -> None:
     assert [r.state for r in store.trials.of(run_id)] == ["done", "failed", "queued"]
     store.runs.claim(run_id)
     store.runs.finish(run_id, "done")
-    assert store.runs.requeue(run_id)
+    assert store.runs.requeue(run_id, LOCAL)
     assert [(r.state, r.cause) for r in store.trials.of(run_id)] == [("done", ""), ("queued", ""), ("queued", "")]
 
 

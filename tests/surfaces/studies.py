@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from core.analysis.paired_times import TIMES
+from core.base.roles import LOCAL
 from core.base.settings import Settings
 from core.recipe.recipe import Prune, Recipe
 from core.recipe.results import Result, Trial
@@ -321,7 +322,7 @@ def write(settings: Settings, study: str) -> str:
     """The study as a run that has ended; returns its id."""
     store, of = Store(settings), recipe(study)
     name, model, candidates = STUDIES[study]
-    run = store.runs.add(of.kind, name, model, of.model_dump(mode="json"))
+    run = store.runs.add(of.kind, name, model, of.model_dump(mode="json"), LOCAL)
     store.runs.claim(run)
     store.trials.add(
         run, [Trial(index=i, key=key(c.name), label=c.label, prune=c.prune) for i, c in enumerate(candidates)]

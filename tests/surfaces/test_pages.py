@@ -10,6 +10,7 @@ import pyarrow as pa
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from core.base.roles import LOCAL
 from core.base.settings import Settings
 from core.jobs import actions
 from core.registry.measurement import find_metric
@@ -274,7 +275,7 @@ def test_a_candidate_measured_again_is_shown_anew_everywhere(opens: Opens, studi
 
 def test_a_deleted_study_is_gone_and_what_it_shared_stays(opens: Opens, studies: Home, store: Store) -> None:
     opens("tradeoffs", run=[studies.runs["small"], studies.runs["follow"]])
-    actions.delete(studies.runs["small"], studies.settings)
+    actions.delete(studies.runs["small"], studies.settings, LOCAL)
     assert "There is no run" in words(opens("tradeoffs", run=studies.runs["small"]))
     assert "There is no run" in words(opens("report", run=studies.runs["small"]))
     assert preview(opens, studies.runs["follow"]).points() == {
@@ -330,7 +331,7 @@ def test_a_candidate_is_held_against_the_original_of_its_own_run(opens: Opens, s
     mine = result(SHORTER, "small").model_copy(update={"key": key("cc1"), "baseline_key": key("cc0")})
     from core.recipe.results import Trial
 
-    run = store.runs.add("sweep", "Later", base.model, {"name": "Later"})
+    run = store.runs.add("sweep", "Later", base.model, {"name": "Later"}, LOCAL)
     store.runs.claim(run)
     store.trials.add(run, [Trial(index=i, key=r.key, label=r.label) for i, r in enumerate((later, mine))])
     for i, r in enumerate((later, mine)):

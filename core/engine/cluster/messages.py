@@ -7,6 +7,7 @@ from typing import Any
 
 from core.base.errors import RetortError
 from core.base.progress import Level
+from core.base.roles import Actor
 from core.cluster.transfer import Archive
 from core.engine.data.inputs import Inputs
 from core.recipe.recipe import Recipe
@@ -20,6 +21,7 @@ class Study:
     Attributes:
         id: of this sending; a process that holds another study open closes it.
         recipe: with the dtype spelt out, since `auto` depends on the machine.
+        actor: for whom the run acts.
         fingerprint: identifies the model's bytes.
         home: files of the home that a trial may read (measured sensitivities, evaluation sets).
         versions: of the libraries that decide figures; a node with others is refused.
@@ -27,6 +29,7 @@ class Study:
 
     id: str
     recipe: Recipe
+    actor: Actor
     fingerprint: str
     model: Archive
     statistics: Archive | None

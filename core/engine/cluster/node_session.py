@@ -107,6 +107,7 @@ class Workshop:
         self.run_folder = cache = node_cache(node)
         self.reporter = reporter
         self.study = study
+        self.actor = study.actor
 
         def here(archive: Archive, what: str) -> Path:
             folder, new = received(ray, archive, cache)

@@ -81,6 +81,7 @@ class _Sweep:
         return Study(
             id=uuid.uuid4().hex,
             recipe=session.recipe.model_copy(update={"dtype": dtype}),
+            actor=session.hooks.actor,
             fingerprint=session.resolved.fingerprint,
             model=self._posted("model", session.resolved.folder, session.resolved.fingerprint),
             statistics=None,

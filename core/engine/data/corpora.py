@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from core.base.errors import RetortError
-from core.base.roles import may, not_here
+from core.base.roles import Actor, may, not_here
 from core.base.settings import Settings
 from core.base.text import one_line, whole
 from core.base.untrusted_files import reason
@@ -32,7 +32,7 @@ UNREADABLE = (OSError, ValueError, csv.Error, RecursionError, TypeError, LookupE
 """What the readers of csv, json and pyarrow raise over a damaged file; pyarrow's own errors are among them."""
 
 
-def load_texts(corpus: Corpus, settings: Settings) -> list[str]:
+def load_texts(corpus: Corpus, settings: Settings, actor: Actor) -> list[str]:
     """The documents of a corpus, in its order, without empty ones.
 
     Raises:
@@ -44,7 +44,7 @@ def load_texts(corpus: Corpus, settings: Settings) -> list[str]:
     elif kind == "path":
         texts = _file(inside_roots(name, settings), corpus.column)
     elif kind == "hub":
-        texts = _hub(name, corpus.split, corpus.column, settings)
+        texts = _hub(name, corpus.split, corpus.column, settings, actor)
     else:
         raise RetortError(
             f"'{one_line(corpus.data, 200)}' is no data reference.",
@@ -143,13 +143,13 @@ def _string(value: Any) -> str:
     return value if isinstance(value, str) else "" if value is None else str(value)
 
 
-def _hub(name: str, split: str | None, column: str | None, settings: Settings) -> list[str]:
-    found = load_hub_rows(name, split, settings)
+def _hub(name: str, split: str | None, column: str | None, settings: Settings, actor: Actor) -> list[str]:
+    found = load_hub_rows(name, split, settings, actor)
     chosen = _choose(column, found.column_names, f"hub:{name}")
     return [_string(value) for value in found[chosen]]
 
 
-def load_hub_rows(name: str, split: str | None, settings: Settings) -> Any:
+def load_hub_rows(name: str, split: str | None, settings: Settings, actor: Actor) -> Any:
     """A split of a hub data set, as `datasets` gives it (an iterable of rows with `column_names`).
 
     `name` is `org/name` or `org/name/configuration`, with `@revision`. It is pinned to a commit; the local
@@ -164,7 +164,7 @@ def load_hub_rows(name: str, split: str | None, settings: Settings) -> Any:
     parts = repository.split("/")
     path, configuration = "/".join(parts[:2]), "/".join(parts[2:]) or None
     where = f"hub:{name}"
-    allowed = may(settings.actor, "fetch")
+    allowed = may(actor, "fetch")
     commit = dataset_commit(path, revision or None, allowed)
     before = datasets.config.HF_HUB_OFFLINE
     datasets.config.HF_HUB_OFFLINE = before or commit is None  # no minutes of retries where the hub just did not answer

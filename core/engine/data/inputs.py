@@ -9,6 +9,7 @@ import torch
 
 from core.base.errors import Impossible, RetortError
 from core.base.progress import Reporter
+from core.base.roles import Actor
 from core.base.settings import Settings
 from core.catalogue.kinds import Task
 from core.engine.data.corpora import load_texts
@@ -34,6 +35,7 @@ def prepare(
     task: Task,
     context: int | None,
     settings: Settings,
+    actor: Actor,
     reporter: Reporter,
     calibrated: bool,
 ) -> Inputs:
@@ -47,13 +49,13 @@ def prepare(
     _fits(evaluation.window, context, "evaluation.window")
     frame = frame_for(tokenizer, task, evaluation.start_token)
     eval_windows = evaluation_windows(
-        load_texts(evaluation, settings), tokenizer, evaluation.tokens, evaluation.window, frame
+        load_texts(evaluation, settings, actor), tokenizer, evaluation.tokens, evaluation.window, frame
     )
     cal_windows = None
     if calibrated:
         _fits(calibration.length, context, "calibration.length")
         cal_windows = calibration_windows(
-            load_texts(calibration, settings),
+            load_texts(calibration, settings, actor),
             tokenizer,
             calibration.sequences,
             calibration.length,

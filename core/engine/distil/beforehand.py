@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from core.base.progress import Reporter
+from core.base.roles import Actor
 from core.base.settings import Settings
 from core.engine.data.classification import load_labelled
 from core.engine.data.inputs import refuse_overlap
@@ -16,7 +17,7 @@ from core.recipe.recipe import Distil, Recipe
 
 
 def check_training_texts(
-    recipe: Recipe, tokenizer: Any, evaluation: Sequence[str], settings: Settings, reporter: Reporter
+    recipe: Recipe, tokenizer: Any, evaluation: Sequence[str], settings: Settings, actor: Actor, reporter: Reporter
 ) -> None:
     """Reads the data of every training step, as the recipe's own model would.
 
@@ -34,9 +35,9 @@ def check_training_texts(
             _check_labels(step, recipe.evaluation.labelled, settings, reporter)
             continue
         if data.form == "chat" and step.student == "current":
-            check_chat(data, tokenizer, settings)
+            check_chat(data, tokenizer, settings, actor)
         if evaluation and not data.streaming:
-            shared = overlap(evaluation, training_texts(data, settings))
+            shared = overlap(evaluation, training_texts(data, settings, actor))
             refuse_overlap(shared, f"the training text {data.data}", reporter)
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from core.base import json_io
 from core.base.errors import RetortError
-from core.base.roles import may, not_here
+from core.base.roles import Actor, may, not_here
 from core.base.settings import Settings
 from core.catalogue.checks import inside_roots
 from core.catalogue.hub import dataset_commit
@@ -30,7 +30,9 @@ _READERS = {".txt": "text", ".md": "text", ".raw": "text", ".csv": "csv", ".json
 _CHECKED = 256
 
 
-def load_examples(data: TrainingData, student: Loaded, settings: Settings, say: Say = lambda text: None) -> Examples:
+def load_examples(
+    data: TrainingData, student: Loaded, settings: Settings, actor: Actor, say: Say = lambda text: None
+) -> Examples:
     """The training sequences of a recipe, in the student's own tokens.
 
     Args:
@@ -42,15 +44,15 @@ def load_examples(data: TrainingData, student: Loaded, settings: Settings, say: 
     if data.form == "labels":
         return _labelled(data, student, settings, say)
     if data.form == "chat":
-        rows = conversations(_messages(data, settings), student.tokenizer, data.length, data.count_prompt, say)
+        rows = conversations(_messages(data, settings, actor), student.tokenizer, data.length, data.count_prompt, say)
         return Answers(rows, _padding(student.tokenizer))
     frame = frame_for(student.tokenizer, student.task)
     if data.streaming:
         if student.task != "causal":
             raise RetortError("Only causal models are trained on streamed text.", "Turn streaming off.")
-        return Stream(_streamed_texts(data, settings), student.tokenizer, data.length, frame)
+        return Stream(_streamed_texts(data, settings, actor), student.tokenizer, data.length, frame)
     corpus = Corpus(data=data.data, split=data.split, column=data.column)
-    windows = packed(load_texts(corpus, settings), student.tokenizer, data.length, frame)
+    windows = packed(load_texts(corpus, settings, actor), student.tokenizer, data.length, frame)
     if student.task not in ("masked", "encoder"):
         return Windows(windows)
     tokenizer = student.tokenizer
@@ -60,16 +62,16 @@ def load_examples(data: TrainingData, student: Loaded, settings: Settings, say: 
     return MaskedWindows(windows, int(tokenizer.mask_token_id), tuple(tokenizer.all_special_ids), share)
 
 
-def training_texts(data: TrainingData, settings: Settings) -> Iterator[str]:
+def training_texts(data: TrainingData, settings: Settings, actor: Actor) -> Iterator[str]:
     """The text of a language model's training data, as it stands there.
 
     Raises:
         RetortError: as `load_examples`.
     """
     if data.form != "chat":
-        yield from load_texts(Corpus(data=data.data, split=data.split, column=data.column), settings)
+        yield from load_texts(Corpus(data=data.data, split=data.split, column=data.column), settings, actor)
         return
-    for messages in _messages(data, settings):
+    for messages in _messages(data, settings, actor):
         yield from (str(part) for m in messages for part in _spoken(m.get("content")))
 
 
@@ -88,18 +90,18 @@ def _labelled(data: TrainingData, student: Loaded, settings: Settings, say: Say)
     return labelled(found.texts, labels, names, student.tokenizer, data.length, padding_of(student.model.config))
 
 
-def check_chat(data: TrainingData, tokenizer: Any, settings: Settings) -> None:
+def check_chat(data: TrainingData, tokenizer: Any, settings: Settings, actor: Actor) -> None:
     """Puts the first `_CHECKED` conversations into the chat template: what it refuses is known before any work.
 
     Raises:
         RetortError: they cannot be read, or the template refuses too many of them.
     """
-    conversations(islice(_messages(data, settings), _CHECKED), tokenizer, data.length, data.count_prompt)
+    conversations(islice(_messages(data, settings, actor), _CHECKED), tokenizer, data.length, data.count_prompt)
 
 
-def _messages(data: TrainingData, settings: Settings) -> Iterator[Conversation]:
+def _messages(data: TrainingData, settings: Settings, actor: Actor) -> Iterator[Conversation]:
     """Conversations from a `messages` column (and `tools`), or one turn from the prompt and answer columns."""
-    for number, row in enumerate(stream_rows(data, settings), 1):
+    for number, row in enumerate(stream_rows(data, settings, actor), 1):
         messages = row.get("messages")
         if messages is not None:
             if not isinstance(messages, list) or not all(isinstance(m, Mapping) for m in messages):
@@ -124,11 +126,11 @@ def _messages(data: TrainingData, settings: Settings) -> Iterator[Conversation]:
         )
 
 
-def _streamed_texts(data: TrainingData, settings: Settings) -> Iterator[str]:
+def _streamed_texts(data: TrainingData, settings: Settings, actor: Actor) -> Iterator[str]:
     if data.data.startswith("sample:"):
-        yield from load_texts(Corpus(data=data.data, split=data.split, column=data.column), settings)
+        yield from load_texts(Corpus(data=data.data, split=data.split, column=data.column), settings, actor)
         return
-    for row in stream_rows(data, settings):
+    for row in stream_rows(data, settings, actor):
         column = data.column or "text"
         if column not in row:
             raise RetortError(
@@ -138,7 +140,7 @@ def _streamed_texts(data: TrainingData, settings: Settings) -> Iterator[str]:
             yield str(row[column])
 
 
-def stream_rows(data: TrainingData, settings: Settings) -> Iterable[Row]:
+def stream_rows(data: TrainingData, settings: Settings, actor: Actor) -> Iterable[Row]:
     """The rows of a local file or a hub data set, read as they are asked for; nothing is copied to disk.
 
     Raises:
@@ -148,7 +150,7 @@ def stream_rows(data: TrainingData, settings: Settings) -> Iterable[Row]:
     if kind == "path":
         return _file_rows(inside_roots(name, settings))
     if kind == "hub":
-        return _hub_rows(name, data.split, settings)
+        return _hub_rows(name, data.split, settings, actor)
     raise RetortError(f"'{data.data}' has no rows to read.", "Write path:/folder/file.jsonl or hub:org/name@revision.")
 
 
@@ -185,11 +187,11 @@ def _json_rows(path: Path) -> Iterator[Row]:
         ) from error
 
 
-def _hub_rows(name: str, split: str | None, settings: Settings) -> Iterable[Row]:
+def _hub_rows(name: str, split: str | None, settings: Settings, actor: Actor) -> Iterable[Row]:
     """Streamed: nothing of it lies on this machine, so every reading is a download."""
     import datasets
 
-    if not may(settings.actor, "fetch"):
+    if not may(actor, "fetch"):
         raise not_here(f"hub:{name}, read as it is needed,")
     repository, _, revision = name.partition("@")
     parts = repository.split("/")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Protocol
 
+from core.base.roles import Actor
 from core.base.settings import Settings
 from core.catalogue.references import ResolvedModel
 from core.engine.models.load import Loaded
@@ -18,6 +19,11 @@ class Host(Protocol):
 
     @property
     def settings(self) -> Settings: ...
+
+    @property
+    def actor(self) -> Actor:
+        """Who asks."""
+        ...
 
     def resolved(self, reference: str) -> ResolvedModel:
         """Where a model reference leads, without touching the network. Raises RetortError."""

@@ -42,7 +42,7 @@ class Watched(InMemoryReporter):
 
 def _warm_key(texts: dict[str, Any], host: Host) -> str:
     """Which texts a model is ready for: as they are now, not as they were when somebody asked first."""
-    read = {k: content_of(str(Corpus.model_validate(v).data), host.settings) for k, v in texts.items()}
+    read = {k: content_of(str(Corpus.model_validate(v).data), host.settings, host.actor) for k, v in texts.items()}
     return f"preview {json.dumps([texts, read], sort_keys=True)}"
 
 
@@ -67,7 +67,7 @@ def preview(host: Host, request: dict[str, Any]) -> Iterator[dict[str, Any]]:
     kept, key = host.beside(reference), _warm_key(texts, host)
     if key not in kept:
         yield {"stage": "Loading the model and measuring it as it is."}
-        kept[key] = warm(host.model(reference), host.resolved(reference), texts, host.settings)
+        kept[key] = warm(host.model(reference), host.resolved(reference), texts, host.settings, host.actor)
     ready: Warm = kept[key]
     if METHODS[prune.method].needs and not ready.is_calibrated(prune):
         yield {"stage": "Calibrating on a little text, once."}

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from core.base.errors import RetortError
 from core.base.progress import InMemoryReporter, Reporter
+from core.base.roles import Actor
 from core.base.settings import Settings
 from core.catalogue.references import ResolvedModel
 from core.engine.data.inputs import prepare
@@ -101,7 +102,7 @@ class Warm:
             self.texts.popitem(last=False)
 
 
-def warm(loaded: Loaded, resolved: ResolvedModel, texts: dict[str, Any], settings: Settings) -> Warm:
+def warm(loaded: Loaded, resolved: ResolvedModel, texts: dict[str, Any], settings: Settings, actor: Actor) -> Warm:
     """Prepares a dense model.
 
     Args:
@@ -124,7 +125,9 @@ def warm(loaded: Loaded, resolved: ResolvedModel, texts: dict[str, Any], setting
             **texts.get("evaluation", {}), tokens=PROBE_WINDOWS * PROBE_LENGTH, window=min(PROBE_LENGTH, context)
         ),
     )
-    inputs = prepare(recipe, loaded.tokenizer, loaded.task, context, settings, InMemoryReporter(), calibrated=True)
+    inputs = prepare(
+        recipe, loaded.tokenizer, loaded.task, context, settings, actor, InMemoryReporter(), calibrated=True
+    )
     assert inputs.calibration is not None
     logits = ChunkedHead(model, inputs.evaluation)
     return Warm(

@@ -13,6 +13,7 @@ from typing import Any
 from core.base.errors import RetortError
 from core.base.panics import panic_in_words
 from core.base.progress import InMemoryReporter
+from core.base.roles import Actor
 from core.base.settings import Settings
 from core.base.text import visible
 from core.catalogue.checks import read_json
@@ -41,12 +42,13 @@ def work(request: dict[str, Any]) -> dict[str, Any]:
         RetortError: as `prune_shards`, and for texts that cannot be read.
     """
     settings, prune = Settings.load(request["home"]), Prune.model_validate(request["prune"])
+    actor = Actor("", request["role"])
     folder, windows = Path(request["folder"]), None
     if METHODS[prune.method].calibrated:
         spec = Calibration.model_validate(request["calibration"])
         tokenizer = open_tokenizer(folder).tokenizer
         frame = frame_for(tokenizer, kind_of(read_json(folder / "config.json")), spec.start_token)
-        texts = load_texts(spec, settings)
+        texts = load_texts(spec, settings, actor)
         windows = calibration_windows(texts, tokenizer, spec.sequences, spec.length, spec.seed, frame)
     report = prune_shards(folder, Path(request["target"]), prune, windows, _Spoken())
     return {"facts": report.facts, "notes": report.notes}

@@ -179,7 +179,9 @@ def _losses(
     """Loss changes by number of layers left, and by width."""
     loaded, reporter, recipe = session.loaded, session.reporter, session.recipe
     context = context_of(loaded.model)
-    inputs = prepare(recipe, loaded.tokenizer, loaded.task, context, session.hooks.settings, reporter, True)
+    inputs = prepare(
+        recipe, loaded.tokenizer, loaded.task, context, session.hooks.settings, session.hooks.actor, reporter, True
+    )
     source = Source(loaded, session.resolved.fingerprint, inputs.calibration)
     needs: set[Statistic] = {"block_influence"}
     if len(widths) > 1:

@@ -183,6 +183,7 @@ class CandidateMeasurer:
             self.inputs,
             dense,
             self.hooks.settings,
+            self.hooks.actor,
             self.reporter,
             self.first,
             record=self.predictions if result.baseline else None,

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 from core.base.progress import Reporter
+from core.base.roles import Actor
 from core.base.settings import Settings
 from core.catalogue.fingerprint import folder_fingerprint
 from core.catalogue.references import resolve
@@ -70,7 +71,7 @@ Train = Callable[[Loaded, Loaded | None, Distil, Examples, TrainContext], Traini
 
 
 def distil_step(
-    task: DistilTask, settings: Settings, reporter: Reporter, train: Train = distil
+    task: DistilTask, settings: Settings, actor: Actor, reporter: Reporter, train: Train = distil
 ) -> tuple[Loaded, PruneReport]:
     """The trained student, and what is to be said about it. `train` says where it learns.
 
@@ -80,8 +81,8 @@ def distil_step(
     """
     spec = task.spec
     reporter.progress(0, 1, "Loading teacher and student.")
-    teacher, teacher_print = _teacher(task, settings)
-    student, student_print, kept, report = _student(task, teacher, settings, reporter)
+    teacher, teacher_print = _teacher(task, settings, actor)
+    student, student_print, kept, report = _student(task, teacher, settings, actor, reporter)
     stop = task.run_folder / STOP_AND_KEEP
     train_context = TrainContext(
         folder=task.checkpoints,
@@ -98,7 +99,7 @@ def distil_step(
         report.note(sentence)
         reporter.event("warning", sentence)
 
-    examples = load_examples(spec.data, student, settings, say)
+    examples = load_examples(spec.data, student, settings, actor, say)
     if student.task == "causal" and examples.count:
         train_context.checked = Samples(student, teacher, sample_prompt(examples), reporter).write
     head = untrained_head(student) if spec.data.form == "labels" else {}
@@ -158,7 +159,7 @@ def _with_head(loaded: Loaded, spec: Distil, settings: Settings) -> Loaded:
     return with_classes(loaded, names, spec.seed)
 
 
-def _teacher(task: DistilTask, settings: Settings) -> tuple[Loaded | None, str]:
+def _teacher(task: DistilTask, settings: Settings, actor: Actor) -> tuple[Loaded | None, str]:
     spec = task.spec
     if not (spec.needs_teacher or spec.teacher_texts or spec.design):
         return None, ""
@@ -166,13 +167,13 @@ def _teacher(task: DistilTask, settings: Settings) -> tuple[Loaded | None, str]:
     if task.teacher is not None:
         chosen = task.teacher[0]
     elif spec.teacher != "baseline":
-        chosen = Saved(resolve(spec.teacher, settings).folder)
+        chosen = Saved(resolve(spec.teacher, settings, actor).folder)
     loaded = load_model(chosen.folder, task.dtype)
     return loaded, _identity(chosen.folder, loaded, settings)
 
 
 def _student(
-    task: DistilTask, teacher: Loaded | None, settings: Settings, reporter: Reporter
+    task: DistilTask, teacher: Loaded | None, settings: Settings, actor: Actor, reporter: Reporter
 ) -> tuple[Loaded, str, list[int] | None, PruneReport]:
     """The student, its fingerprint, the teacher's index of each of its layers, and how it was made."""
     spec = task.spec
@@ -181,7 +182,7 @@ def _student(
         made = design_student(teacher, spec.design, None, task.windows, reporter)
         return made.loaded, spec.design.model_dump_json(), made.layers_kept, made.report
     if spec.student != "current":
-        resolved = resolve(spec.student, settings)
+        resolved = resolve(spec.student, settings, actor)
         loaded = _with_head(load_model(resolved.folder, task.dtype), spec, settings)
         return loaded, _identity(resolved.folder, loaded, settings), None, PruneReport()
     known = spec.teacher == "baseline" or task.teacher is not None

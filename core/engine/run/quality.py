@@ -9,6 +9,7 @@ from types import MappingProxyType
 from core.analysis.statistics import mcnemar_exact, only_one
 from core.base.errors import RetortError
 from core.base.progress import Reporter
+from core.base.roles import Actor
 from core.base.settings import Settings
 from core.catalogue.classifiers import unjudged
 from core.catalogue.rights import refuse_remote_tasks
@@ -42,6 +43,7 @@ def judge(
     inputs: Inputs,
     baseline: Sequence[Measurement],
     settings: Settings,
+    actor: Actor,
     reporter: Reporter,
     stand_ins: StandIns = MappingProxyType({}),
     record: BaselinePredictions | None = None,
@@ -63,7 +65,7 @@ def judge(
         found, notes = _classes(loaded, wanted, settings, reporter)
     else:
         found, notes = _text(loaded, wanted, inputs, reporter, record, against)
-        more, said = _accuracies(loaded, wanted, settings, reporter)
+        more, said = _accuracies(loaded, wanted, settings, actor, reporter)
         found, notes = [*found, *more], [*notes, *said]
     return _beside(found, baseline, stand_ins), notes
 
@@ -102,17 +104,19 @@ def _text(
 
 
 def _accuracies(
-    loaded: Loaded, wanted: Evaluation, settings: Settings, reporter: Reporter
+    loaded: Loaded, wanted: Evaluation, settings: Settings, actor: Actor, reporter: Reporter
 ) -> tuple[list[Measurement], list[str]]:
     if wanted.tasks and loaded.task != "causal":
         return [], ["Tasks were left out: only a model that continues a text can answer them by likelihood."]
-    return (_tasks(loaded, wanted, settings, reporter) if wanted.tasks else []), []
+    return (_tasks(loaded, wanted, settings, actor, reporter) if wanted.tasks else []), []
 
 
-def _tasks(loaded: Loaded, wanted: Evaluation, settings: Settings, reporter: Reporter) -> list[Measurement]:
+def _tasks(
+    loaded: Loaded, wanted: Evaluation, settings: Settings, actor: Actor, reporter: Reporter
+) -> list[Measurement]:
     sets = _sets(settings)
     if wanted.scorer == "lm-eval":
-        refuse_remote_tasks(wanted.model_dump(), settings)
+        refuse_remote_tasks(wanted.model_dump(), settings, actor)
         return harness_measurements(
             loaded.model, loaded.tokenizer, wanted.tasks, wanted.items, wanted.batch, reporter, sets
         )

@@ -123,12 +123,14 @@ def _candidate(result: Result, session: Session) -> Loaded:
             "Run its recipe again.",
         )
     prune = Prune.model_validate(result.prune)
-    settings, reporter = session.hooks.settings, session.reporter
+    settings, actor, reporter = session.hooks.settings, session.hooks.actor, session.reporter
     windows = None
     if calibrated(prune):
         loaded = session.loaded
         context = context_of(loaded.model)
-        windows = prepare(session.recipe, loaded.tokenizer, loaded.task, context, settings, reporter, True).calibration
+        windows = prepare(
+            session.recipe, loaded.tokenizer, loaded.task, context, settings, actor, reporter, True
+        ).calibration
     source = Source(session.loaded, session.resolved.fingerprint, windows)
     statistics = statistics_for(source, needed([prune]), settings, reporter)
     return apply(source, prune, statistics, reporter, settings)[0]

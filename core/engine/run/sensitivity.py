@@ -50,8 +50,8 @@ def measure_sensitivity(spec: SensitivitySpec, hooks: Hooks) -> Sensitivity:
         Cancelled: the user asked to stop; what was measured is found again.
     """
     session = Session(spec.recipe(), hooks)
-    fingerprint, settings = session.resolved.fingerprint, hooks.settings
-    key = spec.key(fingerprint, settings)
+    fingerprint, settings, actor = session.resolved.fingerprint, hooks.settings, hooks.actor
+    key = spec.key(fingerprint, settings, actor)
     note_key(hooks.run_folder, key)
     known = read(settings, key)
     if known is not None:
@@ -60,7 +60,7 @@ def measure_sensitivity(spec: SensitivitySpec, hooks: Hooks) -> Sensitivity:
     reporter, loaded = hooks.reporter, session.loaded
     calibrated = METHODS[spec.method].calibrated
     context = context_of(loaded.model)
-    inputs = prepare(session.recipe, loaded.tokenizer, loaded.task, context, settings, reporter, calibrated)
+    inputs = prepare(session.recipe, loaded.tokenizer, loaded.task, context, settings, actor, reporter, calibrated)
     prune = Prune(method=spec.method, sparsity=spec.sparsities[0], seed=spec.seed)
     source = Source(loaded, fingerprint, inputs.calibration)
     statistics = statistics_for(source, needed([prune]), settings, reporter)

@@ -73,9 +73,9 @@ class Session:
         Raises:
             RetortError: a model or text it names is not there.
         """
-        settings = self.hooks.settings
-        self.recipe = pinned(self.recipe, settings)
-        contents = contents_of(self.recipe, settings)
+        settings, actor = self.hooks.settings, self.hooks.actor
+        self.recipe = pinned(self.recipe, settings, actor)
+        contents = contents_of(self.recipe, settings, actor)
         model = self.resolved.fingerprint
         found = Identity(model, contents, str(compute_dtype(self.recipe.dtype)).removeprefix("torch."))
         self._say_what_changed(found.read)
@@ -97,7 +97,7 @@ class Session:
 
     @cached_property
     def resolved(self) -> ResolvedModel:
-        return resolve(self.recipe.model, self.hooks.settings)
+        return resolve(self.recipe.model, self.hooks.settings, self.hooks.actor)
 
     @cached_property
     def loaded(self) -> Loaded:
@@ -116,9 +116,11 @@ class Session:
     @contextmanager
     def bench(self, calibrated: bool) -> Iterator[CandidateMeasurer]:
         """The instruments: evaluation windows and a fresh process to reload candidates in."""
-        loaded, settings = self.loaded, self.hooks.settings
+        loaded, settings, actor = self.loaded, self.hooks.settings, self.hooks.actor
         context = context_of(loaded.model)
-        inputs = prepare(self.recipe, loaded.tokenizer, loaded.task, context, settings, self.reporter, calibrated)
+        inputs = prepare(
+            self.recipe, loaded.tokenizer, loaded.task, context, settings, actor, self.reporter, calibrated
+        )
         with ReloadProcess() as fresh:
             yield CandidateMeasurer(self.recipe, inputs, self.hooks, self.reporter, fresh, read=self.identity.read)
 

@@ -95,7 +95,9 @@ def run_steps(session: Session, train: Train = distil) -> None:
         judged = any(s.wanted.quality for s in stages)
         windows = bench.inputs.evaluation if judged else ()
         texts = session.loaded.tokenizer.batch_decode(windows)
-        check_training_texts(session.recipe, session.loaded.tokenizer, texts, hooks.settings, session.reporter)
+        check_training_texts(
+            session.recipe, session.loaded.tokenizer, texts, hooks.settings, hooks.actor, session.reporter
+        )
         line = _StageRunner(session, bench, StageOutput(Saved(session.resolved.folder)), train)
         for stage in stages:
             session.reporter.checkpoint()
@@ -238,7 +240,7 @@ class _StageRunner:
             run_folder=session.hooks.run_folder,
             teacher=self._teacher(trial.distil.earlier_step),
         )
-        return distil_step(task, session.hooks.settings, session.reporter, self.train)
+        return distil_step(task, session.hooks.settings, session.hooks.actor, session.reporter, self.train)
 
     def _teacher(self, step: int | None) -> tuple[Saved, int] | None:
         if step is None:

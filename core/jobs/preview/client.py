@@ -18,7 +18,7 @@ from typing import Any, Literal
 
 from core.base import json_io
 from core.base.errors import RetortError
-from core.base.roles import check
+from core.base.roles import Actor, check
 from core.base.settings import Settings
 from core.jobs.executors import start_detached
 from core.jobs.locks import FileLock, held
@@ -58,10 +58,13 @@ class LiveStatus:
     pid: int | None = None
 
 
-def ask(settings: Settings, op: str, request: dict[str, Any], *, session: str = "") -> Iterator[dict[str, Any]]:
+def ask(
+    settings: Settings, actor: Actor, op: str, request: dict[str, Any], *, session: str = ""
+) -> Iterator[dict[str, Any]]:
     """Events of the answer, in order; the last one has `"done": True`. Closing the iterator cancels the request.
 
     Args:
+        actor: who asks; the operation may no more than they may.
         op: a name in `core.jobs.preview.operations`.
         request: what the operation needs; JSON.
         session: a newer request of the same session and operation supersedes an older one that is not done.
@@ -71,8 +74,8 @@ def ask(settings: Settings, op: str, request: dict[str, Any], *, session: str = 
         Superseded: a newer request of this session came.
         RetortError: what the server refused, that it could not be started or was lost, or no right to.
     """
-    check(settings.actor, "run")
-    asked = {"op": op, "session": session, "request": request, "settings": settings.kept()}
+    check(actor, "run")
+    asked = {"op": op, "session": session, "request": request, "settings": settings.kept(actor)}
     line = json.dumps(asked).encode() + b"\n"
     if len(line) > REQUEST_BYTES:
         raise RetortError("This request is too long for the preview server.", "Shorten the text.")
@@ -87,9 +90,9 @@ def ask(settings: Settings, op: str, request: dict[str, Any], *, session: str = 
             raise _ended_silent(settings, settings.limits.live_silence_seconds) from None
 
 
-def status(settings: Settings) -> LiveStatus:
+def status(settings: Settings, actor: Actor) -> LiveStatus:
     """How the server is; starts nothing. Raises RetortError where there is no right to look."""
-    check(settings.actor, "look")
+    check(actor, "look")
     if Store(settings).runs.counts().active:
         return LiveStatus("busy")
     for event in _ask_running(settings, "status"):
@@ -97,12 +100,12 @@ def status(settings: Settings) -> LiveStatus:
     return LiveStatus("silent" if held(live_lock(settings)) else "off")
 
 
-def release(settings: Settings) -> bool:
+def release(settings: Settings, actor: Actor) -> bool:
     """Ends the server, if there is one, and waits until it is gone; one that does not leave is killed.
 
     True where none is left. Raises RetortError where there is no right to.
     """
-    check(settings.actor, "run")
+    check(actor, "run")
     _ask_running(settings, "release")
     if wait_until_gone(settings, settings.limits.live_leave_seconds):
         return True

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from core.base import memory
 from core.base.errors import Cancelled, RetortError
 from core.base.panics import panic_in_words
+from core.base.roles import Actor
 from core.base.settings import Settings
 from core.catalogue.references import ResolvedModel, resolve
 from core.jobs.failures import is_out_of_memory
@@ -36,9 +37,10 @@ class Asked(Protocol):
 class Request:
     """Implements `core.engine.live.host.Host` for the operation that answers it."""
 
-    def __init__(self, host: Asked, connection: socket.socket, settings: Settings) -> None:
+    def __init__(self, host: Asked, connection: socket.socket, settings: Settings, actor: Actor) -> None:
         self.settings = settings
         """Those of whoever asks, not of whoever started the server."""
+        self.actor = actor
         self.superseded = False
         self.since: float | None = None
         """Since when it computes without a word of its answer, on the monotonic clock; None: it waits for its turn."""
@@ -48,7 +50,7 @@ class Request:
         self._last = time.monotonic()
 
     def resolved(self, reference: str) -> ResolvedModel:
-        return resolve(reference, self.settings, download=False)
+        return resolve(reference, self.settings, None)
 
     def model(self, model: str | Path, dtype: str = "auto") -> Loaded:
         return self._kept(model, dtype).loaded

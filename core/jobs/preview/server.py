@@ -29,6 +29,7 @@ from core.base.errors import Cancelled, RetortError
 from core.base.functions import load_function
 from core.base.panics import is_failure
 from core.base.private_files import keep_private
+from core.base.roles import Actor, role_in
 from core.base.settings import Limits, Settings
 from core.jobs import guards
 from core.jobs.executors import DEVICE, device_lock
@@ -154,7 +155,8 @@ class LiveHost:
             if asked is None:
                 return
             op, session, wanted, kept = asked
-            request = Request(self, connection, self.settings.of_run(kept))
+            actor = Actor(str(kept.get("name", "")), role_in(kept, "viewer"))
+            request = Request(self, connection, self.settings.of_run(kept), actor)
             with self._guard:
                 self._open.append(request)
             try:

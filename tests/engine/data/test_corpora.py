@@ -10,6 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from core.base.errors import RetortError
+from core.base.roles import LOCAL
 from core.base.settings import Settings
 from core.engine.data.corpora import load_texts
 from core.recipe.recipe import Calibration, Corpus
@@ -24,7 +25,7 @@ def folder(home: Settings) -> Path:
 
 
 def read(path: Path, home: Settings, column: str | None = None) -> list[str]:
-    return load_texts(Corpus(data=f"path:{path}", column=column), home)
+    return load_texts(Corpus(data=f"path:{path}", column=column), home, LOCAL)
 
 
 def test_txt_documents_are_separated_by_empty_lines(folder: Path, home: Settings) -> None:
@@ -90,13 +91,13 @@ def unchecked(data: str, split: str | None = None) -> Corpus:
 
 def test_sample_needs_fetching_and_a_known_part(home: Settings) -> None:
     with pytest.raises(RetortError, match="not been fetched"):
-        load_texts(Calibration(), home)
+        load_texts(Calibration(), home, LOCAL)
     with pytest.raises(RetortError, match="no part called 'validation'"):
-        load_texts(unchecked("sample:wiki", "validation"), home)
+        load_texts(unchecked("sample:wiki", "validation"), home, LOCAL)
     with pytest.raises(RetortError, match="no sample text called 'reuters-r8'"):
-        load_texts(unchecked("sample:reuters-r8", "train"), home)
+        load_texts(unchecked("sample:reuters-r8", "train"), home, LOCAL)
     with pytest.raises(RetortError, match="no data reference"):
-        load_texts(unchecked("wiki"), home)
+        load_texts(unchecked("wiki"), home, LOCAL)
 
 
 def test_the_hub_without_a_network_is_one_sentence(home: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -106,11 +107,11 @@ def test_the_hub_without_a_network_is_one_sentence(home: Settings, monkeypatch: 
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
     monkeypatch.setattr(datasets.config, "HF_HUB_OFFLINE", False)
     with pytest.raises(RetortError, match="the hub could not be reached") as caught:
-        load_texts(Corpus(data="hub:nobody/retort-no-such-set"), home)
+        load_texts(Corpus(data="hub:nobody/retort-no-such-set"), home, LOCAL)
     assert "sample:wiki" in caught.value.remedy and datasets.config.HF_HUB_OFFLINE is False
 
 
 @pytest.mark.sample
 def test_the_sample_text_is_split(sample_home: Settings) -> None:
-    found = {p: load_texts(Corpus(split=p), sample_home) for p in ("calibration", "training", "evaluation")}
+    found = {p: load_texts(Corpus(split=p), sample_home, LOCAL) for p in ("calibration", "training", "evaluation")}
     assert {p: len(t) for p, t in found.items()} == {"calibration": 729, "training": 1448, "evaluation": 761}

@@ -13,6 +13,7 @@ import torch
 from transformers import AutoTokenizer, BertConfig, BertForSequenceClassification, BertModel
 
 from core.base.errors import RetortError
+from core.base.roles import LOCAL
 from core.base.settings import Settings
 from core.catalogue.anatomy import anatomy
 from core.catalogue.references import resolve
@@ -218,7 +219,7 @@ def test_a_regression_model_is_refused_before_the_start_and_the_doctor_says_so(
     assert anatomy(encoder).unjudged == ""
     BertForSequenceClassification.from_pretrained(encoder, num_labels=1).save_pretrained(encoder)
     found = anatomy(encoder)
-    _show_anatomy(resolve(f"path:{encoder}", home), found)
+    _show_anatomy(resolve(f"path:{encoder}", home, LOCAL), found)
     assert "Not judged        How often it is right: it gives one number (regression" in capsys.readouterr().out
     test = home.roots[0] / "test.csv"
     test.write_text("text,label\na,0.1\nb,0.2\n")

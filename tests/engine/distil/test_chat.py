@@ -10,6 +10,7 @@ import pytest
 from transformers import AutoTokenizer
 
 from core.base.errors import RetortError
+from core.base.roles import LOCAL
 from core.base.settings import Settings
 from core.engine.distil.loading import check_chat, load_examples
 from core.engine.distil.texts import Conversation, conversation, conversations
@@ -152,7 +153,7 @@ def test_mixed_rows_of_a_file(form: str, home: Settings, teacher: Loaded) -> Non
         import pyarrow.parquet as pq
 
         pq.write_table(pa.Table.from_pylist(rows), path)
-    examples = load_examples(TrainingData(data=f"path:{path}", form="chat", length=64), teacher, home)
+    examples = load_examples(TrainingData(data=f"path:{path}", form="chat", length=64), teacher, home, LOCAL)
     batch = examples.take(range(examples.count or 0), 0)
     texts = [teacher.tokenizer.decode(ids[mask]) for ids, mask in zip(batch.ids, batch.attended, strict=True)]
     expected = [f"[user]a{END}[assistant]b{END}", f"[user]c{END}[assistant]call weather{END}"]
@@ -163,7 +164,7 @@ def test_a_row_that_is_no_conversation_is_named(home: Settings, teacher: Loaded)
     path = home.roots[0] / "talk.jsonl"
     path.write_text(json.dumps({"messages": talk("a", "b")}) + '\n{"messages": "hello"}\n')
     with pytest.raises(RetortError, match="'messages' in row 2 .* is no list of messages"):
-        load_examples(TrainingData(data=f"path:{path}", form="chat", length=64), teacher, home)
+        load_examples(TrainingData(data=f"path:{path}", form="chat", length=64), teacher, home, LOCAL)
 
 
 def test_the_first_rows_are_checked_before_any_work(home: Settings, tokenizer: Any) -> None:
@@ -171,7 +172,7 @@ def test_the_first_rows_are_checked_before_any_work(home: Settings, tokenizer: A
     path.write_text((json.dumps({"messages": [{"role": "system", "content": "x"}, *talk("a", "b")]}) + "\n") * 5)
     data = TrainingData(data=f"path:{path}", form="chat", length=64)
     tokenizer.chat_template = TEXT_ONLY
-    check_chat(data, tokenizer, home)
+    check_chat(data, tokenizer, home, LOCAL)
     tokenizer.chat_template = NO_SYSTEM + TEXT_ONLY
     with pytest.raises(RetortError, match="System role not supported"):
-        check_chat(data, tokenizer, home)
+        check_chat(data, tokenizer, home, LOCAL)

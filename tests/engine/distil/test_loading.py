@@ -11,6 +11,7 @@ import torch
 from transformers import BertConfig, BertModel
 
 from core.base.errors import RetortError
+from core.base.roles import LOCAL
 from core.base.settings import Settings
 from core.engine.distil.batches import IGNORED, Answers, Windows
 from core.engine.distil.classification_head import with_classes
@@ -50,19 +51,19 @@ def test_chat_rows(kind: str, home: Settings, teacher: Loaded) -> None:
             for r in ROWS
         ]
         wanted = data(home, "talk.jsonl", jsonl(rows), form="chat")
-    examples = load_examples(wanted, teacher, home)
+    examples = load_examples(wanted, teacher, home, LOCAL)
     assert isinstance(examples, Answers)
     assert answers(examples, teacher) == [row["answer"] for row in ROWS]
 
 
 def test_a_missing_column_is_named(home: Settings, teacher: Loaded) -> None:
     with pytest.raises(RetortError, match=r"no column 'answer' \(it has: prompt, reply\)"):
-        load_examples(data(home, "t.jsonl", jsonl([{"prompt": "a", "reply": "b"}]), form="chat"), teacher, home)
+        load_examples(data(home, "t.jsonl", jsonl([{"prompt": "a", "reply": "b"}]), form="chat"), teacher, home, LOCAL)
 
 
 def test_streamed_text_equals_the_same_text_read_at_once(home: Settings, teacher: Loaded, tiny_text: str) -> None:
-    whole = load_examples(data(home, "t.txt", tiny_text), teacher, home)
-    streamed = load_examples(data(home, "t.txt", tiny_text, streaming=True), teacher, home)
+    whole = load_examples(data(home, "t.txt", tiny_text), teacher, home, LOCAL)
+    streamed = load_examples(data(home, "t.txt", tiny_text, streaming=True), teacher, home, LOCAL)
     assert isinstance(whole, Windows) and isinstance(streamed, Stream) and streamed.count is None
     numbers = [0, 1, 5, 9]
     assert torch.equal(streamed.take(numbers, 0).ids, whole.take(numbers, 0).ids)
@@ -71,7 +72,7 @@ def test_streamed_text_equals_the_same_text_read_at_once(home: Settings, teacher
 def test_files_outside_the_allowed_folders_are_refused(home: Settings, teacher: Loaded, tmp_path: Path) -> None:
     (tmp_path / "secret.jsonl").write_text(jsonl(ROWS))
     with pytest.raises(RetortError):
-        load_examples(TrainingData(data=f"path:{tmp_path / 'secret.jsonl'}", form="chat"), teacher, home)
+        load_examples(TrainingData(data=f"path:{tmp_path / 'secret.jsonl'}", form="chat"), teacher, home, LOCAL)
 
 
 def test_an_encoder_gets_a_head_and_learns_classes_from_a_file(home: Settings, teacher: Loaded) -> None:
@@ -93,8 +94,8 @@ def test_an_encoder_gets_a_head_and_learns_classes_from_a_file(home: Settings, t
     again = with_classes(plain, ["earn", "grain"])
     assert torch.equal(made.model.classifier.weight, again.model.classifier.weight)
     rows = [{"text": "profits rose", "label": "earn"}, {"text": "wheat fell", "label": "grain"}]
-    examples = load_examples(data(home, "r.jsonl", jsonl(rows), form="labels"), made, home)
+    examples = load_examples(data(home, "r.jsonl", jsonl(rows), form="labels"), made, home, LOCAL)
     assert examples.take([0, 1], 0).targets.tolist() == [[0], [1]]
     wrong = data(home, "w.jsonl", jsonl([*rows, {"text": "x", "label": "ship"}]), form="labels")
     with pytest.raises(RetortError, match="'ship'"):
-        load_examples(wrong, made, home)
+        load_examples(wrong, made, home, LOCAL)

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from core.base.progress import InMemoryReporter
+from core.base.roles import LOCAL
 from core.base.settings import Settings
 from core.engine.data.corpora import load_texts
 from core.engine.data.windows import evaluation_windows
@@ -31,7 +32,7 @@ def test_a_pruned_smollm2_begins_to_recover(sample_home: Settings, tmp_path: Pat
     kept = [i for i in range(30) if i not in REMOVED]
     with torch.no_grad():
         student = replace(teacher, model=cut(teacher.model, adapter_for(teacher.model), Keep(kept)))
-    texts = load_texts(Corpus(split="evaluation"), sample_home)
+    texts = load_texts(Corpus(split="evaluation"), sample_home, LOCAL)
     windows = evaluation_windows(texts, teacher.tokenizer, 2048, 256)
 
     def measured(loaded: object) -> float:
@@ -56,7 +57,7 @@ def test_a_pruned_smollm2_begins_to_recover(sample_home: Settings, tmp_path: Pat
         teacher.dtype == torch.bfloat16,
         kept,
     )
-    outcome = distil(student, teacher, spec, load_examples(spec.data, student, sample_home), train_context)
+    outcome = distil(student, teacher, spec, load_examples(spec.data, student, sample_home, LOCAL), train_context)
     recovered = measured(student)
     assert pruned > 1.3 * dense
     assert dense < recovered < pruned - 0.15 * (pruned - dense), (dense, pruned, recovered)

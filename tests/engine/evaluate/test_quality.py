@@ -14,6 +14,7 @@ from datasets import Dataset
 from core.analysis.differences import difference
 from core.base.errors import RetortError
 from core.base.progress import InMemoryReporter
+from core.base.roles import LOCAL
 from core.base.settings import Settings
 from core.catalogue.manifests import MANIFEST
 from core.catalogue.samples import is_fetched
@@ -114,7 +115,7 @@ def judged(model: Path, home: Settings, **wanted: Any) -> dict[str, Measurement]
 
     loaded = load_model(model, "float32")
     inputs = Inputs(None, torch.randint(0, 300, (4, 16), generator=torch.Generator().manual_seed(0)), {})
-    found, notes = judge(loaded, Evaluation(**wanted), inputs, [], home, InMemoryReporter())
+    found, notes = judge(loaded, Evaluation(**wanted), inputs, [], home, LOCAL, InMemoryReporter())
     assert notes == []
     return {m.metric: m for m in found}
 

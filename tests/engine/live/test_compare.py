@@ -12,6 +12,7 @@ import torch
 from transformers import PreTrainedTokenizerFast
 
 from core.base.errors import Cancelled, RetortError
+from core.base.roles import LOCAL
 from core.base.settings import Settings
 from core.catalogue.references import ResolvedModel, resolve
 from core.engine.live.forced import SET_TOKENS, compare_set, forced
@@ -31,7 +32,7 @@ class Models:
         self.stop_after = 10_000
 
     def resolved(self, reference: str) -> ResolvedModel:
-        return resolve(reference, self.settings)
+        return resolve(reference, self.settings, LOCAL)
 
     def model(self, model: str | Path, dtype: str = "auto") -> Loaded:
         return self.loaded.setdefault(str(model), load_model(self.resolved(str(model)).folder, "float32"))

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from core.base.errors import Cancelled, RetortError
+from core.base.roles import LOCAL
 from core.base.settings import Settings
 from core.catalogue.references import ResolvedModel, resolve
 from core.engine.live.preview import preview
@@ -28,12 +29,12 @@ class OneModel:
 
     def __init__(self, settings: Settings, model: str) -> None:
         self.settings, self.name = settings, model
-        self.loaded = load_model(resolve(model, settings).folder, "float32")
+        self.loaded = load_model(resolve(model, settings, LOCAL).folder, "float32")
         self.kept: dict[str, Any] = {}
         self.stop_after = 10_000
 
     def resolved(self, reference: str) -> ResolvedModel:
-        return resolve(reference, self.settings)
+        return resolve(reference, self.settings, LOCAL)
 
     def model(self, model: str | Path, dtype: str = "auto") -> Loaded:
         return self.loaded
@@ -93,7 +94,7 @@ def by_definition(model: Any, sparsity: float) -> None:
 def test_the_loss_is_that_of_a_model_pruned_by_the_definition(host: OneModel, home: Settings) -> None:
     texts = write_texts(home)
     found = figures(host, {"method": "magnitude", "sparsity": 0.6}, texts)
-    other = load_model(resolve(host.name, home).folder, "float32").model
+    other = load_model(resolve(host.name, home, LOCAL).folder, "float32").model
     probe = host.warm().probe
     dense = plain_losses(other, probe)
     by_definition(other, 0.6)
@@ -110,7 +111,7 @@ def test_removed_layers_are_really_gone(host: OneModel, home: Settings) -> None:
     found = figures(host, {"method": "block_influence", "target": {"remove_layers": 2}}, write_texts(home))
     statistics = next(s for s in host.warm().statistics.values() if s is not None)
     gone = statistics.block_influence.argsort()[:2].tolist()
-    model: Any = load_model(resolve(host.name, home).folder, "float32").model
+    model: Any = load_model(resolve(host.name, home, LOCAL).folder, "float32").model
     model.model.layers = torch.nn.ModuleList(b for i, b in enumerate(model.model.layers) if i not in gone)
     for i, block in enumerate(model.model.layers):
         block.self_attn.layer_idx = i
@@ -123,7 +124,7 @@ def test_removed_layers_are_really_gone(host: OneModel, home: Settings) -> None:
 
 def test_a_pattern_zeroes_the_smallest_of_every_group(host: OneModel, home: Settings) -> None:
     found = figures(host, {"method": "magnitude", "pattern": "4:8"}, write_texts(home))
-    model = load_model(resolve(host.name, home).folder, "float32").model
+    model = load_model(resolve(host.name, home, LOCAL).folder, "float32").model
     with torch.no_grad():
         for matrix in prunable(model):
             groups = matrix.stored.view(-1, 8)  # (out * in / 8, 8)

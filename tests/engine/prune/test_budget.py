@@ -15,6 +15,7 @@ from pydantic import ValidationError
 
 from core.base.errors import RetortError
 from core.base.progress import InMemoryReporter
+from core.base.roles import LOCAL, Actor
 from core.base.settings import Settings
 from core.engine.measure.layer_table import LayerTable, split
 from core.engine.models.architectures import adapter_for
@@ -100,6 +101,7 @@ class Memory:
 
     settings: Settings
     run_folder: Path
+    actor: Actor = LOCAL
     reporter: InMemoryReporter = field(default_factory=InMemoryReporter)
     results: dict[str, Result] = field(default_factory=dict)
     trials: list[Trial] = field(default_factory=list)

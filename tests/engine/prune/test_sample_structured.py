@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from core.base.progress import InMemoryReporter
+from core.base.roles import LOCAL
 from core.base.settings import Settings
 from core.engine.data.corpora import load_texts
 from core.engine.data.windows import calibration_windows, evaluation_windows
@@ -38,9 +39,9 @@ class Subject:
 
     def __init__(self, settings: Settings, folder: Path) -> None:
         self.loaded = load_model(settings.samples / "smollm2-135m")
-        texts = load_texts(Corpus(split="calibration"), settings)
+        texts = load_texts(Corpus(split="calibration"), settings, LOCAL)
         self.windows = calibration_windows(texts, self.loaded.tokenizer, 8, 256, 0)  # (8, 256)
-        held_out = load_texts(Corpus(split="evaluation"), settings)
+        held_out = load_texts(Corpus(split="evaluation"), settings, LOCAL)
         self.evaluation = evaluation_windows(held_out, self.loaded.tokenizer, 2048, 256)  # (8, 256)
         observers = structure_observers(self.loaded.model, {"last_hidden", "unit_activations", "fluctuation"})
         observers.append(BlockInfluence())

@@ -11,6 +11,7 @@ import pytest
 from core.analysis.sensitivity import SensitivitySpec, find, measurements, path_of, read
 from core.base.errors import Cancelled, RetortError
 from core.base.progress import InMemoryReporter
+from core.base.roles import LOCAL, Actor
 from core.base.settings import Settings
 from core.engine.models.load import load_model
 from core.engine.run import sensitivity as job
@@ -40,6 +41,7 @@ class Alone:
     settings: Settings
     run_folder: Path
     reporter: Any = field(default_factory=InMemoryReporter)
+    actor: Actor = LOCAL
 
     def register_trials(self, trials: list[Trial]) -> None:
         raise AssertionError("a sensitivity has no trials")
