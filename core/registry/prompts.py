@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+MOST_PROMPTS = 200
+"""Of a list of the user's own."""
+
 PROMPTS: tuple[str, ...] = (
     "The history of the lighthouse begins in",
     "Water boils at a lower temperature in the mountains because",

@@ -1,4 +1,4 @@
-"""The live operations `forced` and `compare_set`: students read what the teacher reads, token by token.
+"""The live operation `forced`: students read what the teacher reads, token by token.
 
 Every model sees the same tokens (teacher forcing), so that each position is compared on its own: a student that
 takes another way once is not judged for everything that would follow from it.
@@ -17,19 +17,18 @@ from core.analysis.statistics import bootstrap_mean
 from core.base.errors import RetortError
 from core.engine.data.framing import opened_ids
 from core.engine.evaluate.divergence import divergence
-from core.engine.live.generate import encoded, next_tokens, prompt_of, references_of, text_of, tokens_of, writer
+from core.engine.live.generate import Draw, drawn, encoded, next_tokens, prompt_of, references_of, writer
 from core.engine.live.host import Host
 from core.engine.models.chunked_head import ChunkedHead
 from core.engine.models.compatibility import check_tokenizers
 from core.engine.models.context import context_of
 from core.engine.models.load import Loaded
-from core.registry.prompts import PROMPTS
 
 MOST_TOKENS = 512
 TOP = 5
-SET_TOKENS = 24
 _LONGEST = 500  # characters of one token
-_CONTINUATIONS = "greedy continuations"
+_CONTINUATIONS = "continuations"
+_KEPT = 400  # of them
 
 
 @dataclass(frozen=True)
@@ -51,8 +50,9 @@ def forced(host: Host, request: dict[str, Any]) -> Iterator[dict[str, Any]]:
     """Events: `stage`, then one `strip` for each student.
 
     Args:
-        request: `models` (references; the first is the teacher), and either `text` to read, or `prompt` and
-            `tokens`: then the text is what the teacher itself writes, and the prompt is given, not compared.
+        request: `models` (references; the first is the teacher), and either `text` to read, or `prompt`, `tokens`,
+            `temperature` and `seed` as in `generate`: then the text is what the teacher itself writes, and the prompt
+            is given, not compared.
 
     A `strip` has `model` (place in `models`), `tokens` (see `Compared`), `mean`, `low`, `high` (KL in nats with
     the 95 % bootstrap interval over tokens; bounds None for one token), `agreement` (%), `compared` (tokens),
@@ -73,47 +73,6 @@ def forced(host: Host, request: dict[str, Any]) -> Iterator[dict[str, Any]]:
         yield {
             "strip": {"model": place, "tokens": [asdict(t) for t in tokens], "cut": cut, "dtype": dtype}
             | summary(tokens)
-        }
-
-
-def compare_set(host: Host, request: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """Events: `stage`, a `row` per student and prompt of `core.registry.prompts`, then a `result` per student.
-
-    The teacher writes `SET_TOKENS` tokens after each prompt; the students are compared on those. A `row` has
-    `model`, `prompt`, `text`, `mean` (KL in nats) and `agreement` (%). A `result` has `model`, `mean` over prompts
-    with its 95 % bootstrap interval `low`, `high` over prompts, `agreement`, `prompts` and `compared` (tokens).
-
-    Raises:
-        RetortError: as `forced`.
-    """
-    references = references_of(request, least=2)
-    yield {"stage": "Loading the models."}
-    teacher, *students = [writer(host, r) for r in references]
-    rows: dict[int, list[dict[str, Any]]] = {i: [] for i in range(1, len(references))}
-    for number, prompt in enumerate(PROMPTS, start=1):
-        yield {"stage": f"Prompt {number} of {len(PROMPTS)}."}
-        ids, first = _continued(host, teacher, references[0], prompt, SET_TOKENS)
-        if ids.shape[1] == first:
-            continue  # the teacher ended the text at once: there is nothing to compare
-        for place, student in enumerate(students, start=1):
-            found = summary(compare_tokens(teacher, student, ids, first, host.checkpoint))
-            text = text_of(teacher, ids[0, first:].tolist())
-            row = {"model": place, "prompt": prompt, "text": text, **found}
-            rows[place].append(row)
-            yield {"row": row}
-    for place, found_rows in rows.items():
-        if not found_rows:
-            raise RetortError("The first model writes nothing after any prompt.", "Choose another model as first.")
-        compared = sum(r["compared"] for r in found_rows)
-        right = sum(r["agreement"] * r["compared"] for r in found_rows)
-        yield {
-            "result": {
-                "model": place,
-                "prompts": len(found_rows),
-                "compared": compared,
-                "agreement": right / compared,
-                **_interval([r["mean"] for r in found_rows]),
-            }
         }
 
 
@@ -157,7 +116,7 @@ def summary(tokens: Sequence[Compared]) -> dict[str, Any]:
         raise RetortError("There is no token to compare.", "Write a text of a few words.")
     splits = [i for i, t in enumerate(tokens) if t.differs]
     return {
-        **_interval(kls),
+        **interval_of(kls),
         "agreement": 100.0 * (1 - len(splits) / len(kls)),
         "compared": len(kls),
         "first_split": splits[0] if splits else None,
@@ -174,7 +133,7 @@ def _refuse_different_tokenizers(teacher: Loaded, student: Loaded) -> None:
         ) from error
 
 
-def _interval(samples: list[float]) -> dict[str, float | None]:
+def interval_of(samples: list[float]) -> dict[str, float | None]:
     if len(samples) == 1:
         return {"mean": samples[0], "low": None, "high": None}
     return dict(zip(("mean", "low", "high"), bootstrap_mean(samples), strict=True))
@@ -184,7 +143,7 @@ def _text(host: Host, teacher: Loaded, reference: str, request: dict[str, Any]) 
     """Ids (1, n), the first that is compared, and whether the text was too long to be read whole."""
     if "text" not in request:
         prompt = prompt_of(host, request)
-        ids, first = _continued(host, teacher, reference, prompt, tokens_of(request))
+        ids, first = continued(host, teacher, reference, prompt, drawn(request))
         return ids, first, False
     limit = host.settings.limits.prompt_characters
     whole = str(request["text"])
@@ -196,18 +155,19 @@ def _text(host: Host, teacher: Loaded, reference: str, request: dict[str, Any]) 
     return ids[:, :most], 1, len(whole) > limit or ids.shape[1] > most
 
 
-def _continued(host: Host, teacher: Loaded, reference: str, prompt: str, tokens: int) -> tuple[Tensor, int]:
-    """The prompt with the teacher's greedy continuation (1, n), and where that begins. Kept with the model."""
+def continued(host: Host, teacher: Loaded, reference: str, prompt: str, draw: Draw) -> tuple[Tensor, int]:
+    """The prompt with what the teacher writes after it (1, n), and where that begins. Kept with the model."""
     kept = host.beside(reference).setdefault(_CONTINUATIONS, {})
-    if (prompt, tokens) not in kept:
-        ids, written = encoded(teacher, prompt, tokens), []
-        for token, _ in next_tokens(teacher.model, ids, tokens):
+    key = (prompt, draw)
+    if key not in kept:
+        ids, written = encoded(teacher, prompt, draw.tokens), []
+        for token, _ in next_tokens(teacher.model, ids, *draw):
             host.checkpoint()
             written.append(token)
-        while len(kept) >= 4 * len(PROMPTS):
+        while len(kept) >= _KEPT:
             del kept[next(iter(kept))]
-        kept[prompt, tokens] = torch.cat([ids, torch.tensor([written], dtype=torch.long)], dim=1), ids.shape[1]
-    found: tuple[Tensor, int] = kept[prompt, tokens]
+        kept[key] = torch.cat([ids, torch.tensor([written], dtype=torch.long)], dim=1), ids.shape[1]
+    found: tuple[Tensor, int] = kept[key]
     return found
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -24,6 +24,14 @@ MOST_CHARACTERS = 20_000
 _PROMPT_TOKENS = 512
 
 
+class Draw(NamedTuple):
+    """How a text is drawn: `temperature` 0 always takes the likeliest token; else the same seed gives the same text."""
+
+    tokens: int
+    temperature: float
+    seed: int
+
+
 def generate(host: Host, request: dict[str, Any]) -> Iterator[dict[str, Any]]:
     """Events: `stage` (a sentence, while a model is loaded), then `text` of one model after the other, growing.
 
@@ -39,8 +47,7 @@ def generate(host: Host, request: dict[str, Any]) -> Iterator[dict[str, Any]]:
     """
     references = references_of(request, least=1)
     prompt = prompt_of(host, request)
-    tokens = tokens_of(request)
-    temperature, seed = max(0.0, min(float(request.get("temperature", 0.0)), 2.0)), int(request.get("seed", 0))
+    draw = drawn(request)
     for place, reference in enumerate(references):
         yield {"stage": f"Loading model {place + 1} of {len(references)}."}
         loaded = writer(host, reference)
@@ -48,8 +55,8 @@ def generate(host: Host, request: dict[str, Any]) -> Iterator[dict[str, Any]]:
         first = rest = 0.0
         event: dict[str, Any] = {"model": place, "text": "", "tokens": 0, "first_seconds": None, "per_second": None}
         event |= {"dtype": str(loaded.dtype).removeprefix("torch."), "done": False}
-        ids = encoded(loaded, prompt, tokens)
-        for token, seconds in next_tokens(loaded.model, ids, tokens, temperature, seed):
+        ids = encoded(loaded, prompt, draw.tokens)
+        for token, seconds in next_tokens(loaded.model, ids, *draw):
             host.checkpoint()
             first, rest = (first, rest + seconds) if written else (seconds, 0.0)
             written.append(token)
@@ -82,8 +89,11 @@ def prompt_of(host: Host, request: dict[str, Any]) -> str:
     return prompt
 
 
-def tokens_of(request: dict[str, Any]) -> int:
-    return max(1, min(int(request.get("tokens", 40)), MOST_TOKENS))
+def drawn(request: dict[str, Any], tokens: int = 40) -> Draw:
+    """What a request says of it, within bounds. `tokens`: where it does not say how many."""
+    temperature = max(0.0, min(float(request.get("temperature", 0.0)), 2.0))
+    wanted = max(1, min(int(request.get("tokens", tokens)), MOST_TOKENS))
+    return Draw(wanted, temperature, int(request.get("seed", 0)) if temperature else 0)
 
 
 def writer(host: Host, reference: str) -> Loaded:

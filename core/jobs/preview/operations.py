@@ -8,7 +8,7 @@ from __future__ import annotations
 
 OPERATIONS: dict[str, str] = {
     "classify": "core.engine.live.classify:classify",
-    "compare_set": "core.engine.live.forced:compare_set",
+    "compare_set": "core.engine.live.prompt_set:compare_set",
     "forced": "core.engine.live.forced:forced",
     "generate": "core.engine.live.generate:generate",
     "labelled": "core.engine.live.classify:labelled",

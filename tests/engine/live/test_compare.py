@@ -9,14 +9,15 @@ from typing import Any
 
 import pytest
 import torch
-from transformers import PreTrainedTokenizerFast
+from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenizerFast
 
 from core.base.errors import Cancelled, RetortError
 from core.base.roles import LOCAL
 from core.base.settings import Settings
 from core.catalogue.references import ResolvedModel, resolve
-from core.engine.live.forced import SET_TOKENS, compare_set, forced
+from core.engine.live.forced import forced
 from core.engine.live.generate import MOST_CHARACTERS, generate
+from core.engine.live.prompt_set import SET_TOKENS, compare_set
 from core.engine.models.load import Loaded, load_model
 from core.registry.prompts import PROMPTS
 from tests.engine.live.texts import write_hostile_tokenizer
@@ -114,6 +115,45 @@ def test_the_prompt_set_is_summed_up(host: Models) -> None:
     assert results[0]["agreement"] == pytest.approx(100 * agreeing / sum(r["compared"] for r in rows))
     assert results[0]["low"] < results[0]["mean"] < results[0]["high"]
     assert max(r["compared"] for r in rows) == SET_TOKENS
+
+
+def test_own_prompts_are_written_after_and_compared(host: Models) -> None:
+    """Both texts of a prompt are those that `generate` writes with the same settings, and a strip holds the first."""
+    models, how = named(host, "one", "two"), {"tokens": 6, "temperature": 0.9, "seed": 11}
+    prompts = ["The river", "A mill", "The river", "  "]
+    rows = all_of(list(compare_set(host, {"models": models, "prompts": prompts, **how})), "row")
+    assert [(r["number"], r["prompt"]) for r in rows] == [(0, "The river"), (1, "A mill")]
+    for row in rows:
+        asked = {"models": models, "prompt": row["prompt"], **how}
+        written = [t["text"] for t in all_of(list(generate(host, asked)), "text") if t["done"]]
+        assert [row["text"], row["own"]] == written
+        assert "".join(t["text"] for t in row["tokens"]) == row["text"]
+    too_many = [f"Prompt {i}" for i in range(201)]
+    with pytest.raises(RetortError, match="201 prompts, and at most 200"):
+        list(compare_set(host, {"models": models, "prompts": too_many}))
+
+
+def test_a_drawn_text_is_that_of_plain_transformers(host: Models) -> None:
+    """The same seed gives the same text: softmax(logits / T) of a plain model, drawn by torch with that seed."""
+    folder = host.settings.home / "models" / "one"
+    model, tokenizer = AutoModelForCausalLM.from_pretrained(folder), AutoTokenizer.from_pretrained(folder)
+    generator = torch.Generator().manual_seed(5)
+    ids = tokenizer("The river", return_tensors="pt").input_ids
+    start = ids.shape[1]
+    for _ in range(6):
+        with torch.no_grad():
+            shares = torch.softmax(model(ids).logits[0, -1] / 0.8, dim=-1)
+        ids = torch.cat([ids, torch.multinomial(shares, 1, generator=generator)[None]], dim=1)
+    expected = tokenizer.decode(ids[0, start:], skip_special_tokens=True)
+    asked = {"models": named(host, "one", "two"), "prompt": "The river", "tokens": 6, "temperature": 0.8, "seed": 5}
+    texts = [all_of(list(generate(host, asked)), "text") for _ in range(2)]
+    assert [next(t["text"] for t in some if t["done"]) for some in texts] == [expected] * 2
+    strip = all_of(list(forced(host, asked)), "strip")[0]
+    assert "".join(t["text"] for t in strip["tokens"] if t["kl"] is not None) == expected
+    other = all_of(list(generate(host, asked | {"seed": 6})), "text")
+    assert next(t["text"] for t in other if t["done"]) != expected
+    greedy = [all_of(list(generate(host, asked | {"temperature": 0, "seed": s})), "text")[-1]["text"] for s in (5, 6)]
+    assert greedy[0] == greedy[1], "without a temperature the seed says nothing"
 
 
 def test_other_tokens_are_refused_in_plain_words(host: Models) -> None:
