@@ -35,6 +35,7 @@ from core.base.json_io import dump
 from core.base.roles import LOCAL
 from core.base.settings import Settings
 from core.base.text import is_whole, one_line
+from core.catalogue import prompt_files
 from core.catalogue.anatomy import Anatomy, anatomy
 from core.catalogue.exportable import describe
 from core.catalogue.manifests import MANIFEST
@@ -522,6 +523,20 @@ def test_tables_of_any_words(world: Settings, rows: list[tuple[str, str]], head:
     out = io.StringIO()
     csv.writer(out).writerows([head, *rows])
     read_both(world, "a.csv", out.getvalue())
+
+
+@fuzz
+@given(
+    content=damaged(CSV)
+    | st.binary(max_size=80)
+    | st.lists(names).map(lambda n: "\n".join(n).encode(errors="replace")),
+    suffix=st.sampled_from(["csv", "txt", "jsonl"]),
+)
+def test_lists_of_prompts(content: bytes, suffix: str) -> None:
+    found = tried(lambda: prompt_files.read(f"a.{suffix}", content.replace(b"text", b"prompt")))
+    assert found is None or found and all(is_whole(p) and 0 < len(p) <= prompt_files.LONGEST for p in found)
+    found = tried(lambda: prompt_files.typed(content.decode(errors="surrogateescape")))
+    assert found is None or found and all(map(is_whole, found))
 
 
 @pytest.fixture(scope="module")
