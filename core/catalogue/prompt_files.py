@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from core.base import json_io
@@ -47,8 +47,12 @@ def read(name: str, raw: bytes) -> tuple[str, ...]:
     except UnicodeDecodeError as error:
         line = raw[: error.start].count(b"\n") + 1
         raise RetortError(f"Line {line} of '{shown}' is not UTF-8 text.", "Save the file as UTF-8.") from error
-    found = {".txt": str.splitlines, ".jsonl": _json_lines, ".csv": _column}[ending](text)
-    return _checked(found, _FORMS)
+    readers: dict[str, Callable[[str], Iterable[str]]] = {
+        ".txt": str.splitlines,
+        ".jsonl": _json_lines,
+        ".csv": _column,
+    }
+    return _checked(readers[ending](text), _FORMS)
 
 
 def _json_lines(text: str) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""What people write beside runs: tags, notes and votes. Each asks first whether `actor` may."""
+"""What people write beside runs: tags, notes, votes, comparisons. Each asks first whether `actor` may."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from core.base.roles import Actor, check
 from core.base.settings import Settings
+from core.recipe.comparisons import Comparison
 from core.store import Store
 
 
@@ -42,3 +43,23 @@ def forget_votes(first: str, second: str, settings: Settings, actor: Actor) -> N
     """
     check(actor, "delete")
     Store(settings).votes.clear(first, second)
+
+
+def save_comparison(comparison: Comparison, settings: Settings, actor: Actor) -> Comparison:
+    """Saves what somebody compared, in place of a former one of the same models and settings.
+
+    Raises:
+        RetortError: no right to.
+    """
+    check(actor, "run")
+    return Store(settings).comparisons.add(comparison.model_copy(update={"made_by": actor.name}))
+
+
+def forget_comparison(comparison_id: str, settings: Settings, actor: Actor) -> None:
+    """Deletes a saved comparison.
+
+    Raises:
+        RetortError: no right to.
+    """
+    check(actor, "delete")
+    Store(settings).comparisons.remove(comparison_id)

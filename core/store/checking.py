@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 from core.base import line_files
+from core.recipe.comparisons import Comparison
 from core.recipe.records import RECORD, read_record
 from core.recipe.results import Result
-from core.store import result_files
+from core.store import comparison_files, result_files
 from core.store.connection import Database
 from core.store.folders import EVENTS, SERIES, VOTES, record_of
 
@@ -46,6 +47,7 @@ def differences(db: Database) -> Iterator[Problem]:
         if path.parent.name not in keys:
             where = f"candidates/{path.parent.name}"
             yield Problem(where, "The index does not know this result.", _REBUILD)
+    yield from _comparisons(db)
     for path in (home / VOTES, *home.glob(f"runs/*/{EVENTS}"), *home.glob(f"runs/*/{SERIES}")):
         lines = line_files.damaged(path)
         if lines:
@@ -68,3 +70,14 @@ def _run(db: Database, run_id: str) -> Iterator[Problem]:
     said = [{k: v for k, v in r.run.items() if k not in left_out} for r in (known, record)]
     if said[0] != said[1] or known.trials != record.trials:
         yield Problem(where, f"The record of the run '{row['name']}' says something else than the index.", _REBUILD)
+
+
+def _comparisons(db: Database) -> Iterator[Problem]:
+    """Saved comparisons that only one side knows. A file left of a deleted one is no harm: nothing reads it."""
+    for row in db.read("SELECT id, body FROM comparisons ORDER BY id"):
+        found = comparison_files.read_comparison(comparison_files.path_of(db.folder, row["id"]))
+        where = f"comparisons/{row['id']}.json"
+        if found is None:
+            yield Problem(where, "A saved comparison's file is damaged or missing.", _REBUILD)
+        elif found != Comparison.model_validate_json(row["body"]):
+            yield Problem(where, "A saved comparison's file says something else than the index.", _REBUILD)

@@ -20,7 +20,7 @@ from pathlib import Path
 from core.base.durable_files import make_folder, move, replacing
 from core.base.line_files import entries
 from core.recipe.records import RECORD, Record, read_record
-from core.store import result_files
+from core.store import comparison_files, result_files
 from core.store.folders import EVENTS, SERIES, VOTES, export
 from core.store.indexing import index_result
 from core.store.schema import MIGRATIONS, VERSION
@@ -87,6 +87,7 @@ def renew(path: Path) -> str:
         old.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         old.execute("BEGIN IMMEDIATE")
         export(old, path.parent, only_missing=True)
+        comparison_files.write_missing(old, path.parent)
         said = remake(path, "was whole", "replaced")
         old.execute("ROLLBACK")
     return said
@@ -168,7 +169,7 @@ def _set_aside(path: Path, name: str) -> Path | None:
 
 
 def _has_folders(home: Path) -> bool:
-    patterns = (f"runs/*/{RECORD}", "candidates/*/result.json", VOTES)
+    patterns = (f"runs/*/{RECORD}", "candidates/*/result.json", "comparisons/*.json", VOTES)
     return any(next(home.glob(pattern), None) is not None for pattern in patterns)
 
 
@@ -187,6 +188,7 @@ def _fill(db: sqlite3.Connection, home: Path) -> str:
                     [(record.run["id"], *point) for point in points],
                 )
     _add_votes(db, home)
+    comparison_files.index_files(db, home)
     left = unread + len(list(home.glob(f"runs/*/{RECORD}"))) - len(kept)
     more = f" ({left} could not be read and were left out)" if left else ""
     return f"{_count(len(kept), 'run')} and {_count(results, 'candidate')}{more}"

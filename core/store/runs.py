@@ -15,6 +15,7 @@ from core.base.errors import RetortError
 from core.base.roles import Actor
 from core.base.settings import Settings
 from core.store import needs
+from core.store.comparison_files import forget_candidates, remove_files
 from core.store.connection import Database
 from core.store.filters import run_filter
 from core.store.labels import clean_notes, clean_tags
@@ -268,7 +269,7 @@ class Runs:
             self.get(run_id)
 
     def delete(self, run_id: str, before_commit: Callable[[list[str]], None]) -> list[str]:
-        """Deletes a run that is not active, and the candidates no other run refers to.
+        """Deletes a run that is not active, the candidates no other run refers to, and the comparisons of these.
 
         `before_commit` gets their keys and moves their folders away; where it raises, nothing is deleted.
 
@@ -288,8 +289,10 @@ class Runs:
                     "Wait for its end or cancel it, then delete this one.",
                 )
             before_commit(orphans)
+            compared = forget_candidates(db, orphans)
             db.executemany("DELETE FROM candidates WHERE key = ?", [(k,) for k in orphans])
             db.execute("DELETE FROM runs WHERE id = ?", (run_id,))
+        remove_files(self._db.folder, compared)
         return orphans
 
     def _change(self, sql: str, run_id: str, *, recorded: bool = True, **values: object) -> bool:

@@ -151,6 +151,31 @@ _VERSION_7 = ("ALTER TABLE runs ADD COLUMN settings TEXT NOT NULL DEFAULT ''",)
 # What a run starts from stands in its recipe; nothing ever wrote here.
 _VERSION_8 = ("DROP INDEX runs_by_parent", "ALTER TABLE runs DROP COLUMN parent")
 
+# Saved comparisons (core/store/comparisons.py), and which candidates each has: they go with them.
+_VERSION_9 = (
+    """
+    CREATE TABLE comparisons (
+        id TEXT PRIMARY KEY,
+        kind TEXT NOT NULL,
+        models TEXT NOT NULL,
+        title TEXT NOT NULL,
+        settings TEXT NOT NULL,
+        created REAL NOT NULL,
+        made_by TEXT NOT NULL DEFAULT '',
+        body TEXT NOT NULL
+    )
+    """,
+    "CREATE INDEX comparisons_by_models ON comparisons (models, created)",
+    """
+    CREATE TABLE compared (
+        comparison TEXT NOT NULL REFERENCES comparisons (id) ON DELETE CASCADE,
+        candidate TEXT NOT NULL,
+        PRIMARY KEY (comparison, candidate)
+    ) WITHOUT ROWID
+    """,
+    "CREATE INDEX compared_by_candidate ON compared (candidate)",
+)
+
 MIGRATIONS: tuple[tuple[str, ...], ...] = (
     _VERSION_1,
     _VERSION_2,
@@ -160,6 +185,7 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
     _VERSION_6,
     _VERSION_7,
     _VERSION_8,
+    _VERSION_9,
 )
 """Statements that lead from version i to version i + 1."""
 

@@ -6,6 +6,7 @@ from core.base.settings import Settings
 from core.store.candidates import Candidates
 from core.store.checking import Problem, differences
 from core.store.columns import Columns
+from core.store.comparisons import Comparisons
 from core.store.connection import Database
 from core.store.events import Events, Series
 from core.store.runs import Runs
@@ -34,6 +35,7 @@ class Store:
         self.events = Events(database)
         self.series = Series(database)
         self.votes = Votes(database)
+        self.comparisons = Comparisons(database)
 
     def differences(self) -> list[Problem]:
         """Where the index and the folders do not say the same."""

@@ -19,6 +19,7 @@ from core.base.roles import LOCAL, NEEDS, ROLES, Actor, Role, Roles, identify, m
 from core.base.settings import Settings
 from core.jobs import actions, preview_process, run_notes, submissions
 from core.jobs.preview import client
+from core.recipe.comparisons import Comparison
 from core.recipe.files import load_recipe
 from core.store import Store
 from core.store.schema import MIGRATIONS
@@ -37,6 +38,7 @@ def no_runner(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(actions, "_start_runner", lambda *_: None)  # every way to a runner leads through it
 
 
+COMPARED = Comparison(kind="texts", models=("sample:m",), names=("M",), settings={"prompt": "A"}, found={})
 ACTIONS: dict[str, tuple[Role, Callable[[Settings, Actor, str], Any]]] = {
     "actions.submit": ("editor", lambda s, who, run: actions.submit(RECIPE, s, who)),
     "actions.queue": ("editor", lambda s, who, run: actions.queue(RECIPE, s, who)),
@@ -51,6 +53,8 @@ ACTIONS: dict[str, tuple[Role, Callable[[Settings, Actor, str], Any]]] = {
     "run_notes.annotate": ("editor", lambda s, who, run: run_notes.annotate(run, s, who, tags=["a"], notes="b")),
     "run_notes.vote": ("editor", lambda s, who, run: run_notes.vote("run:a", "run:b", "p", "run:a", s, who)),
     "run_notes.forget_votes": ("admin", lambda s, who, run: run_notes.forget_votes("run:a", "run:b", s, who)),
+    "run_notes.save_comparison": ("editor", lambda s, who, run: run_notes.save_comparison(COMPARED, s, who)),
+    "run_notes.forget_comparison": ("admin", lambda s, who, run: run_notes.forget_comparison("0" * 16, s, who)),
     "actions.delete": ("admin", lambda s, who, run: actions.delete(run, s, who)),
     "actions.submit_fetch": ("admin", lambda s, who, run: actions.submit_fetch("wiki", s, who)),
     "submissions.submit_download": ("admin", lambda s, who, run: submissions.submit_download("hub:org/name", s, who)),

@@ -73,8 +73,6 @@ def _prompts(host: Host, request: dict[str, Any]) -> list[str]:
     found = [str(p)[:limit] for p in request.get("prompts", PROMPTS)]
     found = [p for p in dict.fromkeys(found) if p.strip()]
     if not 0 < len(found) <= MOST_PROMPTS:
-        what = (
-            f"These are {len(found)} prompts, and at most {MOST_PROMPTS} are taken" if found else "There is no prompt"
-        )
-        raise RetortError(f"{what}.", f"Write 1 to {MOST_PROMPTS} prompts.")
+        many = f"These are {len(found)} prompts, and at most {MOST_PROMPTS} are taken."
+        raise RetortError(many if found else "There is no prompt.", f"Write 1 to {MOST_PROMPTS} prompts.")
     return found
