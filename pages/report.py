@@ -9,7 +9,9 @@ from typing import Any
 
 import streamlit as st
 
+from core.analysis.given_up import LOSS
 from core.analysis.limits import bound_words
+from core.analysis.removed import REMOVED
 from core.base.errors import RetortError
 from core.recipe.results import Result
 from core.registry.metrics import METRICS
@@ -21,7 +23,7 @@ from core.store import RunRow
 from pages.frame import home, shell, studies
 from pages.frame.states import empty, refused
 from pages.frame.text import flat, md
-from pages.study import limits, presenter, selection
+from pages.study import limits, presenter, recommended, selection
 from pages.study.report_preview import document
 
 _HEIGHT = 900
@@ -93,7 +95,7 @@ def picker(candidates: dict[str, Result]) -> list[str]:
         key="report_picks",
         max_selections=MOST,
         format_func=lambda k: flat(candidates[k].label),
-        placeholder="Two examples, until you choose",
+        placeholder="Those the recommendation names, until you choose",
     )
     if keys:
         st.query_params["pick"] = [selection.short(k) for k in keys]
@@ -157,7 +159,8 @@ def settings(run: RunRow, results: list[Result], keys: list[str]) -> Report:
 def looked_at() -> dict[str, Any]:
     """Axes and limits of the address, as the Trade-offs page has them."""
     x, y = (st.query_params.get(name) for name in ("x", "y"))
-    return {"axes": (x or "disk_bytes", y or "perplexity") if x or y else None, "limits": limits.told()}
+    axes = (x or REMOVED, y or LOSS) if x or y else None
+    return {"axes": axes, "limits": limits.told(), "share": recommended.share()}
 
 
 def downloads(made: Report) -> None:

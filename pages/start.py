@@ -12,7 +12,7 @@ from pages.forms import adviser, sample_study
 from pages.frame import charts, home, login, shell, studies
 from pages.frame.text import md, plural, when, zone
 from pages.run import panel
-from pages.study import tradeoff_data
+from pages.study import recommended, tradeoff_data
 
 STEPS = (
     (":material/deployed_code:", "Pick a model", "A sample, a folder of yours or a hub id. See what it is made of."),
@@ -86,9 +86,9 @@ def study(run: RunRow, trials: list[TrialRow]) -> None:
         st.header(md(run.name), anchor=False)
         st.caption(md(run.model))
         panel.progress(run, trials)
-        said = tradeoff_data.said(run)
-        if said:
-            st.markdown(md(said, 600))
+        told = tradeoff_data.recommended(run)
+        if told is not None:
+            recommended.words(told, run, tradeoff_data.saved(run))
         drawn = tradeoff_data.overview(run, 360, least=2)
         if drawn is not None:
             st.plotly_chart(drawn.figure, theme=None, config=charts.STATIC, key="latest", alt=drawn.alt)

@@ -16,7 +16,7 @@ from pages.frame import charts, home, shell
 from pages.frame.states import boundary, empty
 from pages.frame.text import md, plural
 from pages.run import panel
-from pages.study import cards, selection
+from pages.study import cards, recommended, selection
 from pages.study import limits as bounds
 from pages.study import tradeoff_choice as choice
 from pages.study.tradeoff_data import NEAR, Drawn, Field, TradeoffPoints, View, apart, field
@@ -59,6 +59,7 @@ def board(runs: Sequence[RunRow]) -> None:
         empty("No candidate is finished yet", "The first point is the dense baseline; it appears in a moment.")
         return
     found = everything.metrics()
+    first = st.container()
     with st.container(horizontal=True, vertical_alignment="bottom"):
         axes = choice.axes(found)
         if axes is not None:
@@ -71,12 +72,22 @@ def board(runs: Sequence[RunRow]) -> None:
     drawn_runs = comparable(runs, (x, y))
     drawn_field = everything if len(drawn_runs) == len(runs) else field(drawn_runs)
     place = st.container()
-    limits = choice.limits(x, y, found)
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        asked = st.container(width="content")
+        limits = choice.limits(x, y, found)
     placed = drawn_field.placed(x, y, methods)
+    told = drawn_field.recommendation(x, methods, limits, recommended.share())
     chosen = selection.get(placed.heads)
-    picked = chosen or list(placed.examples)
+    picked = chosen or [k for k in (told.shown if told is not None else placed.best[:2]) if k in placed.heads]
     letters = tuple(zip(picked, cards.LETTERS, strict=False))
-    drawn = drawn_field.drawn(View(x, y, log_y, near, methods, limits, letters, shell.ground().name))
+    drawn = drawn_field.drawn(
+        View(x, y, log_y, near, methods, limits, letters, shell.ground().name, recommended.share())
+    )
+    if told is not None:
+        with asked:
+            recommended.ask(told)
+        with first:
+            recommended.words(told, drawn_runs[0], {k for k, h in placed.heads.items() if h.saved})
     with place:
         st.plotly_chart(
             drawn.figure,
@@ -169,8 +180,7 @@ def compare(shown: Field, placed: TradeoffPoints, picked: Sequence[str], chosen:
         st.caption("Choose some, here or on the chart, to see what each really saves.")
         return
     if not chosen:
-        shown_now = "Two examples are" if len(picked) > 1 else "An example is"
-        st.caption(f"{shown_now} shown until you choose.")
+        st.caption("What the recommendation names is shown until you choose.")
     bases = {candidates[k].baseline_key for k in picked} - {None}
     results = shown.results([*picked, *(b for b in bases if b)])
     cards.row([results[k] for k in picked if k in results], results, y)
@@ -186,7 +196,8 @@ def onward(shown: Field, picked: Sequence[Head]) -> None:
         run = next((i for i in ids if i in known), run)
     here = [("run", run), *(("pick", selection.short(h.key)) for h in picked)]
     query = st.query_params
-    seen = [(name, query[name]) for name in query if name in ("x", "y") or name.startswith(bounds.key(""))]
+    carried = ("x", "y", recommended.SHARE)
+    seen = [(name, query[name]) for name in query if name in carried or name.startswith(bounds.key(""))]
     with st.container(horizontal=True):
         if any(h.saved for h in picked):
             st.page_link(
@@ -198,7 +209,16 @@ def onward(shown: Field, picked: Sequence[Head]) -> None:
 
 
 def table(shown: Field, y: str, methods: tuple[str, ...], found: set[str]) -> None:
-    wanted = (y, "loss_change", "disk_bytes", "memory_bytes", "prefill_ms", "decode_ms", "sparsity_pruned")
+    wanted = (
+        y,
+        "loss_change",
+        "perplexity",
+        "disk_bytes",
+        "memory_bytes",
+        "prefill_ms",
+        "decode_ms",
+        "sparsity_pruned",
+    )
     st.dataframe(
         table_of_figures(shown, [m for m in dict.fromkeys(wanted) if m in found], methods),
         hide_index=True,

@@ -1,21 +1,17 @@
-"""A candidate beside its baseline, figure by figure, and two candidates worth showing first."""
+"""A candidate beside its baseline, figure by figure."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TypeVar
 
 from core.analysis.paired_times import ALONE, TIMES, ratio_of, timed, words
-from core.analysis.promised_vs_measured import Measured, beside, find, mixed, percent, same, share_of, sparsity_of
+from core.analysis.promised_vs_measured import Measured, beside, find, mixed, percent, same, share_of
 from core.base.text import one_line
 from core.registry.formatting import show, shown, significant
 from core.registry.measurement import Measurement
-from core.registry.methods import method
 from core.registry.metrics import metric
 
-M = TypeVar("M", bound=Measured)
 _MIXED = "One was measured and the other estimated"
 SIGNIFICANT = 0.05
 """A paired test's p below which a difference is claimed."""
@@ -128,34 +124,3 @@ def _change(mine: Measurement, dense: Measurement) -> str:
 
 def _sign(gap: float) -> str:
     return "+" if gap > 0 else "\u2212"
-
-
-def examples(candidates: Sequence[M], quality: str) -> list[M]:
-    """At most two candidates that show the point of the chart: one only sparse, one really smaller.
-
-    Of the sparse ones that closest to half of the weights (and, of those, the best); of the structured
-    ones the one in the middle of their sizes.
-    """
-    found: list[M] = []
-    sparse = [c for c in candidates if sparsity_of(c) and not _structured(c) and find(c, quality)]
-    if sparse:
-        found.append(min(sparse, key=lambda c: (abs(_value(c, "sparsity_pruned") - 50.0), _loss(c, quality))))
-    smaller = sorted((c for c in candidates if _structured(c) and find(c, quality)), key=lambda c: _loss(c, quality))
-    if smaller:
-        found.append(smaller[len(smaller) // 2])
-    return found
-
-
-def _structured(candidate: Measured) -> bool:
-    known = method(candidate.method)
-    return known is not None and known.structured
-
-
-def _value(candidate: Measured, metric_id: str) -> float:
-    found = find(candidate, metric_id)
-    return math.inf if found is None else found.value
-
-
-def _loss(candidate: Measured, quality: str) -> float:
-    value = _value(candidate, quality)
-    return value if metric(quality).better == "lower" else -value

@@ -1,12 +1,11 @@
-"""Limits on a trade-off chart: what is outside them is shaded and lined, the best inside is ringed and named."""
+"""Limits on a trade-off chart: what is outside them is shaded and lined, the recommended one is ringed and named."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import plotly.graph_objects as go
 
-from core.analysis.limits import WithinLimits
 from core.figures.point import Point
 from core.figures.theme import Theme
 from core.figures.traces import SIZE, STILL, around, shape
@@ -18,12 +17,14 @@ def draw_limits(
     points: Sequence[Point],
     x_limit: float | None,
     y_limit: float | None,
-    found: WithinLimits,
+    aside: Collection[str],
+    recommended: str | None,
     ground: Theme,
 ) -> None:
     """Adds shading, lines and marks to a chart made by `tradeoff`; limits in the metrics' own units.
 
-    What a limit on a figure that is no axis rules out is struck through, as no shading can show it.
+    `aside`: keys of what a limit on a figure that is no axis rules out; struck through, as no shading can show it.
+    `recommended`: key of the candidate that is named.
     """
     if not points:
         return
@@ -32,9 +33,9 @@ def draw_limits(
         if limit is not None:
             shapes += _outside(fig, name, limit, metric(measured).better == "lower", ground)
     fig.update_layout(shapes=[*fig.layout.shapes, *shapes])
-    out = set(found.aside)
+    out = set(aside)
     struck = [p for p in points if p.key in out]
-    best = next((p for p in points if found.best and p.key == found.best[0]), None)
+    best = next((p for p in points if p.key == recommended), None)
     fig.add_traces([*_struck(struck, ground), *_best(best, points, ground)])
 
 
@@ -47,13 +48,13 @@ def _best(best: Point | None, points: Sequence[Point], ground: Theme) -> list[di
         {
             "type": "scatter",
             "x": [best.x.value],
-            "y": [best.y.value],
+            "y": [best.drawn_y],
             "mode": "markers+text",
             "cliponaxis": False,
             "hoverinfo": "skip",
-            "text": ["Best within limits"],
+            "text": ["Recommended"],
             "textposition": inwards,
-            "name": "Best within the limits",
+            "name": "Recommended: the smallest within the limit",
             "textfont": {"color": ground.ink, "size": 13},
             "marker": {
                 "symbol": "diamond-wide-open",

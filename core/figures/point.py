@@ -22,6 +22,23 @@ class Point:
     tied: bool = False
     parent: str | None = None
     """Key of the candidate this one was made from."""
+    floor: float | None = None
+    """The lowest place of a logarithmic axis of quality: what is not above it, zero among them, is drawn there."""
+
+    @property
+    def drawn_y(self) -> float:
+        """Where the point lies on the axis of quality."""
+        return self.y.value if self.floor is None else max(self.floor, self.y.value)
+
+    @property
+    def lowest(self) -> float:
+        """The lower end of its interval, as drawn; its place where there is none."""
+        return self.drawn_y if self.y.low is None else max(self.y.low, self.floor or self.y.low)
+
+    @property
+    def highest(self) -> float:
+        """The upper end of its interval, as drawn; its place where there is none."""
+        return self.drawn_y if self.y.high is None else max(self.y.high, self.floor or self.y.high)
 
     @property
     def estimated(self) -> bool:

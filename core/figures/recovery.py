@@ -49,12 +49,12 @@ def arrows(
     overtakers = {p.key for p, _ in rank_flips(points)}
     drawn: list[dict[str, object]] = []
     for before, after in pairs:
-        place = {"x": after.x.value, "y": _place(after.y.value, log_y), "xref": "x", "yref": "y"}
+        place = {"x": after.x.value, "y": _place(after.drawn_y, log_y), "xref": "x", "yref": "y"}
         drawn.append(
             {
                 **place,
                 "ax": before.x.value,
-                "ay": _place(before.y.value, log_y),
+                "ay": _place(before.drawn_y, log_y),
                 "axref": "x",
                 "ayref": "y",
                 "text": "",

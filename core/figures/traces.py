@@ -66,7 +66,7 @@ def _vectors(points: Sequence[Point], style: MethodStyle, ground: Theme) -> Trac
     return {
         "type": "scatter",
         "x": [p.x.value for p in points],
-        "y": [p.y.value for p in points],
+        "y": [p.drawn_y for p in points],
         **_errors(points, color),
         "mode": "markers",
         "name": safe(style.label),
@@ -91,7 +91,7 @@ def _pixels(points: Sequence[Point], shape: str, style: MethodStyle, ground: The
     return {
         "type": "scattergl",
         "x": np.array([p.x.value for p in points]),
-        "y": np.array([p.y.value for p in points]),
+        "y": np.array([p.drawn_y for p in points]),
         "mode": "markers",
         "name": safe(style.label),
         "legendgroup": first.method,
@@ -128,8 +128,11 @@ def hover(p: Point) -> str:
 def _errors(points: Sequence[Point], color: str) -> Trace:
     """Asymmetric error bars of both axes; none at all where no point has an interval."""
     found: Trace = {}
-    for name, values in (("error_x", [p.x for p in points]), ("error_y", [p.y for p in points])):
-        up, down = [_gap(m.high, m.value) for m in values], [_gap(m.value, m.low) for m in values]
+    for name, values in (
+        ("error_x", [(p.x, p.x.value) for p in points]),
+        ("error_y", [(p.y, p.drawn_y) for p in points]),
+    ):
+        up, down = [_gap(m.high, at) for m, at in values], [_gap(at, m.low) for m, at in values]
         if any(up) or any(down):
             found[name] = {
                 "type": "data",
@@ -154,7 +157,7 @@ def stars(points: Sequence[Point], ground: Theme) -> Trace:
     return {
         "type": "scatter",
         "x": [p.x.value for p in points],
-        "y": [p.y.value for p in points],
+        "y": [p.drawn_y for p in points],
         **_errors(points, ground.ink),
         "mode": "markers+text",
         "cliponaxis": False,
@@ -175,7 +178,7 @@ def guides(baseline: Point, ground: Theme) -> list[Trace]:
     line = {"color": ground.muted, "width": 1, "dash": "dot"}
     return [
         shape("line", "x", baseline.x.value, baseline.x.value, line=line, opacity=0.6),
-        shape("line", "y", baseline.y.value, baseline.y.value, line=line, opacity=0.6),
+        shape("line", "y", baseline.drawn_y, baseline.drawn_y, line=line, opacity=0.6),
     ]
 
 
@@ -205,7 +208,7 @@ def staircase(points: Sequence[Point], ground: Theme) -> list[Trace]:
         {
             "type": "scatter",
             "x": [p.x.value for p in front],
-            "y": [p.y.value for p in front],
+            "y": [p.drawn_y for p in front],
             "mode": "lines",
             "name": "Pareto front",
             "hoverinfo": "skip",
@@ -232,7 +235,7 @@ def around(points: Sequence[Point], name: str, marker: dict[str, object]) -> lis
             "mode": "markers",
             "hoverinfo": "skip",
             "x": np.array([p.x.value for p in points]) if many else [p.x.value for p in points],
-            "y": np.array([p.y.value for p in points]) if many else [p.y.value for p in points],
+            "y": np.array([p.drawn_y for p in points]) if many else [p.drawn_y for p in points],
             "name": name,
             "marker": marker,
             "customdata": [p.key for p in points],
@@ -250,7 +253,7 @@ def rings(points: Sequence[Point], picked: Mapping[str, str], ground: Theme) -> 
         {
             "type": "scatter",
             "x": [p.x.value for p in ringed],
-            "y": [p.y.value for p in ringed],
+            "y": [p.drawn_y for p in ringed],
             "mode": "markers+text",
             "cliponaxis": False,
             "text": [picked[p.key] for p in ringed],

@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import plotly.graph_objects as go
 
 from core.analysis.paired_times import busy, relative_to
+from core.analysis.removed import REMOVED
 from core.figures import traces
-from core.figures.axes import axis
+from core.figures.axes import axis, floor_of
+from core.figures.method_lines import method_lines
 from core.figures.point import Point
 from core.figures.recovery import arrows
 from core.figures.theme import Theme, template
 from core.registry.formatting import show
 from core.registry.metrics import metric
+
+CHANGES = ("loss_change", "kl_to_teacher")
+"""Quality figures that are zero for the original: a logarithmic axis of them has a place for that."""
 
 
 def clipped(points: Sequence[Point], y_limit: float | None) -> list[Point]:
@@ -38,7 +44,7 @@ def tradeoff(
     y_limit: float | None = None,
     height: int = 520,
 ) -> go.Figure:
-    """Quality (y) against cost (x), one shape and colour a method.
+    """Quality (y) against cost (x), one shape and colour a method; against what is removed, a line a method too.
 
     Args:
         points: candidates, all with the same two metrics; the baselines among them.
@@ -52,14 +58,17 @@ def tradeoff(
     shown = [p for p in points if p.key not in hidden]
     if not shown:
         return go.Figure(layout=layout)
-    log_y = log_y and all(p.y.value > 0 for p in shown)
+    floor = floor_of([p.y for p in shown]) if log_y and shown[0].y.metric in CHANGES else None
+    shown = [replace(p, floor=floor) for p in shown]
+    log_y = log_y and all(p.drawn_y > 0 for p in shown)
+    lines = method_lines(shown, ground) if shown[0].x.metric == REMOVED else traces.staircase(shown, ground)
     baselines = [p for p in shown if p.baseline]
     arrow_notes, arrow_legend = arrows(shown, ground, log_y)
     return go.Figure(
         data=[
+            *lines,
             *traces.methods([p for p in shown if not p.baseline], ground),
             *([traces.stars(baselines, ground)] if baselines else []),
-            *traces.staircase(shown, ground),
             *arrow_legend,
             *traces.frames(shown, ground),
             *traces.rings(shown, picked or {}, ground),
@@ -68,7 +77,7 @@ def tradeoff(
         layout={
             **layout,
             "xaxis": axis([p.x for p in shown], False),
-            "yaxis": axis([p.y for p in shown], log_y),
+            "yaxis": axis([p.y for p in shown], log_y, floor),
             "shapes": traces.guides(baselines[0], ground) if baselines else [],
             "annotations": arrow_notes,
             "legend": {"orientation": "h", "yanchor": "bottom", "y": 1.02, "x": 0, "xanchor": "left"},

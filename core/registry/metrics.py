@@ -92,6 +92,16 @@ METRICS: dict[str, Metric] = {
             3,
         ),
         _m("f1", "F1 (macro)", "", "higher", "quality", "Mean over classes of the F1 score.", 3),
+        _m(
+            "removed",
+            "Sparsity, or share removed",
+            "%",
+            "higher",
+            "detail",
+            "Zeros among the weights a method may prune, or, of a smaller model, the share of all parameters taken "
+            "out.",
+            3,
+        ),
         _m("parameters", "Parameters", "", "lower", "cost", "Numbers stored in the model, tied ones once.", 4),
         _m(
             "nonzero_parameters",

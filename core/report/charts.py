@@ -5,6 +5,7 @@ from __future__ import annotations
 import plotly.graph_objects as go
 
 from core.analysis.promised_vs_measured import Share, shares
+from core.analysis.recommendation import bound_on
 from core.figures import promised_vs_measured
 from core.figures.limits import draw_limits
 from core.figures.point import Point
@@ -23,7 +24,7 @@ def points(report: Report) -> list[Point]:
     if report.axes is None:
         return []
     chosen = {r.key for r in report.chosen}
-    found = points_of(report.results, *report.axes)
+    found = points_of(report.placed, *report.axes)
     if len(found) > _DRAWN:  # those the reader looks for first
         found.sort(key=lambda p: (not p.baseline, p.key not in chosen, not p.front, not p.tied))
     return found[:_DRAWN]
@@ -31,12 +32,14 @@ def points(report: Report) -> list[Point]:
 
 def chart(report: Report, shown: list[Point], ground: Theme) -> go.Figure:
     """Quality against cost, the chosen candidates ringed."""
-    log = metric(shown[0].y.metric).better == "lower" and all(p.y.value > 0 for p in shown)
+    log = metric(shown[0].y.metric).better == "lower"
     figure = tradeoff(shown, ground, picked=report.letters, log_y=log, height=480)
-    if report.limits:
-        bounds = dict(report.limits)
-        x, y = bounds.get(shown[0].x.metric), bounds.get(shown[0].y.metric)
-        draw_limits(figure, [p for p in shown if p.drawable], x, y, report.outcome, ground)
+    told, bounds = report.recommendation, dict(report.limits)
+    if bounds or told is not None:
+        y_metric = shown[0].y.metric
+        x, y = bounds.get(shown[0].x.metric), bounds.get(y_metric, bound_on(told, y_metric) if told else None)
+        best = told.best.key if told is not None and told.best is not None else None
+        draw_limits(figure, [p for p in shown if p.drawable], x, y, report.outcome.aside, best, ground)
     figure.update_layout(dragmode=False)
     return figure
 

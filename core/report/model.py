@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal, get_args
 
-from core.analysis.differences import Difference, between, difference, examples
+from core.analysis.differences import Difference, between, difference
 from core.analysis.limits import WithinLimits, bound_words, judged
 from core.analysis.one_kind import one_kind
 from core.analysis.paired_times import TIMES, busy, stray
 from core.analysis.promised_vs_measured import find, verdict
+from core.analysis.recommendation import Recommendation
+from core.analysis.removed import BY_DEFINITION, with_derived
 from core.analysis.time_references import aligned, references, sentences
 from core.base.errors import RetortError
+from core.base.text import one_line
 from core.figures.points import drawn_costs, points_of
 from core.recipe.results import Result
 from core.registry.formatting import in_full, interval, shown, significant
@@ -22,7 +25,7 @@ from core.registry.metrics import METRICS, metric
 from core.report.costs import MONEY_FORMULA, Prices, energy_per_million, money_per_million
 from core.report.energy import energy_notes, with_power
 from core.report.figure import Figure, settings_in_words
-from core.report.proposal import proposal
+from core.report.proposal import proposal, recommended
 from core.store import RunRow
 
 Audience = Literal["executives", "engineers"]
@@ -61,6 +64,8 @@ class Report:
     """Cost and quality the reader looks at; drawn where every chosen candidate has them."""
     limits: tuple[tuple[str, float], ...] = ()
     """Limits the reader set, in the metrics' own units."""
+    share: float | None = None
+    """How much quality may be given up (0.05: 5 %), where the reader says it."""
 
     @property
     def baseline(self) -> Result | None:
@@ -86,12 +91,19 @@ class Report:
         )
         return (x, y) if x and y else None
 
+    @cached_property
+    def placed(self) -> tuple[Result, ...]:
+        """All candidates with what places them on a chart beside what was measured (core/analysis/removed.py)."""
+        return tuple(with_derived(self.results))
+
     def _common(self, ids: Sequence[str], others: Sequence[Result]) -> str | None:
-        return next((m for m in ids if {r.key for r in (*self.chosen, *others)} <= self._drawn(m).keys()), None)
+        keys = {r.key for r in (*self.chosen, *others)}
+        return next((m for m in ids if keys <= self._drawn(m).keys()), None)
 
     def _drawn(self, metric_id: str) -> Mapping[str, Measurement]:
         """The figures that a chart can show, by candidate."""
-        return one_kind({k: m for k, m in self._by_key(metric_id).items() if not stray(m)}).figures
+        found = {r.key: m for r in self.placed if (m := find(r, metric_id)) is not None and not stray(m)}
+        return one_kind(found).figures
 
     @property
     def caption(self) -> str:
@@ -107,8 +119,13 @@ class Report:
     @property
     def outcome(self) -> WithinLimits:
         """What keeps the reader's limits, among the candidates of the whole study."""
-        points = points_of(self.results, *self.axes) if self.axes and self.limits else []
+        points = points_of(self.placed, *self.axes) if self.axes and self.limits else []
         return judged([p for p in points if p.drawable], dict(self.limits), self._by_key)
+
+    @property
+    def recommendation(self) -> Recommendation | None:
+        """What the figures of the whole study speak for."""
+        return recommended(self.results, self.asked, self.limits, self.share)
 
     def _by_key(self, metric_id: str) -> dict[str, Measurement]:
         return {r.key: found for r in self.results if (found := find(r, metric_id)) is not None}
@@ -120,9 +137,12 @@ class Report:
 
     def quality_sentence(self, candidate: Result) -> str:
         """What is lost, and whether that can be claimed."""
-        if self.axes is None:
+        dense_one = [self.baseline] if self.baseline else []
+        measured = [m for m in _QUALITIES if m not in BY_DEFINITION]
+        asked = [self.asked[1]] if self.asked and self.asked[1] in measured else []
+        y = self._common([*asked, *measured], dense_one) or self._common(measured, [])
+        if y is None:
             return "Quality cannot be compared: the study has no common quality measurement."
-        y = self.axes[1]
         mine = find(candidate, y)
         change = difference(candidate, self.baseline, y) if self.baseline else None
         dense = find(self.baseline, y) if self.baseline else None
@@ -199,34 +219,6 @@ class Report:
             said.append(f"{run.trials_failed} of {run.trials_total} candidates failed and left no figures.")
         return said
 
-    def fingerprint(self) -> str:
-        """The same for reports that say and draw the same, and cheap beside drawing one."""
-        run, told = (
-            self.run,
-            [self.headline, self.audience, self.prices, self.axes, self.limits, [c.key for c in self.chosen]],
-        )
-        of = (
-            (
-                r.key,
-                r.label,
-                r.model,
-                r.method,
-                r.parent,
-                r.baseline,
-                r.notes,
-                [
-                    (m.metric, m.value, m.low, m.high, m.unit, m.obtained, m.device, m.dtype, m.settings, m.samples)
-                    for m in r.measurements
-                ],
-            )
-            for r in self.results
-        )
-        state = [run.state, run.trials_total, run.trials_done, run.trials_failed]
-        digest = hashlib.sha256(repr([run.id, run.name, run.model, run.recipe, state, told]).encode(errors="replace"))
-        for one in of:
-            digest.update(repr(one).encode(errors="replace"))
-        return digest.hexdigest()
-
     def _times(self) -> list[str]:
         """How a time came about, where the chosen ones have any."""
         timed = {m.metric for r in self.chosen for m in r.measurements}
@@ -253,14 +245,16 @@ def build(
     prices: Prices | None = None,
     axes: tuple[str, str] | None = None,
     limits: Sequence[tuple[str, float]] = (),
+    share: float | None = None,
 ) -> Report:
     """A report on a study.
 
     Args:
-        picks: keys of candidates or their beginnings (at least 6 characters); none: two examples (`examples`).
+        picks: keys of candidates or their beginnings (at least 6 characters); none: those the recommendation names.
         headline: one or two sentences; empty: proposed from the figures.
         axes: cost and quality to draw; None: the first that all of them have.
         limits: metric and limit, in the metric's own unit.
+        share: how much quality may be given up (0.05: 5 %); None: the usual.
     Raises:
         RetortError: nothing is finished, a pick is unknown or means two candidates, too many, a headline too long.
     """
@@ -273,10 +267,11 @@ def build(
     chosen = [_one(pick, candidates) for pick in dict.fromkeys(picks)]
     if len(chosen) > MOST:
         raise RetortError(f"A report shows at most {MOST} candidates.", "Choose the ones that matter.")
-    shown = examples(candidates, "perplexity") or candidates[-2:]  # of a chain of steps, where it ends
-    chosen = chosen or shown
-    words = headline.strip() or proposal(results, chosen, run)[:HEADLINE]
-    return Report(run, tuple(results), tuple(chosen), words, audience, prices or Prices(), axes, tuple(limits))
+    told = recommended(results, axes, limits, share)
+    named = [c for key in (told.shown if told else []) for c in candidates if c.key == key]
+    chosen = chosen or named or candidates[-2:]  # of a chain of steps, where it ends
+    words = headline.strip() or one_line(proposal(told, chosen, results, run), HEADLINE)
+    return Report(run, tuple(results), tuple(chosen), words, audience, prices or Prices(), axes, tuple(limits), share)
 
 
 def _one(pick: str, candidates: Sequence[Result]) -> Result:

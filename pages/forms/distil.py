@@ -47,13 +47,14 @@ def student(found: Anatomy) -> dict[str, object]:
         return {"student": ""}
     label = "Candidate" if kind == "candidate" else "Model"
     labels = models.candidate_labels() if kind == "candidate" else {}
+    wanted = st.query_params.get("learner")  # as links from other pages name it
     chosen = st.selectbox(
         label,
         options,
         key=f"student-{kind}",
         bind=URL,
         accept_new_options=True,
-        index=0 if options else None,
+        index=options.index(wanted) if wanted in options else 0 if options else None,
         format_func=lambda r: flat(labels.get(r, r), 120),
         help="It must share the teacher's tokenizer. A sample, path:/folder, hub:organisation/name or run:KEY.",
     )

@@ -6,7 +6,9 @@ from collections.abc import Sequence
 
 import streamlit as st
 
+from core.analysis.given_up import LOSS
 from core.analysis.limits import limit_unit
+from core.analysis.removed import REMOVED
 from core.figures.theme import method_style
 from core.registry.metrics import METRICS, metric
 from core.store import RunRow, Store
@@ -15,6 +17,7 @@ from pages.frame.cached import cached
 from pages.frame.text import flat
 from pages.study import limits as bounds
 from pages.study import selection
+from pages.study.tradeoff_data import usual
 
 MOST_STUDIES = 6
 _LISTED = 200
@@ -76,25 +79,27 @@ def _listed(store: Store, state: int, model: str | None, tag: str | None) -> lis
 def axes(found: set[str]) -> tuple[str, str] | None:
     """Cost and quality; None where there is nothing to draw."""
     costs, qualities = of_role(found, "cost"), of_role(found, "quality")
-    if not qualities or not costs:
+    usual_x, usual_y = usual(found)
+    costs = [usual_x, *(c for c in costs if c != usual_x)]
+    if not usual_x or not usual_y:
         return None
     y = urls.select(
         "Quality",
         "y",
         qualities,
         _label,
-        default=qualities[0],
+        default=usual_y,
         width=220,
         help="How good the candidates are, upwards on the chart.",
     )
     x = urls.select(
-        "Cost",
+        "Against",
         "x",
         costs,
         _label,
-        default="disk_bytes" if "disk_bytes" in costs else costs[0],
+        default=usual_x,
         width=220,
-        help="What they cost, to the right on the chart.",
+        help="What is removed, or what the candidates cost: to the right on the chart.",
     )
     assert x is not None and y is not None
     return x, y
@@ -120,11 +125,13 @@ def view(near_words: str) -> tuple[bool, bool]:
 
 def limits(x: str, y: str, found: set[str]) -> tuple[tuple[str, float], ...]:
     """Limits the reader sets, in the metrics' own units: on the axes, and on any other figure that was measured."""
-    others = [m for m in (*of_role(found, "cost"), *of_role(found, "quality")) if m not in (x, y)]
+    usual_ = ("disk_bytes", "decode_ms") if x == REMOVED else (x,)
+    first = [m for m in (*usual_, y) if m in found and m != LOSS]  # the loss has a limit of its own, in percent
+    others = [m for m in (*of_role(found, "cost"), *of_role(found, "quality")) if m not in first]
     st.session_state.setdefault(_LIMITED, [])
     wanted = [m for m in others if bounds.key(m) in st.query_params or m in st.session_state[_LIMITED]]
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        set_ = [(m, _bound(m)) for m in (x, y, *wanted)]
+        set_ = [(m, _bound(m)) for m in (*first, *wanted)]
         left = [m for m in others if m not in wanted]
         if left:
             st.selectbox(

@@ -2,28 +2,31 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import pandas as pd
 import plotly.graph_objects as go
 
-from core.analysis.candidates import briefs, frame
+from core.analysis.candidates import frame
 from core.analysis.comparable import why_apart
-from core.analysis.differences import examples
-from core.analysis.headline import headline
+from core.analysis.given_up import LOSS
 from core.analysis.limits import WithinLimits, judged
 from core.analysis.one_kind import OneKind
 from core.analysis.paired_times import TIMES, ratio_of, words
+from core.analysis.recommendation import COSTS, Recommendation, bound_on
+from core.analysis.recommendation_words import sentence
+from core.analysis.removed import REMOVED
 from core.analysis.time_references import aligned
 from core.figures.limits import draw_limits
 from core.figures.point import Point
 from core.figures.points import drawn_costs, placed
 from core.figures.recovery import TRAINED, rank_flips, recoveries
 from core.figures.theme import theme
-from core.figures.tradeoff import alt, clipped, crowded, tradeoff
+from core.figures.tradeoff import CHANGES, alt, clipped, crowded, tradeoff
 from core.recipe.results import Result
-from core.registry.metrics import metric
+from core.registry.metrics import METRICS, metric
 from core.store import RunRow, Store
 from core.store.rows import Head
 from pages.frame import home, shell
@@ -35,11 +38,14 @@ from pages.study.tradeoff_figures import (
     Versions,
     comparable_only,
     heads,
+    metrics,
     times,
     timing,
     values,
     wanted,
+    with_original,
 )
+from pages.study.tradeoff_recommendation import recommendation
 
 NEAR = 4.0
 """Times worse than the baseline: where the view "near the baseline" ends."""
@@ -61,6 +67,8 @@ class View:
     picked: tuple[tuple[str, str], ...]
     """Key and letter of the ringed ones."""
     ground: str
+    share: float | None = None
+    """How much quality may be given up (0.05: 5 %); None: the usual."""
     height: int = 520
 
 
@@ -80,14 +88,14 @@ class Drawn:
     timing: Timing
     other_kind: str
     """What is left out because it was estimated where the others were measured, or the other way round; or ''."""
+    recommendation: Recommendation | None
 
 
 @dataclass(frozen=True)
 class TradeoffPoints:
-    """Points of a chart, in the order of the studies and their trials, and two that are worth showing first."""
+    """Points of a chart, in the order of the studies and their trials."""
 
     points: tuple[Point, ...]
-    examples: tuple[str, ...]
     heads: dict[str, Head]
     """The candidates among them by key, without the baselines."""
     best: tuple[str, ...]
@@ -115,7 +123,7 @@ class Field:
 
     def metrics(self) -> set[str]:
         """Ids of everything measured on any of them."""
-        return {m for run in self.runs for m in _metrics(self.store, run)}
+        return {m for run in self.runs for m in metrics(self.store, run)}
 
     def placed(self, x: str, y: str, methods: tuple[str, ...]) -> TradeoffPoints:
         """The candidates of these methods (none: of all) that have both figures, and the baselines."""
@@ -124,6 +132,12 @@ class Field:
     def drawn(self, view: View) -> Drawn:
         """The chart."""
         return _drawn(self.store, self.runs, view)
+
+    def recommendation(
+        self, x: str, methods: tuple[str, ...], limits: tuple[tuple[str, float], ...], share: float | None
+    ) -> Recommendation | None:
+        """What the figures speak for, where `x` is made small (of the amount removed: the usual cost)."""
+        return recommendation(self.store, self.runs, x, methods, limits, share)
 
     def table(self, metrics: Sequence[str], methods: tuple[str, ...]) -> pd.DataFrame:
         """The candidates as a table of numbers."""
@@ -152,18 +166,30 @@ def field(runs: Sequence[RunRow]) -> Field:
 
 
 def overview(run: RunRow, height: int, least: int = 1) -> Drawn | None:
-    """A study in small: perplexity against size; None before there are `least` points."""
-    ground = shell.ground().name
-    drawn = field((run,)).drawn(View("disk_bytes", "perplexity", True, False, (), (), (), ground, height))
+    """A study in small: quality against what is removed; None before there are `least` points."""
+    here = field((run,))
+    x, y = usual(here.metrics())
+    if not x or not y:
+        return None
+    drawn = here.drawn(View(x, y, True, False, (), (), (), shell.ground().name, height=height))
     return drawn if drawn.count >= least else None
 
 
-def said(run: RunRow) -> str:
-    """What a study shows, in words; empty where there is nothing to say yet."""
-    shown = field((run,))
-    dense = [h.key for h in shown.heads if h.baseline][:1]
-    keys = [*dense, *shown.placed("disk_bytes", "perplexity", ()).examples]
-    return headline(list(shown.results(keys).values()))
+def usual(measured: set[str]) -> tuple[str, str]:
+    """The axes of the first picture of a study: the amount removed where it is known, and the change of the loss."""
+    x = REMOVED if measured & {"parameters", "sparsity_pruned"} else next((m for m in COSTS if m in measured), "")
+    qualities = [m for m in METRICS if m in measured and metric(m).role == "quality"]
+    return x, LOSS if LOSS in measured else next(iter(qualities), "")
+
+
+def recommended(run: RunRow) -> Recommendation | None:
+    """What follows from a study; None where there is nothing to say yet."""
+    return field((run,)).recommendation(REMOVED, (), (), None)
+
+
+def saved(run: RunRow) -> set[str]:
+    """Keys of the candidates of a study that are kept on disk."""
+    return {h.key for h in field((run,)).heads if h.saved}
 
 
 def apart(runs: Sequence[RunRow], metrics: Sequence[str]) -> dict[str, list[str]]:
@@ -176,11 +202,6 @@ def apart(runs: Sequence[RunRow], metrics: Sequence[str]) -> dict[str, list[str]
 @cached(32)
 def _methods(store: Store, runs: Versions) -> tuple[str, ...]:
     return tuple(dict.fromkeys(h.method for h in heads(store, runs) if not h.baseline))
-
-
-@cached(512)
-def _metrics(store: Store, run: tuple[str, str]) -> set[str]:
-    return store.columns.metrics(run[0])
 
 
 @cached(512)
@@ -199,7 +220,7 @@ def _judged(store: Store, runs: Versions, y: str) -> Figures:
     found: Figures = {}
     for run, _ in reversed(runs):
         found |= store.columns.judged(run, y)
-    return found
+    return with_original(store, runs, y, found)
 
 
 @cached(64)
@@ -212,16 +233,9 @@ def _placed(store: Store, runs: Versions, x: str, y: str, methods: tuple[str, ..
     candidates = [p for p in points if not p.baseline]
     by_key = {h.key: h for h in here}
     shown = {p.key: by_key[p.key] for p in candidates}
-    figures = {y: qualities, "sparsity_pruned": values(store, runs, "sparsity_pruned")}
-    worth = examples(briefs(list(shown.values()), figures), y)
     best = sorted(candidates, key=lambda p: (not p.front, not p.tied))[:OFFERED]
-    return TradeoffPoints(
-        tuple(points),
-        tuple(c.key for c in worth),
-        shown,
-        tuple(p.key for p in best),
-        drawn_costs(here, costs, qualities),
-    )
+    shown_best = tuple(p.key for p in best)
+    return TradeoffPoints(tuple(points), shown, shown_best, drawn_costs(here, costs, qualities))
 
 
 @cached(48)
@@ -235,13 +249,17 @@ def _drawn(store: Store, runs: Versions, view: View) -> Drawn:
     drawable = [p for p in points if p.drawable]
     outcome = judged(drawable, bounds, lambda m: values(store, runs, m))
     hidden = tuple(clipped(points, worst))
-    if bounds:
+    told = recommendation(store, runs, view.x, view.methods, view.limits, view.share)
+    implied = bound_on(told, view.y) if told is not None else None
+    if bounds or told is not None:
         away = {p.key for p in hidden}
         shown = [p for p in points if p.key not in away]
-        draw_limits(figure, shown, bounds.get(view.x), bounds.get(view.y), outcome, ground)
+        best = told.best.key if told is not None and told.best is not None else None
+        draw_limits(figure, shown, bounds.get(view.x), bounds.get(view.y, implied), outcome.aside, best, ground)
+    said = [alt(points, worst), other_kind, outcome.sentence, sentence(told) if told is not None else ""]
     return Drawn(
         Settled(figure),
-        " ".join(s for s in (alt(points, worst), other_kind, outcome.sentence) if s),
+        " ".join(s for s in said if s),
         len(points),
         hidden,
         tuple(rank_flips(points)),
@@ -250,6 +268,7 @@ def _drawn(store: Store, runs: Versions, view: View) -> Drawn:
         outcome,
         timing(store, runs, view.x, view.methods, costs.left_out),
         other_kind,
+        told,
     )
 
 
@@ -258,4 +277,6 @@ def _worst(points: Sequence[Point]) -> float | None:
     dense = next((p.y for p in points if p.baseline), None)
     if dense is None:
         return None
+    if dense.metric in CHANGES:  # nats: so much more loss is so many times the perplexity
+        return dense.value + math.log(NEAR)
     return dense.value * NEAR if metric(dense.metric).better == "lower" else dense.value / NEAR

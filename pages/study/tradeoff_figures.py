@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass
 
+from core.analysis.candidates import briefs
 from core.analysis.paired_times import FROM_TIMES, TIMES, busy, stray, timed
+from core.analysis.removed import NEEDS, REMOVED, of_original, removed
 from core.analysis.time_references import References, comparable, from_time, reference, sentences
 from core.registry.measurement import Measurement
 from core.store import Store
@@ -41,6 +43,12 @@ def heads(store: Store, runs: Versions) -> tuple[Head, ...]:
     return tuple(found.values())
 
 
+@cached(512)
+def metrics(store: Store, run: tuple[str, str]) -> set[str]:
+    """Ids of everything measured in a run."""
+    return store.columns.metrics(run[0])
+
+
 @cached(32)
 def times(store: Store, runs: Versions, metric_id: str) -> tuple[Figures, References]:
     """A time of every candidate, comparable, and what it is relative to: one reference for all these studies."""
@@ -63,8 +71,27 @@ def values(store: Store, runs: Versions, metric_id: str) -> Figures:
         for run, _ in reversed(runs):
             found |= {k: from_time(m, decode.get(k)) for k, m in store.columns.timed(run, metric_id).items()}
         return found
+    if metric_id == REMOVED:
+        return _removed(store, runs)
     for run, _ in reversed(runs):  # the first study that has a candidate tells its figures
         found |= store.columns.values(run, metric_id)
+    return with_original(store, runs, metric_id, found)
+
+
+def with_original(store: Store, runs: Versions, metric_id: str, found: Figures) -> Figures:
+    """With the place of the dense models among figures that compare with them."""
+    own = of_original(metric_id)
+    return found if own is None or not found else {h.key: own for h in heads(store, runs) if h.baseline} | found
+
+
+def _removed(store: Store, runs: Versions) -> Figures:
+    """How much of each candidate is gone, against the dense model of its study."""
+    found: Figures = {}
+    for run, _ in reversed(runs):
+        here = store.columns.heads(run)
+        known = {b.key: b for b in briefs(here, {m: store.columns.timed(run, m) for m in NEEDS})}
+        dense = next((known[h.key] for h in here if h.baseline), None)
+        found |= {k: gone for k, b in known.items() if (gone := removed(b, dense)) is not None}
     return found
 
 

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from core.analysis.differences import difference, examples
-from core.analysis.headline import headline
+from core.analysis.differences import difference
 from core.analysis.promised_vs_measured import NOMINAL, percent, shares, verdict
 from core.figures import promised_vs_measured
 from core.figures.theme import LIGHT
 from core.recipe.results import Result
 from core.registry.measurement import Measurement
-from tests.pages.study import recipe, results
 
 TURNS = {"baseline_value": 10.0, "baseline_low": 9.5, "baseline_high": 11.0}
 """What the dense model took in turns with a candidate, as earlier versions recorded it."""
@@ -62,7 +60,6 @@ def test_zeros_that_rounding_made_are_no_sparsity() -> None:
     pruned = of("quantise", sparsity_pruned=50.0, **figures)
     pruned.measurements[0].settings["zeros_of_rounding_left_out"] = 700
     assert verdict(pruned, DENSE) == f"50 % sparse: w{said[1:]}"
-    assert examples([packed, counted], "perplexity") == [], "neither shows what zeros cost"
 
 
 def test_a_smaller_model_is_told_to_be_smaller() -> None:
@@ -136,22 +133,6 @@ def test_a_paired_comparison_wins_over_overlapping_intervals() -> None:
     worse = of("wanda", perplexity=(21.0, 19.0, 23.0), loss_change=(0.05, 0.03, 0.07))
     found = difference(worse, DENSE, "perplexity")
     assert found is not None and found.better is False and found.change == "+1"
-
-
-def test_examples_show_a_sparse_and_a_smaller_one() -> None:
-    candidates = [r for _, r in results(recipe()) if not r.baseline]
-    assert [c.label for c in examples(candidates, "perplexity")] == [
-        "Wanda 50 %",
-        "Layer removal (block influence), 4 layers removed",
-    ]
-
-
-def test_the_headline_waits_for_something_to_tell() -> None:
-    found = [r for _, r in results(recipe())]
-    assert headline([]) == headline(found[:1]) == ""
-    assert headline(found).startswith(
-        "Layer removal (block influence), 4 layers removed: perplexity 29.22 becomes 58.26."
-    )
 
 
 def test_a_time_is_compared_with_the_baseline_timed_in_turns_not_with_what_it_took_alone() -> None:

@@ -211,10 +211,10 @@ def test_of_many_points_only_the_front_has_error_bars_and_every_other_trace_one_
 def test_what_an_undrawn_limit_rules_out_is_struck_through_and_the_rest_is_not() -> None:
     fig = tradeoff(STUDY, LIGHT)
     found = within_limits(STUDY, None, 35.0, [Aside("decode_ms", 10.0, {"d": 20.0, "a": 5.0, "t": 9.0, "e": 10.5})])
-    draw_limits(fig, STUDY, None, 35.0, found, LIGHT)
+    draw_limits(fig, STUDY, None, 35.0, found.aside, "t", LIGHT)
     struck = next(t for t in fig.data if t.name.startswith("Struck through"))
     assert set(struck.customdata) == {"d", "e"}, "'b' is beyond the limit that is drawn"
-    assert next(t for t in fig.data if t.name == "Best within the limits").customdata[0] == "t"
+    assert next(t for t in fig.data if t.name == "Recommended: the smallest within the limit").customdata[0] == "t"
     assert [s.type for s in fig.layout.shapes] == ["line", "line", "rect", "line"]
 
 

@@ -33,10 +33,13 @@ def test_the_first_click_queues_downloads_then_the_study(opens: Opens, store: St
 
 def test_start_with_a_study_says_what_was_gained(opens: Opens, settings: Settings) -> None:
     finished_study(settings)
-    said = words(opens())
+    said = words(opens()).replace("\\", "")
     assert "Your studies" in said
-    assert "50 % sparse, yet the file is 100 % of the dense size" in said.replace("\\", "")
-    assert "4 layers removed: perplexity 29.22 becomes 58.26" in said.replace("\\", "")
+    assert (
+        "Nothing here is smaller within +5 % loss. The closest is Layer removal (block influence), 2 layers removed "
+        "(file \u22125 %, token \u22125 %, loss +9.8 %). The sparsest within +5 % loss is Wanda 30 % (30 % zeros, "
+        "loss +3.6 %); zeros save no room."
+    ) in said
 
 
 def test_start_with_a_failed_study_only(opens: Opens, settings: Settings) -> None:
@@ -54,8 +57,8 @@ def test_tradeoffs_draws_and_compares(opens: Opens, settings: Settings) -> None:
     app = opens("tradeoffs")
     assert app.query_params["run"] == run_id, "the link names the study"
     said = words(app).replace("\\", "")
-    assert "A. Wanda 50 %" in said and "Two examples are shown" in said
-    assert {m.label for m in app.metric} == {"Perplexity", "Weights on disk", "Latency per token"}
+    assert "A. Layer removal (block influence), 2 layers removed" in said and "B. Wanda 30 %" in said
+    assert {m.label for m in app.metric} == {"Loss change", "Perplexity", "Weights on disk", "Latency per token"}
 
 
 def test_tradeoffs_keeps_the_choice_of_a_link(opens: Opens, settings: Settings, store: Store) -> None:

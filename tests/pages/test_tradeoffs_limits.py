@@ -15,11 +15,13 @@ def drawn(page: object) -> dict[str, object]:
 
 def test_a_limit_is_said_and_shaded(opens: Opens, settings: Settings) -> None:
     run = finished_study(settings)
-    page = opens("tradeoffs", run=run)
+    page = opens("tradeoffs", run=run, x="disk_bytes")
     before = len(drawn(page).get("shapes", []))  # type: ignore[arg-type]
     assert "within the limits" not in words(page)
     page.number_input(key="limit-disk_bytes").set_value(250.0).run()
     assert not page.exception and "models are within the limits" in words(page)
-    assert len(drawn(page).get("shapes", [])) > before  # type: ignore[arg-type]
+    kinds = [shape["type"] for shape in drawn(page)["shapes"]]  # type: ignore[index]
+    assert before == 4, "two lines through the original; what is beyond +5 % loss, and its edge"
+    assert kinds == ["line", "line", "rect", "line"] and drawn(page)["shapes"][2]["x0"] == 250e6  # type: ignore[index]
     page.number_input(key="limit-disk_bytes").set_value(0.001).run()
     assert "No model is within these limits" in words(page)

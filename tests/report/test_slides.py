@@ -7,6 +7,7 @@ import unicodedata
 from core.base.settings import Settings
 from core.registry.measurement import Measurement
 from core.report.costs import Prices
+from core.report.fingerprint import fingerprint
 from core.report.model import Report, build
 from core.report.slides import Slide, slides
 from core.store import Store
@@ -83,7 +84,7 @@ def test_a_fingerprint_follows_what_is_shown_and_nothing_else(home: Settings) ->
     def of(headline: str = "", price: float | None = None, **changed: object) -> str:
         results = store.candidates.results(run_id=run.id)
         results[3] = results[3].model_copy(update=changed)
-        return build(run, results, [results[2].key], headline=headline, prices=Prices(per_hour=price)).fingerprint()
+        return fingerprint(build(run, results, [results[2].key], headline=headline, prices=Prices(per_hour=price)))
 
     same: Report | str = of()
     assert of() == same

@@ -139,7 +139,8 @@ def test_the_table_of_the_trade_offs_is_written_as_everywhere(opens: Opens, stud
             ("Sparsity of the pruned matrices", "sparsity_pruned"),
         ):
             wanted = figures.get(figure)
-            assert told[figure][i] == (wanted.value if wanted else "\u2013")
+            none = "0 nats" if (figure, i) == ("Loss change", 0) else "\u2013"  # the original's own, by definition
+            assert told[figure][i] == (wanted.value if wanted else none)
             stored = find_metric(results[i].measurements, metric)
             assert stored is None or numbers[figure][i] == stored.value, "it sorts by the number"
             if f"{figure}, range" in numbers:
@@ -223,7 +224,7 @@ def test_the_second_study_opened_is_not_the_first(opens: Opens, studies: Home) -
         assert set(page.points()) == set(STUDIES[study])
         chosen = [caption for caption in page.tables if caption.startswith("Figures of ")]
         assert chosen and all(studies.runs[study] in caption for caption in chosen)
-        board = opens("tradeoffs", run=studies.runs[study])
+        board = opens("tradeoffs", run=studies.runs[study], x="disk_bytes", y="perplexity")
         assert len(list(marks(charts(board)[0]))) == len(STUDIES[study])
         small = {f.value for f in (STUDIES[study][DENSE]["Perplexity"], STUDIES[study][DENSE]["Weights on disk"])}
         assert all(f in board.get("plotly_chart")[0].proto.alt for f in small)
@@ -234,7 +235,7 @@ def test_a_visitor_who_switches_the_study_gets_the_other_one(opens: Opens, studi
     page.selectbox[0].set_value(studies.runs["large"]).run()
     document = Page(page.get("iframe")[0].proto.srcdoc)
     assert set(document.points()) == set(STUDIES["large"]) and "pick" not in page.query_params
-    assert {w for w in document.headline.split() if w[0].isdigit()} & {"11.07"}
+    assert f"{THREE} (file \u221215 %, token \u221215 %, loss +17.6 %)" in document.headline
 
 
 def test_another_home_with_the_same_keys_has_its_own_figures(
@@ -268,7 +269,7 @@ def test_a_candidate_measured_again_is_shown_anew_everywhere(opens: Opens, studi
     ]
     store.candidates.add(again)
     assert preview(opens, run).points()[WANDA_20] == ("269.1 MB", "30.5")
-    board = opens("tradeoffs", run=run, pick=[key("aa3")[:10]])
+    board = opens("tradeoffs", run=run, pick=[key("aa3")[:10]], y="perplexity")
     assert "30.5" in [m.value for m in board.metric]
     assert any("30.5 (" in said for _, _, _, said in marks(charts(board)[0]))
 
@@ -389,7 +390,11 @@ def test_two_runs_side_by_side_show_the_figures_of_those_two(opens: Opens, studi
 def test_the_start_page_and_the_report_tell_the_newest_study_in_the_same_words(opens: Opens, studies: Home) -> None:
     said = plain(words(opens("start")))
     headline = preview(opens, studies.runs["large"]).headline
-    assert headline.startswith(f"{THREE}: perplexity 11.07 becomes 16.91.") and headline in said
+    # Perplexity 11.07 becomes 16.91: the loss grows by ln(16.91) / ln(11.07) - 1.
+    assert headline in said and headline == (
+        f"Nothing here is smaller within +5 % loss. The closest is {THREE} (file \u221215 %, token \u221215 %, loss "
+        "+17.6 %)."
+    )
 
 
 def test_prices_of_the_address_reach_preview_and_slides(opens: Opens, studies: Home) -> None:
@@ -431,7 +436,7 @@ WITHIN = (
 
 
 def test_limits_say_and_draw_the_same_on_trade_offs_and_in_the_report(opens: Opens, studies: Home) -> None:
-    address = {"run": studies.runs["small"], "pick": key("aa1")[:10], "x": "disk_bytes", **LIMITS}
+    address = {"run": studies.runs["small"], "pick": key("aa1")[:10], "x": "disk_bytes", "y": "perplexity", **LIMITS}
     board = opens("tradeoffs", **address)
     assert WITHIN in plain(words(board))
     query = links(board)["Make a report"]
@@ -443,8 +448,8 @@ def test_limits_say_and_draw_the_same_on_trade_offs_and_in_the_report(opens: Ope
     assert WITHIN in "".join(document.said)
     names = {t["name"] for t in charts(board)[0]["data"]}
     drawn = {t["name"] for t in document.charts["tradeoff"]["light"]["data"]}
-    assert "Best within the limits" in names & drawn and drawn == names
-    told = slides(opens, studies, "small", pick=key("aa1")[:10], x="disk_bytes", **LIMITS)
+    assert "Recommended: the smallest within the limit" in names & drawn and drawn == names
+    told = slides(opens, studies, "small", pick=key("aa1")[:10], x="disk_bytes", y="perplexity", **LIMITS)
     assert WITHIN in told[1][0]["lines"]
     page.button[0].click().run()
     assert (
