@@ -18,9 +18,8 @@ from core.registry.formatting import show
 from pages.forms import distil, models, sample_study
 from pages.frame import home
 from pages.frame.states import refused
-from pages.frame.text import flat
 from pages.study import distillation
-from pages.study.study_page import StudyPage, choose_model, name_or, recipe_file
+from pages.study.study_page import StudyPage, choose_model, given_name, recipe_file
 
 PAGE = StudyPage("distil", "Distil", kind="recipe", of="Taught by", button="Start", again="New distillation")
 
@@ -57,7 +56,7 @@ def form(found: Anatomy) -> dict[str, object]:
 
 def checked(model: str, step: dict[str, object], found: Anatomy) -> Recipe:
     data: dict[str, object] = {
-        "name": name_or(f"Distilling {flat(model, 80)}"),
+        **given_name(),
         "model": model,
         **_texts(found.shape.context),
         "steps": [step, {"step": "evaluate"}, {"step": "measure"}],

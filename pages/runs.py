@@ -6,19 +6,18 @@ guard()
 
 import math
 import time
-from datetime import tzinfo
 
 import streamlit as st
 
-from core.analysis.remaining import seconds_taken, share_done
 from core.store import RunRow, TrialRow
+from core.store.rows import RunCounts
 from pages.frame import home, shell
 from pages.frame.states import empty
-from pages.frame.text import duration, md, plural, when, zone
-from pages.run import again, detail, filters, lineage, panel, track
-from pages.study import time_again
+from pages.frame.text import md, plural, when, zone
+from pages.run import again, detail, filters, lineage, panel, table, track
+from pages.study import candidates, time_again
 
-PAGE_SIZE = 20
+PAGE_SIZE = 200
 
 
 def main() -> None:
@@ -44,52 +43,32 @@ def listing() -> None:
         return
     wanted = filters.chosen(store)
     found = store.runs.count(**wanted)
+    if counts.active:
+        st.fragment(going_on, run_every=2.0)(counts)
     if not found:
         empty("No run matches", "Choose other filters or clear the search.", icon=":material/search_off:")
         return
     pages = math.ceil(found / PAGE_SIZE)
     page = st.session_state.get("page", 1) if pages > 1 else 1
     page = min(max(1, page), pages)
-    st.fragment(rows, run_every=2.0 if counts.active else None)(wanted, page, counts.active > 0)
+    runs = store.runs.find(**wanted, limit=PAGE_SIZE, offset=(page - 1) * PAGE_SIZE)
+    table.show_table(runs, zone(st.context.timezone), time.time())
     with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
         st.caption(f"{plural(found, 'run')}, newest first")
         if pages > 1:
             st.pagination(pages, key="page", bind="query-params")
 
 
-def rows(wanted: filters.RunFilters, page: int, was_active: bool) -> None:
+def going_on(before: RunCounts) -> None:
+    """What is running and what waits; the whole page anew once a run has started or ended."""
     store = home.store()
-    if was_active != (store.runs.counts().active > 0):
+    if store.runs.counts() != before:
         st.rerun()
-    found = store.runs.find(**wanted, limit=PAGE_SIZE, offset=(page - 1) * PAGE_SIZE)
-    where, now = zone(st.context.timezone), time.time()
-    for run in found:  # few elements per row: each costs the server as much as a query
-        with st.container(border=True, gap="xxsmall"):
-            if st.button(f"**{md(run.name, 90)}**", key=f"open-{run.id}", type="tertiary"):
-                st.query_params["run"] = run.id
-                st.rerun()  # the whole page: these rows are a fragment
-            if run.state == "running":
-                st.progress(share_done(run), text=md(run.message, 90))
-            facts = ", ".join(p for p in _facts(run, where, now) if p)
-            st.markdown(f"{_badge(run)} :small[:gray[{facts}]]")
-
-
-def _badge(run: RunRow) -> str:
-    label, icon, color = panel.state_words(run)
-    return f":{color}-badge[{icon} {label}]"
-
-
-def _facts(run: RunRow, where: tzinfo, now: float) -> tuple[str, ...]:
-    """What it is, what came of it, when it was started, how long it took, its tags."""
-    outcome = f"{run.trials_done:,} of {run.trials_total:,} measured" if run.trials_total else ""
-    taken = None if run.state == "running" else seconds_taken(run, now)
-    return (
-        f"{panel.kind_word(run.kind)} of {md(run.model, 90)}",
-        outcome,
-        when(run.created, where, now),
-        f"took {duration(taken)}" if taken is not None else "",
-        f"tagged {', '.join(md(t, 40) for t in run.tags)}" if run.tags else "",
-    )
+    for run in store.runs.find(states=("running",), limit=3):
+        with st.container(border=True, gap="xsmall"):
+            with st.container(horizontal=True, vertical_alignment="center"):
+                st.page_link(shell.path("runs"), label=md(run.name, 90), query_params={"run": run.id})
+            panel.progress(run, store.trials.of(run.id))
 
 
 def one(run_id: str) -> None:
@@ -108,13 +87,13 @@ def one(run_id: str) -> None:
     again.reproduce(run)
     track.send(run)
     detail.differences(run)
+    st.space("small")
+    panel.delete_button(run, "one", to_list)
 
 
 def one_run(run: RunRow, trials: list[TrialRow]) -> None:
     panel.progress(run, trials)
     with st.container(horizontal=True, vertical_alignment="center"):
-        panel.buttons(run, trials, "one")
-        panel.delete_button(run, "one", to_list)
         panel.tradeoffs_link(run)
         if run.trials_done:
             st.page_link(
@@ -127,9 +106,10 @@ def one_run(run: RunRow, trials: list[TrialRow]) -> None:
                 icon=":material/tune:",
                 query_params={"run": run.id},
             )
+        panel.buttons(run, trials, "one")
     if run.trials_total:
         st.header("Candidates", anchor=False)
-        panel.trials_table(trials)
+        candidates.show_candidates(run, trials)
         time_again.of_run(run)
     st.header("Events", anchor=False)
     panel.events(home.store().events.tail(run.id, limit=100))

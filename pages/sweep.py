@@ -21,10 +21,10 @@ from core.store import RunRow, TrialRow
 from pages.forms import sample_study, sweep
 from pages.frame import charts, home
 from pages.frame.states import empty
-from pages.frame.text import flat, md
+from pages.frame.text import md
 from pages.run import panel
 from pages.study import slider, tradeoff_data
-from pages.study.study_page import StudyPage, choose_model, name_or, recipe_file
+from pages.study.study_page import StudyPage, choose_model, given_name, recipe_file
 
 PAGE = StudyPage("sweep", "Sweep", kind="sweep", of="Sweep of", button="Start the sweep", again="New sweep")
 _CHART = 450  # pixels
@@ -49,8 +49,7 @@ def plan() -> None:
 
 
 def checked(data: dict[str, Any]) -> Recipe:
-    data["name"] = name_or(f"Sweep of {flat(data['model'], 80)}")
-    recipe = sweep.checked(data)
+    recipe = sweep.checked(given_name() | data)
     actions.check_recipe(recipe, home.settings())
     return recipe
 

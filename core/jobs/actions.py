@@ -26,6 +26,7 @@ from core.jobs.locks import FileLock
 from core.jobs.runner import runner_lock
 from core.preflight.check import refuse_impossible
 from core.recipe.hooks import STOP_AND_KEEP
+from core.recipe.names import model_name
 from core.recipe.recipe import Recipe
 from core.registry.samples import sample
 from core.store import RunRow, Store
@@ -56,10 +57,11 @@ def queue(recipe: Recipe, settings: Settings, actor: Actor, *, tags: Sequence[st
             queue, a data folder that cannot be written, something to download that `actor` may not, or no right to.
     """
     check(actor, "run")
+    store = Store(settings)
+    recipe = named(recipe, store)
     document = recipe.model_dump(mode="json")
     refuse_downloads(document, settings, actor)
     check_recipe(recipe, settings)
-    store = Store(settings)
     return store.runs.add(
         recipe.kind,
         recipe.name,
@@ -71,6 +73,15 @@ def queue(recipe: Recipe, settings: Settings, actor: Actor, *, tags: Sequence[st
         actor=actor,
         refuse_missing=True,
     )
+
+
+def named(recipe: Recipe, store: Store) -> Recipe:
+    """The recipe; one that nobody named is called by what it does, with the names that its models have here."""
+    if recipe.name != recipe.usual_name():
+        return recipe
+    found = store.candidates.names(recipe.models).items()
+    called = {r: f"{label} of {model_name(of)}" if of else label for r, (label, of) in found}
+    return recipe.model_copy(update={"name": recipe.usual_name(called)})
 
 
 def submit_fetch(sample_id: str, settings: Settings, actor: Actor, *, accept_terms: bool = False) -> str:

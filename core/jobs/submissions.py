@@ -13,6 +13,7 @@ from core.catalogue.references import Reference
 from core.catalogue.rights import refuse_downloads
 from core.jobs.actions import ensure_runner
 from core.preflight.check import refuse_impossible
+from core.recipe.names import model_name
 from core.store import Store
 
 NAME_LENGTH = 120
@@ -47,7 +48,7 @@ def submit_sensitivity(spec: SensitivitySpec, settings: Settings, actor: Actor) 
     refuse_impossible(spec.recipe(), settings)
     run_id = Store(settings).runs.add(
         "sensitivity",
-        one_line(f"Sensitivity of {spec.model}", 120),
+        one_line(f"Sensitivity of {model_name(spec.model)}", 120),
         spec.model,
         document,
         max_queued=settings.limits.queued_runs,

@@ -7,12 +7,14 @@ calibration, a grid of trials). `load_recipe` refuses anything else with the pat
 from __future__ import annotations
 
 import itertools
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from core.recipe.budget import Budget as Budget
 from core.recipe.distil import Distil as Distil
+from core.recipe.names import LENGTH, model_name, steps_name, sweep_name
 from core.recipe.parts import Allocation as Allocation
 from core.recipe.parts import Calibration as Calibration
 from core.recipe.parts import Corpus as Corpus
@@ -30,7 +32,7 @@ from core.recipe.parts import Target as Target
 from core.recipe.parts import n_of_m as n_of_m
 from core.recipe.parts import shown
 from core.recipe.prune import Prune as Prune
-from core.recipe.references import ModelReference
+from core.recipe.references import ModelReference, model_parts
 from core.registry.formats import EXPORTS
 from core.registry.methods import METHODS
 
@@ -190,7 +192,8 @@ class Sweep(Strict):
 class Recipe(Strict):
     """A model reference and what to do with it."""
 
-    name: Annotated[str, Field(min_length=1, max_length=120), AfterValidator(shown)]
+    name: Annotated[str, Field(min_length=1, max_length=LENGTH), AfterValidator(shown)] = ""
+    """Left out: `usual_name`."""
     model: ModelReference
     calibration: Calibration = Calibration()
     evaluation: Evaluation = Evaluation()
@@ -212,6 +215,12 @@ class Recipe(Strict):
             raise ValueError("give either 'steps' or 'sweep'")
         if self.sweep is not None:
             self.sweep.trials()
+        return self
+
+    @model_validator(mode="after")
+    def always_named(self) -> Recipe:
+        if not self.name:
+            object.__setattr__(self, "name", self.usual_name())  # frozen for everybody else
         return self
 
     @model_validator(mode="after")
@@ -237,6 +246,23 @@ class Recipe(Strict):
             aside = isinstance(step, Quantise) and step.of == "baseline"
             done += not (aside or isinstance(step, Evaluate | Measure | Export))
         return self
+
+    def usual_name(self, known: Mapping[str, str] | None = None) -> str:
+        """What is done, to which model: the name of a recipe that nobody named.
+
+        Args:
+            known: what models are called, by their references.
+        """
+        model = model_name(self.model, known)
+        if self.sweep is not None:
+            return sweep_name(model, self.sweep.trials(), self.sweep.budget)
+        return steps_name(model, self.steps, known)
+
+    @property
+    def models(self) -> tuple[str, ...]:
+        """References to its model, and to teachers and students that are none of its own."""
+        others = [r for t in self.trainings for r in (t.teacher, t.student) if model_parts(r) is not None]
+        return tuple(dict.fromkeys((self.model, *others)))
 
     @property
     def trainings(self) -> list[Distil]:

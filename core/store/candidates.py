@@ -100,6 +100,24 @@ class Candidates:
         sql = "SELECT DISTINCT runs.id FROM trials JOIN runs ON runs.id = trials.run WHERE key = ? ORDER BY runs.seq"
         return [r[0] for r in self._db.read(sql, (key,))]
 
+    def names(self, references: Sequence[str]) -> dict[str, tuple[str, str]]:
+        """Of `run:KEY` and `run:RUN/KEY` the candidate's label and the model it was made from; of `run:RUN` its name.
+
+        Those that are not here, and other kinds of references, are left out.
+        """
+        found = {}
+        for reference in references:
+            if not reference.startswith("run:"):
+                continue
+            key = reference.removeprefix("run:").rpartition("/")[2]
+            rows = self._db.read(
+                "SELECT label, model FROM candidates WHERE key = ? UNION ALL SELECT name, '' FROM runs WHERE id = ?",
+                (key, key),
+            )
+            if rows:
+                found[reference] = str(rows[0][0]), str(rows[0][1])
+        return found
+
     def reindex(self) -> int:
         """Indexes result files the database does not know, drops nothing; returns how many it found.
 

@@ -17,7 +17,7 @@ from core.registry.measurement import Measurement
 from core.registry.metrics import metric
 from core.store.connection import Database
 from core.store.problems import plain_errors
-from core.store.rows import Head
+from core.store.rows import Head, Judgement
 
 _REMEMBERED = 256
 """Sets of runs whose version is remembered."""
@@ -115,6 +115,23 @@ class Columns:
                 samples=samples,
             )
         return found
+
+    def judgements(self, run_ids: Sequence[str]) -> list[Judgement]:
+        """Quality and file size of every candidate of these runs, run by run in the order of their trials."""
+        rows = self._db.read(
+            "SELECT trials.run, c.key, c.label, c.baseline, loss.value, change.value, bytes.value"
+            " FROM json_each(?) AS runs JOIN trials ON trials.run = runs.value"
+            " JOIN candidates AS c INDEXED BY candidates_light ON c.key = trials.key"
+            " LEFT JOIN measurements AS loss INDEXED BY measurements_light"
+            "  ON loss.candidate = c.key AND loss.metric = 'loss'"
+            " LEFT JOIN measurements AS change INDEXED BY measurements_light"
+            "  ON change.candidate = c.key AND change.metric = 'loss_change'"
+            " LEFT JOIN measurements AS bytes INDEXED BY measurements_light"
+            "  ON bytes.candidate = c.key AND bytes.metric = 'disk_bytes'"
+            " ORDER BY runs.key, trials.position",
+            (json.dumps(list(run_ids)),),
+        )
+        return [Judgement(run, key, label, bool(base), *rest) for run, key, label, base, *rest in rows]
 
     def parents(self, keys: Sequence[str]) -> dict[str, str]:
         """The candidates that these were made from, where they were made from one."""

@@ -134,6 +134,19 @@ class Head:
 
 
 @dataclass(frozen=True, slots=True)
+class Judgement:
+    """What a list of runs says of a candidate: nats per token, and bytes on disk; None where it was not measured."""
+
+    run: str
+    key: str
+    label: str
+    baseline: bool
+    loss: float | None
+    loss_change: float | None
+    disk_bytes: float | None
+
+
+@dataclass(frozen=True, slots=True)
 class CandidateRow(Head):
     """A candidate without its samples and notes: enough for tables and charts. `results` has everything."""
 

@@ -39,7 +39,6 @@ def form(reference: str, found: Anatomy) -> dict[str, Any]:
     for block in grid:
         block |= more
     return {
-        "name": "",
         "model": reference,
         "calibration": calibration,
         "evaluation": evaluation,

@@ -19,7 +19,7 @@ from pages.frame import home, shell
 from pages.frame.cached import cached
 from pages.frame.charts import STATIC, Settled
 from pages.frame.text import md
-from pages.study import time_again
+from pages.study import make_again, time_again
 
 FIGURES = ("perplexity", "disk_bytes", "decode_ms")
 LETTERS = "ABC"
@@ -77,6 +77,8 @@ def card(letter: str, candidate: Result, baseline: Result | None, figures: tuple
     if candidate.saved:
         st.caption("The model, ready for plain transformers:")
         st.code(str(home.store().candidates.folder(candidate.key) / "model"), language=None, wrap_lines=True)
+    else:
+        make_again.button(candidate.recipe, candidate.prune, f"card-{candidate.key}")
 
 
 @cached(64)

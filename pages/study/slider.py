@@ -21,7 +21,7 @@ from pages.forms.sweep import PATTERNS
 from pages.frame import home, login, shell
 from pages.frame.live_answer import POLL, answered, run_active
 from pages.frame.states import refused
-from pages.frame.text import flat, md
+from pages.frame.text import md
 from pages.frame.tokens import visible
 
 METHODS_SHOWN = ("wanda", "magnitude", "random", "block_influence", "width_activations", "width_norm")
@@ -252,9 +252,8 @@ def _written(place: DeltaGenerator, written: dict[str, Any]) -> None:
 def _measure(step: dict[str, Any], data: dict[str, Any]) -> None:
     """A sweep of one point, with the form's texts and latency settings."""
     one = {k: [v] if k != "method" else v for k, v in step.items()}
-    name = f"Measure {METHODS[step['method']].label} on {flat(data['model'], 60)}"
     try:
-        recipe = sweep.checked(data | {"name": name, "sweep": {"keep": data["sweep"]["keep"], "grid": [one]}})
+        recipe = sweep.checked(data | {"sweep": {"keep": data["sweep"]["keep"], "grid": [one]}})
         run_id = sample_study.start(recipe, home.settings())
     except RetortError as error:
         refused(error.cause, error.remedy)

@@ -152,10 +152,13 @@ def choose_model(label: str, key: str, help: str) -> tuple[ResolvedModel, Anatom
         return None
 
 
-def name_or(usual: str) -> str:
-    """The name given to the run, or the usual one."""
-    name = st.text_input("Name", key="name", bind="query-params", max_chars=120, placeholder="What is it about?")
-    return (name or "").strip() or usual
+def given_name() -> dict[str, str]:
+    """The name given to the run, as a recipe has it; nothing where it is to be called by what it does."""
+    name = st.text_input(
+        "Name", key="name", bind="query-params", max_chars=120, placeholder="Called by what it does, until you name it"
+    )
+    stripped = (name or "").strip()
+    return {"name": stripped} if stripped else {}
 
 
 def recipe_file(recipe: Recipe, file: str, command: str) -> None:

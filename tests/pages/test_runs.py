@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
+from streamlit.testing.v1 import AppTest
 
 from core.base.roles import LOCAL
 from core.base.settings import Settings
 from core.jobs.logs import log_path
+from core.recipe.trial_keys import Identity, trials_of
 from core.store import Store
-from tests.pages.conftest import Opens, markup, words
+from tests.pages.conftest import Opens, links, markup, words
 from tests.pages.study import failed_run, finished_study
 
 HOSTILE = "![x](javascript:alert(1)) <script>alert(1)</script>"
@@ -24,12 +28,71 @@ def test_filters_of_the_address_hold_and_5000_runs_are_paged(opens: Opens, setti
             [(f"r{i}", f"Filler {i}") for i in range(5000)],
         )
     page = opens("runs")
-    assert "5,001 runs" in words(page) and len([b for b in page.button if b.key and b.key.startswith("open-")]) == 20
+    assert "5,001 runs" in words(page) and len(page.dataframe[0].value) == 200
     page = opens("runs", tag="keep")
     assert "1 run, newest first" in words(page)
     page = opens("runs", model="path:/other", q="Filler 4999")
     assert "1 run, newest first" in words(page)
     assert "No run matches" in words(opens("runs", kind="sweep", state="failed"))
+
+
+def test_the_table_says_what_came_of_each_run_and_opens_and_compares_what_is_picked(
+    opens: Opens, settings: Settings, store: Store
+) -> None:
+    first, broken = finished_study(settings, failed=1), failed_run(settings)
+    second = finished_study(settings, name="Again")
+    store.runs.annotate(first, tags=["keep"])
+    page = opens("runs")
+    table = page.dataframe[0].value.set_index("Run")
+    # Within 5 % of the dense loss of 3.375 nats lie 0.08, 0.03 and 0.12; all are as large as the dense model's file.
+    assert list(table.index) == ["Again", "Broken study", "Sample study"]
+    assert dict(table.loc["Sample study", ["State", "Best candidate", "Tags"]]) == {
+        "State": "Done, 1 failed",
+        "Best candidate": "Wanda 20 %",
+        "Tags": "keep",
+    }
+    assert table.loc["Sample study", "Loss change"] == pytest.approx(0.03) and table.loc["Again", "File"] == 271_800_000
+    assert table.loc["Broken study", "State"] == "Failed" and table.loc["Broken study", "Best candidate"] == "\u2013"
+    assert table.loc["Again", "Open"] == f"?run={second}" and table.loc["Broken study", "Open"] == f"?run={broken}"
+    assert "By" not in table.columns, "nobody signs in here"
+    _pick(page, 0, 2)
+    assert links(page)["Compare the two"] == f"run={second}&other={first}"
+    _pick(page, 1)
+    assert links(page)[r"Open Broken study"] == f"run={broken}"
+
+
+def _pick(page: AppTest, *rows: int) -> None:
+    """Rows of the first table are picked, as a click on their boxes does."""
+    state = json.dumps({"selection": {"rows": list(rows), "columns": [], "cells": []}})
+    widget = page.dataframe[0].proto.id
+    page.session_state  # noqa: B018
+    states = page._tree.get_widget_states()
+    states.widgets.add(id=widget, string_value=state)
+    page._run(states)
+
+
+def test_a_run_shows_its_candidates_with_figures_and_one_is_made_again_and_kept(
+    opens: Opens, settings: Settings, store: Store
+) -> None:
+    run = finished_study(settings)
+    page = opens("runs", run=run)
+    table = page.dataframe[0].value.set_index("Candidate")
+    assert table.loc["Wanda 50 %", "Loss change"] == pytest.approx(0.42)
+    assert table.loc["Wanda 50 %", "Weights on disk"] == 271_800_000 and list(table["State"]) == ["Done"] * 12
+    row = list(table.index).index("Wanda 50 %")
+    _pick(page, row)
+    key = store.trials.of(run)[row].key
+    assert links(page)["On the trade-offs"] == f"run={run}&pick={key[:10]}"
+    page.button(key=f"again-{key}").click().run()
+    again = store.runs.find(limit=1)[0]
+    assert again.name == "Wanda 50 % of SmolLM2-135M-Instruct, kept" and again.recipe["sweep"]["keep"] == "all"
+    trials = trials_of(again.parsed(), Identity("fingerprint-of-the-tests"))
+    assert [t.key for t in trials] == [store.trials.of(run)[0].key, key]
+
+
+def test_delete_comes_after_everything_else_that_can_be_done_with_a_run(opens: Opens, settings: Settings) -> None:
+    labels = [b.label for b in opens("runs", run=finished_study(settings, failed=1)).button]
+    assert labels.index("Retry what failed") < labels.index("Delete for good")
 
 
 def test_tags_and_note_are_saved_and_a_bad_tag_is_refused(opens: Opens, settings: Settings, store: Store) -> None:
@@ -83,7 +146,7 @@ def test_hostile_logs_events_and_labels_are_plain_text(opens: Opens, settings: S
     log.parent.mkdir(parents=True, exist_ok=True)
     log.write_text(hostile.replace("A", "") + "\n", "utf-8")
     for page in (opens("runs"), opens("runs", run=run)):
-        said = words(page) + "".join(b.label for b in page.button)
+        said = words(page) + "".join(b.label for b in page.button) + page.dataframe[0].value.to_string()
         assert "\u202e" not in said and "\x01" not in said
         said = markup(page)
         assert "<img" not in said and "](http" not in said and ":red[" not in said and len(said) < 50_000
