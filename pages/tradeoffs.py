@@ -72,9 +72,7 @@ def board(runs: Sequence[RunRow]) -> None:
     drawn_runs = comparable(runs, (x, y))
     drawn_field = everything if len(drawn_runs) == len(runs) else field(drawn_runs)
     place = st.container()
-    with st.container(horizontal=True, vertical_alignment="bottom"):
-        asked = st.container(width="content")
-        limits = choice.limits(x, y, found)
+    limits = choice.limits(x, y, found)
     placed = drawn_field.placed(x, y, methods)
     told = drawn_field.recommendation(x, methods, limits, recommended.share())
     chosen = selection.get(placed.heads)
@@ -84,9 +82,7 @@ def board(runs: Sequence[RunRow]) -> None:
         View(x, y, log_y, near, methods, limits, letters, shell.ground().name, recommended.share())
     )
     if told is not None:
-        with asked:
-            recommended.ask(told)
-        with first:
+        with first, st.container(border=True):
             recommended.words(told, drawn_runs[0], {k for k, h in placed.heads.items() if h.saved})
     with place:
         st.plotly_chart(

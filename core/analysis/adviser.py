@@ -6,11 +6,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from core.analysis.adviser_formats import preferred_format, take_away
 from core.analysis.adviser_plans import TECHNIQUES, Technique
+from core.analysis.adviser_solver import LEAST_KEPT, Wish, solved
 from core.analysis.differences import difference
 from core.analysis.promised_vs_measured import Measured, find, verdict
 from core.recipe.recipe import Recipe
-from core.registry.formatting import show_bytes
+from core.registry.formatting import show, show_bytes
 
 Deployment = Literal["cloud", "edge", "phone", "realtime"]
 Quality = Literal["nearly_all", "most", "some"]
@@ -51,6 +53,12 @@ class Situation:
     """Whether it is too slow as it is."""
     sparse_gpu: bool = False
     """A graphics card with 2:4 units, and software that uses them."""
+    milliseconds: float | None = None
+    """What a token may take on this machine; None: not the point."""
+    dense_ms: float | None = None
+    """What it takes as the model is, where that was measured on this machine."""
+    formats: tuple[str, ...] = ()
+    """Export formats this model can be written in, by id."""
 
     @property
     def weight_bytes(self) -> int:
@@ -58,13 +66,32 @@ class Situation:
         return 2 * self.subject.parameters
 
     @property
+    def room(self) -> float | None:
+        """Bytes that the weights may take."""
+        return None if self.memory_mb is None else ROOM * self.memory_mb * 1e6
+
+    @property
     def fits(self) -> bool:
-        return self.memory_mb is None or self.weight_bytes <= ROOM * self.memory_mb * 1e6
+        return self.room is None or self.weight_bytes <= self.room
+
+    @property
+    def quick(self) -> bool:
+        """Whether a token takes no longer than it may, as far as that is known."""
+        return self.milliseconds is None or self.dense_ms is None or self.dense_ms <= self.milliseconds
+
+    @property
+    def wish(self) -> Wish:
+        """The limits, for the solver."""
+        of = self.subject
+        return Wish(of.parameters, of.block_parameters, self.room, self.milliseconds, self.dense_ms)
 
     def answers(self) -> set[str]:
         """What counts for or against a technique, by the names `Technique.points` uses."""
         said = {f"{name}:{getattr(self, name)}" for name in ("deployment", "quality", "data", "compute")}
-        return said | {name for name, true in (("latency", self.latency), ("too_large", not self.fits)) if true}
+        return said | {name for name, true in self._wishes() if true}
+
+    def _wishes(self) -> tuple[tuple[str, bool], ...]:
+        return ("latency", self.latency or not self.quick), ("too_large", not self.fits)
 
 
 CONDITIONS: Mapping[str, tuple[Callable[[Situation], bool], str]] = {
@@ -112,6 +139,8 @@ class RankedPlan:
     size: str
     """What becomes of the weights, estimated from shapes."""
     fits: bool
+    take_away: str
+    """The format to take away where it will run; '' where any will do."""
     measured: str
     """What a candidate of this very model showed, or ''."""
     recipe: Recipe
@@ -126,35 +155,61 @@ def advise(
         measured: candidates of the same model with their baselines; the best of a technique is named with it.
     """
     plans, refused = [], []
-    for technique in TECHNIQUES:
+    for technique in (*_solved(situation), *TECHNIQUES):
         lacking = [text for met, text in (CONDITIONS[n] for n in technique.needs) if not met(situation)]
         if lacking:
             refused.append(f"{technique.title}: {' and '.join(lacking)}.")
         else:
             plans.append(_plan(technique, situation, measured))
-    # What only zeroes goes last whatever its points: it serves none of these ends. Python's sort keeps ties in order.
-    return sorted(plans, key=lambda p: (p.technique.id == "zeros", not p.fits, -p.score)), refused
+    # What only zeroes goes last whatever its points: it serves none of these ends; what was worked out for the limits
+    # goes first where it fits. Python's sort keeps ties in order.
+    return sorted(
+        plans, key=lambda p: (p.technique.id == "zeros", not p.fits, p.technique.id != "solved", -p.score)
+    ), refused
 
 
 def _plan(technique: Technique, situation: Situation, measured: Sequence[tuple[Measured, Measured]]) -> RankedPlan:
     counted = {a: technique.points[a] for a in situation.answers() if a in technique.points}
     reasons = sorted((a for a in counted if counted[a] > 0), key=lambda a: (-counted[a], a))
     left = _bytes_left(technique, situation)
-    fits = situation.memory_mb is None or left <= ROOM * situation.memory_mb * 1e6
+    takes = situation.wish.milliseconds_at(1.0 if technique.kept is None else technique.kept)
+    slow = situation.milliseconds is not None and takes is not None and takes > situation.milliseconds * 1.0001
+    fits = (situation.room is None or left <= situation.room * 1.0001) and not slow
     size = f"{show_bytes(situation.weight_bytes)} of 16-bit weights become about {show_bytes(left)} (estimated)."
     if left >= 0.999 * situation.weight_bytes:
         size = f"The weights stay at {show_bytes(situation.weight_bytes)} in 16 bits."
-    if not fits:
+    if situation.room is not None and left > situation.room * 1.0001:
         size += " That does not fit into the memory you named."
+    if takes is not None and technique.kept is not None:
+        size += f" A token takes about {show('decode_ms', takes)} instead of {show('decode_ms', situation.dense_ms)}"
+        size += " (estimated from the parameters)."
+    if slow:
+        size += f" That is more than the {show('decode_ms', situation.milliseconds)} you named."
     return RankedPlan(
         technique,
         sum(counted.values()),
         tuple(WORDS[a] for a in reasons),
         size,
         fits,
+        take_away(technique.byte_share < 1.0, situation.deployment, situation.formats),
         _own(technique, measured),
         recipe_of(technique, situation.subject),
     )
+
+
+def _solved(situation: Situation) -> list[Technique]:
+    of = situation.subject
+    trains = situation.data != "none" and situation.compute != "minutes"
+    causal = not of.encoder
+    found = solved(
+        situation.wish,
+        adapted=of.adapted,
+        experts=of.experts > 1,
+        causal=causal,
+        trains=trains,
+        export=preferred_format(situation.deployment, situation.formats),
+    )
+    return [] if found is None else [found]
 
 
 def _bytes_left(technique: Technique, situation: Situation) -> float:
@@ -206,3 +261,27 @@ def _fitted(step: dict[str, Any], subject: Subject) -> dict[str, Any]:
             length = min(holder["data"]["length"], subject.context or holder["data"]["length"])
             holder["data"] = {**holder["data"], "length": length}
     return out
+
+
+def summary(situation: Situation, plans: Sequence[RankedPlan]) -> str:
+    """One sentence on whether what was named can be reached, and by what; '' where nothing was named."""
+    if situation.memory_mb is None and situation.milliseconds is None:
+        return ""
+    if situation.milliseconds is not None and situation.dense_ms is None:
+        unknown = " What a token takes now was not measured on this machine yet, so the time is left out."
+    else:
+        unknown = ""
+    if situation.fits and situation.quick:
+        return f"It fits as it is.{unknown}"
+    fitting = [p for p in plans if p.fits and p.technique.id != "nothing"]
+    if fitting:
+        more = f"; {len(fitting) - 1} more would" if len(fitting) > 1 else ""
+        return f"As it is it does not fit. This would: {fitting[0].technique.title}{more}.{unknown}"
+    least = situation.wish.least_bytes
+    if situation.room is not None and least > situation.room:
+        return (
+            f"Nothing here fits: even int8 with {100 * LEAST_KEPT:.0f} % of the blocks takes {show_bytes(least)}, "
+            f"which needs a device of {show_bytes(least / ROOM)}. Name more memory, or start from a smaller model."
+            f"{unknown}"
+        )
+    return f"Nothing here is fast and small enough. Allow more time, or start from a smaller model.{unknown}"

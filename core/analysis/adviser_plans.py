@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 _TEXT = {"data": {"data": "sample:wiki", "split": "training", "length": 256}, "batch": 4}
-_EVALUATE: list[dict[str, Any]] = [{"step": "evaluate"}, {"step": "measure"}]
+EVALUATE: list[dict[str, Any]] = [{"step": "evaluate"}, {"step": "measure"}]
+"""Quality and costs of the model as it stands."""
 _R8 = {"data": {"data": "sample:reuters-r8/train", "form": "labels", "length": 128}, "batch": 16, "held_out": 200}
 _CLASSES = {"labelled": {"data": "sample:reuters-r8/test"}}
 
@@ -61,6 +62,11 @@ def _select(fraction: float) -> dict[str, Any]:
     }
 
 
+def select_and_distil(fraction: float) -> tuple[dict[str, Any], ...]:
+    """Shapes tried in width and depth, an equal short recovery of the best two, and the winner distilled."""
+    return (_select(fraction), {"step": "measure"}, _distil(150))
+
+
 TECHNIQUES: tuple[Technique, ...] = (
     Technique(
         id="nothing",
@@ -73,7 +79,7 @@ TECHNIQUES: tuple[Technique, ...] = (
         against="It gets neither smaller nor faster.",
         needs=("fits",),
         points={"deployment:cloud": 3, "quality:nearly_all": 10, "quality:some": -3, "latency": -6},
-        steps=tuple(_EVALUATE),
+        steps=tuple(EVALUATE),
     ),
     Technique(
         id="int8",
@@ -97,7 +103,7 @@ TECHNIQUES: tuple[Technique, ...] = (
         },
         byte_share=0.5,
         methods=("quantise",),
-        steps=(*_EVALUATE, {"step": "quantise"}, *_EVALUATE),
+        steps=(*EVALUATE, {"step": "quantise"}, *EVALUATE),
     ),
     Technique(
         id="depth",
@@ -144,9 +150,9 @@ TECHNIQUES: tuple[Technique, ...] = (
         kept=0.75,
         steps=(
             {"step": "prune", "method": "block_influence", "target": {"block_fraction": 0.25}},
-            *_EVALUATE,
+            *EVALUATE,
             _distil(150),
-            *_EVALUATE,
+            *EVALUATE,
         ),
     ),
     Technique(
@@ -169,7 +175,7 @@ TECHNIQUES: tuple[Technique, ...] = (
             "too_large": 3,
         },
         kept=0.75,
-        steps=(_select(0.25), {"step": "measure"}, _distil(150), *_EVALUATE),
+        steps=(*select_and_distil(0.25), *EVALUATE),
     ),
     Technique(
         id="minitron_twice",
@@ -183,7 +189,7 @@ TECHNIQUES: tuple[Technique, ...] = (
         needs=("causal", "adapted", "dense", "layers", "text", "time"),
         points={"compute:gpu": 5, "quality:some": 5, "deployment:phone": 4, "too_large": 4, "compute:hours": -2},
         kept=0.45,
-        steps=(_select(0.33), _distil(150), _select(0.33), _distil(150), *_EVALUATE),
+        steps=(_select(0.33), _distil(150), _select(0.33), _distil(150), *EVALUATE),
     ),
     Technique(
         id="student",
@@ -205,7 +211,7 @@ TECHNIQUES: tuple[Technique, ...] = (
                 **_TEXT,
                 "budget": {"steps": 200},
             },
-            *_EVALUATE,
+            *EVALUATE,
         ),
     ),
     Technique(
@@ -223,9 +229,9 @@ TECHNIQUES: tuple[Technique, ...] = (
         evaluation=_CLASSES,
         steps=(
             {"step": "finetune", "losses": [{"loss": "cross_entropy"}], **_R8, "budget": {"steps": 340}},
-            *_EVALUATE,
+            *EVALUATE,
             {"step": "prune", "method": "width_activations", "target": {"block_fraction": 0.33}},
-            *_EVALUATE,
+            *EVALUATE,
             {
                 "step": "distil",
                 "teacher": "step:1",
@@ -233,7 +239,7 @@ TECHNIQUES: tuple[Technique, ...] = (
                 **_R8,
                 "budget": {"steps": 200},
             },
-            *_EVALUATE,
+            *EVALUATE,
         ),
     ),
     Technique(

@@ -35,7 +35,12 @@ class Advice:
 
 def sentence(told: Recommendation) -> str:
     """What to take, what it saves and gives up, and what else there is."""
-    said = [_first(told)]
+    return " ".join(sentences(told))
+
+
+def sentences(told: Recommendation) -> list[str]:
+    """The same one by one: first what to take, or that nothing qualifies."""
+    said = _first(told)
     if told.best is not None and told.safe is not None and told.best.given_up.high is not None:
         reaches = amount(told.measure, told.best.given_up.high)
         said.append(f"Its interval reaches {reaches}; {_named(told, told.safe)} keeps the limit with all of it.")
@@ -43,7 +48,7 @@ def sentence(told: Recommendation) -> str:
         said.append(f"Smaller still: {_named(told, told.next)}.")
     if told.best is not None:
         said.append(_at_no_loss(told, told.best))
-    return " ".join(said)
+    return said
 
 
 def about(told: Recommendation, key: str) -> str:
@@ -85,26 +90,26 @@ def advice(told: Recommendation) -> Advice | None:
     return Advice("recover", f"Train {name} by the original: what it gives up may come back.", told.next.key)
 
 
-def _first(told: Recommendation) -> str:
+def _first(told: Recommendation) -> list[str]:
     inside = f"Within {limit_words(told)}" if told.allowed is not None else f"Within your limits ({limit_words(told)})"
     if told.best is not None:
-        return f"{inside}: {_named(told, told.best)}."
+        return [f"{inside}: {_named(told, told.best)}."]
     if told.next is not None:
-        said = f"Nothing here is smaller {lowered(inside)}. The closest is {_named(told, told.next)}."
+        said = [f"Nothing here is smaller {lowered(inside)}.", f"The closest is {_named(told, told.next)}."]
     else:
         costs = metric(told.cost)
         lower = "faster" if costs.unit == "ms" else "smaller"
-        said = f"Nothing here is {lower} than the original ({lowered(costs.label)})."
-    return f"{said} {_sparsest(told, inside)}".strip()
+        said = [f"Nothing here is {lower} than the original ({lowered(costs.label)})."]
+    return [*said, *_sparsest(told, inside)]
 
 
-def _sparsest(told: Recommendation, inside: str) -> str:
+def _sparsest(told: Recommendation, inside: str) -> list[str]:
     if told.sparsest is None:
-        return ""
+        return []
     sparsity = sparsity_of(told.sparsest.candidate)
     zeros = "" if sparsity is None else f"{percent(sparsity.value / 100.0)} zeros, "
     name = told.sparsest.candidate.label
-    return f"The sparsest {lowered(inside)} is {name} ({zeros}{told.sparsest.given_up.words}); zeros save no room."
+    return [f"The sparsest {lowered(inside)} is {name} ({zeros}{told.sparsest.given_up.words}); zeros save no room."]
 
 
 def _at_no_loss(told: Recommendation, best: Offer) -> str:

@@ -41,7 +41,7 @@ def axis(values: Sequence[Measurement], logarithmic: bool, floor: float | None =
     return layout
 
 
-ZERO = "none"
+ZERO = "0"
 """What the lowest place of a logarithmic axis of changes is called."""
 
 
@@ -61,7 +61,8 @@ def floor_of(values: Sequence[Measurement]) -> float | None:
 def words(metric_id: str, unit: str) -> str:
     """'Latency per token, ms (lower is better)': what an axis is called."""
     described = metric(metric_id)
-    return f"{described.label}{f', {unit}' if unit else ''} ({described.better} is better)"
+    direction = "" if described.role == "detail" else f" ({described.better} is better)"
+    return f"{described.label}{f', {unit}' if unit else ''}{direction}"
 
 
 def _log_ticks(span: list[float]) -> list[float]:

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 import numpy as np
 
 from core.analysis.paired_times import busy, hints
+from core.analysis.removed import REMOVED
 from core.figures.point import Point
 from core.figures.theme import MethodStyle, Theme, method_style, safe
 from core.registry.formatting import in_full
@@ -128,11 +129,10 @@ def hover(p: Point) -> str:
 def _errors(points: Sequence[Point], color: str) -> Trace:
     """Asymmetric error bars of both axes; none at all where no point has an interval."""
     found: Trace = {}
-    for name, values in (
-        ("error_x", [(p.x, p.x.value) for p in points]),
-        ("error_y", [(p.y, p.drawn_y) for p in points]),
+    for name, up, down in (
+        ("error_x", [_gap(p.x.high, p.x.value) for p in points], [_gap(p.x.value, p.x.low) for p in points]),
+        ("error_y", [_gap(p.highest, p.drawn_y) for p in points], [_gap(p.drawn_y, p.lowest) for p in points]),
     ):
-        up, down = [_gap(m.high, at) for m, at in values], [_gap(at, m.low) for m, at in values]
         if any(up) or any(down):
             found[name] = {
                 "type": "data",
@@ -162,7 +162,7 @@ def stars(points: Sequence[Point], ground: Theme) -> Trace:
         "mode": "markers+text",
         "cliponaxis": False,
         "text": ["Dense", *("" for _ in points[1:])],
-        "textposition": "bottom left",
+        "textposition": "top right" if points[0].x.metric == REMOVED else "bottom left",  # where there is room
         "textfont": {"color": ground.ink, "size": 13},
         "name": "Dense baseline" if len(points) == 1 else "Dense baselines",
         "marker": {"symbol": "star", "size": SIZE + 6, "color": ground.ink},

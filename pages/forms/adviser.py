@@ -6,7 +6,7 @@ from typing import Any, Final
 
 import streamlit as st
 
-from core.analysis.adviser import RankedPlan, Situation, Subject, advise
+from core.analysis.adviser import RankedPlan, Situation, Subject, advise, summary
 from core.base.errors import RetortError
 from core.catalogue.anatomy import Anatomy
 from core.recipe.files import dump_recipe
@@ -36,6 +36,8 @@ def section() -> None:
     if situation is None:
         return
     plans, impossible = advise(situation, measured(situation.subject.reference))
+    if told := summary(situation, plans):
+        st.markdown(f"### :material/recommend: {md(told, 500)}", anchors=False)
     for place, plan in enumerate(plans[:_SHOWN]):
         card(plan, place)
     more = len(plans) - _SHOWN
@@ -60,6 +62,9 @@ def questions(options: list[str]) -> Situation | None:
     memory = third.number_input(
         "Memory of the device, MB", 0, 10_000_000, 0, step=100, key="memory", bind=URL, help="0: it does not matter."
     )
+    milliseconds = third.number_input(
+        "A token may take, ms", 0.0, 1e6, 0.0, key="ms", bind=URL, help="On this machine. 0: it does not matter."
+    )
     with st.container(horizontal=True):
         latency = st.toggle("It is too slow as it is", key="slow", bind=URL)
         sparse = st.toggle(
@@ -69,13 +74,27 @@ def questions(options: list[str]) -> Situation | None:
             help="NVIDIA Ampere or newer, with serving software that uses sparse kernels.",
         )
     try:
-        found = models.look(reference)[1]
+        resolved, found = models.look(reference)
     except RetortError as error:
         refused(error.cause, error.remedy)
         return None
     return Situation(
-        subject_of(reference, found), memory_mb=float(memory) or None, latency=latency, sparse_gpu=sparse, **answers
+        subject_of(reference, found),
+        memory_mb=float(memory) or None,
+        latency=latency,
+        sparse_gpu=sparse,
+        milliseconds=milliseconds or None,
+        dense_ms=dense_ms(reference),
+        formats=models.formats(resolved),
+        **answers,
     )
+
+
+def dense_ms(reference: str) -> float | None:
+    """What a token of the model as it is took on this machine, in its newest study; None where none was timed."""
+    rows = [r for r in home.store().candidates.rows(model=reference) if r.baseline]
+    times = [m.value for r in rows for m in r.measurements if m.metric == "decode_ms"]
+    return times[-1] if times else None
 
 
 def _choice(column: Any, label: str, key: str, words: dict[str, str], index: int = 0) -> str:
@@ -111,7 +130,10 @@ def card(plan: RankedPlan, place: int) -> None:
         left, right = st.columns(2, gap="medium")
         with left:
             if plan.reasons:
-                st.markdown(f":material/check: **Fits because** {', '.join(plan.reasons)}.")
+                speaks = ":material/check: **Fits because**" if plan.fits else ":material/info: **Speaks for it:**"
+                st.markdown(f"{speaks} {', '.join(plan.reasons)}.")
+            if plan.take_away:
+                st.markdown(f":material/output: **Format.** {md(plan.take_away, 300)}")
             st.markdown(f":material/straighten: **Size.** {md(plan.size, 300)}")
             st.markdown(f":material/schedule: **Takes.** {md(technique.takes, 300)}")
         with right:

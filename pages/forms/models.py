@@ -85,6 +85,11 @@ def forms(resolved: ResolvedModel) -> list[ExportOption]:
     return _forms(str(resolved.folder), resolved.fingerprint)
 
 
+def formats(resolved: ResolvedModel) -> tuple[str, ...]:
+    """Ids of the formats that a model can be written in. Raises RetortError where its config is damaged."""
+    return tuple(o.id for o in forms(resolved) if o.possible)
+
+
 @st.cache_data(show_spinner=False, max_entries=64)
 def _forms(folder: str, fingerprint: str) -> list[ExportOption]:
     return export_options(describe(Path(folder)))

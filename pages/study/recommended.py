@@ -6,9 +6,9 @@ from collections.abc import Container
 
 import streamlit as st
 
-from core.analysis.given_up import LOSS
+from core.analysis.given_up import LOSS, allowed
 from core.analysis.recommendation import Recommendation
-from core.analysis.recommendation_words import Advice, advice, sentence
+from core.analysis.recommendation_words import Advice, advice, sentences
 from core.store import RunRow
 from pages.frame import shell
 from pages.frame.text import md
@@ -28,21 +28,20 @@ def share() -> float | None:
     return percent / 100.0 if 0.0 <= percent <= _LARGEST else None
 
 
-def ask(told: Recommendation | None) -> None:
-    """The limit that a reader may set, where the recommendation rests on it."""
-    if told is None or told.allowed is None:
-        return
-    what = "Loss may grow by (%)" if told.measure == LOSS else "Points of accuracy that may be lost"
+def ask(measured: Container[str]) -> None:
+    """The limit that a reader may set on what is given up, in percent of the loss or in points of accuracy."""
+    what = "Loss may grow by (%)" if LOSS in measured else "Points of accuracy that may be lost"
+    usual = allowed(LOSS if LOSS in measured else "accuracy")
     st.number_input(
         what,
         0.0,
         _LARGEST,
-        100.0 * told.allowed,
+        100.0 * usual,
         step=1.0,
         format="%g",
         key=SHARE,
         bind="query-params",
-        width=210,
+        width=300,
         help="The recommendation is the smallest candidate that keeps this limit. Limits on size, time and other "
         "figures take its place.",
     )
@@ -54,7 +53,10 @@ def words(told: Recommendation, run: RunRow, saved: Container[str]) -> None:
     Args:
         saved: keys of the candidates that are kept on disk; only such a one can be trained.
     """
-    st.markdown(f":material/recommend: **{md(sentence(told), 900)}**")
+    first, *rest = sentences(told)
+    st.markdown(f"### :material/recommend: {md(first, 500)}", anchors=False)
+    if rest:
+        st.markdown(md(" ".join(rest), 900))
     step = advice(told)
     with st.container(horizontal=True, vertical_alignment="center"):
         if step is not None:

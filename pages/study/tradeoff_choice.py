@@ -16,7 +16,7 @@ from pages.frame import home, studies, urls
 from pages.frame.cached import cached
 from pages.frame.text import flat
 from pages.study import limits as bounds
-from pages.study import selection
+from pages.study import recommended, selection
 from pages.study.tradeoff_data import usual
 
 MOST_STUDIES = 6
@@ -131,6 +131,7 @@ def limits(x: str, y: str, found: set[str]) -> tuple[tuple[str, float], ...]:
     st.session_state.setdefault(_LIMITED, [])
     wanted = [m for m in others if bounds.key(m) in st.query_params or m in st.session_state[_LIMITED]]
     with st.container(horizontal=True, vertical_alignment="bottom"):
+        recommended.ask(found)
         set_ = [(m, _bound(m)) for m in (*first, *wanted)]
         left = [m for m in others if m not in wanted]
         if left:
