@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any
+from typing import Any, NoReturn
 
 from core.base import json_io
 from core.base.errors import RetortError
@@ -41,7 +41,7 @@ def read(name: str, raw: bytes) -> tuple[str, ...]:
     if ending is None:
         raise RetortError(f"'{shown}' is no list of prompts that can be read here.", _FORMS)
     if len(raw) > FILE_BYTES:
-        raise RetortError(f"'{shown}' is larger than {FILE_BYTES // 1000} kB.", "Choose a shorter list of prompts.")
+        refuse_large(name)
     try:
         text = raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -53,6 +53,13 @@ def read(name: str, raw: bytes) -> tuple[str, ...]:
         ".csv": _column,
     }
     return _checked(readers[ending](text), _FORMS)
+
+
+def refuse_large(name: str) -> NoReturn:
+    """Raises RetortError: a file of this name is too large, whatever is in it."""
+    raise RetortError(
+        f"'{one_line(name, 80)}' is larger than {FILE_BYTES // 1000} kB.", "Choose a shorter list of prompts."
+    )
 
 
 def _json_lines(text: str) -> Iterator[str]:

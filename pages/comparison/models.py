@@ -53,7 +53,7 @@ def choose() -> Chosen | None:
     with left:
         reference = st.selectbox(
             "First model",
-            list(dict.fromkeys([first, *ready, *kept])),
+            list(dict.fromkeys([first, *_known("compare-first"), *ready, *kept])),
             key="compare-first",
             accept_new_options=True,
             format_func=lambda r: _name(r, labels),
@@ -79,6 +79,12 @@ def choose() -> Chosen | None:
         return None
     together = tuple(dict.fromkeys([reference, *selected]))
     return Chosen(together, tuple(f"{cards.LETTERS[i]}. {_name(r, labels)}" for i, r in enumerate(together)))
+
+
+def _known(key: str) -> list[str]:
+    """What the widget has: a saved comparison may name a model that is in no list any more."""
+    value = st.session_state.get(key)
+    return [value] if isinstance(value, str) else []
 
 
 def _run() -> RunRow | None:

@@ -7,18 +7,19 @@ from typing import Any
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
+from pages.comparison import saved
 from pages.comparison.models import Chosen
+from pages.comparison.writing import Writing
 from pages.frame import login
 from pages.frame import tokens as marks
 from pages.frame.live_answer import answered
 from pages.frame.text import flat, md, plural
 
-_KEPT = "_compare-strips"
-_TOKENS = 40
+_UNFINISHED = "_compare-strips"
 _OWN, _GIVEN = "What the first model writes after the prompt", "The prompt itself"
 
 
-def section(chosen: Chosen, prompt: str, busy: bool) -> None:
+def section(chosen: Chosen, prompt: str, how: Writing, busy: bool) -> None:
     st.header("Token by token", anchor=False)
     st.caption(
         "All models read the same text. At each token, KL says how far another model's expectation of what comes next "
@@ -28,31 +29,38 @@ def section(chosen: Chosen, prompt: str, busy: bool) -> None:
         what = st.radio("Text to compare on", (_OWN, _GIVEN), key="compare-what", horizontal=True)
         go = login.button("run", "Compare tokens", icon=":material/difference:", key="compare-tokens", disabled=busy)
     say, place = st.empty(), st.empty()
-    seen: dict[str, Any] = st.session_state.get(_KEPT, {})
+    seen: dict[str, Any] = st.session_state.get(_UNFINISHED, {})
     if seen.get("models") != chosen.references:
         seen = {}
     if go:
-        number = st.session_state.get(_KEPT, {}).get("number", 0) + 1
-        seen = {"models": chosen.references, "strips": [], "number": number}
-        text: dict[str, Any] = {"text": prompt} if what == _GIVEN else {"prompt": prompt, "tokens": _TOKENS}
+        seen = {"models": chosen.references, "strips": []}
+        asked: dict[str, Any] = {"text": prompt} if what == _GIVEN else {"prompt": prompt, **how.asked()}
 
         def draw(event: dict[str, Any]) -> None:
             if "strip" in event:
                 seen["strips"].append(event["strip"])
-                st.session_state[_KEPT] = seen  # at once: each is whole, although the next may be interrupted
-                _strips(place, chosen, seen, details=False)
+                st.session_state[_UNFINISHED] = seen  # each is whole, although the next may be interrupted
+                _strips(place, chosen, seen["strips"])
 
         place.empty()
-        if not answered("forced", {"models": chosen.references, **text}, say, draw):
+        if not answered("forced", {"models": chosen.references, **asked}, say, draw):
             return
+        if saved.keep("tokens", chosen, asked, {"strips": seen["strips"]}) is None:
+            return
+        st.session_state.pop(_UNFINISHED, None)
+        seen = {}
     if seen:
-        _strips(place, chosen, seen)
+        _strips(place, chosen, seen["strips"])
+    elif (one := saved.latest("tokens", chosen)) is not None:
+        _strips(place, chosen, one.found["strips"], one.id)
+        saved.source(one)
 
 
-def _strips(place: DeltaGenerator, chosen: Chosen, seen: dict[str, Any], details: bool = True) -> None:
+def _strips(place: DeltaGenerator, chosen: Chosen, strips: list[dict[str, Any]], of: str = "") -> None:
+    """`of`: the id of the saved comparison, whose tokens can be looked at one by one."""
     with place.container():
         st.html(marks.legend())
-        for found in seen["strips"]:
+        for found in strips:
             name = chosen.names[found["model"]]
             with st.container(border=True):
                 st.markdown(f"**{md(name)}** beside {md(chosen.names[0])}")
@@ -60,8 +68,8 @@ def _strips(place: DeltaGenerator, chosen: Chosen, seen: dict[str, Any], details
                 st.html(marks.strip(found["tokens"], found["first_split"], f"The text, marked for {flat(name)}"))
                 if found["cut"]:
                     st.caption(":material/content_cut: The text was too long; only its beginning was read.")
-                if details:
-                    _detail(chosen, found, seen["number"])
+                if of:
+                    _detail(chosen, found, of)
 
 
 def _metrics(found: dict[str, Any]) -> None:
@@ -98,10 +106,10 @@ def _metrics(found: dict[str, Any]) -> None:
         )
 
 
-def _detail(chosen: Chosen, found: dict[str, Any], number: int) -> None:
+def _detail(chosen: Chosen, found: dict[str, Any], of: str) -> None:
     """The alternatives of one token as a table, for those who do not point with a mouse.
 
-    `number`: of the comparison, so that a new one starts at its own first split.
+    `of`: the comparison's id, so that another one starts at its own first split.
     """
     tokens = found["tokens"]
     places = [i for i, t in enumerate(tokens) if t["kl"] is not None]
@@ -111,7 +119,7 @@ def _detail(chosen: Chosen, found: dict[str, Any], number: int) -> None:
         places,
         index=start,
         width=420,
-        key=f"compare-at-{number}-{found['model']}",
+        key=f"compare-at-{of}-{found['model']}",
         format_func=lambda i: marks.option(i - places[0] + 1, tokens[i]),
     )
     rows = []

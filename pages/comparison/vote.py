@@ -2,54 +2,65 @@
 
 from __future__ import annotations
 
-import random
 from typing import Any
 
 import streamlit as st
 
 from core.analysis.votes import verdict
 from core.jobs import run_notes
-from core.registry.prompts import PROMPTS
+from pages.comparison.ahead import MOST, Ahead, pair_of
 from pages.comparison.models import Chosen
 from pages.frame import home, login
 from pages.frame.live_answer import answered
-from pages.frame.text import md
+from pages.frame.text import md, plural
 from pages.frame.tokens import visible
 from pages.run import panel
 
-_OPEN, _NEXT = "_compare-vote", "_compare-vote-next"
-_TOKENS, _TEMPERATURE = 40, 0.7
+_OPEN, _NEXT, _AHEAD = "_compare-vote", "_compare-vote-next", "_compare-vote-ahead"
+_HOW = {"tokens": 40, "temperature": 0.7, "seed": 1}
 _HEIGHT = 220  # pixels
 
 
-def section(chosen: Chosen, busy: bool) -> None:
+def section(chosen: Chosen, prompts: tuple[str, ...], busy: bool) -> None:
     st.header("Blind vote", anchor=False)
     panel.show_refusal()
     st.caption(
-        f"Two texts after each of {len(PROMPTS)} prompts, in random order and without names: which is better? "
-        f"They are drawn at temperature {_TEMPERATURE}, so they are not the texts above."
+        f"Two texts after each of {plural(len(prompts), 'prompt')}, in random order and without names: which is "
+        f"better? They are drawn at temperature {_HOW['temperature']}, so they are not the texts above."
     )
     pair = _pair(chosen)
-    first, second = (chosen.references[i] for i in pair)
-    done = home.store().votes.prompts(first, second)
-    left = [(i, p) for i, p in enumerate(PROMPTS) if p not in done]
+    models = chosen.references[pair[0]], chosen.references[pair[1]]
+    done = home.store().votes.prompts(*models)
+    left = [(i, p) for i, p in enumerate(prompts) if p not in done]
+    ahead = _ahead(models)
     shown: dict[str, Any] = st.session_state.get(_OPEN, {})
-    if shown.get("pair") != (first, second):
+    if shown.get("pair") != models or shown.get("prompt") in done:
         shown = {}
     say = st.empty()
-    asked = st.session_state.pop(_NEXT, False) and not busy
     if left and not shown:
+        go = st.session_state.pop(_NEXT, False)
         with say.container():
             label = "Show two texts" if not done else "Show the next two texts"
-            asked |= login.button("run", label, icon=":material/visibility_off:", key="compare-vote-go", disabled=busy)
-    if left and asked and not shown:
-        say.empty()
-        shown = _drawn(first, second, *left[0], say)
+            go |= login.button("run", label, icon=":material/visibility_off:", key="compare-vote-go", disabled=busy)
+        if go and (not busy or ahead.is_ready(left[0][1])):
+            say.empty()
+            shown = _written(models, *left[0], ahead, say)
     if shown:
         _ballot(shown)
-    elif not left:
-        st.caption(f":material/check: All {len(PROMPTS)} prompts have a vote.")
+        if not busy:
+            ahead.prepare([pair_of(i, p, models) for i, p in left if p != shown["prompt"]][:MOST], login.actor())
+    elif not left and prompts:
+        st.caption(f":material/check: {'The prompt has' if len(prompts) == 1 else 'All prompts have'} a vote.")
     _result(chosen, pair, bool(done))
+
+
+def _ahead(models: tuple[str, str]) -> Ahead:
+    """What is written for this visitor; nothing of other models stays."""
+    known = st.session_state.get(_AHEAD)
+    if known is None or known[0] != models:
+        known = st.session_state[_AHEAD] = models, Ahead(home.settings(), _HOW)
+    found: Ahead = known[1]
+    return found
 
 
 def _pair(chosen: Chosen) -> tuple[int, int]:
@@ -66,19 +77,22 @@ def _pair(chosen: Chosen) -> tuple[int, int]:
     return 0, int(second)
 
 
-def _drawn(first: str, second: str, number: int, prompt: str, say: Any) -> dict[str, Any]:
+def _written(models: tuple[str, str], number: int, prompt: str, ahead: Ahead, say: Any) -> dict[str, Any]:
     """Both texts in an order nobody knows; empty where they could not be written. Nothing is shown while they come."""
-    order = random.sample((first, second), 2)
-    texts: dict[int, str] = {}
+    say.caption(":material/hourglass_top: Writing the two texts.")
+    pair = ahead.take(prompt)
+    if pair is None:
+        pair, texts = pair_of(number, prompt, models), {}
 
-    def keep(event: dict[str, Any]) -> None:
-        if "text" in event:
-            texts[event["text"]["model"]] = event["text"]["text"]
+        def keep(event: dict[str, Any]) -> None:
+            if "text" in event:
+                texts[event["text"]["model"]] = event["text"]["text"]
 
-    request = {"models": order, "prompt": prompt, "tokens": _TOKENS, "temperature": _TEMPERATURE, "seed": number}
-    if not answered("generate", request, say, keep):
-        return {}
-    found = {"pair": (first, second), "prompt": prompt, "order": order, "texts": [texts[0], texts[1]]}
+        if not answered("generate", pair.request(_HOW), say, keep):
+            return {}
+        pair.texts = texts[0], texts[1]
+    say.empty()
+    found = {"pair": models, "prompt": prompt, "order": list(pair.order), "texts": list(pair.texts)}
     st.session_state[_OPEN] = found
     return found
 

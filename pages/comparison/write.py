@@ -7,64 +7,52 @@ from typing import Any
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
+from pages.comparison import into_report, saved
 from pages.comparison.models import Chosen
+from pages.comparison.writing import Writing
 from pages.frame import login
 from pages.frame.live_answer import answered
 from pages.frame.text import md
 from pages.frame.tokens import visible
 
-_KEPT = "_compare-texts"
+_UNFINISHED = "_compare-texts"
 _HEIGHT = 220  # pixels
-_LENGTHS = (20, 40, 80, 160)
 
 
-def section(chosen: Chosen, prompt: str, busy: bool) -> None:
+def section(chosen: Chosen, prompt: str, how: Writing, busy: bool) -> None:
     st.header("Texts side by side", anchor=False)
-    with st.container(horizontal=True, vertical_alignment="bottom"):
-        tokens = st.selectbox("Tokens to write", _LENGTHS, index=1, key="compare-length", width=160)
-        temperature = st.number_input(
-            "Temperature",
-            0.0,
-            2.0,
-            0.0,
-            0.1,
-            key="compare-temperature",
-            width=160,
-            help="0 always takes the likeliest token, so the same prompt gives the same text. More draws at random. "
-            "The models' own generation settings are not used, so that all write alike.",
-        )
-        seed = st.number_input(
-            "Seed",
-            0,
-            2**31 - 1,
-            0,
-            key="compare-seed",
-            width=160,
-            disabled=temperature == 0,
-            help="The same seed draws the same text again.",
-        )
-        go = login.button(
-            "run", "Write", type="primary", icon=":material/edit_note:", key="compare-write", disabled=busy
-        )
+    go = login.button("run", "Write", type="primary", icon=":material/edit_note:", key="compare-write", disabled=busy)
     say, place = st.empty(), st.empty()
-    seen: dict[str, Any] = st.session_state.get(_KEPT, {})
+    seen: dict[str, Any] = st.session_state.get(_UNFINISHED, {})
     if seen.get("models") != chosen.references:
         seen = {}
     if go:
         seen = {"models": chosen.references, "prompt": prompt, "texts": {}}
-        request = {"models": chosen.references, "prompt": prompt, "tokens": tokens, "temperature": temperature}
+        asked = {"prompt": prompt, **how.asked()}
 
         def draw(event: dict[str, Any]) -> None:
             if "text" in event:
                 seen["texts"][event["text"]["model"]] = event["text"]
                 if event["text"]["done"]:  # kept, although something else is clicked before the others are done
-                    st.session_state[_KEPT] = seen
+                    st.session_state[_UNFINISHED] = seen
                 _columns(place, chosen, seen)
 
         _columns(place, chosen, seen)
-        answered("generate", request | {"seed": int(seed)}, say, draw)
-    elif seen:
+        if not answered("generate", {"models": chosen.references, **asked}, say, draw):
+            return
+        texts = [seen["texts"][i] for i in sorted(seen["texts"])]
+        if saved.keep("texts", chosen, asked, {"texts": texts}) is None:
+            return
+        st.session_state.pop(_UNFINISHED, None)
+        seen = {}
+    if seen:
         _columns(place, chosen, seen, going=False)
+    elif (one := saved.latest("texts", chosen)) is not None:
+        by_model = {t["model"]: t for t in one.found["texts"]}
+        _columns(place, chosen, {"prompt": str(one.settings["prompt"]), "texts": by_model}, going=False)
+        saved.source(one)
+        if len(chosen.references) > 1:
+            into_report.one(chosen, one)
     else:
         place.caption("Press Write: the models write one after the other, each with the machine to itself.")
 

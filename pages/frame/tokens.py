@@ -10,6 +10,8 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from core.analysis.texts_apart import parting
+
 LONGEST = 60
 """Characters of one token that are shown."""
 _ACCENT = "213,94,0"
@@ -41,7 +43,7 @@ def strip(tokens: Sequence[Mapping[str, Any]], split: int | None, label: str) ->
     """The whole text as one block of HTML.
 
     Args:
-        tokens: as `core.engine.live.forced.Compared` in JSON.
+        tokens: as `core.engine.live.forced.Compared` in JSON; those of a list of prompts come without alternatives.
         split: index of the first token where the models part, marked with words; None for none.
         label: what this is, for those who do not see it.
     """
@@ -56,6 +58,21 @@ def strip(tokens: Sequence[Mapping[str, Any]], split: int | None, label: str) ->
     return (
         f'<div role="group" aria-label="{html.escape(label)}" dir="ltr" style="line-height:2.1;'
         f'white-space:pre-wrap;overflow-wrap:anywhere;font-size:1rem">{"".join(parts)}</div>'
+    )
+
+
+def parted(text: str, beside: str, label: str) -> str:
+    """A text as one block of HTML, marked from where it leaves another one.
+
+    Args:
+        label: as in `strip`.
+    """
+    at = parting(text, beside)
+    same, rest = (html.escape(visible(part, lines=True)) for part in (text[:at], text[at:]))
+    mark = f'<mark style="color:inherit;background-color:rgba({_ACCENT},0.2)">{rest}</mark>' if rest else ""
+    return (
+        f'<div role="group" aria-label="{html.escape(label)}" dir="ltr" style="white-space:pre-wrap;'
+        f'overflow-wrap:anywhere;unicode-bidi:isolate">{same}{mark}</div>'
     )
 
 
@@ -79,10 +96,15 @@ def _span(number: int, token: Mapping[str, Any]) -> str:
     text = html.escape(_piece(token["text"]))
     if token["kl"] is None:
         return f'<span style="opacity:0.75;unicode-bidi:isolate">{text}</span>'
+    expected = (
+        f" First model: {_alternatives(token['teacher'])}. This model: {_alternatives(token['student'])}."
+        if "teacher" in token
+        else ""
+    )
     said = html.escape(
         f"Token {number}, KL {token['kl']:.3f} nats"
         + ("; this model would write another" if token["differs"] else "")
-        + f". First model: {_alternatives(token['teacher'])}. This model: {_alternatives(token['student'])}."
+        + f".{expected}"
     )
     more = f' tabindex="0" role="note" aria-label="{text}. {said}" title="{said}"'
     return _marked(text, token["kl"], token["differs"], more)

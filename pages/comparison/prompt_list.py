@@ -1,0 +1,105 @@
+"""Which prompts a comparison goes through: ours, or the user's own, typed or out of a file."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import streamlit as st
+
+from core.base.errors import RetortError
+from core.catalogue import prompt_files
+from core.registry.prompts import MOST_PROMPTS, PROMPTS
+from pages.frame.states import refused
+from pages.frame.text import flat, md, plural
+from pages.frame.tokens import visible
+
+_ASSETS = Path(__file__).parent / "assets"
+_OURS, _TYPED, _FILE = f"{len(PROMPTS)} of Retort's own", "Typed here", "From a file"
+_FROM, _GIVEN = "compare-prompts-from", "_compare-list"
+_SHOWN = 5  # prompts of a file
+
+
+def choose() -> tuple[str, ...]:
+    """The prompts; empty where the user's own list has none yet, or cannot be read, which is said."""
+    source = st.radio("Prompts", [_OURS, _TYPED, _FILE], key=_FROM, horizontal=True)
+    if source == _OURS:
+        return PROMPTS
+    return _typed() if source == _TYPED else _file()
+
+
+def put(prompts: tuple[str, ...]) -> None:
+    """Makes these the chosen ones, as a saved comparison has them."""
+    st.session_state[_FROM] = _OURS if prompts == PROMPTS else _FILE
+    st.session_state[_GIVEN] = prompts
+
+
+def _typed() -> tuple[str, ...]:
+    text = st.text_area(
+        "Your prompts, one a line",
+        key="compare-prompts-typed",
+        height=140,
+        max_chars=prompt_files.FILE_BYTES,
+        placeholder="The heart is a muscle that\nWater boils at",
+        help=f"At most {MOST_PROMPTS}, of {prompt_files.LONGEST:,} characters each.",
+    )
+    if not (text or "").strip():
+        return ()
+    try:
+        return prompt_files.typed(text)
+    except RetortError as error:
+        refused(error.cause, error.remedy)
+        return ()
+
+
+def _file() -> tuple[str, ...]:
+    _input()(
+        key="compare-prompts-file",
+        data={
+            "label": f"A file with prompts ({', '.join(prompt_files.ENDINGS)}; at most {MOST_PROMPTS} prompts)",
+            "endings": list(prompt_files.ENDINGS),
+            "most": prompt_files.FILE_BYTES,
+        },
+        on_file_change=_taken,
+    )
+    if refusal := st.session_state.get("_compare-list-refused"):
+        refused(*refusal)
+    prompts: tuple[str, ...] = st.session_state.get(_GIVEN, ())
+    if not prompts:
+        st.caption("One prompt on each line of a .txt, or in the column 'prompt' of a .jsonl or .csv.")
+        return ()
+    first = "; ".join(f"“{md(flat(visible(p), 60), 90)}”" for p in prompts[:_SHOWN])
+    more = f", and {len(prompts) - _SHOWN} more" if len(prompts) > _SHOWN else ""
+    st.caption(f":material/check: {plural(len(prompts), 'prompt')}: {first}{more}.")
+    return prompts
+
+
+def _taken() -> None:
+    """Reads what the browser handed over; what is wrong with it is shown under the field."""
+    told = st.session_state["compare-prompts-file"]["file"]
+    st.session_state.pop("_compare-list-refused", None)
+    try:
+        name, size = str(told["name"]), int(told["size"])
+        if size > prompt_files.FILE_BYTES:
+            prompt_files.refuse_large(name)
+        st.session_state[_GIVEN] = prompt_files.read(name, base64.b64decode(told["bytes"], validate=True))
+    except RetortError as error:
+        st.session_state.pop(_GIVEN, None)
+        st.session_state["_compare-list-refused"] = (error.cause, error.remedy)
+    except (TypeError, KeyError, ValueError, binascii.Error):
+        st.session_state["_compare-list-refused"] = ("The file did not arrive whole.", "Choose it again.")
+
+
+@cache
+def _source() -> tuple[str, str]:
+    css, js = ((_ASSETS / f"prompt_file.{kind}").read_text("utf-8") for kind in ("css", "js"))
+    return css, js
+
+
+def _input() -> Any:
+    css, js = _source()
+    html = "<label><span></span><input type='file'></label>"
+    return st.components.v2.component("retort.prompt_file", html=html, css=css, js=js)

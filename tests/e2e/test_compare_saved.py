@@ -1,0 +1,62 @@
+"""Own prompts out of a file, texts, a reload, a second browser, and the report: what was compared lasts."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from core.base.roles import LOCAL
+from core.base.settings import Settings
+from core.jobs.preview import client
+from core.store import Store
+from tests.e2e.conftest import Visits
+from tests.pages.study import kept_study
+
+pytestmark = pytest.mark.jobs
+
+FILE = '{"prompt": "The river <b>runs</b>"}\n{"prompt": "A mill"}\n'
+
+
+def strips(page: Page) -> list[str]:
+    return [s.inner_text() for s in page.get_by_role("group", name="The first model's text, marked for").all()]
+
+
+def test_own_prompts_last_and_reach_the_report(visits: Visits, home: Settings, tiny_llama: Path) -> None:
+    study = kept_study(home, tiny_llama)
+    tab = visits(home)
+    page = tab.opens(f"compare?run={study['run']}&pick={study['a'][:10]}")
+    main = page.get_by_test_id("stMain")
+    try:
+        main.get_by_text("From a file").click()
+        tab.settles()
+        field = page.get_by_label("A file with prompts")
+        field.set_input_files({"name": "p.pdf", "mimeType": "application/pdf", "buffer": b"x"})
+        expect(main.get_by_text("'p.pdf' is no list of prompts")).to_be_visible()
+        field.set_input_files({"name": "big.txt", "mimeType": "text/plain", "buffer": b"a\n" * 200_000})
+        expect(main.get_by_text("larger than 256 kB")).to_be_visible()
+        field.set_input_files({"name": "p.jsonl", "mimeType": "application/json", "buffer": FILE.encode()})
+        expect(main.get_by_text("2 prompts: ")).to_be_visible()
+        tab.settles()
+        page.get_by_role("button", name="Compare on 2 prompts").click()
+        expect(main.get_by_text("Read one of them")).to_be_visible(timeout=120_000)
+        tab.settles()
+        saved = Store(home).comparisons.find((study["dense"], f"run:{study['a']}"))[0]
+        assert saved.settings["prompts"] == ["The river <b>runs</b>", "A mill"] and saved.id in page.url
+        written = strips(page)
+        assert len(written) == 1 and written[0].strip()
+
+        page.reload()
+        tab.settles()
+        expect(main.get_by_text("Compare on 2 prompts")).to_be_visible()
+        assert strips(page) == written
+
+        other = visits(home, width=390)
+        again = other.opens(f"compare?saved={saved.id}")
+        expect(again.get_by_text("Compare on 2 prompts")).to_be_visible()
+        assert strips(again) == written and other.overflow() <= 0
+        other.is_well()
+        tab.is_well()
+    finally:
+        client.release(home, LOCAL)
