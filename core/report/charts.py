@@ -11,12 +11,16 @@ from core.figures.limits import draw_limits
 from core.figures.point import Point
 from core.figures.points import points_of
 from core.figures.theme import Theme, method_style
-from core.figures.tradeoff import tradeoff
+from core.figures.tradeoff import alt, tradeoff
 from core.recipe.results import Result
 from core.registry.metrics import metric
+from core.report.drawing import draw
 from core.report.model import Report
+from core.report.picture import Picture, Place
 
-_DRAWN = 300  # points of the chart; more would be drawn by WebGL, which the policy of the file does not allow
+_DRAWN = 300  # points of the chart: more would hide each other
+WIDE, NARROW = (1000.0, 480.0), (380.0, 460.0)
+"""Width and height of a drawing on a screen, and on a phone."""
 
 
 def points(report: Report) -> list[Point]:
@@ -42,6 +46,13 @@ def chart(report: Report, shown: list[Point], ground: Theme) -> go.Figure:
         draw_limits(figure, [p for p in shown if p.drawable], x, y, report.outcome.aside, best, ground)
     figure.update_layout(dragmode=False)
     return figure
+
+
+def drawn(report: Report, shown: list[Point], ground: Theme, size: Place = WIDE) -> Picture:
+    """The same as a picture, which needs no script."""
+    x, y = shown[0].x.metric, shown[0].y.metric
+    title = f"{metric(y).label} against {metric(x).label.lower()}"
+    return draw(chart(report, shown, ground), (x, y), size, ground, title, alt(shown))
 
 
 def promised(report: Report, candidate: Result) -> list[Share]:

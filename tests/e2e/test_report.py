@@ -37,7 +37,7 @@ def test_a_downloaded_report_works_offline(
     page.on("pageerror", lambda e: said.append(str(e)))
     page.goto(file.as_uri())
     for chart in page.locator(".chart").all():
-        expect(chart.locator(".main-svg").first).to_be_visible()
+        expect(chart.locator("svg.wide-only")).to_be_visible()
     assert page.locator(".chart").count() == 3
     assert [r for r in requests if not r.startswith(("data:", file.as_uri()))] == [] and said == []
     assert Axe().run(page).response["violations"] == []

@@ -10,6 +10,7 @@ import io
 import json
 import re
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 from html.parser import HTMLParser
 from typing import Any
 
@@ -22,8 +23,20 @@ Table = dict[str, Cells]
 C = "{http://schemas.openxmlformats.org/drawingml/2006/chart}"
 
 
+@dataclass
+class Drawing:
+    """What a chart of the page says to those who point at its marks."""
+
+    marks: dict[str, tuple[float, float, str]] = field(default_factory=dict)
+    """Key -> cost, quality and words of each point."""
+    bars: dict[str, tuple[float, str]] = field(default_factory=dict)
+    """Name -> length in percent and words of each bar."""
+    words: dict[str, list[str]] = field(default_factory=dict)
+    """Titles of the axes and lines of the legend, by what they are."""
+
+
 class Page(HTMLParser):
-    """Tables by their caption, lists, headings, and the data that the charts are drawn from."""
+    """Tables by their caption, lists, headings, and the marks of the charts."""
 
     def __init__(self, document: str) -> None:
         super().__init__()
@@ -32,10 +45,12 @@ class Page(HTMLParser):
         self.said: list[str] = []
         self.headline = ""
         self.alts: dict[str, str] = {}
-        self.charts: dict[str, Any] = {}
+        self.charts: dict[str, Drawing] = {}
         self._open: list[str] = []
         self._caption = ""
-        self._chart = ""
+        self._place = ""
+        self._told: dict[str, str | None] = {}
+        self._part = ""
         self.feed(document)
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
@@ -43,10 +58,13 @@ class Page(HTMLParser):
         if tag in ("meta", "link", "br", "img"):
             return
         self._open.append(tag)
-        if tag == "script":
-            self._chart = told.get("id") or ""
         if told.get("class") == "chart":
-            self.alts[told["id"] or ""] = told["aria-label"] or ""
+            self._place = told["id"] or ""
+            self.charts[self._place], self.alts[self._place] = Drawing(), ""
+        if told.get("class") == "mark":
+            self._told = told
+        if tag == "text":
+            self._part = told.get("class") or ""
         if tag == "tr":
             self.tables[self._caption].append([])
         elif tag in ("td", "th"):
@@ -60,7 +78,9 @@ class Page(HTMLParser):
 
     def handle_data(self, data: str) -> None:
         here = set(self._open)
-        if "caption" in here:
+        if "svg" in here:
+            self._drawn(data, here)
+        elif "caption" in here:
             self._caption = data
             self.tables[data] = []
         elif here & {"td", "th"}:
@@ -71,8 +91,24 @@ class Page(HTMLParser):
             self.said.append(data)
         elif "h1" in here:
             self.headline += data
-        elif "script" in here and self._chart == "figures":
-            self.charts = json.loads(data)
+
+    def _drawn(self, data: str, here: set[str]) -> None:
+        """A word of a chart; the drawing for phones says the same as the one for screens."""
+        chart = self.charts[self._place]
+        if "desc" in here:
+            assert self.alts[self._place] in ("", data)
+            self.alts[self._place] = data
+        elif "title" in here and "g" in here:
+            if "data-key" in self._told:
+                x, y = (float(self._told[f"data-{a}"] or "") for a in "xy")
+                chart.marks[self._told["data-key"] or ""] = (x, y, data)
+            else:
+                length, said = self._told["data-share"], self._told["data-said"]
+                chart.bars[self._told["data-name"] or ""] = (float(length or ""), said or "")
+        elif "text" in here and self._part:
+            known = chart.words.setdefault(self._part, [])
+            if data not in known:
+                known.append(data)
 
     def figures(self, candidate: str) -> Table:
         """The table of a candidate."""

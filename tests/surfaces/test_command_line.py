@@ -100,7 +100,7 @@ def test_a_report_of_the_command_line_is_that_of_its_run_with_its_prices_and_lim
             item.startswith("Limits: Weights on disk at most 250.0 MB; PIQA accuracy at least 0.58.")
             for item in page.items
         )
-        assert page.charts["tradeoff"]["light"]["layout"]["xaxis"]["title"]["text"].startswith("Memory of the weights")
+        assert page.charts["tradeoff"].words["x-title"][0].startswith("Memory of the weights")
     else:
         deck = Deck(data)
         table = deck.figures("A")

@@ -12,7 +12,7 @@ from core.store import Store
 from tests.surfaces import expected
 from tests.surfaces.conftest import Home
 from tests.surfaces.expected import DENSE, FOUR, MAGNITUDE, SHARES, STUDIES, Figures, Read
-from tests.surfaces.readers import Deck, Page, bars, csv_tables, json_tables, marks
+from tests.surfaces.readers import Deck, Page, csv_tables, json_tables
 from tests.surfaces.studies import LARGE_SHORTER, SHORTER, key
 
 NAMES = list(STUDIES)
@@ -128,14 +128,13 @@ def test_bars_of_every_form_are_the_shares_of_the_original(studies: Home, study:
     document = {c["label"]: c for c in json.loads(studies.form(study, "json"))["candidates"]}
     for i, (name, wanted) in enumerate(SHARES[study].items()):
         for told in (
-            {bar: words for bar, (_, words) in bars(page.charts[f"bars{i}"]["light"]).items()},
-            {bar: words for bar, (_, words) in bars(page.charts[f"bars{i}"]["dark"]).items()},
+            {bar: words for bar, (_, words) in page.charts[f"bars{i}"].bars.items()},
             deck.shares("ABCDEF"[i]),
             {share["label"]: share["shown"] for share in document[name]["shares"]},
         ):
             assert {bar: words for bar, words in told.items() if bar not in TIMES} == wanted
             assert [b for b in told if b in wanted] == list(wanted), "in the same order"
-        for length, words in bars(page.charts[f"bars{i}"]["light"]).values():
+        for length, words in page.charts[f"bars{i}"].bars.values():
             assert length == pytest.approx(float(words.partition(" %")[0]), abs=0.51), "the bar is as long as it says"
         for bar, words in wanted.items():
             assert f"{bar.lower()} {words}" in page.alts[f"bars{i}"]
@@ -150,15 +149,14 @@ def test_the_chart_of_every_form_has_the_points_of_this_study_and_no_other(studi
     }
     assert page.points() == told
     results = {r.key: r for r in Store(studies.settings).candidates.results(run_id=studies.runs[study])}
-    for ground in ("light", "dark"):
-        drawn = {k: (x, y, words) for k, x, y, words in marks(page.charts["tradeoff"][ground])}
-        assert set(drawn) == set(results)
-        for k, (x, y, words) in drawn.items():
-            name = results[k].label
-            size, quality = STUDIES[study][name]["Weights on disk"], STUDIES[study][name]["Perplexity"]
-            assert f"Weights on disk: {size.value}" in words
-            assert f"Perplexity: {quality.value} ({quality.interval})" in words
-            assert (x, y) == tuple(find_metric(results[k].measurements, m).value for m in ("disk_bytes", "perplexity"))
+    drawn = page.charts["tradeoff"].marks
+    assert set(drawn) == set(results)
+    for k, (x, y, words) in drawn.items():
+        name = results[k].label
+        size, quality = STUDIES[study][name]["Weights on disk"], STUDIES[study][name]["Perplexity"]
+        assert words.startswith(f"{name}\n") and f"Weights on disk: {size.value}" in words
+        assert f"Perplexity: {quality.value} ({quality.interval})" in words
+        assert (x, y) == tuple(find_metric(results[k].measurements, m).value for m in ("disk_bytes", "perplexity"))
     unit, size = ("GB", 1e9) if study == "large" else ("MB", 1e6)
     points = deck.scatter()
     assert len(points) == len(results)
@@ -176,9 +174,9 @@ def test_the_chart_of_every_form_has_the_points_of_this_study_and_no_other(studi
     axes = deck.scatter_chart()
     assert axes.category_axis.axis_title.text_frame.text == f"Weights on disk, {unit} (lower is better)"
     assert axes.value_axis.axis_title.text_frame.text == "Perplexity (lower is better)"
-    layout = page.charts["tradeoff"]["light"]["layout"]
-    assert layout["xaxis"]["title"]["text"] == "Weights on disk (lower is better)"
-    assert layout["yaxis"]["title"]["text"] == "Perplexity (lower is better)"
+    titles = page.charts["tradeoff"].words
+    assert titles["x-title"] == ["Weights on disk (lower is better)"]
+    assert titles["y-title"] == ["Perplexity (lower is better)"]
 
 
 def test_the_sentences_of_a_candidate_are_the_same_in_every_form(studies: Home) -> None:

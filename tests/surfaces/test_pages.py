@@ -447,8 +447,8 @@ def test_limits_say_and_draw_the_same_on_trade_offs_and_in_the_report(opens: Ope
     document = Page(page.get("iframe")[0].proto.srcdoc)
     assert f"Limits: Weights on disk at most 250.0 MB; PIQA accuracy at least 0.58. {WITHIN}" in document.items
     assert WITHIN in "".join(document.said)
-    names = {t["name"] for t in charts(board)[0]["data"]}
-    drawn = {t["name"] for t in document.charts["tradeoff"]["light"]["data"]}
+    names = {t["name"] for t in charts(board)[0]["data"] if t.get("showlegend", True)}
+    drawn = set(document.charts["tradeoff"].words["legend"])
     assert "Recommended: the smallest within the limit" in names & drawn and drawn == names
     told = slides(opens, studies, "small", pick=key("aa1")[:10], x="disk_bytes", y="perplexity", **LIMITS)
     assert WITHIN in told[1][0]["lines"]
@@ -465,7 +465,7 @@ def test_axes_of_the_address_are_those_of_the_report(opens: Opens, studies: Home
         opens("tradeoffs", **address),
         preview(opens, studies.runs["small"], x=address["x"], y=address["y"]),
     )
-    for layout in (charts(board)[0]["layout"], document.charts["tradeoff"]["light"]["layout"]):
-        assert layout["xaxis"]["title"]["text"] == "Peak memory (lower is better)"
-        assert layout["yaxis"]["title"]["text"] == "PIQA accuracy (higher is better)"
+    layout, drawn = charts(board)[0]["layout"], document.charts["tradeoff"].words
+    assert [layout["xaxis"]["title"]["text"]] == drawn["x-title"] == ["Peak memory (lower is better)"]
+    assert [layout["yaxis"]["title"]["text"]] == drawn["y-title"] == ["PIQA accuracy (higher is better)"]
     assert document.points()[FOUR] == ("731.0 MB", "0.603")

@@ -75,7 +75,7 @@ def test_bars_of_times_are_the_ratio_with_its_interval(opens: Opens, studies: Ho
         "Latency per token": "88.5 % (87.6 to 89.3 %), estimated",
     }
     board = opens("tradeoffs", run=studies.runs["small"], pick=key("aa4")[:10])
-    for told in (bars(page.charts["bars3"]["dark"]), bars(charts(board)[1])):
+    for told in (page.charts["bars3"].bars, bars(charts(board)[1])):
         assert {bar: words for bar, (_, words) in told.items() if bar in TIMES} == wanted
     assert {bar: words for bar, words in deck.shares("D").items() if bar in TIMES} == wanted
 
