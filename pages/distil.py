@@ -9,13 +9,14 @@ from functools import partial
 import streamlit as st
 
 from core.analysis.doctor import size_of
-from core.analysis.estimate import training_seconds
+from core.analysis.estimate import measuring_seconds, training_seconds
 from core.base.errors import RetortError
 from core.catalogue.anatomy import Anatomy
 from core.jobs import actions
+from core.recipe.distil import TrainingBudget
 from core.recipe.recipe import Calibration, Distil, Evaluation, Recipe
 from core.registry.formatting import show
-from pages.forms import distil, models, sample_study
+from pages.forms import distil, models, sample_study, sizes
 from pages.frame import home
 from pages.frame.states import refused
 from pages.study import distillation
@@ -76,11 +77,11 @@ def offer(found: Anatomy, recipe: Recipe) -> None:
     """What the distillation takes, and the button that starts it."""
     spec = recipe.steps[0]
     assert isinstance(spec, Distil)
-    _cost(spec, found)
+    _cost(recipe, spec, found)
     PAGE.start_button(recipe, partial(sample_study.start, recipe, home.settings()))
 
 
-def _cost(spec: Distil, found: Anatomy) -> None:
+def _cost(recipe: Recipe, spec: Distil, found: Anatomy) -> None:
     """Time and memory, estimated; the student's size is the candidate's own, or the teacher's where it is designed."""
     teacher = size_of(found)
     student = teacher
@@ -90,11 +91,27 @@ def _cost(spec: Distil, found: Anatomy) -> None:
         except RetortError as error:
             refused(error.cause, error.remedy)
             return
-    seconds = training_seconds(spec, student, teacher, home.settings(), found.shape.context or spec.data.length)
+    measuring = measuring_seconds(recipe, (teacher, student), home.settings())
+
+    def taken(of: Distil) -> float | None:
+        training = training_seconds(of, student, teacher, home.settings(), found.shape.context or of.data.length)
+        return None if training is None or measuring is None else training + measuring
+
+    seconds = taken(spec)
+    if spec.budget.minutes is not None:
+        sizes.choose(
+            sizes.DISTIL,
+            lambda numbers: taken(_longer(spec, numbers["budget-minutes"])),
+            "Minutes of training. Teacher and student are measured as well, which the time includes.",
+        )
     with st.container(horizontal=True):
-        PAGE.time_needed("Training", seconds, help="Then the teacher and the student are measured.")
+        PAGE.time_needed("Time", seconds, help="Training, and the teacher and the student measured.")
         st.metric("Student", show("parameters", student.parameters), width="content", help="Parameters.")
     PAGE.time_basis(seconds)
+
+
+def _longer(spec: Distil, minutes: int) -> Distil:
+    return spec.model_copy(update={"budget": TrainingBudget(minutes=minutes)})
 
 
 PAGE.show(plan, distillation.progress)

@@ -15,10 +15,10 @@ from core.catalogue.anatomy import Anatomy
 from core.catalogue.references import ResolvedModel
 from core.figures import sensitivity as figures
 from core.jobs import actions, submissions
-from core.recipe.recipe import Grid, Recipe, Sweep
+from core.recipe.recipe import Evaluation, Grid, Recipe, Sweep
 from core.registry.methods import METHODS
 from core.store import RunRow, TrialRow
-from pages.forms import models, sample_study, sensitivity
+from pages.forms import models, sample_study, sensitivity, sizes
 from pages.frame import charts, home, login, shell
 from pages.frame.states import empty, refused
 from pages.frame.text import md, when, zone
@@ -61,7 +61,12 @@ def checked(data: dict[str, object]) -> SensitivitySpec:
 def offer(found: Anatomy, spec: SensitivitySpec) -> None:
     """How many measurements it takes, how long, and the button that starts them."""
     count = kept.measurements(spec, len(found.layers), _USUAL_PARTS, found.shape.heads or 0)
-    seconds = kept.seconds(spec, size_of(found), home.settings(), count)
+    seconds = taken(spec, found, count)
+    sizes.choose(
+        sizes.SENSITIVITY,
+        lambda numbers: taken(spec.model_copy(update={"evaluation": evaluated(spec, numbers["tokens"])}), found, count),
+        "Tokens that each place is judged on. More of them tell smaller differences apart.",
+    )
     with st.container(horizontal=True):
         st.metric(
             "Measurements, about",
@@ -72,6 +77,14 @@ def offer(found: Anatomy, spec: SensitivitySpec) -> None:
         PAGE.time_needed("Time", seconds)
     PAGE.time_basis(seconds)
     PAGE.start_button(spec.recipe(), partial(submit, spec))
+
+
+def taken(spec: SensitivitySpec, found: Anatomy, count: int) -> float | None:
+    return kept.seconds(spec, size_of(found), home.settings(), count)
+
+
+def evaluated(spec: SensitivitySpec, tokens: int) -> Evaluation:
+    return spec.evaluation.model_copy(update={"tokens": tokens})
 
 
 def submit(spec: SensitivitySpec) -> str:

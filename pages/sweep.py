@@ -10,16 +10,16 @@ from typing import Any
 import streamlit as st
 
 from core.analysis.doctor import size_of
-from core.analysis.estimate import estimate
-from core.analysis.remaining import earlier_seconds
+from core.analysis.estimate import Estimate, Past, estimate, past
 from core.catalogue.anatomy import Anatomy
 from core.jobs import actions
 from core.jobs.waiting import waits_for
 from core.recipe.recipe import Recipe
 from core.registry.formatting import show_bytes
-from core.store import RunRow, TrialRow
-from pages.forms import sample_study, sweep
+from core.store import RunRow, Store, TrialRow
+from pages.forms import sample_study, sizes, sweep
 from pages.frame import charts, home
+from pages.frame.cached import cached
 from pages.frame.states import empty
 from pages.frame.text import md
 from pages.run import panel
@@ -56,7 +56,17 @@ def checked(data: dict[str, Any]) -> Recipe:
 
 def offer(found: Anatomy, recipe: Recipe) -> None:
     """What the sweep takes, and the button that starts it."""
-    expected = estimate(recipe, size_of(found), home.settings(), earlier(recipe))
+    before = earlier(recipe)
+
+    def taken(of: Recipe) -> Estimate:
+        return estimate(of, size_of(found), home.settings(), before)
+
+    expected = taken(recipe)
+    sizes.choose(
+        sizes.SWEEP,
+        lambda numbers: taken(sizes.sized(recipe, numbers)).seconds,
+        "Calibration sequences, evaluation tokens and timed repeats. More of them tell smaller differences apart.",
+    )
     with st.container(horizontal=True):
         st.metric("To measure", f"{expected.trials}", width="content", help="Every candidate and the dense baseline.")
         PAGE.time_needed("Time", expected.seconds)
@@ -65,11 +75,17 @@ def offer(found: Anatomy, recipe: Recipe) -> None:
     PAGE.start_button(recipe, partial(sample_study.start, recipe, home.settings()))
 
 
-def earlier(recipe: Recipe) -> list[float]:
-    """Durations of trials of this model under the same settings, from its last sweeps."""
+def earlier(recipe: Recipe) -> list[Past]:
+    """What trials of this model took, in its last sweeps."""
     store = home.store()
     runs = store.runs.find(kinds=("sweep",), model=recipe.model, states=("done",), limit=2)
-    return earlier_seconds(recipe, [r for run in runs for r in store.candidates.results(run_id=run.id)])
+    return _past(store, tuple((r.id, r.finished or 0.0) for r in runs))
+
+
+@cached(32)
+def _past(store: Store, runs: tuple[tuple[str, float], ...]) -> list[Past]:
+    """`runs`: their ids, and when each ended."""
+    return past(r for run, _ in runs for r in store.candidates.results(run_id=run))
 
 
 def progress(run: RunRow, trials: list[TrialRow]) -> None:

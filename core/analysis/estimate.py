@@ -1,20 +1,24 @@
 """What a run will take, before it starts: trials, time, disk.
 
-Times come from this machine: from earlier results on the same model where there are any, else from a
-timed probe (`core.engine.measure.machine_rates`) scaled by the model's size. `basis` says which.
+Times come from a timed probe of this machine (`core.engine.measure.machine_rates`), scaled by the model's size and,
+where this model was measured here before, by how much longer that took than the probe would have said: so that a
+smaller and a larger run have estimates of one kind. `basis` says which.
 """
 
 from __future__ import annotations
 
+import statistics
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, NamedTuple
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from core.base.json_io import load
 from core.base.settings import Settings
 from core.base.untrusted_files import read_bounded
 from core.recipe.recipe import Distil, Evaluation, Prune, Recipe
+from core.recipe.results import Result
 from core.registry.methods import METHODS
 from core.registry.tasks import TASK_SETS
 
@@ -39,6 +43,20 @@ class MachineProbe(BaseModel):
     decode_seconds_per_layer: Annotated[float, Field(ge=0, lt=1e12)]
     rank_weights_per_second: Rate
     write_bytes_per_second: Rate
+    taken: float | None = None
+    """When it was timed, in seconds since 1970; None in probes of older versions."""
+    other_cpu_cores: Annotated[float, Field(ge=0, lt=1e6)] = 0.0
+    """How many cores other work kept busy meanwhile."""
+    contended: bool = False
+    """Whether that was so much that the rates may be too low."""
+
+
+class Past(NamedTuple):
+    """A candidate that was measured here, as its recipe asked for, and the seconds it took."""
+
+    recipe: Recipe
+    prune: Prune | None
+    seconds: float
 
 
 class ModelSize(BaseModel):
@@ -82,39 +100,62 @@ def computed_in(settings: Settings) -> str:
     return "float32" if probe is not None and probe.dtype == "float32" else "bfloat16"
 
 
-def estimate(recipe: Recipe, size: ModelSize, settings: Settings, trial_seconds: list[float] | None = None) -> Estimate:
+def past(results: Iterable[Result]) -> list[Past]:
+    """The durations among results of sweeps; those of recipes this version does not know are left out."""
+    found = []
+    for r in results:
+        try:
+            prune = None if r.prune is None else Prune.model_validate(r.prune)
+            if r.seconds > 0 and (prune is not None or r.baseline):
+                found.append(Past(Recipe.model_validate(r.recipe), prune, r.seconds))
+        except ValidationError:
+            continue
+    return found
+
+
+def estimate(recipe: Recipe, size: ModelSize, settings: Settings, earlier: Sequence[Past] = ()) -> Estimate:
     """Trials, seconds and bytes of disk a sweep needs.
 
     Args:
         recipe: a recipe with a sweep.
         size: the model's size.
         settings: where the probe is stored.
-        trial_seconds: durations of earlier trials of this model with the same evaluation and latency
-            settings, where there are any; they are preferred to the probe.
+        earlier: candidates of this model that were measured on this machine.
     """
     assert recipe.sweep is not None
     prunes = recipe.sweep.trials()
     kept = _kept(recipe, prunes)
     disk = size.disk_bytes * (kept + 1)  # one is always being written
     count = len(prunes) + 1
-    if trial_seconds:
-        mean = sum(trial_seconds) / len(trial_seconds)
-        seconds = _START_SECONDS + mean * count
-        return Estimate(
-            trials=count,
-            seconds=seconds,
-            disk_bytes=disk,
-            basis=f"from {len(trial_seconds)} finished candidates of this model on this machine",
-        )
     probe = read_probe(settings)
     if probe is None:
         return Estimate(trials=count, seconds=None, disk_bytes=disk, basis="this machine has not been timed yet")
-    seconds = _START_SECONDS + _calibration(recipe, prunes, size, probe)
-    seconds += sum(_trial(recipe, p, size, probe) for p in [None, *prunes])
-    seconds += sum(_search(recipe, p, size, probe) for p in prunes)
-    return Estimate(
-        trials=count, seconds=seconds, disk_bytes=disk, basis="estimated from a timed probe of this machine"
-    )
+    work = _calibration(recipe, prunes, size, probe)
+    work += sum(_trial(recipe, p, size, probe) + _search(recipe, p, size, probe) for p in [None, *prunes])
+    seconds = _START_SECONDS + work * slower(earlier, size, probe)
+    return Estimate(trials=count, seconds=seconds, disk_bytes=disk, basis=basis(earlier))
+
+
+def basis(earlier: Sequence[Past]) -> str:
+    """What a time rests on, in words."""
+    if not earlier:
+        return "estimated from a timed probe of this machine"
+    many = "1 finished candidate" if len(earlier) == 1 else f"{len(earlier):,} finished candidates"
+    return f"from {many} of this model on this machine"
+
+
+def slower(earlier: Sequence[Past], size: ModelSize, probe: MachineProbe) -> float:
+    """How many times as long as the probe says this model's candidates took here: the median; 1 where there is none."""
+    ratios = [
+        e.seconds / (_trial(e.recipe, e.prune, size, probe) + _search(e.recipe, e.prune, size, probe)) for e in earlier
+    ]
+    return statistics.median(ratios) if ratios else 1.0
+
+
+def measuring_seconds(recipe: Recipe, sizes: Sequence[ModelSize], settings: Settings) -> float | None:
+    """Seconds to judge and time models of these sizes as the recipe asks; None until the machine has been timed."""
+    probe = read_probe(settings)
+    return None if probe is None else sum(_trial(recipe, None, size, probe) for size in sizes)
 
 
 def _kept(recipe: Recipe, prunes: list[Prune]) -> int:
@@ -137,12 +178,12 @@ def _calibration(recipe: Recipe, prunes: list[Prune], size: ModelSize, probe: Ma
     return passes * _forward(tokens, size, probe)
 
 
-def _search(recipe: Recipe, prune: Prune, size: ModelSize, probe: MachineProbe) -> float:
+def _search(recipe: Recipe, prune: Prune | None, size: ModelSize, probe: MachineProbe) -> float:
     """Seconds of measuring the loss without each layer that is left, once for every layer that goes.
 
     The layers before the one left out are not computed again: half of the blocks' work on average.
     """
-    windows = min(METHODS[prune.method].search_windows, recipe.calibration.sequences)
+    windows = 0 if prune is None else min(METHODS[prune.method].search_windows, recipe.calibration.sequences)
     if not windows or not size.layers:
         return 0.0
     blocks = size.block_parameters / size.parameters

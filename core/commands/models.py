@@ -28,14 +28,15 @@ _PROBE += "probe_machine(Settings.load(sys.argv[1]))"
 
 
 def doctor(chosen: argparse.Namespace, settings: Settings) -> int:
-    """Anatomy and verdicts. Times the machine first where that was never done (in a process of its own).
+    """Anatomy and verdicts. Times the machine first where that was never done, or done while it was busy.
 
     Raises:
         RetortError: the model cannot be found or opened.
     """
     resolved = resolve(chosen.model, settings, LOCAL)
     found = anatomy(resolved.folder)
-    if read_probe(settings) is None:
+    probe = read_probe(settings)
+    if probe is None or probe.contended:
         _time_machine(settings)
     verdicts = diagnose(found, memory.available(), settings)
     forms = export_options(describe(resolved.folder))
@@ -57,7 +58,7 @@ def _time_machine(settings: Settings) -> None:
         say("A run or a command is using this machine, so it is not timed now, and times are not estimated.")
         return
     command = [sys.executable, "-c", _PROBE, str(settings.home)]
-    say("Timing this machine, once; it takes a few seconds.")
+    say("Timing this machine; it takes a few seconds.")
     try:
         done = subprocess.run(command, capture_output=True, env={**os.environ}, pass_fds=(lock.descriptor,))
     finally:

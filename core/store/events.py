@@ -52,6 +52,12 @@ class Series:
     def names(self, run_id: str) -> list[str]:
         return [r[0] for r in self._db.read("SELECT DISTINCT name FROM series WHERE run = ? ORDER BY name", (run_id,))]
 
+    def last(self, run_id: str, name: str) -> float | None:
+        """The value at the latest step; None where there is none."""
+        sql = "SELECT value FROM series WHERE run = ? AND name = ? ORDER BY step DESC LIMIT 1"
+        rows = self._db.read(sql, (run_id, name))
+        return None if not rows or rows[0][0] is None else float(rows[0][0])
+
     def read(self, run_id: str, name: str, points: int = 500) -> list[SeriesPoint]:
         """At most `points` buckets of equal width over the steps, each with its mean, low and high."""
         ends = self._db.read("SELECT MIN(step), MAX(step) FROM series WHERE run = ? AND name = ?", (run_id, name))[0]

@@ -48,14 +48,15 @@ def duration(seconds: float | None) -> str:
     return f"{minutes // 60} h {minutes % 60:02d} min"
 
 
-def about(seconds: float) -> str:
-    """An estimate, rounded so that it does not pretend: 'about 40 s', 'about 3 min'."""
+def about(seconds: float, *, at_least: bool = False) -> str:
+    """An estimate, rounded so that it does not pretend: 'about 40 s', 'about 3 min', 'at least 2 h'."""
+    how = "at least" if at_least else "about"
     if seconds < 90:
-        return f"about {max(5, round(seconds / 5) * 5):.0f} s"
+        return f"{how} {max(5, round(seconds / 5) * 5):.0f} s"
     minutes = seconds / 60
     if minutes < 90:
-        return f"about {minutes:.0f} min"
-    return f"about {minutes / 60:.1f} h"
+        return f"{how} {minutes:.0f} min"
+    return f"{how} {minutes / 60:.1f} h"
 
 
 def zone(name: str | None) -> tzinfo:

@@ -9,12 +9,13 @@ from typing import Literal
 import streamlit as st
 
 from core.analysis.estimate import read_probe
-from core.analysis.remaining import seconds_left, seconds_taken, share_done
+from core.analysis.remaining import seconds_taken, share_done, time_left
 from core.base.errors import RetortError
 from core.jobs import actions, resumable, submissions
 from core.jobs.damaged import damaged
 from core.jobs.logs import log_path, tail
 from core.jobs.waiting import waits_for
+from core.registry.formatting import significant
 from core.store import EventRow, RunRow, TrialRow
 from pages.frame import home, login, shell
 from pages.frame.states import boundary, refused
@@ -106,10 +107,17 @@ def _line(run: RunRow, trials: Sequence[TrialRow], now: float) -> str:
     taken = seconds_taken(run, now)
     if taken is not None:
         parts.append(f"{duration(taken)} so far" if run.active else f"took {duration(taken)}")
-    left = seconds_left(run, trials, now)
-    if left is not None:
-        parts.append(f"{about(left)} left")
-    return ", ".join(parts)
+    if run.state == "running":
+        parts.append(_left(run, trials, now))
+    return ", ".join(p for p in parts if p)
+
+
+def _left(run: RunRow, trials: Sequence[TrialRow], now: float) -> str:
+    """The one estimate of a run, in words."""
+    left = time_left(run, trials, now, home.store().series.last(run.id, "seconds_left"))
+    if left is None:
+        return "time left known once a candidate is measured" if trials else ""
+    return f"{about(left.seconds, at_least=left.at_least)} left"
 
 
 def buttons(run: RunRow, trials: Sequence[TrialRow], key: str) -> None:
@@ -201,15 +209,33 @@ def tradeoffs_link(run: RunRow) -> None:
         st.page_link(page, label="Open the trade-offs", icon=":material/scatter_plot:", query_params=query)
 
 
-def time_machine_button(key: str) -> None:
-    """Where this machine was never timed: a button that has it done, and how far it is."""
-    if read_probe(home.settings()) is not None:
+def machine_timing(key: str, basis: str = "") -> None:
+    """What estimates rest on: when this machine was timed, and whether it was busy then.
+
+    Where it never was, was busy, or nobody knows when, a button has it timed (again), and how far that is.
+    """
+    probe = read_probe(home.settings())
+    if probe is None:
+        st.caption("Time: this machine has not been timed yet.")
+    else:
+        taken = f", timed {when(probe.taken, zone(st.context.timezone))}" if probe.taken is not None else ""
+        st.caption(f"Time: {basis}{taken}." if basis else f"This machine was timed{taken.replace(', timed', '')}.")
+    if probe is not None and probe.contended:
+        st.caption(
+            f":material/crop_square: Other work kept {significant(probe.other_cpu_cores, 2)} cores busy while this "
+            "machine was timed, so times may be shorter than said. Time it again when it is quiet."
+        )
+    if probe is not None and probe.taken is not None and not probe.contended:
         return
     going = home.store().runs.find(kinds=("probe",), states=("queued", "running"), limit=1)
     if going:
         live(going[0].id, progress)
     elif login.button(
-        "run", "Time this machine", key=f"probe-{key}", icon=":material/timer:", help="Takes about 20 seconds."
+        "run",
+        "Time this machine" if probe is None else "Time this machine again",
+        key=f"probe-{key}",
+        icon=":material/timer:",
+        help="Takes about 20 seconds.",
     ):
         submissions.submit_probe(home.settings(), login.actor())
         st.rerun()

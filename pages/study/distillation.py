@@ -12,7 +12,7 @@ from core.registry.formatting import show_bytes, significant
 from core.store import EventRow, RunRow, SeriesPoint, TrialRow
 from pages.frame import charts, home, login, shell
 from pages.frame.states import empty
-from pages.frame.text import about, md
+from pages.frame.text import md
 from pages.frame.tokens import visible
 from pages.run import panel
 
@@ -41,7 +41,7 @@ def progress(run: RunRow, trials: list[TrialRow]) -> None:
     if "loss/total" not in series:
         _no_step(run)
     else:
-        _numbers(series, run.active)
+        _numbers(series)
         _charts(series)
     _samples(store.events.tail(run.id, 400))
     with st.expander("Trials", icon=":material/list:"):
@@ -65,8 +65,8 @@ def _last(series: Curves, name: str) -> float | None:
     return points[-1].value if points else None
 
 
-def _numbers(series: Curves, active: bool) -> None:
-    speed, left = _last(series, "tokens_per_second"), _last(series, "seconds_left")
+def _numbers(series: Curves) -> None:
+    speed = _last(series, "tokens_per_second")
     held, memory = series.get("held_out/total", ()), _last(series, "memory_bytes")
     with st.container(horizontal=True):
         st.metric("Step", f"{series['loss/total'][-1].step:,}", width="content")
@@ -83,8 +83,6 @@ def _numbers(series: Curves, active: bool) -> None:
             )
         if speed is not None:
             st.metric("Tokens a second", f"{speed:,.0f}", width="content")
-        if active and left is not None:
-            st.metric("Training left", about(left), width="content")
         if memory is not None:
             st.metric("Memory", show_bytes(memory), width="content")
 

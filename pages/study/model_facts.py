@@ -82,7 +82,7 @@ def doctor(found: Anatomy) -> None:
         alt="What each method can do with this model, and what it takes",
     )
     st.caption("Estimates, made before anything is run.")
-    panel.time_machine_button("model")
+    panel.machine_timing("model")
 
 
 def exports(resolved: ResolvedModel) -> None:

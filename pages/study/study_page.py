@@ -86,10 +86,8 @@ class StudyPage:
         st.metric(label, "not known yet" if seconds is None else about(seconds), width="content", help=help)
 
     def time_basis(self, seconds: float | None, basis: str = "estimated from a timed probe of this machine") -> None:
-        """What that rests on; where the machine was never timed, a button that has it done."""
-        st.caption(f"Time: {md(basis if seconds is not None else 'this machine has not been timed yet')}.")
-        if seconds is None:
-            panel.time_machine_button(self.page)
+        """What that rests on and when the machine was timed; a button that has it timed, where that is wanted."""
+        panel.machine_timing(self.page, md(basis) if seconds is not None else "")
 
     def _follow(
         self,

@@ -79,7 +79,7 @@ def test_while_it_runs_it_shows_curves_and_can_be_stopped_and_kept(
     store.events.add(run_id, "info", "Sample", sample="student", step=2, prompt="The river", text=HOSTILE)
     app = opens("distil", run=run_id)
     shown = {m.label: m.value for m in app.metric}
-    assert shown["Step"] == "2" and shown["Tokens a second"] == "260" and shown["Training left"] == "about 5 min"
+    assert shown["Step"] == "2" and shown["Tokens a second"] == "260" and "Training left" not in shown
     assert HOSTILE in [c.value for c in app.code], "model text is shown as text"
     next(b for b in app.button if b.label == "Stop and keep").click().run()
     assert not app.exception

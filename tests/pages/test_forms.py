@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import time
 from pathlib import Path
 
 import pytest
@@ -122,6 +123,34 @@ def test_the_form_estimates_and_starts_what_it_shows(
     run = next(r for r in store.runs.find() if r.kind == "sweep")
     assert run.parsed() == recipe
     assert app.query_params["run"] == run.id
+
+
+def test_a_size_fills_in_the_form_and_each_says_its_time(
+    opens: Opens, settings: Settings, folder: str, store: Store
+) -> None:
+    probe_path(settings).write_text(PROBE.model_copy(update={"taken": time.time()}).model_dump_json())
+    app = opens("sweep", model=folder)
+    size = app.get("button_group")[0]
+    options = [o.content for o in size.proto.options]
+    assert [o.split(",")[0] for o in options] == ["Quick", "Normal", "Thorough"]
+    assert all(", about " in o for o in options) and size.value == ["normal"] or size.value == "normal"
+    assert ", timed today" in words(app) and not [b for b in app.button if b.label.startswith("Time this machine")]
+    size.set_value("thorough").run()
+    numbers = {n.key: n.value for n in app.number_input}
+    assert (numbers["sequences"], numbers["tokens"], numbers["repeats"]) == (128, 65_536, 15)
+    recipe = load_recipe(app.code[0].value)
+    assert (recipe.calibration.sequences, recipe.evaluation.tokens) == (128, 65_536)
+
+
+def test_a_machine_that_was_busy_when_it_was_timed_says_so_and_is_timed_again(
+    opens: Opens, settings: Settings, folder: str, store: Store
+) -> None:
+    busy = {"taken": time.time(), "contended": True, "other_cpu_cores": 1.63}
+    probe_path(settings).write_text(PROBE.model_copy(update=busy).model_dump_json())
+    app = opens("sweep", model=folder)
+    assert "Other work kept 1.6 cores busy while this machine was timed" in words(app)
+    next(b for b in app.button if b.label == "Time this machine again").click().run()
+    assert store.runs.find()[0].kind == "probe"
 
 
 def test_an_untimed_machine_is_said_and_can_be_timed(opens: Opens, folder: str, store: Store) -> None:
