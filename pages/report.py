@@ -23,7 +23,7 @@ from core.store import RunRow
 from pages.frame import home, shell, studies
 from pages.frame.states import empty, refused
 from pages.frame.text import flat, md
-from pages.study import limits, presenter, recommended, selection
+from pages.study import limits, presenter, recommended, report_texts, selection
 from pages.study.report_preview import document
 
 _HEIGHT = 900
@@ -70,11 +70,13 @@ def choose(runs: dict[str, RunRow]) -> Report | None:
     results = home.store().candidates.results(run_id=chosen)
     candidates = {r.key: r for r in results if not r.baseline}
     keys = picker(candidates)
+    report_texts.choose(runs[chosen], candidates)
     try:
-        made = settings(runs[chosen], results, keys)
+        made = report_texts.added(settings(runs[chosen], results, keys))
     except RetortError as error:
         refused(error.cause, error.remedy)
         return None
+    report_texts.say_what_is_gone(made)
     downloads(made)
     return made
 
@@ -83,6 +85,7 @@ def forget() -> None:
     """Another study has other candidates."""
     st.query_params.pop("pick", None)
     st.session_state.pop("report_picks", None)
+    report_texts.forget()
 
 
 def picker(candidates: dict[str, Result]) -> list[str]:
@@ -191,17 +194,16 @@ def slides(runs: dict[str, RunRow]) -> None:
         prices = Prices(per_hour=float(query.get("price", 0)) or None, watts=float(query.get("watts", 0)) or None)
         audience: Audience = "engineers" if query.get("audience") == "engineers" else "executives"
         results = home.store().candidates.results(run_id=run.id)
-        presenter.show(
-            build(
-                run,
-                results,
-                query.get_all("pick"),
-                headline=query.get("headline", ""),
-                audience=audience,
-                prices=prices,
-                **looked_at(),
-            )
+        made = build(
+            run,
+            results,
+            query.get_all("pick"),
+            headline=query.get("headline", ""),
+            audience=audience,
+            prices=prices,
+            **looked_at(),
         )
+        presenter.show(report_texts.added(made))
         return
     except ValueError:
         refused("The price or the power in this address is not a number that can be.", "Go back and set them again.")

@@ -30,6 +30,7 @@ def report(chosen: argparse.Namespace, settings: Settings) -> int:
             it cannot be written.
     """
     form = _form(chosen.format, chosen.out)
+    from core.report.comparisons import with_comparisons
     from core.report.costs import Prices
     from core.report.model import build  # plotly and python-pptx: only where a report is made
     from core.report.write import render
@@ -46,6 +47,7 @@ def report(chosen: argparse.Namespace, settings: Settings) -> int:
         axes=(chosen.x or "disk_bytes", chosen.y or "perplexity") if chosen.x or chosen.y else None,
         limits=chosen.limit or (),
     )
+    made = with_comparisons(made, store, chosen.text or ())
     data = render(made, form)
     out: Path = chosen.out
     try:
@@ -89,6 +91,12 @@ def register(one: argparse.ArgumentParser) -> None:
     one.add_argument("--out", type=Path, required=True, metavar="FILE", help=f"its name ends in {_SUFFIXES}")
     one.add_argument(
         "--pick", action="append", metavar="KEY", help="a candidate, by the beginning of its key; repeat it"
+    )
+    one.add_argument(
+        "--text",
+        action="append",
+        metavar="ID",
+        help="texts saved on the Compare page, by the id in their address, ID.N for prompt N of a list; repeat it",
     )
     one.add_argument("--headline", default="", metavar="TEXT", help="default: proposed from the figures")
     one.add_argument(

@@ -12,6 +12,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from core.analysis.promised_vs_measured import NOMINAL
+from core.base.text import visible
 from core.figures.theme import LIGHT
 from core.recipe.results import Result
 from core.registry.formatting import show
@@ -20,6 +21,7 @@ from core.report import charts
 from core.report.bars import bars
 from core.report.model import Report
 from core.report.picture import Picture
+from core.report.said import LEGEND
 from core.report.svg import to_svg
 from core.report.text import plain
 
@@ -62,6 +64,7 @@ def to_html(report: Report) -> str:
             x=metric(points[0].x.metric) if points else None,
             y=metric(points[0].y.metric) if points else None,
             show=show,
+            legend=LEGEND,
             # Ours from here on, or escaped already: a policy, a style and a drawing.
             tradeoff=_both("tradeoff", drawn),
             policy=Markup(policy),
@@ -102,6 +105,7 @@ def _environment() -> Environment:
         lstrip_blocks=True,
     )
     made.filters["plain"] = plain
+    made.filters["shown"] = visible
     return made
 
 

@@ -28,6 +28,7 @@ def to_json(report: Report) -> str:
             "best": report.outcome.best,
             "sentence": report.outcome.sentence,
         },
+        "said": report.said.document(),
         "notes": report.notes(),
     }
     return dump(document) + "\n"

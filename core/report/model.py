@@ -26,6 +26,7 @@ from core.report.costs import MONEY_FORMULA, Prices, energy_per_million, money_p
 from core.report.energy import energy_notes, with_power
 from core.report.figure import Figure, settings_in_words
 from core.report.proposal import proposal, recommended
+from core.report.said import Said
 from core.store import RunRow
 
 Audience = Literal["executives", "engineers"]
@@ -66,6 +67,8 @@ class Report:
     """Limits the reader set, in the metrics' own units."""
     share: float | None = None
     """How much quality may be given up (0.05: 5 %), where the reader says it."""
+    said: Said = Said()
+    """Texts of the models and votes on them (core/report/comparisons.py)."""
 
     @property
     def baseline(self) -> Result | None:

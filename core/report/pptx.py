@@ -38,6 +38,7 @@ def to_pptx(report: Report) -> bytes:
         _tradeoff(deck, report, *report.axes)
     for candidate in report.chosen:
         _candidate(deck, report, candidate)
+    _said(deck, report)
     for some in filled([plain(n, 400) for n in report.notes()], _LINES, _LINE):
         slide = _slide(deck, report, "How this was found out, and its limits")
         _text(slide, "\n".join(some), 1.5, 5.3, 15, gap=7)
@@ -109,6 +110,16 @@ def _candidate(deck: Any, report: Report, candidate: Result) -> None:
         plain(f"{f.label}: {in_full(f.measurement)}; {f'{f.against}; ' if f.against else ''}{f.obtained}", 400)
         for f in figures
     )
+
+
+def _said(deck: Any, report: Report) -> None:
+    """What the models write, a slide a prompt, and the votes."""
+    for title, rows in report.said.tables():
+        words = "\n".join(f"{name}: {text}" for name, text in rows[1:])
+        _text(_slide(deck, report, title), words, 1.5, 5.3, 17, gap=10)
+    if report.said.votes:
+        slide = _slide(deck, report, "Which text is better, by blind votes")
+        _text(slide, "\n".join(plain(v.sentence, 400) for v in report.said.votes), 1.5, 5.3, 20, gap=10)
 
 
 def _rest(deck: Any, report: Report, title: str, figures: list[Figure]) -> None:

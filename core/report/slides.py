@@ -24,18 +24,18 @@ _COSTS = ("disk_bytes", "memory_bytes", "prefill_ms", "decode_ms", "cost_per_mto
 class Slide:
     """Words are plain text of one line each, bounded, and never markup."""
 
-    kind: Literal["headline", "chart", "choice", "costs", "method"]
+    kind: Literal["headline", "chart", "choice", "texts", "costs", "method"]
     title: str
     lines: tuple[str, ...] = ()
     candidate: Result | None = None
     """Of a choice: whose bars of promised against measured are drawn."""
     table: tuple[tuple[str, ...], ...] = ()
-    """Of the costs: a head and rows of as many cells."""
+    """Of the costs and of texts: a head and rows of as many cells."""
 
 
 def slides(report: Report) -> list[Slide]:
     """Headline, chart, each choice against the original, costs, method and limits: at least three."""
-    return [*_opening(report), *_choices(report), *_costs(report), *_method(report)]
+    return [*_opening(report), *_choices(report), *_said(report), *_costs(report), *_method(report)]
 
 
 def _opening(report: Report) -> Iterator[Slide]:
@@ -53,6 +53,14 @@ def _choices(report: Report) -> Iterator[Slide]:
         title = f"{report.letters[candidate.key]}. {plain(candidate.label, 160)}"
         lines = report.quality_sentence(candidate), report.verdict(candidate)
         yield Slide("choice", title, tuple(plain(line, 400) for line in lines), candidate)
+
+
+def _said(report: Report) -> Iterator[Slide]:
+    for title, rows in report.said.tables():
+        yield Slide("texts", title, table=rows)
+    if report.said.votes:
+        lines = tuple(plain(v.sentence, 400) for v in report.said.votes)
+        yield Slide("choice", "Which text is better, by blind votes", lines)
 
 
 def _costs(report: Report) -> Iterator[Slide]:

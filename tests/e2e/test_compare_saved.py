@@ -9,6 +9,7 @@ from playwright.sync_api import Page, expect
 
 from core.base.roles import LOCAL
 from core.base.settings import Settings
+from core.base.text import visible
 from core.jobs.preview import client
 from core.store import Store
 from tests.e2e.conftest import Visits
@@ -57,6 +58,23 @@ def test_own_prompts_last_and_reach_the_report(visits: Visits, home: Settings, t
         expect(again.get_by_text("Compare on 2 prompts")).to_be_visible()
         assert strips(again) == written and other.overflow() <= 0
         other.is_well()
+
+        tab.settles()
+        page.get_by_role("combobox", name="Prompts for the report").click()
+        page.get_by_role("option", name="1. The river <b>runs</b>").click()
+        page.keyboard.press("Escape")
+        tab.settles()
+        page.get_by_role("link", name="Open the report with it").click()
+        frame = page.frame_locator("iframe")
+        expect(frame.get_by_role("heading", name="What the models write")).to_be_visible(timeout=60_000)
+        tab.settles()
+        assert f"text={saved.id}.0" in page.url and f"pick={study['a'][:10]}" in page.url
+        expect(frame.get_by_role("heading", name="After “The river <b>runs</b>”")).to_be_visible()
+        found = Store(home).comparisons.get(saved.id)
+        assert found is not None
+        row = next(r for r in found.found["rows"] if r["number"] == 0)
+        assert frame.locator(".side .text").first.evaluate("e => e.textContent") == visible(row["text"])
+        assert frame.locator(".strip span").count() == len(row["tokens"])
         tab.is_well()
     finally:
         client.release(home, LOCAL)
