@@ -114,16 +114,16 @@ def _combined(kept: float, *, causal: bool, experts: bool, trains: bool, export:
         rounds = max(1, math.ceil(math.log(kept) / math.log(1.0 - MOST_AT_ONCE)))
         each = math.ceil(1000.0 * (1.0 - kept ** (1.0 / rounds))) / 1000.0
         steps = (*EVALUATE, *(step for _ in range(rounds) for step in select_and_distil(each)), *EVALUATE)
-        what = f"take {100 * gone:.0f} % of the blocks out, train what is left, "
+        what = f"Take {100 * gone:.0f} % of the blocks out, train what is left, and"
     else:
         method = "reap" if experts else "block_influence" if causal else "width_activations"
         steps = (*EVALUATE, {"step": "prune", "method": method, "target": {"block_fraction": gone}}, *EVALUATE)
-        what = f"take {100 * gone:.0f} % of the blocks out, "
+        what = f"Take {100 * gone:.0f} % of the blocks out and"
     if export is not None:
         steps = (*steps, {"step": "export", "format": export})
     return Technique(
         id="solved",
-        title=f"Both: {what}keep the weights as int8",
+        title=f"{what} keep the weights as int8",
         how="Parts go, those that matter least first; then the linear layers that are left hold 8-bit integers.",
         why=f"int8 halves the blocks, and {100 * kept:.0f} % of them may stay.",
         quality="Every step is measured beside the original: look at what each costs.",

@@ -63,7 +63,14 @@ def questions(options: list[str]) -> Situation | None:
         "Memory of the device, MB", 0, 10_000_000, 0, step=100, key="memory", bind=URL, help="0: it does not matter."
     )
     milliseconds = third.number_input(
-        "A token may take, ms", 0.0, 1e6, 0.0, key="ms", bind=URL, help="On this machine. 0: it does not matter."
+        "A token may take, ms",
+        0.0,
+        1e6,
+        0.0,
+        format="%g",
+        key="ms",
+        bind=URL,
+        help="On this machine. 0: it does not matter.",
     )
     with st.container(horizontal=True):
         latency = st.toggle("It is too slow as it is", key="slow", bind=URL)
@@ -130,7 +137,7 @@ def card(plan: RankedPlan, place: int) -> None:
         left, right = st.columns(2, gap="medium")
         with left:
             if plan.reasons:
-                speaks = ":material/check: **Fits because**" if plan.fits else ":material/info: **Speaks for it:**"
+                speaks = ":material/check: **Chosen because**" if plan.fits else ":material/info: **Speaks for it:**"
                 st.markdown(f"{speaks} {', '.join(plan.reasons)}.")
             if plan.take_away:
                 st.markdown(f":material/output: **Format.** {md(plan.take_away, 300)}")

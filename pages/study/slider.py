@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from typing import Any
+from typing import Any, Final
 
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
@@ -13,7 +13,7 @@ from core.analysis.estimate import computed_in
 from core.base.errors import RetortError
 from core.catalogue.anatomy import Anatomy
 from core.recipe.recipe import n_of_m
-from core.registry.formatting import show_bytes, significant
+from core.registry.formatting import significant
 from core.registry.methods import METHODS
 from core.registry.prompts import PROMPTS
 from pages.forms import models, sample_study, sweep
@@ -22,45 +22,60 @@ from pages.frame import home, login, shell
 from pages.frame.live_answer import POLL, answered, run_active
 from pages.frame.states import refused
 from pages.frame.text import md
-from pages.frame.tokens import visible
+from pages.study import slider_answer as answer
+from pages.study import slider_trail
 
 METHODS_SHOWN = ("wanda", "magnitude", "random", "block_influence", "width_activations", "width_norm")
 TOKENS = 16
-_TEXT_HEIGHT = 130  # pixels
 _BESIDE = (".json", ".txt", ".model", ".jinja")  # files that are saved with the weights
-_DASH = "\u2013"
 _ANSWER = "_preview-answer"
+_SLIDER = "slider"  # in the address once something was changed
 
 
 def section(reference: str, found: Anatomy, data: dict[str, Any]) -> None:
-    """A box with the slider, closed until somebody opens it: only then the engine is started.
+    """A box with the slider. The engine is started by the first change, or by the button: not by opening the page.
 
     Args:
         data: the sweep form's recipe data; the preview uses its texts, a proper measurement all its settings.
     """
     with st.container(border=True):
-        help = "Loads the model once and keeps it warm, so that every drag is answered in about two seconds."
-        options = login.locked("run", {"help": help})
-        opened = st.toggle("Try it with a slider", key="slider", bind="query-params", **options)
-        if opened and not login.lacking("run"):
-            busy = run_active()
-            st.fragment(_panel, run_every=POLL if busy else None)(reference, found, data, busy)
+        st.header("Try it with a slider", anchor=False)
+        if lacking := login.lacking("run"):
+            st.caption(md(lacking))
+            return
+        busy = run_active()
+        st.fragment(_panel, run_every=POLL if busy else None)(reference, found, data, busy)
+
+
+def _awake() -> bool:
+    """Whether the engine may be started: something was changed, here or by whoever made the address."""
+    return st.query_params.get(_SLIDER) == "true"
+
+
+def _wake() -> None:
+    st.query_params[_SLIDER] = "true"
+
+
+_LIVE: Final[dict[str, Any]] = {"bind": "query-params", "on_change": _wake}
+"""Of every choice here: it stays in the address, and starts the engine."""
 
 
 def _panel(reference: str, found: Anatomy, data: dict[str, Any], was_busy: bool) -> None:
     if run_active() != was_busy:
         st.rerun()  # the page is told: it polls only while a run has the machine
     step = _step(reference, found)
-    prompt = st.text_input("Prompt", PROMPTS[0], key="slider-prompt", max_chars=2_000)
+    prompt = st.text_input("Prompt", PROMPTS[0], key="slider-prompt", max_chars=2_000, on_change=_wake)
     request = {"model": reference, "prune": step, "prompt": prompt, "tokens": TOKENS, **_texts(data)}
     say = st.empty()
-    figures, texts = st.empty(), st.empty()
+    figures, chart, texts = st.empty(), st.empty(), st.empty()
     shown = st.session_state.get(_ANSWER, (reference, "", {}, {}))
     if was_busy or shown[0] != reference:
         shown = (reference, "", {}, {})
     _, asked, seen, written = shown
-    _figures(figures, seen)
-    _written(texts, written)
+    stale = bool(seen) and asked != json.dumps(request)
+    answer.figures(figures, seen, stale)
+    slider_trail.draw(chart, reference, "before")
+    answer.written(texts, written)
     if login.button(
         "run",
         "Measure this point properly",
@@ -71,10 +86,21 @@ def _panel(reference: str, found: Anatomy, data: dict[str, Any], was_busy: bool)
         _measure(step, data)
     if was_busy:
         say.info("A run is using this machine; previews come back when it has ended.", icon=":material/schedule:")
+    elif not _awake():
+        st.button(
+            "Show what it does",
+            key="slider-wake",
+            icon=":material/visibility:",
+            on_click=_wake,
+            help="Loads the model once and keeps it warm, so that every drag is answered in about two seconds.",
+        )
+        say.caption("Drag, or press the button: the model is loaded then, and every drag after it is quick.")
     elif asked != json.dumps(request):
-        _answer(request, say, figures, texts)
+        if _answer(request, say, figures, texts):
+            slider_trail.remember(reference, step, st.session_state[_ANSWER][2])
+            slider_trail.draw(chart, reference, "after")
     else:
-        _about(say, seen)
+        answer.about(say, seen)
 
 
 def _step(reference: str, found: Anatomy) -> dict[str, Any]:
@@ -85,6 +111,7 @@ def _step(reference: str, found: Anatomy) -> dict[str, Any]:
             "Method",
             METHODS_SHOWN,
             key="slider-method",
+            **_LIVE,
             format_func=lambda m: METHODS[m].label,
             help="SparseGPT and methods that use gradients or search take too long for a slider; sweeps have them.",
         )
@@ -95,6 +122,7 @@ def _step(reference: str, found: Anatomy) -> dict[str, Any]:
         "Say how much by",
         ("parts", "size"),
         key="slider-by",
+        **_LIVE,
         horizontal=True,
         format_func={"parts": "Layers" if family == "depth" else "Share", "size": "Size"}.__getitem__,
         help="Size: the model as large on disk as you say, or a little smaller.",
@@ -104,9 +132,9 @@ def _step(reference: str, found: Anatomy) -> dict[str, Any]:
             return {"method": method, "target": {"megabytes": _megabytes(reference, found, family)}}
         if family == "depth":
             layers = max(2, found.shape.layers or len(found.layers))
-            count = st.slider(f"Layers to remove, of {layers}", 0, layers - 1, 2, key="slider-layers")
+            count = st.slider(f"Layers to remove, of {layers}", 0, layers - 1, 2, key="slider-layers", **_LIVE)
             return {"method": method, "target": {"remove_layers": count}}
-        share = st.slider("Parameters to remove from the layers, %", 1, 60, 20, key="slider-share")
+        share = st.slider("Parameters to remove from the layers, %", 1, 60, 20, key="slider-share", **_LIVE)
         return {"method": method, "target": {"block_fraction": share / 100}}
 
 
@@ -116,11 +144,12 @@ def _zeros(middle: DeltaGenerator, right: DeltaGenerator) -> dict[str, Any]:
         "Where the zeros may be",
         list(PATTERNS),
         key="slider-pattern",
+        **_LIVE,
         format_func=PATTERNS.__getitem__,
         help="Patterns such as 2 of every 4 are what some GPUs can use.",
     )
     if pattern == "unstructured":
-        return {"sparsity": right.slider("Sparsity, %", 0, 95, 50, key="slider-sparsity") / 100}
+        return {"sparsity": right.slider("Sparsity, %", 0, 95, 50, key="slider-sparsity", **_LIVE) / 100}
     stay, of = n_of_m(pattern)
     right.caption(f"{stay} of every {of} weights stay: {100 - 100 * stay / of:g} % are zero, whatever else is chosen.")
     return {"pattern": pattern}
@@ -147,6 +176,7 @@ def _megabytes(reference: str, found: Anatomy, family: str) -> float:
         step,
         format="%.0f" if most >= 20 else "%.3f",
         key=f"slider-megabytes-{family}-{high:g}",
+        on_change=_wake,
         help="The whole folder: weights, tokenizer and configuration.",
     )
 
@@ -165,88 +195,33 @@ def _texts(data: dict[str, Any]) -> dict[str, Any]:
     return {k: {n: data[k][n] for n in names if n in data[k]} for k in ("calibration", "evaluation")}
 
 
-def _answer(request: dict[str, Any], say: DeltaGenerator, figures: DeltaGenerator, texts: DeltaGenerator) -> None:
-    """Asks the host and draws what comes as it comes. A newer drag ends this run of the script and the request."""
+def _answer(request: dict[str, Any], say: DeltaGenerator, figures: DeltaGenerator, texts: DeltaGenerator) -> bool:
+    """Asks the host and draws what comes as it comes; True where the answer is whole.
+
+    A newer drag ends this run of the script and the request.
+    """
     seen: dict[str, Any] = {}
     written: dict[str, Any] = {}
 
     def draw(event: dict[str, Any]) -> None:
         if "figures" in event:
             seen.update(event["figures"])
-            _figures(figures, seen)
-            _about(say, seen)
+            answer.figures(figures, seen)
+            answer.about(say, seen)
         if "text" in event:
             written.update(event["text"])
-            _written(texts, written)
+            answer.written(texts, written)
 
     def failed() -> None:
-        _figures(figures, {})  # those of another point would mislead
-        _written(texts, {})
+        answer.figures(figures, {})  # those of another point would mislead
+        answer.written(texts, {})
         st.button("Try again", key="slider-retry", icon=":material/replay:")
 
     if answered("preview", request, say, draw, failed=failed, prefix="Warming up. "):
-        _about(say, seen)
+        answer.about(say, seen)
         st.session_state[_ANSWER] = (request["model"], json.dumps(request), seen, written)
-
-
-def _figures(place: DeltaGenerator, seen: dict[str, Any]) -> None:
-    """Three figures, each beside the dense model's; dashes until there is an answer."""
-    with place.container(horizontal=True, gap="large"):
-        if not seen:
-            for label in ("Loss, preview", "Weights on disk, estimated", "Time per token, estimated"):
-                st.metric(label, _DASH, delta=_DASH, delta_color="off", delta_arrow="off", width="content")
-            return
-        st.metric(
-            "Loss, preview",
-            f"{seen['loss']:.3f}",
-            width="content",
-            delta_color="off",
-            delta_arrow="off",
-            delta=f"{seen['change']:+.3f} ({seen['low']:+.3f} to {seen['high']:+.3f})",
-            help=f"Nats a token on {seen['probe_tokens']} tokens. Below it: the change from the dense model on the "
-            f"same text, with its 95 % bootstrap interval over {seen['windows']} windows.",
-        )
-        same = seen["parameters"] == seen["dense_parameters"]
-        st.metric(
-            "Weights on disk, estimated",
-            show_bytes(seen["bytes"]),
-            width="content",
-            delta_color="off",
-            delta_arrow="off",
-            delta="as the dense model" if same else f"dense: {show_bytes(seen['dense_bytes'])}",
-            help=f"Parameters times the bytes of {seen['dtype']}. Zeros take as much room as other numbers.",
-        )
-        st.metric(
-            "Time per token, estimated",
-            f"{seen['token_ms']:.1f} ms",
-            width="content",
-            delta_color="off",
-            delta_arrow="off",
-            delta="as the dense model" if same else f"dense: {seen['dense_token_ms']:.1f} ms",
-            help="The dense model's time for a token, timed once, in proportion to the parameters that are left.",
-        )
-
-
-def _about(say: DeltaGenerator, seen: dict[str, Any]) -> None:
-    if not seen:
-        say.caption(_DASH)
-        return
-    basis = f"{seen['probe_tokens']} tokens of the evaluation text"
-    if seen["calibration_tokens"]:
-        basis += f", calibrated on {seen['calibration_tokens']:,} tokens"
-    say.caption(f":material/visibility: Preview of {md(seen['label'])}: {basis}. Not a measurement.")
-
-
-def _written(place: DeltaGenerator, written: dict[str, Any]) -> None:
-    """What both models go on with, strictly as text."""
-    with place.container():
-        left, right = st.columns(2, gap="medium")
-        for column, title, key in ((left, "Dense model writes", "dense"), (right, "Pruned model writes", "pruned")):
-            with column:
-                st.caption(title)
-                st.code(
-                    visible(written.get(key) or " ", lines=True), language=None, wrap_lines=True, height=_TEXT_HEIGHT
-                )
+        return True
+    return False
 
 
 def _measure(step: dict[str, Any], data: dict[str, Any]) -> None:

@@ -28,7 +28,7 @@ def test_pruning_and_int8_together_reach_what_neither_does() -> None:
     assert steps[2].target.block_fraction == 0.592 and steps[5].format == "gguf"
     assert load_recipe(dump_recipe(first.recipe)) == first.recipe
     assert summary(TIGHT, plans) == (
-        "As it is it does not fit. This would: Both: take 59 % of the blocks out, keep the weights as int8."
+        "As it is it does not fit. This would: Take 59 % of the blocks out and keep the weights as int8."
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -113,3 +114,30 @@ def test_a_size_is_a_target_of_what_really_shrinks(opens: Opens, store: Store, m
     assert sweep is not None and [p.label().rpartition(", ")[2] for p in sweep.trials()] == [
         f"{size.min:g} MB with tokenizer"
     ]
+
+
+def test_previews_leave_a_trail_on_the_chart(opens: Opens, model: dict[str, str]) -> None:
+    app = opens("sweep", **model)
+    app.slider(key="slider-sparsity").set_value(20).run()
+    app.slider(key="slider-sparsity").set_value(0).run()
+    spec = json.loads(app.get("plotly_chart")[0].proto.spec)
+    traces = {t["name"]: t for t in spec["data"]}
+    assert traces["Preview: where the slider stands"]["x"] == [0.0]
+    assert traces["Earlier previews"]["x"] == [50.0, 20.0, 0.0]
+    change = {m.label: m for m in app.metric}["Loss, preview"].delta
+    assert change.startswith("+0.000") and traces["Preview: where the slider stands"]["y"][0] == pytest.approx(
+        0, abs=1e-6
+    )
+
+
+def test_opening_the_page_starts_no_engine_and_a_change_does(
+    opens: Opens, settings: Settings, model: dict[str, str]
+) -> None:
+    app = opens("sweep", **{k: v for k, v in model.items() if k != "slider"})
+    assert client.status(settings, LOCAL).state != "ready" and app.button(key="slider-wake")
+    assert {m.label: m.value for m in app.metric}["Loss, preview"] == DASH
+    app.slider(key="slider-sparsity").set_value(30).run()
+    assert float({m.label: m for m in app.metric}["Loss, preview"].value) > 1
+    assert client.status(settings, LOCAL).state == "ready" and app.query_params["slider"] == "true"
+    linked = opens("sweep", **{**model, "slider-sparsity": "35"})
+    assert linked.slider(key="slider-sparsity").value == 35 and "Preview of Wanda 35" in words(linked).replace("\\", "")

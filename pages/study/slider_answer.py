@@ -1,0 +1,75 @@
+"""What the slider shows: three figures beside the dense model's, on what they rest, and what both models write."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
+
+from core.registry.formatting import DASH, show_bytes
+from pages.frame.text import md
+from pages.frame.tokens import visible
+
+_TEXT_HEIGHT = 130  # pixels
+
+
+def figures(place: DeltaGenerator, seen: dict[str, Any], stale: bool = False) -> None:
+    """Three figures, each beside the dense model's; dashes until there is an answer. `stale`: of another point."""
+    before = ":gray[Before:] " if stale else ""
+    with place.container(horizontal=True, gap="large"):
+        if not seen:
+            for label in ("Loss, preview", "Weights on disk, estimated", "Time per token, estimated"):
+                st.metric(label, DASH, delta=DASH, delta_color="off", delta_arrow="off", width="content")
+            return
+        st.metric(
+            f"{before}Loss, preview",
+            f"{seen['loss']:.3f}",
+            width="content",
+            delta_color="off",
+            delta_arrow="off",
+            delta=f"{seen['change']:+.3f} ({seen['low']:+.3f} to {seen['high']:+.3f})",
+            help=f"Nats a token on {seen['probe_tokens']} tokens. Below it: the change from the dense model on the "
+            f"same text, with its 95 % bootstrap interval over {seen['windows']} windows.",
+        )
+        same = seen["parameters"] == seen["dense_parameters"]
+        st.metric(
+            f"{before}Weights on disk, estimated",
+            show_bytes(seen["bytes"]),
+            width="content",
+            delta_color="off",
+            delta_arrow="off",
+            delta="as the dense model" if same else f"dense: {show_bytes(seen['dense_bytes'])}",
+            help=f"Parameters times the bytes of {seen['dtype']}. Zeros take as much room as other numbers.",
+        )
+        st.metric(
+            f"{before}Time per token, estimated",
+            f"{seen['token_ms']:.1f} ms",
+            width="content",
+            delta_color="off",
+            delta_arrow="off",
+            delta="as the dense model" if same else f"dense: {seen['dense_token_ms']:.1f} ms",
+            help="The dense model's time for a token, timed once, in proportion to the parameters that are left.",
+        )
+
+
+def about(say: DeltaGenerator, seen: dict[str, Any]) -> None:
+    if not seen:
+        say.caption(DASH)
+        return
+    basis = f"{seen['probe_tokens']} tokens of the evaluation text"
+    if seen["calibration_tokens"]:
+        basis += f", calibrated on {seen['calibration_tokens']:,} tokens"
+    say.caption(f":material/visibility: Preview of {md(seen['label'])}: {basis}. Not a measurement.")
+
+
+def written(place: DeltaGenerator, written: dict[str, Any]) -> None:
+    """What both models go on with, strictly as text."""
+    with place.container():
+        left, right = st.columns(2, gap="medium")
+        for column, title, key in ((left, "Dense model writes", "dense"), (right, "Pruned model writes", "pruned")):
+            with column:
+                st.caption(title)
+                st.code(
+                    visible(written.get(key) or " ", lines=True), language=None, wrap_lines=True, height=_TEXT_HEIGHT
+                )
