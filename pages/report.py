@@ -20,7 +20,7 @@ from core.report.forms import FORMS
 from core.report.model import AUDIENCES, HEADLINE, MOST, Audience, Report, build
 from core.report.write import render
 from core.store import RunRow
-from pages.frame import home, shell, studies
+from pages.frame import example_box, home, shell, studies
 from pages.frame.states import empty, refused
 from pages.frame.text import flat, md
 from pages.study import limits, presenter, recommended, report_texts, selection
@@ -45,6 +45,7 @@ def main() -> None:
             "Run the sample study",
             icon=":material/summarize:",
         )
+        example_box.offer(shell.path)
         return
     if presenting:
         slides(runs)

@@ -9,7 +9,7 @@ import streamlit as st
 from core.registry.formatting import show_bytes
 from core.store import RunRow, TrialRow
 from pages.forms import adviser, sample_study
-from pages.frame import charts, home, login, shell, studies
+from pages.frame import charts, example_box, home, login, shell, studies
 from pages.frame.text import md, plural, when, zone
 from pages.run import panel
 from pages.study import recommended, tradeoff_data
@@ -57,6 +57,7 @@ def welcome() -> None:
             st.markdown(f"## {icon} {title}", anchors=False)
             st.markdown(text)
     st.space("small")
+    example_box.offer(shell.path)
     first_study()
 
 

@@ -12,7 +12,7 @@ from core.figures.recovery import MOST as MOST_ARROWS
 from core.registry.formatting import show
 from core.store import RunRow
 from core.store.rows import Head
-from pages.frame import charts, home, shell
+from pages.frame import charts, example_box, home, shell
 from pages.frame.states import boundary, empty
 from pages.frame.text import md, plural
 from pages.run import panel
@@ -34,6 +34,7 @@ def main() -> None:
             "Run the sample study",
             icon=":material/scatter_plot:",
         )
+        example_box.offer(shell.path)
         return
     if note:
         st.caption(note)

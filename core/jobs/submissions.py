@@ -11,9 +11,11 @@ from core.base.settings import Settings
 from core.base.text import one_line
 from core.catalogue.references import Reference
 from core.catalogue.rights import refuse_downloads
-from core.jobs.actions import ensure_runner
+from core.jobs.actions import ensure_runner, submit, submit_fetch
 from core.preflight.check import refuse_impossible
+from core.preflight.samples import missing
 from core.recipe.names import model_name
+from core.recipe.recipe import Recipe
 from core.store import Store
 
 NAME_LENGTH = 120
@@ -23,6 +25,26 @@ def submit_probe(settings: Settings, actor: Actor) -> str:
     """Queues the timing of this machine, which estimates rest on; returns the id of the run at it already, if any."""
     check(actor, "run")
     return _submit("probe", "Time this machine", "this machine", settings, actor)
+
+
+def submit_with_samples(recipe: Recipe, settings: Settings, actor: Actor) -> str:
+    """Queues the downloads a recipe needs, then the recipe; returns its run's id. The queue keeps the order.
+
+    Raises:
+        RetortError: as `core.jobs.actions.queue`, or no right to download.
+    """
+    fetch_samples(recipe, settings, actor)
+    return submit(recipe, settings, actor)
+
+
+def fetch_samples(recipe: Recipe, settings: Settings, actor: Actor) -> None:
+    """Queues the downloads a recipe needs.
+
+    Raises:
+        RetortError: a full queue, or no right to.
+    """
+    for needed in missing(recipe, settings):
+        submit_fetch(needed.id, settings, actor)
 
 
 def submit_download(reference: str, settings: Settings, actor: Actor) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from core.base.settings import Settings
-from core.jobs import actions
+from core.jobs import submissions
 from core.preflight.samples import missing as missing
 from core.recipe.files import load_recipe
 from core.recipe.recipe import Recipe
@@ -20,11 +20,9 @@ def sample_study() -> Recipe:
 
 def fetch_first(recipe: Recipe, settings: Settings) -> None:
     """Queues the downloads a recipe needs; the queue keeps the order."""
-    for needed in missing(recipe, settings):
-        actions.submit_fetch(needed.id, settings, login.actor())
+    submissions.fetch_samples(recipe, settings, login.actor())
 
 
 def start(recipe: Recipe, settings: Settings) -> str:
     """Queues the downloads a recipe needs, then the recipe; returns its run's id."""
-    fetch_first(recipe, settings)
-    return actions.submit(recipe, settings, login.actor())
+    return submissions.submit_with_samples(recipe, settings, login.actor())

@@ -45,8 +45,15 @@ def choose(sizes: Mapping[str, Numbers], seconds: Callable[[Numbers], float | No
         taken = seconds(sizes[name])
         return SIZES[name] if taken is None else f"{SIZES[name]}, {about(taken)}"
 
-    st.segmented_control(
-        "How thorough", list(sizes), key="size", format_func=words, help=help, on_change=_fill_in, args=(sizes,)
+    st.radio(
+        "How thorough",
+        list(sizes),
+        index=None,
+        key="size",
+        format_func=words,
+        help=help,
+        on_change=_fill_in,
+        args=(sizes,),
     )
 
 

@@ -9,7 +9,7 @@ from core.base.roles import check
 from core.base.settings import Settings
 from core.jobs import actions
 from core.store import Store
-from pages.frame import login
+from pages.frame import example, login
 from pages.frame.cached import cached
 
 
@@ -24,7 +24,9 @@ def settings() -> Settings:
 
 
 def store() -> Store:
-    """The store of the home, opened once for all sessions. It only reads: what changes something is in core.jobs.
+    """The store of the home, opened once for all sessions; that of the example where the address names it.
+
+    It only reads: what changes something is in core.jobs.
 
     Raises:
         RetortError: whoever looks at this page may not any more.
@@ -34,7 +36,8 @@ def store() -> Store:
     except RetortError:
         st.rerun()  # from the frame on, which says why; does nothing in a callback
         raise
-    return _store(Settings.load())
+    found = Settings.load()
+    return example.store(found) if example.asked_for() else _store(found)
 
 
 @cached(4)

@@ -13,7 +13,7 @@ from pathlib import Path
 import streamlit as st
 
 from core.figures.theme import Theme, theme
-from pages.frame import home, login, login_return, network
+from pages.frame import example, example_box, home, login, login_return, network
 from pages.frame.cached import cached
 from pages.frame.states import boundary
 
@@ -90,6 +90,9 @@ def enter() -> None:
             home.start_runner()
             if not presenting() and page is not pages.get("account"):
                 login.notice()
+                name = next((name for name, one in pages.items() if one is page), "")
+                if example.asked_for() and not example_box.notice(name, page.title, path):
+                    return
             page.run()
     finally:
         _frame.entered = False

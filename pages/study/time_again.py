@@ -12,7 +12,7 @@ from core.jobs import submissions
 from core.recipe.results import Result
 from core.store import RunRow, Store
 from core.store.rows import ACTIVE
-from pages.frame import home, login
+from pages.frame import example, home, login
 from pages.frame.cached import cached
 from pages.frame.states import refused
 from pages.frame.text import md, plural
@@ -65,7 +65,9 @@ def _doubtful(store: Store, run: tuple[str, str]) -> list[tuple[str, str]]:
 
 
 def _action(run_id: str, keys: Sequence[str], label: str) -> None:
-    """The button, or how far the timing is."""
+    """The button, or how far the timing is; nothing for the example, whose models are not here."""
+    if example.asked_for():
+        return
     model = f"run:{run_id}/{keys[0]}"
     going = home.store().runs.find(kinds=("time",), states=ACTIVE, model=model, limit=1)
     if going:

@@ -130,10 +130,10 @@ def test_a_size_fills_in_the_form_and_each_says_its_time(
 ) -> None:
     probe_path(settings).write_text(PROBE.model_copy(update={"taken": time.time()}).model_dump_json())
     app = opens("sweep", model=folder)
-    size = app.get("button_group")[0]
-    options = [o.content for o in size.proto.options]
+    size = app.radio(key="size")
+    options = list(size.options)
     assert [o.split(",")[0] for o in options] == ["Quick", "Normal", "Thorough"]
-    assert all(", about " in o for o in options) and size.value == ["normal"] or size.value == "normal"
+    assert all(", about " in o for o in options) and size.value == "normal"
     assert ", timed today" in words(app) and not [b for b in app.button if b.label.startswith("Time this machine")]
     size.set_value("thorough").run()
     numbers = {n.key: n.value for n in app.number_input}
