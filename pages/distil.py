@@ -16,9 +16,10 @@ from core.jobs import actions
 from core.recipe.distil import TrainingBudget
 from core.recipe.recipe import Calibration, Distil, Evaluation, Recipe
 from core.registry.formatting import show
-from pages.forms import distil, models, sample_study, sizes
+from pages.forms import distil, models, sample_study, sizes, yardstick
 from pages.frame import home
 from pages.frame.states import refused
+from pages.frame.yardstick import taken_over
 from pages.study import distillation
 from pages.study.study_page import StudyPage, choose_model, given_name, recipe_file
 
@@ -59,7 +60,7 @@ def checked(model: str, step: dict[str, object], found: Anatomy) -> Recipe:
     data: dict[str, object] = {
         **given_name(),
         "model": model,
-        **_texts(found.shape.context),
+        **(taken_over(model) or _texts(found.shape.context)),
         "steps": [step, {"step": "evaluate"}, {"step": "measure"}],
     }
     recipe = distil.checked(data)
@@ -78,6 +79,7 @@ def offer(found: Anatomy, recipe: Recipe) -> None:
     spec = recipe.steps[0]
     assert isinstance(spec, Distil)
     _cost(recipe, spec, found)
+    yardstick.note(recipe)
     PAGE.start_button(recipe, partial(sample_study.start, recipe, home.settings()))
 
 

@@ -17,7 +17,7 @@ from core.jobs.waiting import waits_for
 from core.recipe.recipe import Recipe
 from core.registry.formatting import show_bytes
 from core.store import RunRow, Store, TrialRow
-from pages.forms import sample_study, sizes, sweep
+from pages.forms import sample_study, sizes, sweep, yardstick
 from pages.frame import charts, home
 from pages.frame.cached import cached
 from pages.frame.states import empty
@@ -36,6 +36,7 @@ def plan() -> None:
     if chosen is None:
         return
     resolved, found = chosen
+    yardstick.fill_in(str(resolved.reference))
     trying = st.container()  # stands above the form, and uses its settings
     left, right = st.columns([5, 3], gap="large")
     with left:
@@ -72,6 +73,7 @@ def offer(found: Anatomy, recipe: Recipe) -> None:
         PAGE.time_needed("Time", expected.seconds)
         st.metric("Disk, at most", show_bytes(expected.disk_bytes), width="content")
     PAGE.time_basis(expected.seconds, expected.basis)
+    yardstick.note(recipe)
     PAGE.start_button(recipe, partial(sample_study.start, recipe, home.settings()))
 
 

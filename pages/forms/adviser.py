@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, Final
 
 import streamlit as st
@@ -13,7 +14,7 @@ from core.recipe.files import dump_recipe
 from core.registry.families import is_adapted
 from core.store.rows import CandidateRow
 from pages.forms import models, sample_study
-from pages.frame import home, login, shell
+from pages.frame import home, login, shell, yardstick
 from pages.frame.states import refused
 from pages.frame.text import flat, md, plural
 
@@ -36,6 +37,7 @@ def section() -> None:
     if situation is None:
         return
     plans, impossible = advise(situation, measured(situation.subject.reference))
+    plans = [_measured_alike(plan) for plan in plans]
     if told := summary(situation, plans):
         st.markdown(f"### :material/recommend: {md(told, 500)}", anchors=False)
     for place, plan in enumerate(plans[:_SHOWN]):
@@ -47,6 +49,16 @@ def section() -> None:
             card(plan, place)
         for sentence in impossible:
             st.caption(f":material/block: {md(sentence, 300)}")
+
+
+def _measured_alike(plan: RankedPlan) -> RankedPlan:
+    """With the yardstick of the model's studies, unless the plan needs texts of its own."""
+    found = None if plan.technique.evaluation else yardstick.latest(plan.recipe.model)
+    if found is None:
+        return plan
+    of = found[1]
+    update = {"calibration": of.calibration, "evaluation": of.evaluation, "latency": of.latency or plan.recipe.latency}
+    return replace(plan, recipe=plan.recipe.model_copy(update=update))
 
 
 def questions(options: list[str]) -> Situation | None:

@@ -187,9 +187,10 @@ def tasks() -> dict[str, Any]:
 
 def _corpus(label: str, key: str, text: str) -> dict[str, Any]:
     """A corpus; the sample's split is fixed by its use, so that the two never overlap."""
+    taken_over = st.session_state.get(key)
     chosen = st.selectbox(
         label,
-        CORPORA,
+        CORPORA if taken_over in (None, *CORPORA) else [*CORPORA, taken_over],
         key=key,
         bind=URL,
         accept_new_options=True,

@@ -17,7 +17,7 @@ from core.jobs.logs import log_path, tail
 from core.jobs.waiting import waits_for
 from core.registry.formatting import significant
 from core.store import EventRow, RunRow, TrialRow
-from pages.frame import home, login, shell
+from pages.frame import home, login, shell, yardstick
 from pages.frame.states import boundary, refused
 from pages.frame.text import about, duration, flat, md, when, zone
 from pages.frame.tokens import visible
@@ -205,7 +205,7 @@ def trials_table(trials: Sequence[TrialRow], height: int | Literal["content"] = 
 
 def tradeoffs_link(run: RunRow) -> None:
     if run.trials_done:
-        page, query = shell.path("tradeoffs"), {"run": run.id}
+        page, query = shell.path("tradeoffs"), [("run", i) for i in (run.id, *yardstick.joined(run))]
         st.page_link(page, label="Open the trade-offs", icon=":material/scatter_plot:", query_params=query)
 
 

@@ -75,7 +75,8 @@ def _panel(reference: str, found: Anatomy, data: dict[str, Any], was_busy: bool)
     stale = bool(seen) and asked != json.dumps(request)
     answer.figures(figures, seen, stale)
     slider_trail.draw(chart, reference, "before")
-    answer.written(texts, written)
+    if _awake():  # as high without an answer as with one, so that nothing below jumps
+        answer.written(texts, written)
     if login.button(
         "run",
         "Measure this point properly",

@@ -12,14 +12,13 @@ from core.analysis.removed import REMOVED
 from core.figures.theme import method_style
 from core.registry.metrics import METRICS, metric
 from core.store import RunRow, Store
-from pages.frame import home, studies, urls
+from pages.frame import home, studies, urls, yardstick
 from pages.frame.cached import cached
 from pages.frame.text import flat
 from pages.study import limits as bounds
 from pages.study import recommended, selection
 from pages.study.tradeoff_data import usual
 
-MOST_STUDIES = 6
 _LISTED = 200
 _LIMITED = "_limited"
 
@@ -38,7 +37,7 @@ def chosen() -> tuple[list[RunRow], str]:
         tag = urls.select("Tag", "tag", tags, flat, placeholder="Any", width=200) if tags else None
     runs = _listed(store, state, model, tag)
     by_id = {r.id: r for r in runs}
-    for wanted in st.query_params.get_all("run")[:MOST_STUDIES]:
+    for wanted in st.query_params.get_all("run")[: yardstick.MOST_JOINED]:
         if wanted not in by_id:  # older than the list, or not of this filter, or gone
             found = store.runs.get(wanted)
             if (model is None or found.model == model) and (tag is None or tag in found.tags):
@@ -53,8 +52,8 @@ def chosen() -> tuple[list[RunRow], str]:
             "run",
             list(by_id),
             lambda i: studies.label(by_id[i]),
-            default=[first],
-            max_selections=MOST_STUDIES,
+            default=[first, *(i for i in yardstick.joined(by_id[first]) if i in by_id)],
+            max_selections=yardstick.MOST_JOINED,
             on_change=selection.put,
             args=([],),
             help="Several stand on one chart where they measured the same model in the same way.",

@@ -19,7 +19,7 @@ LOSS = {"magnitude": (0.08, 0.44, 3.05, 5.2), "wanda": (0.03, 0.12, 0.42, 1.9), 
 DENSE_LOSS = 3.375
 
 
-def recipe(name: str = "Sample study", model: str = "sample:smollm2-135m") -> Recipe:
+def recipe(name: str = "Sample study", model: str = "sample:smollm2-135m", **parts: Any) -> Recipe:
     return Recipe.model_validate(
         {
             "name": name,
@@ -30,6 +30,7 @@ def recipe(name: str = "Sample study", model: str = "sample:smollm2-135m") -> Re
                     {"method": "block_influence", "target": [{"remove_layers": n} for n in (2, 4, 6)]},
                 ]
             },
+            **parts,
         }
     )
 
