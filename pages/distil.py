@@ -21,7 +21,7 @@ from pages.frame import home
 from pages.frame.states import refused
 from pages.frame.yardstick import taken_over
 from pages.study import distillation
-from pages.study.study_page import StudyPage, choose_model, given_name, recipe_file
+from pages.study.study_page import StudyPage, as_file, choose_model, given_name
 
 PAGE = StudyPage("distil", "Distil", kind="recipe", of="Taught by", button="Start", again="New distillation")
 
@@ -38,7 +38,7 @@ def plan() -> None:
     with right:
         recipe = PAGE.before_it_starts(partial(checked, str(resolved.reference), step, found), partial(offer, found))
         if recipe is not None:
-            recipe_file(recipe, "distil.yaml", "run")
+            as_file(recipe, "distil.yaml", "run")
 
 
 def form(found: Anatomy) -> dict[str, object]:

@@ -34,6 +34,7 @@ PAGE = StudyPage(
     of="Measured place by place in",
     button="Measure",
     again="New measurement",
+    files=False,
 )
 _USUAL_PARTS = 7  # linear layers of a common block, for the count before the model was opened
 

@@ -24,7 +24,7 @@ from pages.frame.states import empty
 from pages.frame.text import md
 from pages.run import panel
 from pages.study import slider, tradeoff_data
-from pages.study.study_page import StudyPage, choose_model, given_name, recipe_file
+from pages.study.study_page import StudyPage, as_file, choose_model, given_name
 
 PAGE = StudyPage("sweep", "Sweep", kind="sweep", of="Sweep of", button="Start the sweep", again="New sweep")
 _CHART = 450  # pixels
@@ -44,7 +44,7 @@ def plan() -> None:
     with right:
         recipe = PAGE.before_it_starts(partial(checked, data), partial(offer, found))
         if recipe is not None:
-            recipe_file(recipe, "sweep.yaml", "sweep")
+            as_file(recipe, "sweep.yaml", "sweep")
     with trying:  # last, so that the page is whole while a preview is worked out
         slider.section(str(resolved.reference), found, data)
 

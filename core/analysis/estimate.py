@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from core.base.json_io import load
 from core.base.settings import Settings
 from core.base.untrusted_files import read_bounded
-from core.recipe.recipe import Distil, Evaluation, Prune, Recipe
+from core.recipe.recipe import Distil, Evaluation, Prune, Recipe, Select
 from core.recipe.results import Result
 from core.registry.methods import METHODS
 from core.registry.tasks import TASK_SETS
@@ -134,6 +134,20 @@ def estimate(recipe: Recipe, size: ModelSize, settings: Settings, earlier: Seque
     work += sum(_trial(recipe, p, size, probe) + _search(recipe, p, size, probe) for p in [None, *prunes])
     seconds = _START_SECONDS + work * slower(earlier, size, probe)
     return Estimate(trials=count, seconds=seconds, disk_bytes=disk, basis=basis(earlier))
+
+
+def recipe_seconds(recipe: Recipe, size: ModelSize, settings: Settings) -> float | None:
+    """What a recipe takes, all its models taken to be as large as the first; None until the machine was timed."""
+    if recipe.sweep is not None:
+        return estimate(recipe, size, settings).seconds
+    stages = 1 + sum(len(s.options) + s.best if isinstance(s, Select) else hasattr(s, "label") for s in recipe.steps)
+    trainings = [s for s in recipe.steps if isinstance(s, Distil)]
+    trainings += [s.recovery for s in recipe.steps if isinstance(s, Select) for _ in range(s.best)]
+    taken = [training_seconds(t, size, size, settings, t.data.length) for t in trainings]
+    measuring = measuring_seconds(recipe, [size] * stages, settings)
+    if measuring is None or None in taken:
+        return None
+    return _START_SECONDS + measuring + sum(t for t in taken if t is not None)
 
 
 def basis(earlier: Sequence[Past]) -> str:

@@ -2,22 +2,16 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
-from functools import cache
-from pathlib import Path
-from typing import Any
-
 import streamlit as st
 
 from core.base.errors import RetortError
 from core.catalogue import prompt_files
 from core.registry.prompts import MOST_PROMPTS, PROMPTS
+from pages.frame import file_input
 from pages.frame.states import refused
 from pages.frame.text import flat, md, plural
 from pages.frame.tokens import visible
 
-_ASSETS = Path(__file__).parent / "assets"
 _OURS, _TYPED, _FILE = f"{len(PROMPTS)} of Retort's own", "Typed here", "From a file"
 _FROM, _GIVEN = "compare-prompts-from", "_compare-list"
 _SHOWN = 5  # prompts of a file
@@ -56,17 +50,13 @@ def _typed() -> tuple[str, ...]:
 
 
 def _file() -> tuple[str, ...]:
-    _input()(
-        key="compare-prompts-file",
-        data={
-            "label": f"A file with prompts ({', '.join(prompt_files.ENDINGS)}; at most {MOST_PROMPTS} prompts)",
-            "endings": list(prompt_files.ENDINGS),
-            "most": prompt_files.FILE_BYTES,
-        },
-        on_file_change=_taken,
+    file_input.ask(
+        "compare-prompts-file",
+        f"A file with prompts ({', '.join(prompt_files.ENDINGS)}; at most {MOST_PROMPTS} prompts)",
+        prompt_files.ENDINGS,
+        prompt_files.FILE_BYTES,
+        _taken,
     )
-    if refusal := st.session_state.get("_compare-list-refused"):
-        refused(*refusal)
     prompts: tuple[str, ...] = st.session_state.get(_GIVEN, ())
     if not prompts:
         st.caption("One prompt on each line of a .txt, or in the column 'prompt' of a .jsonl or .csv.")
@@ -77,29 +67,13 @@ def _file() -> tuple[str, ...]:
     return prompts
 
 
-def _taken() -> None:
-    """Reads what the browser handed over; what is wrong with it is shown under the field."""
-    told = st.session_state["compare-prompts-file"]["file"]
-    st.session_state.pop("_compare-list-refused", None)
-    try:
-        name, size = str(told["name"]), int(told["size"])
-        if size > prompt_files.FILE_BYTES:
-            prompt_files.refuse_large(name)
-        st.session_state[_GIVEN] = prompt_files.read(name, base64.b64decode(told["bytes"], validate=True))
-    except RetortError as error:
-        st.session_state.pop(_GIVEN, None)
-        st.session_state["_compare-list-refused"] = (error.cause, error.remedy)
-    except (TypeError, KeyError, ValueError, binascii.Error):
-        st.session_state["_compare-list-refused"] = ("The file did not arrive whole.", "Choose it again.")
+def _taken(name: str, raw: bytes) -> None:
+    """Reads what the browser handed over.
 
-
-@cache
-def _source() -> tuple[str, str]:
-    css, js = ((_ASSETS / f"prompt_file.{kind}").read_text("utf-8") for kind in ("css", "js"))
-    return css, js
-
-
-def _input() -> Any:
-    css, js = _source()
-    html = "<label><span></span><input type='file'></label>"
-    return st.components.v2.component("retort.prompt_file", html=html, css=css, js=js)
+    Raises:
+        RetortError: it is too large, or no list of prompts.
+    """
+    st.session_state.pop(_GIVEN, None)
+    if len(raw) > prompt_files.FILE_BYTES:
+        prompt_files.refuse_large(name)
+    st.session_state[_GIVEN] = prompt_files.read(name, raw)

@@ -21,6 +21,7 @@ from pages.frame import home, login, shell
 from pages.frame.states import empty, refused
 from pages.frame.text import about, flat, md
 from pages.run import panel
+from pages.study import recipe_file
 
 T = TypeVar("T")
 
@@ -40,6 +41,8 @@ class StudyPage:
     """Starts a run."""
     again: str
     """Leads from a run back to the choices."""
+    files: bool = True
+    """Whether a recipe file can be opened on it."""
 
     def show(
         self,
@@ -55,6 +58,11 @@ class StudyPage:
             return
         st.title(self.title, anchor=False)
         panel.back_to(home.store().runs.find(states=("queued", "running"), kinds=(self.kind,), limit=3), self.page)
+        if self.files and recipe_file.is_open():
+            recipe_file.show()
+            return
+        if self.files:
+            recipe_file.picker()
         plan()
 
     def before_it_starts(self, checked: Callable[[], T], offer: Callable[[T], None]) -> T | None:
@@ -159,7 +167,7 @@ def given_name() -> dict[str, str]:
     return {"name": stripped} if stripped else {}
 
 
-def recipe_file(recipe: Recipe, file: str, command: str) -> None:
+def as_file(recipe: Recipe, file: str, command: str) -> None:
     """The same as a file, with the command that runs it."""
     text = dump_recipe(recipe)
     with st.expander("The same as a recipe file", icon=":material/description:"):

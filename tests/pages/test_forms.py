@@ -110,7 +110,7 @@ def test_the_form_estimates_and_starts_what_it_shows(
     assert shown["To measure"] == "6", "dense, two methods at two sparsities, one layer fewer"
     assert shown["Time"].startswith("about ")
     assert "timed probe" in words(app)
-    recipe = load_recipe(app.code[0].value)
+    recipe = load_recipe(next(c.value for c in app.code if "sweep:" in c.value))
     assert recipe.sweep is not None
     assert [p.label() for p in recipe.sweep.trials()] == [
         "Magnitude 40 %",
@@ -138,7 +138,7 @@ def test_a_size_fills_in_the_form_and_each_says_its_time(
     size.set_value("thorough").run()
     numbers = {n.key: n.value for n in app.number_input}
     assert (numbers["sequences"], numbers["tokens"], numbers["repeats"]) == (128, 65_536, 15)
-    recipe = load_recipe(app.code[0].value)
+    recipe = load_recipe(next(c.value for c in app.code if "sweep:" in c.value))
     assert (recipe.calibration.sequences, recipe.evaluation.tokens) == (128, 65_536)
 
 
