@@ -14,16 +14,15 @@ from core.analysis.limits import bound_words
 from core.analysis.removed import REMOVED
 from core.base.errors import RetortError
 from core.recipe.results import Result
-from core.registry.metrics import METRICS
-from core.report.costs import Prices
 from core.report.forms import FORMS
-from core.report.model import AUDIENCES, HEADLINE, MOST, Audience, Report, build
+from core.report.model import HEADLINE, MOST, Report, build
+from core.report.presented import presented
 from core.report.write import render
 from core.store import RunRow
 from pages.frame import example_box, home, shell, studies
 from pages.frame.states import empty, refused
 from pages.frame.text import flat, md
-from pages.study import limits, presenter, recommended, report_texts, selection
+from pages.study import limits, presenter, recommended, report_settings, report_texts, selection
 from pages.study.report_preview import document
 
 _HEIGHT = 900
@@ -109,53 +108,24 @@ def picker(candidates: dict[str, Result]) -> list[str]:
 
 
 def settings(run: RunRow, results: list[Result], keys: list[str]) -> Report:
-    """Headline, audience, price and power; all of them stay in the address."""
-    proposal = build(run, results, keys).headline
+    """Reader, prices, headline and look; all of them stay in the address."""
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        told: dict[str, Any] = {"audience": report_settings.reader(), "prices": report_settings.prices()}
+    told |= looked_at()
     headline = st.text_area(
         "Headline",
         key="headline",
         bind="query-params",
         max_chars=HEADLINE,
-        placeholder=proposal,
+        placeholder=presented(build(run, results, keys, **told)).headline,
         help="Leave it empty for the proposal shown.",
     )
-    with st.container(horizontal=True, vertical_alignment="bottom"):
-        audience: Audience = st.selectbox(
-            "For",
-            AUDIENCES,
-            key="audience",
-            bind="query-params",
-            width=200,
-            format_func=str.capitalize,
-            help="Engineers get every figure, executives the few that decide.",
-        )
-        price = st.number_input(
-            "Price of an hour (USD)",
-            0.0,
-            1e6,
-            0.0,
-            key="price",
-            bind="query-params",
-            width=200,
-            help=f"{METRICS['cost_per_mtok'].explain} 0: leave money out.",
-        )
-        watts = st.number_input(
-            "Power (W)",
-            0.0,
-            1e6,
-            0.0,
-            key="watts",
-            bind="query-params",
-            width=200,
-            help="What the machine draws while it writes. 0: the energy of a million tokens is left out, unless it was "
-            "measured.",
-        )
-    prices = Prices(per_hour=price or None, watts=watts or None)
-    made = build(run, results, keys, headline=headline, audience=audience, prices=prices, **looked_at())
+    brand = report_settings.branded(**report_settings.look())
+    made = build(run, results, keys, headline=headline, brand=brand, **told)
     if made.limits:
         with st.container(horizontal=True, vertical_alignment="center"):
-            told = "; ".join(bound_words(m, limit) for m, limit in made.limits)
-            st.caption(f":material/rule: Limits from the Trade-offs page: {md(told, 400)}.", width="content")
+            kept = "; ".join(bound_words(m, limit) for m, limit in made.limits)
+            st.caption(f":material/rule: Limits from the Trade-offs page: {md(kept, 400)}.", width="content")
             st.button("Leave them out", on_click=limits.forget, type="tertiary")
     return made
 
@@ -192,22 +162,16 @@ def slides(runs: dict[str, RunRow]) -> None:
     query = st.query_params
     run = runs.get(query.get("run", "")) or next(iter(runs.values()))
     try:
-        prices = Prices(per_hour=float(query.get("price", 0)) or None, watts=float(query.get("watts", 0)) or None)
-        audience: Audience = "engineers" if query.get("audience") == "engineers" else "executives"
         results = home.store().candidates.results(run_id=run.id)
-        made = build(
-            run,
-            results,
-            query.get_all("pick"),
-            headline=query.get("headline", ""),
-            audience=audience,
-            prices=prices,
-            **looked_at(),
-        )
+        told = report_settings.of_address() | looked_at()
+        made = build(run, results, query.get_all("pick"), headline=query.get("headline", ""), **told)
         presenter.show(report_texts.added(made))
         return
     except ValueError:
-        refused("The price or the power in this address is not a number that can be.", "Go back and set them again.")
+        refused(
+            "A price or amount in this address is not a number that can be.",
+            "Go back and set them again.",
+        )
     except RetortError as error:
         refused(error.cause, error.remedy)
     st.button("Back to the report's settings", icon=":material/arrow_back:", on_click=presenter.leave)

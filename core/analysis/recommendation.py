@@ -137,15 +137,19 @@ def bound_on(told: Recommendation, metric_id: str) -> float | None:
     if told.measure != LOSS:
         dense = find(told.baseline, told.measure)
         return dense.value - told.allowed if dense is not None and metric_id == told.measure else None
-    dense, perplexity = find(told.baseline, "loss"), find(told.baseline, "perplexity")
-    if dense is not None:
-        original = dense.value
-    elif perplexity is not None and perplexity.value > 0.0:
-        original = math.log(perplexity.value)
-    else:
+    original = original_loss(told.baseline)
+    if original is None:
         return None
     loss = original * (1.0 + told.allowed)
     return {LOSS: original * told.allowed, "loss": loss, "perplexity": math.exp(min(loss, 700.0))}.get(metric_id)
+
+
+def original_loss(baseline: Measured | None) -> float | None:
+    """The loss a token of the original, from its perplexity where only that was recorded; None without either."""
+    dense, perplexity = (find(baseline, m) for m in ("loss", "perplexity")) if baseline is not None else (None, None)
+    if dense is not None:
+        return dense.value
+    return math.log(perplexity.value) if perplexity is not None and perplexity.value > 0.0 else None
 
 
 def _next(further: Sequence[Offer], best: Offer | None, only_costs: bool) -> Offer | None:

@@ -13,7 +13,7 @@ from core.base.errors import RetortError
 from core.base.private_files import hand_on
 from core.base.settings import Settings
 from core.base.text import one_line
-from core.base.untrusted_files import reason
+from core.base.untrusted_files import read_bounded, reason
 from core.commands.terminal import put_json, say
 from core.registry.metrics import METRICS
 from core.report.forms import FORMS, Form
@@ -30,6 +30,7 @@ def report(chosen: argparse.Namespace, settings: Settings) -> int:
             it cannot be written.
     """
     form = _form(chosen.format, chosen.out)
+    from core.report.brand import brand
     from core.report.comparisons import with_comparisons
     from core.report.costs import Prices
     from core.report.model import build  # plotly and python-pptx: only where a report is made
@@ -43,9 +44,12 @@ def report(chosen: argparse.Namespace, settings: Settings) -> int:
         chosen.pick or (),
         headline=chosen.headline,
         audience=chosen.audience,
-        prices=Prices(per_hour=chosen.price, watts=chosen.watts, currency=chosen.currency),
+        prices=Prices(
+            per_hour=chosen.price, watts=chosen.watts, currency=chosen.currency, mtok_per_month=chosen.traffic
+        ),
         axes=(chosen.x or "disk_bytes", chosen.y or "perplexity") if chosen.x or chosen.y else None,
         limits=chosen.limit or (),
+        brand=brand(chosen.title, chosen.author, chosen.accent, _logo(chosen.logo)),
     )
     made = with_comparisons(made, store, chosen.text or ())
     data = render(made, form)
@@ -63,6 +67,23 @@ def report(chosen: argparse.Namespace, settings: Settings) -> int:
     else:
         say(f"The report is in {out}.")
     return 0
+
+
+def _logo(path: Path | None) -> bytes:
+    """The bytes of a picture.
+
+    Raises:
+        RetortError: it cannot be read, or is larger than a logo may be.
+    """
+    if path is None:
+        return b""
+    try:
+        return read_bounded(path, 1_000_000)
+    except (OSError, ValueError) as error:
+        raise RetortError(
+            f"The logo '{one_line(str(path), 200)}' cannot be read ({reason(error)}).",
+            "Name a PNG or JPEG of at most 1 MB.",
+        ) from error
 
 
 def _form(wanted: Form | None, out: Path) -> Form:
@@ -115,6 +136,13 @@ def register(one: argparse.ArgumentParser) -> None:
         metavar="NUMBER",
         help="power the machine draws; default: no energy of a million tokens is estimated",
     )
+    one.add_argument(
+        "--traffic", type=_amount, metavar="NUMBER", help="million tokens a month that savings are told for"
+    )
+    one.add_argument("--title", default="", metavar="TEXT", help="default: the question of the study")
+    one.add_argument("--author", default="", metavar="TEXT", help="who signs it")
+    one.add_argument("--accent", default="", metavar="COLOUR", help="its colour, as #0072B2")
+    one.add_argument("--logo", type=Path, metavar="FILE", help="a PNG or JPEG of at most 1 MB")
     one.add_argument(
         "--x", metavar="METRIC", help="the cost of the chart, as the Trade-offs page has it in its address"
     )

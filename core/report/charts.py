@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import plotly.graph_objects as go
 
+from core.analysis.given_up import LOSS
 from core.analysis.promised_vs_measured import Share, shares
-from core.analysis.recommendation import bound_on
+from core.analysis.recommendation import bound_on, original_loss
 from core.figures import promised_vs_measured
 from core.figures.limits import draw_limits
 from core.figures.point import Point
@@ -13,6 +16,8 @@ from core.figures.points import points_of
 from core.figures.theme import Theme, method_style
 from core.figures.tradeoff import alt, tradeoff
 from core.recipe.results import Result
+from core.registry.formatting import show
+from core.registry.measurement import Measurement
 from core.registry.metrics import metric
 from core.report.drawing import draw
 from core.report.model import Report
@@ -29,9 +34,18 @@ def points(report: Report) -> list[Point]:
         return []
     chosen = {r.key for r in report.chosen}
     found = points_of(report.placed, *report.axes)
+    if report.audience == "executives" and report.axes[1] == LOSS:
+        found = [replace(p, y=_percent_of_loss(p.y, report)) for p in found]
     if len(found) > _DRAWN:  # those the reader looks for first
         found.sort(key=lambda p: (not p.baseline, p.key not in chosen, not p.front, not p.tied))
     return found[:_DRAWN]
+
+
+def _percent_of_loss(m: Measurement, report: Report) -> Measurement:
+    """A change of loss in percent of the original's, as the sentences say it."""
+    part = 100.0 / (original_loss(report.baseline) or 100.0)
+    ends = {name: None if (v := getattr(m, name)) is None else v * part for name in ("value", "low", "high")}
+    return m.model_copy(update={**ends, "samples": None})
 
 
 def chart(report: Report, shown: list[Point], ground: Theme) -> go.Figure:
@@ -42,17 +56,71 @@ def chart(report: Report, shown: list[Point], ground: Theme) -> go.Figure:
     if bounds or told is not None:
         y_metric = shown[0].y.metric
         x, y = bounds.get(shown[0].x.metric), bounds.get(y_metric, bound_on(told, y_metric) if told else None)
+        if y is not None and y_metric == LOSS and report.audience == "executives":
+            y *= 100.0 / (original_loss(report.baseline) or 100.0)
         best = told.best.key if told is not None and told.best is not None else None
         draw_limits(figure, [p for p in shown if p.drawable], x, y, report.outcome.aside, best, ground)
     figure.update_layout(dragmode=False)
+    return _in_plain_words(figure) if report.audience == "executives" else figure
+
+
+def _in_plain_words(figure: go.Figure) -> go.Figure:
+    """Without names of methods and terms of the field: names stand beside the points, and the original is one."""
+    figure.for_each_trace(lambda t: t.update(showlegend=t.name in _PLAIN, name=_PLAIN.get(t.name, t.name)))
+    figure.update_traces(text=["The original"], selector={"text": ("Dense",)})
+    for axis in (figure.layout.xaxis, figure.layout.yaxis):
+        axis.title.text = _plain(str(axis.title.text))
+    for trace in figure.data:
+        if trace.hovertext:
+            trace.hovertext = [_plain(words) for words in trace.hovertext]
     return figure
+
+
+_PLAIN = {
+    "Pareto front": "Best at each size",
+    "Dense baseline": "The original",
+    "Selected": "In this report",
+    "Recommended: the smallest within the limit": "Recommended: the smallest within the limit",
+    "Hollow: within the error of the front": "Hollow: as good, as far as can be told",
+    "Dot inside: estimated": "Dot inside: estimated",
+}
+"""Lines of the legend that executives see, and what they say to them."""
+_INSTEAD = {
+    "On the Pareto front": "Best at its size",
+    "Dense baseline": "The original",
+    "Loss change, nats": "More loss than the original, %",
+    "Loss change": "More loss than the original",
+    " nats": " %",
+    "loss change": "loss beyond the original's",
+    "Tied with the front: the difference is inside the error": "As good as the best, as far as can be told",
+}
+
+
+def _plain(words: str) -> str:
+    for term, instead in _INSTEAD.items():
+        words = words.replace(term, instead)
+    return words
 
 
 def drawn(report: Report, shown: list[Point], ground: Theme, size: Place = WIDE) -> Picture:
     """The same as a picture, which needs no script."""
     x, y = shown[0].x.metric, shown[0].y.metric
-    title = f"{metric(y).label} against {metric(x).label.lower()}"
-    return draw(chart(report, shown, ground), (x, y), size, ground, title, alt(shown))
+    title, told = f"{metric(y).label} against {metric(x).label.lower()}", alt(shown)
+    if report.audience == "executives":
+        title, told = "Quality against cost", _plain(told)
+    return draw(chart(report, shown, ground), (x, y), size, ground, title, told)
+
+
+def written(report: Report, shown: list[Point]) -> list[tuple[str, str, str]]:
+    """The points as a table: name and both figures."""
+    rows = [(p.label, show(p.x.metric, p.x.value), show(p.y.metric, p.y.value)) for p in shown]
+    return [(a, b, _plain(c)) for a, b, c in rows] if report.audience == "executives" else rows
+
+
+def titles(report: Report, shown: list[Point]) -> tuple[str, str]:
+    """What the two figures of a point are called."""
+    x, y = metric(shown[0].x.metric).label, metric(shown[0].y.metric).label
+    return (_plain(x), _plain(y)) if report.audience == "executives" else (x, y)
 
 
 def promised(report: Report, candidate: Result) -> list[Share]:

@@ -23,6 +23,8 @@ class Prices(BaseModel):
     currency: str = Field(default="USD", min_length=1, max_length=8)
     watts: float | None = Field(default=None, gt=0, le=1e6, allow_inf_nan=False)
     """Power the machine draws while it writes."""
+    mtok_per_month: float | None = Field(default=None, gt=0, le=1e9, allow_inf_nan=False)
+    """The traffic that money and energy are told for: million tokens a month."""
 
 
 def money_per_million(decode: Measurement, prices: Prices) -> Measurement | None:

@@ -11,7 +11,7 @@ def fingerprint(report: Report) -> str:
     """The same for reports that say and draw the same, and cheap beside drawing one."""
     run, chosen = report.run, [c.key for c in report.chosen]
     told = [report.headline, report.audience, report.prices, report.axes, report.limits, report.share]
-    told += [chosen, report.said]
+    told += [chosen, report.said, report.brand]
     of = (
         (
             r.key,

@@ -22,6 +22,7 @@ from core.recipe.results import Result
 from core.registry.formatting import in_full, interval, shown, significant
 from core.registry.measurement import Measurement
 from core.registry.metrics import METRICS, metric
+from core.report.brand import Brand
 from core.report.costs import MONEY_FORMULA, Prices, energy_per_million, money_per_million
 from core.report.energy import energy_notes, with_power
 from core.report.figure import Figure, settings_in_words
@@ -36,7 +37,6 @@ MOST = 12
 HEADLINE = 400
 """Characters of a headline."""
 _FOR_EXECUTIVES = (
-    "perplexity",
     "accuracy",
     "disk_bytes",
     "memory_bytes",
@@ -46,6 +46,8 @@ _FOR_EXECUTIVES = (
 )
 _COSTS = ("disk_bytes", "decode_ms", "memory_bytes", *(m.id for m in METRICS.values() if m.role == "cost"))
 _QUALITIES = ("perplexity", "accuracy", *(m.id for m in METRICS.values() if m.role == "quality"))
+_PLAIN_QUALITIES = ("loss_change", *(m for m in METRICS if m.partition(":")[0] in ("accuracy", "accuracy_norm")))
+"""What an executive is shown: no perplexity, no divergence."""
 _WISHED = ("perplexity", "disk_bytes", "peak_memory_bytes", "decode_ms", "energy_j_per_token")
 
 
@@ -69,6 +71,8 @@ class Report:
     """How much quality may be given up (0.05: 5 %), where the reader says it."""
     said: Said = Said()
     """Texts of the models and votes on them (core/report/comparisons.py)."""
+    brand: Brand = Brand()
+    """Whose report it is."""
 
     @property
     def baseline(self) -> Result | None:
@@ -87,10 +91,13 @@ class Report:
         The baseline has them too, unless it does something else (an encoder that became a classifier).
         """
         dense = [self.baseline] if self.baseline else []
-        asked = [(m,) for m in self.asked] if self.asked else [(), ()]
+        qualities = _PLAIN_QUALITIES if self.audience == "executives" else _QUALITIES
+        asked: list[tuple[str, ...]] = [(m,) for m in self.asked] if self.asked else [(), ()]
+        if self.asked and self.asked[1] not in qualities and self.audience == "executives":
+            asked[1] = ()
         x, y = (
             self._common(first, []) or self._common(ids, dense) or self._common(ids, [])
-            for first, ids in zip(asked, (_COSTS, _QUALITIES), strict=True)
+            for first, ids in zip(asked, (_COSTS, qualities), strict=True)
         )
         return (x, y) if x and y else None
 
@@ -177,7 +184,7 @@ class Report:
     def notes(self) -> list[str]:
         """How the figures came about, and what was not measured."""
         recipe = self.run.recipe
-        said = [f"Run {self.run.id} ({self.run.name}) on the model {self.run.model}.", *self._left_out()]
+        said = [f"Run {self.run.id} ({self.run.name}) on the model {self.run.model}.", *self.left_out()]
         if any(r.method not in ("dense", "quantise") for r in self.chosen):
             said.append(f"Calibration: {settings_in_words(recipe.get('calibration'))}.")
         said.append(f"Evaluation: {settings_in_words(recipe.get('evaluation'))}.")
@@ -212,7 +219,7 @@ class Report:
             said += [f"{candidate.label}: {note}" for note in candidate.notes]
         return said
 
-    def _left_out(self) -> list[str]:
+    def left_out(self) -> list[str]:
         """What a reader would take to be in the study and is not."""
         run, said = self.run, []
         if run.active or run.state != "done":
@@ -249,6 +256,7 @@ def build(
     axes: tuple[str, str] | None = None,
     limits: Sequence[tuple[str, float]] = (),
     share: float | None = None,
+    brand: Brand | None = None,
 ) -> Report:
     """A report on a study.
 
@@ -258,6 +266,7 @@ def build(
         axes: cost and quality to draw; None: the first that all of them have.
         limits: metric and limit, in the metric's own unit.
         share: how much quality may be given up (0.05: 5 %); None: the usual.
+        brand: title, author, colour and logo; None: the usual ones.
     Raises:
         RetortError: nothing is finished, a pick is unknown or means two candidates, too many, a headline too long.
     """
@@ -274,7 +283,18 @@ def build(
     named = [c for key in (told.shown if told else []) for c in candidates if c.key == key]
     chosen = chosen or named or candidates[-2:]  # of a chain of steps, where it ends
     words = headline.strip() or one_line(proposal(told, chosen, results, run), HEADLINE)
-    return Report(run, tuple(results), tuple(chosen), words, audience, prices or Prices(), axes, tuple(limits), share)
+    return Report(
+        run,
+        tuple(results),
+        tuple(chosen),
+        words,
+        audience,
+        prices or Prices(),
+        axes,
+        tuple(limits),
+        share,
+        brand=brand or Brand(),
+    )
 
 
 def _one(pick: str, candidates: Sequence[Result]) -> Result:

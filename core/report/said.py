@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from core.report.text import plain
@@ -14,6 +14,7 @@ LEGEND = (
     "(KL divergence); underlined: it would have written another word. Its own text is marked from where it leaves "
     "the original's."
 )
+PLAIN_LEGEND = "The first text is the original's own; the others are marked from where they leave it."
 _SLIDE = 260  # characters of a text on a slide
 
 
@@ -80,6 +81,17 @@ class Said:
 
     def __bool__(self) -> bool:
         return bool(self.texts or self.votes)
+
+    def under(self, names: Mapping[str, str]) -> Said:
+        """The same with other names of the candidates, by the names they have."""
+        texts = [
+            replace(t, others=tuple(replace(o, name=names.get(o.name, o.name)) for o in t.others)) for t in self.texts
+        ]
+        votes = [
+            replace(v, name=names.get(v.name, v.name), sentence=v.sentence.replace(v.name, names.get(v.name, v.name)))
+            for v in self.votes
+        ]
+        return replace(self, texts=tuple(texts), votes=tuple(votes))
 
     def tables(self) -> Iterator[tuple[str, tuple[tuple[str, ...], ...]]]:
         """A title and rows of plain text for each prompt: for slides, which take no colours."""

@@ -1,16 +1,14 @@
-"""A report cut into slides, one idea each: for whoever presents it from the page."""
+"""The slides for engineers: each choice against the original, costs, method and limits."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from typing import Literal, TypeVar
+from typing import TypeVar
 
 from core.base.text import without_middle
-from core.recipe.results import Result
-from core.registry.metrics import metric
 from core.report.figure import Figure
 from core.report.model import Report
+from core.report.slide import Slide
 from core.report.text import filled, plain
 
 T = TypeVar("T")
@@ -20,50 +18,23 @@ _SIDE = 3  # candidates beside the original on a slide of costs
 _COSTS = ("disk_bytes", "memory_bytes", "prefill_ms", "decode_ms", "cost_per_mtok", "energy_kwh_per_mtok")
 
 
-@dataclass(frozen=True)
-class Slide:
-    """Words are plain text of one line each, bounded, and never markup."""
-
-    kind: Literal["headline", "chart", "choice", "texts", "costs", "method"]
-    title: str
-    lines: tuple[str, ...] = ()
-    candidate: Result | None = None
-    """Of a choice: whose bars of promised against measured are drawn."""
-    table: tuple[tuple[str, ...], ...] = ()
-    """Of the costs and of texts: a head and rows of as many cells."""
-
-
-def slides(report: Report) -> list[Slide]:
-    """Headline, chart, each choice against the original, costs, method and limits: at least three."""
-    return [*_opening(report), *_choices(report), *_said(report), *_costs(report), *_method(report)]
-
-
-def _opening(report: Report) -> Iterator[Slide]:
-    yield Slide("headline", plain(report.headline, 400), (plain(f"{report.run.name} \u00b7 {report.run.model}", 200),))
-    if report.axes is not None:
-        x, y = report.axes
-        said = f"Every point is a candidate of this study; letters mark the chosen ones. {report.caption}".strip()
-        limits = report.outcome.sentence
-        lines = (said, plain(limits, 400)) if limits else (said,)
-        yield Slide("chart", f"{metric(y).label} against {metric(x).label.lower()}", lines)
-
-
-def _choices(report: Report) -> Iterator[Slide]:
+def choices(report: Report) -> Iterator[Slide]:
     for candidate in report.chosen:
         title = f"{report.letters[candidate.key]}. {plain(candidate.label, 160)}"
         lines = report.quality_sentence(candidate), report.verdict(candidate)
         yield Slide("choice", title, tuple(plain(line, 400) for line in lines), candidate)
 
 
-def _said(report: Report) -> Iterator[Slide]:
+def said(report: Report) -> Iterator[Slide]:
+    """What the models write, a slide a prompt, and the votes on it."""
     for title, rows in report.said.tables():
         yield Slide("texts", title, table=rows)
     if report.said.votes:
         lines = tuple(plain(v.sentence, 400) for v in report.said.votes)
-        yield Slide("choice", "Which text is better, by blind votes", lines)
+        yield Slide("votes", "Which text is better, by blind votes", lines)
 
 
-def _costs(report: Report) -> Iterator[Slide]:
+def costs(report: Report) -> Iterator[Slide]:
     dense = report.baseline
     for some in _groups(report.chosen, _SIDE):
         shown = [*([dense] if dense else []), *some]
@@ -88,7 +59,7 @@ def _cell(figure: Figure | None) -> str:
     return figure.value + (f" ({change})" if change else "")
 
 
-def _method(report: Report) -> Iterator[Slide]:
+def method(report: Report) -> Iterator[Slide]:
     for some in filled([plain(n, 400) for n in report.notes()], _ROWS, _WIDTH):
         yield Slide("method", "How this was found out, and its limits", tuple(some))
 

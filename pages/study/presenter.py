@@ -5,42 +5,57 @@ The slide's number is in the address, so that the browser's back, forward and re
 
 from __future__ import annotations
 
+import base64
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import streamlit as st
 
-from core.figures import promised_vs_measured, tradeoff
 from core.report import charts
+from core.report.bars import bars
+from core.report.brand import readable
 from core.report.model import Report
-from core.report.slides import Slide, slides
+from core.report.picture import Picture
+from core.report.presented import presented
+from core.report.slide import Slide
+from core.report.story import dated, source, story
+from core.report.svg import to_svg
 from pages.frame import shell
-from pages.frame.charts import STATIC
 from pages.frame.text import md
 
 _ASSETS = Path(__file__).parent / "assets"
-_CHART, _BAR, _WORDS = 600, 54, 19  # pixels: a chart, a bar, letters
+_CHART = (1000.0, 500.0)  # of a drawing, which is then made as large as the screen allows
+_BARS = 900.0
 
 
-def show(report: Report) -> None:
+def show(given: Report) -> None:
     """The slide the address names, and the ways to the others."""
-    deck = slides(report)
+    report = presented(given)
+    deck = story(report)
     number = min(len(deck), max(1, _number()))
-    here = deck[number - 1]
+    here, brand = deck[number - 1], report.brand
+    drawn = _drawing(report, here)
     _stage()(
         key="slide",
         data={
             "kind": here.kind,
             "title": here.title,
+            "lead": here.lead,
+            "big": here.big,
             "lines": list(here.lines),
             "table": [list(r) for r in here.table],
+            "picture": to_svg(drawn, "slide-chart", keys=report.audience == "engineers") if drawn else "",
+            "alt": drawn.told if drawn else "",
+            "accent": brand.accent,
+            "on": brand.ink,
+            "strong": readable(brand.accent, shell.ground().ground),
+            "logo": base64.b64encode(brand.logo).decode(),
             "number": number,
             "count": len(deck),
         },
         on_go_change=_pressed,
     )
-    _drawing(report, here)
     with st.bottom, st.container(horizontal=True, vertical_alignment="center"):
         st.button(
             "Previous",
@@ -58,41 +73,19 @@ def show(report: Report) -> None:
             on_click=_go,
             args=(number + 1,),
         )
-        st.caption(f"Slide {number} of {len(deck)}. Run {md(report.run.id)}. Arrow keys move, Esc leaves.")
+        said = f"{md(source(report))}, {dated(report)}"
+        st.caption(f"Slide {number} of {len(deck)}. {said}. Arrow keys move, Esc leaves.")
         st.space("stretch")
         st.button("Leave", icon=":material/close_fullscreen:", key="slide-leave", on_click=_go, args=(0,))
 
 
-def _drawing(report: Report, here: Slide) -> None:
+def _drawing(report: Report, here: Slide) -> Picture | None:
     ground = shell.ground()
-    if here.kind == "chart":
-        points = charts.points(report)
-        st.plotly_chart(
-            _large(charts.chart(report, points, ground), _CHART),
-            key="slide-chart",
-            theme=None,
-            config=STATIC,
-            alt=tradeoff.alt(points),
-        )
-    elif here.candidate is not None and (found := charts.promised(report, here.candidate)):
-        figure = _large(charts.bars(here.candidate, found, ground), _BAR * len(found) + 80)
-        st.plotly_chart(
-            figure,
-            key=f"slide-bars-{here.candidate.key}",
-            theme=None,
-            config=STATIC,
-            alt=promised_vs_measured.alt(here.title, found),
-        )
-
-
-def _large(figure: Any, height: int) -> Any:
-    """A figure with words for the back of a room."""
-    figure.update_layout(height=height, font_size=_WORDS, legend_font_size=16)
-    figure.update_xaxes(tickfont_size=_WORDS, title_font_size=_WORDS)
-    figure.update_yaxes(tickfont_size=_WORDS, title_font_size=_WORDS)
-    figure.update_traces(textfont_size=_WORDS, selector={"type": "scatter"})
-    figure.update_annotations(font_size=_WORDS)
-    return figure
+    if here.kind == "chart" and (points := charts.points(report)):
+        return charts.drawn(report, points, ground, _CHART)
+    if here.candidate is not None and (found := charts.promised(report, here.candidate)):
+        return bars(found, here.title, here.candidate.method, _BARS, ground)
+    return None
 
 
 def _number() -> int:

@@ -79,7 +79,7 @@ def test_slides_move_by_keys_and_buttons_and_the_address_keeps_the_place(visits:
     expect(title).to_have_text(third)
     page.get_by_role("button", name="Previous").click()
     expect(page.get_by_text(f"Slide 2 of {last}")).to_be_visible()
-    expect(page.locator(".main-svg").first).to_be_visible()
+    expect(page.locator(".slide .big")).to_be_visible()
     page.keyboard.press("Escape")
     settings = page.locator("h1").get_by_text("Report", exact=True)
     expect(settings).to_be_visible()
@@ -104,7 +104,7 @@ def test_a_key_between_two_drawings_of_a_slide_counts_once(chromium: Browser) ->
           const found = [];
           const at = (number) => drawn({
             parentElement, setTriggerValue: (_, wanted) => found.push(wanted),
-            data: { kind: "costs", title: "t", lines: [], table: [], number, count: 9 },
+            data: { kind: "costs", title: "t", lines: [], table: [], picture: "", number, count: 9 },
           });
           const key = () => window.dispatchEvent(new KeyboardEvent("keydown", { key: "ArrowRight" }));
           const down = at(1); key(); down(); key();

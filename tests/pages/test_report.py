@@ -52,16 +52,30 @@ def test_the_preview_is_drawn_again_only_where_it_changes(
 def test_a_link_opens_a_slide_alone(opens: Opens, settings: Settings) -> None:
     run = finished_study(settings)
     key = next(r.key for r in Store(settings).candidates.rows(run_id=run) if r.label == "Wanda 30 %")
-    page = opens("report", run=run, pick=key[:10], present="1", slide="3", headline="Half the time", price="2")
+    page = opens(
+        "report",
+        run=run,
+        pick=key[:10],
+        present="1",
+        slide="3",
+        headline="Half the time",
+        price="2",
+        audience="engineers",
+    )
     assert [b.label for b in page.button] == ["Previous", "Next", "Leave"] and not page.title
-    assert slide(page)["kind"] == "choice" and slide(page)["title"] == "A. Wanda 30 %"
-    assert len(page.get("plotly_chart")) == 1 and f"Run {run}" in words(page).replace("\\", "")
+    assert slide(page)["kind"] == "saving" and slide(page)["big"] == "Nothing"
+    assert f"Run {run}" in words(page).replace("\\", "") and slide(page)["picture"] == ""
     page.button(key="slide-next").click().run()
-    assert page.query_params["slide"] == "4" and slide(page)["kind"] == "costs"
+    assert page.query_params["slide"] == "4" and slide(page)["kind"] == "chart"
+    assert slide(page)["picture"].startswith("<svg") and "Dense baseline" in slide(page)["alt"]
+    page.button(key="slide-next").click().run()
+    assert slide(page)["kind"] == "choice" and slide(page)["title"] == "A. Wanda 30 %"
+    assert "Weights on disk" in slide(page)["picture"]
+    page.button(key="slide-next").click().run()
     assert any(row[0] == "Cost per million tokens" for row in slide(page)["table"])
-    page.button(key="slide-previous").click().run()
-    page.button(key="slide-previous").click().run()
-    assert slide(page)["kind"] == "chart" and len(page.get("plotly_chart")) == 1
+    for _ in range(4):
+        page.button(key="slide-previous").click().run()
+    assert slide(page)["kind"] == "recommendation" and slide(page)["big"] == "No change"
     page.button(key="slide-previous").click().run()
     assert slide(page)["title"] == "Half the time" and page.button(key="slide-previous").disabled
     page.button(key="slide-leave").click().run()
@@ -79,7 +93,7 @@ def test_a_slide_that_is_not_there_leads_to_one_that_is(
 
 def test_an_address_that_cannot_be_says_so_and_leads_back(opens: Opens, settings: Settings) -> None:
     page = opens("report", run=finished_study(settings), present="1", price="cheap")
-    assert "The price or the power" in words(page)
+    assert "A price or amount in this address" in words(page)
     page.button[0].click().run()
     assert page.title[0].value == "Report" and "present" not in page.query_params
 
@@ -94,7 +108,13 @@ def test_hostile_names_reach_page_and_slides_as_plain_words(opens: Opens, settin
     page = opens("report", run=run, present="1")
     for _ in range(slide(page)["count"]):
         told = slide(page)
-        shown = [told["title"], *told["lines"], *(cell for row in told["table"] for cell in row)]
+        shown = [
+            told["title"],
+            told["lead"],
+            told["big"],
+            *told["lines"],
+            *(cell for row in told["table"] for cell in row),
+        ]
         assert all(len(w) <= 420 and "\u202e" not in w and "\x01" not in w for w in shown)
         if not page.button(key="slide-next").disabled:
             page.button(key="slide-next").click().run()

@@ -28,7 +28,7 @@ from core.report.html import to_html
 from core.report.json import to_json
 from core.report.model import Report, build
 from core.report.pptx import to_pptx
-from core.report.slides import slides
+from core.report.story import story
 from core.store import Store
 from tests.pages.study import finished_study
 
@@ -280,7 +280,7 @@ def test_price_and_power_of_the_command_are_those_of_the_report(home: Settings, 
     command = ["report", run, "--format", "json", "--out", str(out), "--home", str(home.home)]
     assert main([*command, *options]) == 0
     document = json.loads(out.read_text("utf-8"))
-    assert document["prices"] == {"per_hour": 1.5, "currency": "EUR", "watts": 65.0}
+    assert document["prices"] == {"per_hour": 1.5, "currency": "EUR", "watts": 65.0, "mtok_per_month": None}
     figures = {f["metric"]: f for f in document["candidates"][0]["figures"]}
     decode = figures["decode_ms"]["value"]
     assert figures["cost_per_mtok"]["value"] == pytest.approx(1.5 * decode / 3.6)
@@ -368,7 +368,7 @@ def test_every_form_says_what_a_time_is_and_none_shows_another_moments_milliseco
 
 def test_slides_and_tables_take_the_tie(home: Settings) -> None:
     report = seen(home)
-    costs = next(s for s in slides(report) if s.kind == "costs")
+    costs = next(s for s in story(report) if s.kind == "costs")
     rows = {row[0]: row[1:] for row in costs.table}
     assert rows["Latency per token"] == ("50 ms", "50.2 ms (no difference beyond the error)", "40 ms (\u221220 %)")
     assert rows["Cost per million tokens"][1].endswith("(no difference beyond the error)")
@@ -404,9 +404,9 @@ def test_a_report_draws_one_kind_of_energy_and_says_what_it_leaves_out(home: Set
     ]
     axes = ("energy_j_per_token", "perplexity")
     picked = [*report.letters]
-    mixed = build(report.run, results, picked, axes=axes)
+    mixed = build(report.run, results, picked, axes=axes, audience="engineers")
     assert mixed.axes == axes
     assert "Left out is 1 candidate, where it was estimated" in mixed.caption and mixed.caption in to_html(mixed)
     assert other.key not in {p.key for p in charts.points(mixed)}
-    unlike = build(report.run, results, [picked[0], other.key], axes=axes)
+    unlike = build(report.run, results, [picked[0], other.key], axes=axes, audience="engineers")
     assert unlike.axes is not None and unlike.axes[0] == "disk_bytes", "no chart of energy holds both of the chosen"

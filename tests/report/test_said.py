@@ -16,7 +16,7 @@ from core.report.html import to_html
 from core.report.json import to_json
 from core.report.model import Report, build
 from core.report.pptx import to_pptx
-from core.report.slides import slides
+from core.report.story import story
 from core.store import Store
 from tests.pages.study import finished_study
 
@@ -65,7 +65,7 @@ def made(home: Settings) -> tuple[Store, Report, list[str]]:
     ids = [store.comparisons.add(c).id for c in (texts, listed)]
     for prompt, better in (("a", run.model), ("b", run.model), ("c", f"run:{key}"), ("d", None)):
         store.votes.add(run.model, f"run:{key}", prompt, better)
-    report = build(run, results, [key])
+    report = build(run, results, [key], audience="engineers")
     return store, with_comparisons(report, store, [ids[0], f"{ids[1]}.1", "0" * 16, f"{ids[1]}.7"]), ids
 
 
@@ -117,7 +117,7 @@ def test_the_vote_comes_with_its_exact_test(made: tuple[Store, Report, list[str]
 
 def test_slides_pptx_and_json_have_the_same(made: tuple[Store, Report, list[str]]) -> None:
     _, report, _ = made
-    shown = [s for s in slides(report) if s.kind == "texts"]
+    shown = [s for s in story(report) if s.kind == "texts"]
     assert [s.title for s in shown] == ["After “The river”", "After “Prompt 1 <b>”"]
     assert shown[0].table[1:] == (("Original", "ran to the sea"), (f"A. {report.chosen[0].label}", "ran to its end"))
     deck = Presentation(io.BytesIO(to_pptx(report)))
@@ -136,4 +136,4 @@ def test_what_is_gone_is_counted_and_a_report_without_any_says_nothing(made: tup
     store.votes.clear(report.run.model, f"run:{report.chosen[0].key}")
     empty = with_comparisons(report, store)
     assert "What the models write" not in to_html(empty)
-    assert not any(s.kind == "texts" for s in slides(empty))
+    assert not any(s.kind == "texts" for s in story(empty))

@@ -164,7 +164,7 @@ LARGE: dict[str, Figures] = {
 
 STUDIES = {"small": SMALL, "follow": FOLLOW, "large": LARGE}
 
-EXECUTIVES = ("Perplexity", "PIQA accuracy", "Weights on disk", "Memory of the weights")
+EXECUTIVES = ("PIQA accuracy", "Weights on disk", "Memory of the weights")
 """What a report for executives keeps of these, apart from times, money and energy."""
 
 LEFT = "Weights left where pruned"

@@ -112,7 +112,7 @@ def test_data_hold_the_numbers_of_the_store_with_their_units(studies: Home, form
             assert (cells["unit"], cells["obtained"]) == (stored.unit, stored.obtained)
 
 
-@pytest.mark.parametrize("read", [from_html, from_pptx, from_csv, from_json])
+@pytest.mark.parametrize("read", [from_csv, from_json])
 def test_executives_get_the_few_figures_that_decide_with_money_and_energy(studies: Home, read: Reader) -> None:
     found = read(studies, "small", "executives")
     wanted = {

@@ -25,19 +25,34 @@ function table(parent, rows, label) {
   });
 }
 
+function picture(parent, type, content, label) {
+  const drawn = add(parent, "img");
+  drawn.className = type === "image/png" ? "logo" : "drawing";
+  drawn.alt = label; // as a picture: nothing in it can run or ask for anything
+  drawn.src = type === "image/png" ? `data:${type};base64,${content}` : `data:${type},${encodeURIComponent(content)}`;
+}
+
 function draw(root, data) {
   const old = root.querySelector(".slide");
   if (old) old.remove();
   const slide = add(root, "div");
   slide.className = `slide ${data.kind}`;
+  for (const name of ["accent", "on", "strong"]) if (data[name]) slide.style.setProperty(`--${name}`, data[name]);
+  const head = add(slide, "div");
+  head.className = "head";
+  if (data.kind === "headline" && data.lead) add(head, "p", data.lead).className = "question";
+  if (data.logo) picture(head, "image/png", data.logo, "Logo");
   const title = add(slide, "h1", data.title);
   if (data.title.length > 120) title.className = "long";
-  if (data.kind === "method") {
+  if (data.big) add(slide, "p", data.big).className = data.big.length > 14 ? "big words" : "big";
+  if (data.kind !== "headline" && data.lead) add(slide, "p", data.lead).className = "lead";
+  if (data.kind === "method" || data.kind === "risk") {
     const list = add(slide, "ul");
     data.lines.forEach((line) => add(list, "li", line));
   } else {
     data.lines.forEach((line) => add(slide, "p", line));
   }
+  if (data.picture) picture(slide, "image/svg+xml", data.picture, data.alt);
   if (data.table.length) table(slide, data.table, data.title);
 }
 
