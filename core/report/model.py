@@ -21,13 +21,14 @@ from core.figures.points import drawn_costs, points_of
 from core.recipe.results import Result
 from core.registry.formatting import in_full, interval, shown, significant
 from core.registry.measurement import Measurement
-from core.registry.metrics import METRICS, metric
+from core.registry.metrics import metric
 from core.report.brand import Brand
 from core.report.costs import MONEY_FORMULA, Prices, energy_per_million, money_per_million
 from core.report.energy import energy_notes, with_power
 from core.report.figure import Figure, settings_in_words
 from core.report.proposal import proposal, recommended
 from core.report.said import Said
+from core.report.shown_metrics import COSTS, FOR_EXECUTIVES, PLAIN_QUALITIES, QUALITIES, WISHED
 from core.store import RunRow
 
 Audience = Literal["executives", "engineers"]
@@ -36,19 +37,6 @@ MOST = 12
 """Candidates a report may show: one slide each, and each still gets a look."""
 HEADLINE = 400
 """Characters of a headline."""
-_FOR_EXECUTIVES = (
-    "accuracy",
-    "disk_bytes",
-    "memory_bytes",
-    "decode_ms",
-    "cost_per_mtok",
-    "energy_kwh_per_mtok",
-)
-_COSTS = ("disk_bytes", "decode_ms", "memory_bytes", *(m.id for m in METRICS.values() if m.role == "cost"))
-_QUALITIES = ("perplexity", "accuracy", *(m.id for m in METRICS.values() if m.role == "quality"))
-_PLAIN_QUALITIES = ("loss_change", *(m for m in METRICS if m.partition(":")[0] in ("accuracy", "accuracy_norm")))
-"""What an executive is shown: no perplexity, no divergence."""
-_WISHED = ("perplexity", "disk_bytes", "peak_memory_bytes", "decode_ms", "energy_j_per_token")
 
 
 @dataclass(frozen=True)
@@ -91,13 +79,13 @@ class Report:
         The baseline has them too, unless it does something else (an encoder that became a classifier).
         """
         dense = [self.baseline] if self.baseline else []
-        qualities = _PLAIN_QUALITIES if self.audience == "executives" else _QUALITIES
+        qualities = PLAIN_QUALITIES if self.audience == "executives" else QUALITIES
         asked: list[tuple[str, ...]] = [(m,) for m in self.asked] if self.asked else [(), ()]
         if self.asked and self.asked[1] not in qualities and self.audience == "executives":
             asked[1] = ()
         x, y = (
             self._common(first, []) or self._common(ids, dense) or self._common(ids, [])
-            for first, ids in zip(asked, (_COSTS, qualities), strict=True)
+            for first, ids in zip(asked, (COSTS, qualities), strict=True)
         )
         return (x, y) if x and y else None
 
@@ -148,7 +136,7 @@ class Report:
     def quality_sentence(self, candidate: Result) -> str:
         """What is lost, and whether that can be claimed."""
         dense_one = [self.baseline] if self.baseline else []
-        measured = [m for m in _QUALITIES if m not in BY_DEFINITION]
+        measured = [m for m in QUALITIES if m not in BY_DEFINITION]
         asked = [self.asked[1]] if self.asked and self.asked[1] in measured else []
         y = self._common([*asked, *measured], dense_one) or self._common(measured, [])
         if y is None:
@@ -166,7 +154,7 @@ class Report:
         """Every figure of this audience, then the estimates of money and energy."""
         if self.audience == "engineers":
             return self.every_figure(candidate)
-        return [f for f in self.every_figure(candidate) if f.measurement.metric.partition(":")[0] in _FOR_EXECUTIVES]
+        return [f for f in self.every_figure(candidate) if f.measurement.metric.partition(":")[0] in FOR_EXECUTIVES]
 
     def every_figure(self, candidate: Result) -> list[Figure]:
         """The same for whoever asks: nothing is left out."""
@@ -200,7 +188,7 @@ class Report:
         if self.outcome.sentence:
             bounds = "; ".join(bound_words(m, limit) for m, limit in self.limits)
             said.append(f"Limits: {bounds}. {self.outcome.sentence}")
-        missing = [metric(m).label.lower() for m in _WISHED if not all(find(r, m) for r in self.chosen)]
+        missing = [metric(m).label.lower() for m in WISHED if not all(find(r, m) for r in self.chosen)]
         if self.prices.watts is not None:  # then energy is said to be estimated
             missing = [m for m in missing if m != metric("energy_j_per_token").label.lower()]
         if not any(m.metric.startswith("accuracy") for r in self.chosen for m in r.measurements):
