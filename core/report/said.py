@@ -10,9 +10,8 @@ from typing import Any
 from core.report.text import plain
 
 LEGEND = (
-    "The first text is the original's own. Its colour shows how far a candidate expects something else there "
-    "(KL divergence); underlined: it would have written another word. Its own text is marked from where it leaves "
-    "the original's."
+    "A candidate's own text is marked from where it leaves the original's. Where the original's text stands under it, "
+    "the colour shows how little the candidate expected a word, and a double line that it would have written another."
 )
 PLAIN_LEGEND = "The first text is the original's own; the others are marked from where they leave it."
 _SLIDE = 260  # characters of a text on a slide

@@ -13,7 +13,7 @@ from pages.frame.text import flat, md, plural
 from pages.frame.tokens import visible
 
 _OURS, _TYPED, _FILE = f"{len(PROMPTS)} of Retort's own", "Typed here", "From a file"
-_FROM, _GIVEN = "compare-prompts-from", "_compare-list"
+_FROM, _OWN, _GIVEN = "compare-prompts-from", "compare-prompts-typed", "_compare-list"
 _SHOWN = 5  # prompts of a file
 
 
@@ -27,14 +27,18 @@ def choose() -> tuple[str, ...]:
 
 def put(prompts: tuple[str, ...]) -> None:
     """Makes these the chosen ones, as a saved comparison has them."""
-    st.session_state[_FROM] = _OURS if prompts == PROMPTS else _FILE
-    st.session_state[_GIVEN] = prompts
+    if prompts == PROMPTS:
+        st.session_state[_FROM] = _OURS
+    elif any(len(p.splitlines()) > 1 for p in prompts):
+        st.session_state[_FROM], st.session_state[_GIVEN] = _FILE, prompts
+    else:
+        st.session_state[_FROM], st.session_state[_OWN] = _TYPED, "\n".join(prompts)
 
 
 def _typed() -> tuple[str, ...]:
     text = st.text_area(
         "Your prompts, one a line",
-        key="compare-prompts-typed",
+        key=_OWN,
         height=140,
         max_chars=prompt_files.FILE_BYTES,
         placeholder="The heart is a muscle that\nWater boils at",

@@ -90,7 +90,7 @@ def _read(chosen: Chosen, one: Comparison) -> None:
     columns = st.columns(len(shown) + 1, gap="medium")
     with columns[0], st.container(border=True, height="stretch"):
         st.markdown(f"**{md(chosen.names[0])}**")
-        st.code(visible(shown[0]["text"], lines=True) or " ", language=None, wrap_lines=True)
+        st.html(marks.parted(shown[0]["text"], shown[0]["text"], f"What {flat(chosen.names[0])} wrote"))
     for column, row in zip(columns[1:], shown, strict=True):
         with column, st.container(border=True, height="stretch"):
             name = chosen.names[row["model"]]

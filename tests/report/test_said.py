@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+from dataclasses import replace
 from html.parser import HTMLParser
 
 import pytest
@@ -113,6 +114,12 @@ def test_the_vote_comes_with_its_exact_test(made: tuple[Store, Report, list[str]
     said = "The original got 2 and A. " + report.chosen[0].label
     assert said in vote.sentence and "1 of 3 votes (1 without a preference left out)" in vote.sentence
     assert said in Reads(section(report)).text
+
+
+def test_executives_read_no_divergence(made: tuple[Store, Report, list[str]]) -> None:
+    _, report, _ = made
+    said = Reads(section(replace(report, audience="executives"))).text
+    assert "it expects the same word in 50 % of the places." in said and "KL" not in said
 
 
 def test_slides_pptx_and_json_have_the_same(made: tuple[Store, Report, list[str]]) -> None:
