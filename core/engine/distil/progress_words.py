@@ -11,7 +11,8 @@ from core.engine.distil.state import Evaluated, TrainState
 
 
 class TrainingProgress:
-    """Names of the curves: `loss/TERM`, `loss/total`, `held_out/TERM`, `held_out/total`, `gradient_share/TERM`,
+    """Names of the curves: `loss/TERM`, `loss/total`, `held_out/TERM`, `held_out/total`, `teacher/TERM`,
+    `teacher/total` (what the teacher itself reaches on the held-out text, once), `gradient_share/TERM`,
     `gradient_norm`, `learning_rate`, `tokens_per_second`, `memory_bytes`, `seconds_left`.
     """
 
@@ -55,6 +56,13 @@ class TrainingProgress:
         for name, value in found.terms.items():
             self._reporter.series(f"held_out/{name}", found.step, value)
         self._reporter.series("held_out/total", found.step, found.value)
+
+    def teacher_level(self, step: int, terms: dict[str, float], weights: dict[str, float]) -> None:
+        """The teacher's terms on the held-out text, and their mix where none of it looks inside the models."""
+        known = weights.keys() <= terms.keys()
+        total = {"total": sum(weight * terms[name] for name, weight in weights.items())} if known else {}
+        for name, value in (terms | total).items():
+            self._reporter.series(f"teacher/{name}", step, value)
 
 
 def memory_in_use() -> int:

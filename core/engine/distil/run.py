@@ -27,11 +27,11 @@ from core.engine.distil.objective import Objective
 from core.engine.distil.outputs import Outputs
 from core.engine.distil.parallel import shard_blocks
 from core.engine.distil.state import Evaluated
-from core.engine.distil.teacher import LiveTeacher, Teacher
-from core.engine.distil.teacher_cache import build_cache
+from core.engine.distil.teacher import Teacher
 from core.engine.distil.teacher_cache_reader import CachedTeacher
+from core.engine.distil.teaching import teacher_itself, teacher_of
 from core.engine.distil.trainer import Trainer, TrainingOutcome
-from core.engine.models.compatibility import check_tokenizers, label_order
+from core.engine.models.compatibility import check_tokenizers
 from core.engine.models.context import context_of, padding_of, pools_last
 from core.engine.models.load import Loaded
 from core.recipe.distil import Distil
@@ -101,9 +101,20 @@ def distil(
     parts = loss_terms(spec.losses)
     features = _features(student, teacher, spec, parts, train_context)
     try:
-        teacher_outputs = _teacher(student, teacher, spec, parts, features, examples, train_context)
+        teacher_outputs = teacher_of(
+            student,
+            teacher,
+            spec,
+            parts,
+            features,
+            examples,
+            train_context.teacher,
+            train_context.cache,
+            train_context.reporter,
+        )
         objective = Objective(student_outputs, teacher_outputs, parts, features)
-        outcome = _train(objective, spec, examples, train_context, accelerator)
+        itself = teacher_itself(student, teacher, spec, parts)
+        outcome = _train(objective, spec, examples, train_context, accelerator, itself)
     finally:
         if features is not None:
             features.close()
@@ -193,43 +204,13 @@ def _features(
     return FeatureTerms(student.model, teacher.model, parts, pairs, student.task == "causal", spec.seed)
 
 
-def _teacher(
-    student: Loaded,
-    teacher: Loaded | None,
+def _train(
+    objective: Objective,
     spec: Distil,
-    parts: Sequence[LossTerm],
-    features: FeatureTerms | None,
     examples: Examples,
     train_context: TrainContext,
-) -> Teacher | None:
-    """The live teacher, or the stored one (made first, as far as it is missing)."""
-    if teacher is None or not spec.needs_teacher:
-        return None
-    order = label_order(teacher.model, student.model) if student.task == "classification" else None
-    live = LiveTeacher(Outputs(teacher.model, teacher.task, order), features.teacher if features else None)
-    if spec.cache is None:
-        return live
-    temperatures = [p.temperature for p in parts if p.loss.kind == "distribution"]
-    asked = (
-        train_context.teacher if order is None else f"{train_context.teacher} {order.tolist()}"
-    )  # answers in the student's order
-    wanted = Order(examples, spec.held_out, spec.batch, spec.seed).reads(spec.budget) if examples.count else []
-    folder = build_cache(
-        live,
-        examples,
-        spec.cache,
-        temperatures,
-        asked,
-        train_context.cache / "teachers",
-        spec.batch,
-        train_context.reporter,
-        wanted,
-    )
-    return CachedTeacher(folder, spec.cache, student.model.device)
-
-
-def _train(
-    objective: Objective, spec: Distil, examples: Examples, train_context: TrainContext, accelerator: Accelerator
+    accelerator: Accelerator,
+    itself: Objective | None,
 ) -> TrainingOutcome:
     def rewrite(batch: Batch, seed: int) -> Batch:
         assert spec.on_policy is not None
@@ -247,6 +228,7 @@ def _train(
         train_context.stop_and_keep,
         train_context.checked,
         train_context.saved,
+        itself,
     )
     return trainer.run()
 

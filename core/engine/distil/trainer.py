@@ -75,6 +75,8 @@ class Trainer:
     """Told the step after each evaluation."""
     saved: Callable[[], None] = lambda: None
     """Called after each checkpoint, by the process that wrote it."""
+    teacher_itself: Objective | None = None
+    """The teacher in the student's place, for the level it reaches on the held-out text."""
 
     def __post_init__(self) -> None:
         self._model = self.objective.student.model
@@ -214,15 +216,12 @@ class Trainer:
         done = state.evaluations[-1].step if state.evaluations else None
         if done == state.step or not (finished or state.step % self.spec.evaluate_every == 0):
             return
+        if done is None and self.teacher_itself is not None:
+            level = self._terms_held_out(self.teacher_itself)
+            self._watch.teacher_level(state.step, level, {p.name: p.weight for p in self.objective.parts})
         started = time.perf_counter()
         self._model.eval()
-        totals = Normalisers.of([self._held])
-        terms: dict[str, float] = {}
-        for batch in self._held.split(self.spec.micro_batch or self.spec.batch):
-            self.reporter.checkpoint()
-            for name, value in self.objective.value(batch, totals).items():
-                terms[name] = terms.get(name, 0.0) + float(value)
-        terms = mean_over_all(terms, self.accelerator)
+        terms = self._terms_held_out(self.objective)
         mix = sum(p.weight * terms[p.name] for p in self.objective.parts)
         found = Evaluated(step=state.step, value=mix, terms=terms)
         if state.best is None or (math.isfinite(mix) and mix < state.best.value):
@@ -234,6 +233,16 @@ class Trainer:
         state.seconds += mean_over_all({"seconds": time.perf_counter() - started}, self.accelerator)["seconds"]
         self._watch.evaluated(found)
         self.checked(state.step)
+
+    def _terms_held_out(self, objective: Objective) -> dict[str, float]:
+        """Each watched term on the held-out batch."""
+        totals = Normalisers.of([self._held])
+        terms: dict[str, float] = {}
+        for batch in self._held.split(self.spec.micro_batch or self.spec.batch):
+            self.reporter.checkpoint()
+            for name, value in objective.value(batch, totals).items():
+                terms[name] = terms.get(name, 0.0) + float(value)
+        return mean_over_all(terms, self.accelerator)
 
     def _weights(self) -> dict[str, Tensor]:
         return gathered({name: p.detach() for p, name in self._names.items()}, self.accelerator)

@@ -259,6 +259,23 @@ def test_stop_and_keep_ends_well(teacher: Loaded, student: Loaded, windows: Wind
     assert outcome.evaluations[-1].step == 5
 
 
+def test_the_teachers_own_level_is_that_of_a_plain_model(
+    teacher: Loaded, student: Loaded, windows: Windows, tmp_path: Path
+) -> None:
+    """The loss of the teacher on the held-out windows as plain transformers gives it; its distance to itself is 0."""
+    reporter = InMemoryReporter()
+    train(student, teacher, spec(), windows, tmp_path, reporter)
+    level = {name: value for name, step, value in reporter.points if name.startswith("teacher/")}
+    assert level.keys() == {"teacher/soft_labels", "teacher/cross_entropy", "teacher/total"}
+    held = windows.take(range(6), 0).ids
+    with torch.no_grad():
+        plain = float(teacher.model(input_ids=held, labels=held).loss)
+    assert level["teacher/cross_entropy"] == pytest.approx(plain, abs=1e-5)
+    assert level["teacher/soft_labels"] == pytest.approx(0.0, abs=1e-6)
+    assert level["teacher/total"] == pytest.approx(0.3 * plain, abs=1e-5)
+    assert sum(name == "teacher/total" for name, _, _ in reporter.points) == 1, "once"
+
+
 def test_schedule() -> None:
     s = Schedule(learning_rate=1.0, warmup=0.1, final=0.1)
     assert learning_rate(0.05, s) == pytest.approx(0.5)

@@ -1,0 +1,77 @@
+"""The teacher of one distil step: live or stored, and what it reaches itself."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+
+from core.base.progress import Reporter
+from core.engine.distil.batch_sampler import Order
+from core.engine.distil.batches import Examples
+from core.engine.distil.feature_terms import FeatureTerms
+from core.engine.distil.loss_terms import LossTerm
+from core.engine.distil.objective import Objective
+from core.engine.distil.outputs import Outputs
+from core.engine.distil.teacher import LiveTeacher, Teacher
+from core.engine.distil.teacher_cache import build_cache
+from core.engine.distil.teacher_cache_reader import CachedTeacher
+from core.engine.models.compatibility import label_order
+from core.engine.models.load import Loaded
+from core.recipe.distil import Distil
+
+
+def teacher_of(
+    student: Loaded,
+    teacher: Loaded | None,
+    spec: Distil,
+    parts: Sequence[LossTerm],
+    features: FeatureTerms | None,
+    examples: Examples,
+    identity: str,
+    cache: Path,
+    reporter: Reporter,
+) -> Teacher | None:
+    """The live teacher, or the stored one (made first, as far as it is missing); None where no term needs one.
+
+    Args:
+        identity: what identifies the teacher: bytes, dtype, libraries.
+        cache: where stored teachers live.
+    """
+    if teacher is None or not spec.needs_teacher:
+        return None
+    order = _order(student, teacher)
+    live = LiveTeacher(Outputs(teacher.model, teacher.task, order), features.teacher if features else None)
+    if spec.cache is None:
+        return live
+    temperatures = [p.temperature for p in parts if p.loss.kind == "distribution"]
+    asked = identity if order is None else f"{identity} {order.tolist()}"  # answers in the student's order
+    wanted = Order(examples, spec.held_out, spec.batch, spec.seed).reads(spec.budget) if examples.count else []
+    folder = build_cache(
+        live,
+        examples,
+        spec.cache,
+        temperatures,
+        asked,
+        cache / "teachers",
+        spec.batch,
+        reporter,
+        wanted,
+    )
+    return CachedTeacher(folder, spec.cache, student.model.device)
+
+
+def teacher_itself(
+    student: Loaded, teacher: Loaded | None, spec: Distil, parts: Sequence[LossTerm]
+) -> Objective | None:
+    """The teacher in the student's place, with the terms that do not look inside; None where it teaches nothing."""
+    if teacher is None or not spec.needs_teacher or student.task == "encoder":
+        return None
+    live = LiveTeacher(Outputs(teacher.model, teacher.task, _order(student, teacher)))
+    return Objective(live.outputs, live, [p for p in parts if p.loss.group != "feature"])
+
+
+def _order(student: Loaded, teacher: Loaded) -> torch.Tensor | None:
+    """The teacher's classes in the student's order."""
+    return label_order(teacher.model, student.model) if student.task == "classification" else None
