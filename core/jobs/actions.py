@@ -162,6 +162,11 @@ def stop_and_keep(run_id: str, settings: Settings, actor: Actor) -> None:
     _record(store, run_id, "Training stopped by", actor)
 
 
+def is_stopping(run_id: str, settings: Settings) -> bool:
+    """Whether a training was asked to stop and be kept, and still makes its last step or check."""
+    return (settings.run_folder(run_id) / STOP_AND_KEEP).exists()
+
+
 def retry(run_id: str, settings: Settings, actor: Actor) -> None:
     """Queues a run again that failed, was cancelled, has failed trials, or saved what is damaged now.
 

@@ -6,29 +6,33 @@ from collections.abc import Sequence
 
 import streamlit as st
 
-from core.figures.curves import Curves, alt, curves
+from core.figures.curves import Curves, Level, alt, curves
 from core.jobs import actions
 from core.registry.formatting import show_bytes, significant
 from core.store import EventRow, RunRow, SeriesPoint, TrialRow
 from pages.frame import charts, home, login, shell
 from pages.frame.states import empty
-from pages.frame.text import md
+from pages.frame.text import md, plural
 from pages.frame.tokens import visible
 from pages.run import panel
+from pages.study import after_training
 
 _CHART = 340  # pixels
 _POINTS = 300
 
 
 def progress(run: RunRow, trials: list[TrialRow]) -> None:
-    """What changes while it runs."""
+    """What changes while it runs; what came of it first, once there is something."""
     panel.show_refusal()
     panel.progress(run, trials)
     store = home.store()
     series = {name: store.series.read(run.id, name, _POINTS) for name in store.series.names(run.id)}
+    stopping = run.state == "running" and actions.is_stopping(run.id, home.settings())
+    if stopping:
+        _stopping(series)
     with st.container(horizontal=True, vertical_alignment="center"):
         panel.buttons(run, trials, "distil")
-        if run.state == "running" and "loss/total" in series:
+        if run.state == "running" and "loss/total" in series and not stopping:
             login.button(
                 "run",
                 "Stop and keep",
@@ -38,6 +42,7 @@ def progress(run: RunRow, trials: list[TrialRow]) -> None:
                 help="Ends the training now; the best weights so far are kept, measured and can be used.",
             )
         panel.tradeoffs_link(run)
+    after_training.card(run, series)
     if "loss/total" not in series:
         _no_step(run)
     else:
@@ -48,6 +53,17 @@ def progress(run: RunRow, trials: list[TrialRow]) -> None:
         panel.trials_table(trials)
     with st.expander("Log", icon=":material/terminal:"):
         panel.log_tail(run.id)
+
+
+def _stopping(series: Curves) -> None:
+    """Said at once: the training itself ends with the step it is in."""
+    points = series.get("loss/total")
+    done = plural(points[-1].step, "step") if points else "0 steps"
+    st.info(
+        "It ends with the step it is in and a last check on held-out text; then the student is measured.",
+        title=f"Stopping: {done} done so far are kept",
+        icon=":material/save:",
+    )
 
 
 def _no_step(run: RunRow) -> None:
@@ -105,13 +121,26 @@ def _charts(series: dict[str, list[SeriesPoint]]) -> None:
             if not chosen:
                 st.caption("Comes with the first check.")
                 continue
+            lines = _levels(series, chosen) if prefix == "held_out/" else []
             st.plotly_chart(
-                curves(chosen, ground, share=prefix == "gradient_share/", height=_CHART),
+                curves(chosen, ground, share=prefix == "gradient_share/", height=_CHART, levels=lines),
                 theme=None,
                 config=charts.STATIC,
                 key=f"curve-{prefix}",
-                alt=alt(chosen, title),
+                alt=alt(chosen, title, lines),
             )
+
+
+def _levels(series: Curves, drawn: Curves) -> list[Level]:
+    """What student and teacher were worth before the first step, for the mix and for the loss on the text."""
+    found = []
+    for name in [n for n in ("held_out/total", "held_out/cross_entropy") if n in drawn] or list(drawn)[-1:]:
+        checks, level = drawn[name], series.get(name.replace("held_out/", "teacher/"), ())
+        if checks[0].step == 0:
+            found.append(Level(name, "Undistilled", checks[0].value))
+        if level:
+            found.append(Level(name, "Teacher", level[-1].value))
+    return found
 
 
 def _total_last(item: tuple[str, list[SeriesPoint]]) -> tuple[bool, str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from core.figures.curves import alt, curves, term_label
+from core.figures.curves import Level, alt, curves, term_label
 from core.figures.theme import DARK, LIGHT
 from core.registry.losses import LOSSES
 from core.store.rows import SeriesPoint
@@ -37,6 +37,15 @@ def test_markup_in_a_name_is_shown_as_text() -> None:
 def test_shares_are_percentages_of_a_whole() -> None:
     axis = curves({"gradient_share/soft_labels": points(0.25, 0.75)}, LIGHT, share=True).layout.yaxis
     assert axis.tickformat == ".0%" and tuple(axis.range) == (0, 1.05)
+
+
+def test_a_level_is_a_line_across_in_the_colour_of_its_series() -> None:
+    drawn = curves(SERIES, LIGHT, levels=[Level("loss/total", "Teacher", 2.5)]).data
+    line = drawn[-1]
+    assert list(line.x) == [0, 2] and list(line.y) == [2.5, 2.5] and list(line.text) == ["", "Teacher"]
+    assert line.line.color == drawn[2].line.color and not line.showlegend
+    said = alt({"loss/total": points(8, 4)}, "Loss", [Level("loss/total", "Teacher", 2.5)])
+    assert said == "Loss by step: Weighted sum from 8 to 4; Teacher, Weighted sum: 2.5."
 
 
 def test_the_sentence_gives_first_and_last_value() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 
@@ -10,8 +11,11 @@ from core.base.roles import LOCAL
 from core.base.settings import Settings
 from core.recipe.hooks import STOP_AND_KEEP
 from core.recipe.recipe import Recipe
+from core.recipe.results import Result, Trial
+from core.registry.measurement import Measurement
 from core.store import Store
-from tests.pages.conftest import Opens, words
+from tests.analysis.test_regained import AFTER, BEFORE, TEACHER
+from tests.pages.conftest import Opens, links, words
 
 HOSTILE = "![x](https://example.com/x.png) <script>alert(1)</script>"
 
@@ -84,6 +88,76 @@ def test_while_it_runs_it_shows_curves_and_can_be_stopped_and_kept(
     next(b for b in app.button if b.label == "Stop and keep").click().run()
     assert not app.exception
     assert (settings.run_folder(run_id) / STOP_AND_KEEP).is_file()
+    said = next(i for i in app.info if "Stopping" in i.proto.title)
+    assert said.proto.title == "Stopping: 2 steps done so far are kept"
+    assert not any(b.label == "Stop and keep" for b in app.button), "it is not asked twice"
+
+
+def distilled(store: Store, model: str, **facts: object) -> tuple[str, list[str]]:
+    """A finished run: the teacher, the pruned student, and the student after its training; losses of eight windows."""
+    recipe = Recipe.model_validate(
+        {
+            "name": "Recover",
+            "model": model,
+            "steps": [{"step": "prune", "method": "wanda", "sparsity": 0.5}, {"step": "distil"}],
+        }
+    )
+    run_id = store.runs.add("recipe", recipe.name, recipe.model, recipe.model_dump(mode="json"), LOCAL)
+    store.runs.claim(run_id)
+    prune, distil = recipe.steps[0], recipe.steps[1]
+    trials = [
+        Trial(index=0, key="0" * 24, label="Dense"),
+        Trial(index=1, key="1" * 24, label="Wanda 50 %", prune=prune),
+        Trial(index=2, key="2" * 24, label="Wanda 50 %, taught", distil=distil),
+    ]
+    store.trials.add(run_id, trials)
+    for trial, samples in zip(trials, (TEACHER, BEFORE, AFTER), strict=True):
+        loss = Measurement(metric="loss", value=sum(samples) / 8, unit="nats", samples=samples, settings={"window": 64})
+        store.candidates.add(
+            Result(
+                key=trial.key,
+                label=trial.label,
+                model=model,
+                method=trial.method,
+                baseline=trial.dense,
+                baseline_key=trials[0].key,
+                parent=trials[1].key if trial.distil else None,
+                saved=not trial.dense,
+                distil=trial.distil.model_dump(mode="json") if trial.distil else None,
+                measurements=[loss],
+                facts=facts if trial.distil else {},
+            )
+        )
+        if not trial.dense:
+            shutil.copytree(Path(model.removeprefix("path:")), store.candidates.folder(trial.key) / "model")
+        store.trials.finish(run_id, trial.index)
+    checks = ((0, 4.0), (10, 3.0), (20, 2.5), (30, 2.0))
+    points = [("held_out/total", step, value) for step, value in checks] + [("teacher/total", 0, 1.5)]
+    store.series.add(run_id, [*points, ("loss/total", 30, 2.1)])
+    store.runs.finish(run_id, "done")
+    return run_id, [t.key for t in trials]
+
+
+def test_what_came_of_it_stands_first(opens: Opens, settings: Settings, store: Store, tiny_llama: Path) -> None:
+    """By hand: 5 before, 4 after, 3.6 the teacher: 1 of 1.4 lost nats came back, in two minutes."""
+    facts = {"steps": 123, "best_step": 100, "training_seconds": 120.0, "stopped": "Stopped on request."}
+    run_id, keys = distilled(store, model_in(settings, tiny_llama), **facts)
+    app = opens("distil", run=run_id)
+    shown = {m.label: (m.value, m.delta) for m in app.metric}
+    losses = [shown[w][0] for w in ("Before", "After", "Teacher")]
+    assert losses == ["5 nats", "4 nats", "3.6 nats"]
+    share, spread = shown["Recovered of the lost loss"]
+    low, high = (int(x) for x in spread.removesuffix(" %").split(" to "))
+    assert share == "71 %" and 60 < low < 71 < high < 85
+    assert shown["Gain a minute"][0] == "0.5 nats"
+    said = words(app).replace("\\", "")
+    assert "Stopped on request after **123 steps**; the weights of step 100" in said
+    assert "Would more training help? Probably: the last quarter of the checks gave 25 % of the whole gain" in said
+    pick = f"run={run_id}&pick={keys[2][:10]}&pick={keys[1][:10]}"
+    assert links(app)["Compare"] == pick == links(app)["Report"]
+    figure = json.loads(app.get("plotly_chart")[1].proto.spec)
+    levels = {t["text"][-1]: t["y"] for t in figure["data"] if t.get("text")}
+    assert levels == {"Undistilled": [4.0, 4.0], "Teacher": [1.5, 1.5]}
 
 
 def test_a_run_without_a_step_says_which_of_three_things_that_means(

@@ -66,7 +66,7 @@ ACTIONS: dict[str, tuple[Role, Callable[[Settings, Actor, str], Any]]] = {
 ELSEWHERE = {"client.ask": "tested below", "submissions.submit_timing": "tested below"}
 INSIDE = {
     "resumable": ["can_help"],
-    "actions": ["check_limits", "check_recipe"],
+    "actions": ["check_limits", "check_recipe", "is_stopping"],
     "damaged": ["damaged"],
     "device": ["take_device"],
     "executors": ["spawn", "start_detached", "device_lock", "worker_lock"],
@@ -101,6 +101,7 @@ SHOWN = {
     "resumable.can_help",
     "actions.check_limits",
     "actions.check_recipe",
+    "actions.is_stopping",
     "damaged.damaged",
     "logs.log_path",
     "logs.tail",
