@@ -16,6 +16,7 @@ from core.catalogue.references import ResolvedModel
 from core.figures import sensitivity as figures
 from core.jobs import actions, submissions
 from core.recipe.recipe import Evaluation, Grid, Recipe, Sweep
+from core.registry.formatting import percent
 from core.registry.methods import METHODS
 from core.store import RunRow, TrialRow
 from pages.forms import models, sample_study, sensitivity, sizes
@@ -142,7 +143,7 @@ def filling(run: RunRow) -> None:
         config=charts.STATIC,
         alt=figures.alt(cells, sparsity),
     )
-    st.caption(f"So far, at {sparsity:.0%} sparsity.".replace("%", " %"))
+    st.caption(f"So far, at {percent(sparsity)} sparsity.")
 
 
 def result(run: RunRow) -> None:
@@ -176,7 +177,7 @@ def spread(measured: Sensitivity, resolved: ResolvedModel, found: Anatomy) -> No
     amount = round(max(most - 0.1, most / 2), 3)  # below what was measured, so that there is room above it
     if login.button(
         "run",
-        f"Compare even and measured sparsity at {amount:.0%}".replace("%", " %"),
+        f"Compare even and measured sparsity at {percent(amount)}",
         icon=":material/tune:",
         help="A sweep of two candidates: the same sparsity in every layer, and more of it where it hurts least.",
     ):

@@ -22,6 +22,7 @@ from core.jobs.preview.device import take_device
 from core.jobs.waiting import device_user
 from core.recipe.messages import sentences
 from core.recipe.recipe import Calibration, Prune
+from core.registry.formatting import percent
 from core.registry.methods import METHODS
 from core.store import Store
 from core.store.problems import plain_errors
@@ -66,7 +67,7 @@ def prune(chosen: argparse.Namespace, settings: Settings) -> int:
         put_json({"folder": request["target"], **answer})
         return 0
     facts = answer["facts"]
-    put(f"The model is in {chosen.out}: {facts['sparsity_pruned']:.1%} of its matrices' weights are zero.")
+    put(f"The model is in {chosen.out}: {percent(facts['sparsity_pruned'], 1)} of its matrices' weights are zero.")
     put("Its files are as large as before: zeros in ordinary tensors save neither space nor time.")
     for note in answer["notes"]:
         put(note)

@@ -8,7 +8,7 @@ import plotly.graph_objects as go
 
 from core.catalogue.parts import Part
 from core.figures.theme import Theme, figure
-from core.registry.formatting import show_count
+from core.registry.formatting import percent, show_count
 
 LABELS: dict[str, str] = {
     "embeddings": "Embeddings",
@@ -54,4 +54,4 @@ def alt(by_part: Mapping[Part, int]) -> str:
 
 
 def share(share: float) -> str:
-    return "under 0.1 %" if 0 < share < 0.001 else f"{share:.1%}".replace("%", " %")
+    return "under 0.1 %" if 0 < share < 0.001 else percent(share, 1)

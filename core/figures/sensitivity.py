@@ -11,6 +11,7 @@ import plotly.graph_objects as go
 from core.analysis.sensitivity import Change
 from core.analysis.statistics import bootstrap_mean
 from core.figures.theme import SHADES, Theme, figure, safe
+from core.registry.formatting import change, percent
 
 WHOLE = "Whole layer"
 _ROW, _FRAME = 22, 96  # pixels of a layer's row, and of the axes around them
@@ -61,7 +62,8 @@ def heatmap(cells: Sequence[Change], sparsity: float, ground: Theme, picked: tup
         marker={"symbol": "square", "size": _ROW - 2, "opacity": 0.0, "color": ground.ground},
         customdata=[(i, p or "") for _, i, p, _ in known],
         text=[
-            f"Layer {i}, {safe(p or 'whole')}: {c.change:+.4f} nats<br>{c.parameters:,} weights" for _, i, p, c in known
+            f"Layer {i}, {safe(p or 'whole')}: {change('loss_change', c.change)}<br>{c.parameters:,} weights"
+            for _, i, p, c in known
         ],
         hovertemplate="%{text}<extra></extra>",
         showlegend=False,
@@ -164,9 +166,10 @@ def alt(cells: Sequence[Change], sparsity: float) -> str:
         return "Loss change by layer and part: nothing measured yet."
     whole = [c for c in here if c.part is None] or here
     parts = [c for c in here if c.part is not None]
+    most, least = (change("loss_change", c.change) for c in (whole[0], whole[-1]))
     said = (
-        f"Loss change by layer and part at {sparsity:.0%} sparsity. Layer {whole[0].layer} is the most sensitive "
-        f"({whole[0].change:+.3f} nats), layer {whole[-1].layer} the least ({whole[-1].change:+.3f})."
+        f"Loss change by layer and part at {percent(sparsity)} sparsity. Layer {whole[0].layer} is the most sensitive "
+        f"({most}), layer {whole[-1].layer} the least ({least})."
     )
     return said + (f" Of the parts, {parts[0].part} of layer {parts[0].layer} is the most sensitive." if parts else "")
 
@@ -176,6 +179,6 @@ def alt_removed(cells: Sequence[Change]) -> str:
     layers = sorted((c for c in cells if c.part is None), key=lambda c: c.change)
     if not layers:
         return "Loss change without each layer: nothing measured yet."
-    cheap = ", ".join(f"{c.layer} ({c.change:+.3f})" for c in layers[:3])
+    cheap = ", ".join(f"{c.layer} ({change('loss_change', c.change)})" for c in layers[:3])
     most = layers[-1]
-    return f"Loss change without each layer, nats. Least: {cheap}. Most: {most.layer} ({most.change:+.3f})."
+    return f"Loss change without each layer. Least: {cheap}. Most: {most.layer} ({change('loss_change', most.change)})."

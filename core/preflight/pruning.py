@@ -15,6 +15,7 @@ from core.base.settings import Settings
 from core.preflight.subject import Subject
 from core.recipe.recipe import Prune, Sizes, Target
 from core.registry.families import is_square
+from core.registry.formatting import percent
 from core.registry.methods import METHODS
 
 _SLACK = 1e-9
@@ -56,12 +57,12 @@ def _measured(
     if not subject.fingerprint:
         return RetortError(
             f"The model that this step prunes does not exist yet, and no sensitivity was measured with {label} up to "
-            f"{step.nominal:.0%}.",
+            f"{percent(step.nominal)}.",
             "Do the steps before in a run of their own and measure its model on the Sensitivity page, or use "
             "allocation 'owl' or 'uniform'.",
         )
     return RetortError(
-        f"The sensitivity of this model was not measured with {label} up to {step.nominal:.0%}.",
+        f"The sensitivity of this model was not measured with {label} up to {percent(step.nominal)}.",
         "Measure it on the Sensitivity page first, or use allocation 'owl' or 'uniform'.",
     )
 
@@ -191,7 +192,7 @@ def _amount(target: Target, step: Prune, parts: tuple[str, ...], subject: Subjec
     if asked is None or asked <= gone / whole + _SLACK:
         return None
     return Impossible(
-        f"At most {gone / whole:.1%} of {of} can be removed this way; {asked:.1%} was asked for.",
+        f"At most {percent(gone / whole, 1)} of {of} can be removed this way; {percent(asked, 1)} was asked for.",
         "Ask for less, or allow more parts to be removed.",
     )
 

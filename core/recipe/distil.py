@@ -26,7 +26,7 @@ from core.recipe.distil_parts import Term as Term
 from core.recipe.distil_parts import TrainingBudget as TrainingBudget
 from core.recipe.distil_parts import TrainingData as TrainingData
 from core.recipe.parts import Layer, Seed, Strict
-from core.recipe.references import model_parts
+from core.recipe.references import model_parts, pasted
 
 _STEPS = 10_000_000
 _EARLIER = re.compile(r"step:([1-9][0-9]{0,3})")
@@ -73,14 +73,14 @@ class Distil(Strict):
     def known_teacher(cls, value: str) -> str:
         if value != "baseline" and not _EARLIER.fullmatch(value) and model_parts(value) is None:
             raise ValueError(f"is 'baseline', 'step:N' with N from 1, {_REFERENCES}")
-        return value
+        return pasted(value)
 
     @field_validator("student")
     @classmethod
     def known_student(cls, value: str) -> str:
         if value != "current" and model_parts(value) is None:
             raise ValueError(f"is 'current', {_REFERENCES}")
-        return value
+        return pasted(value)
 
     @model_validator(mode="after")
     def fits_together(self) -> Distil:

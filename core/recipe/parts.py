@@ -9,6 +9,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validat
 
 from core.base.text import is_line
 from core.recipe.references import labelled_form, split_form, text_form
+from core.registry.formatting import percent
 from core.registry.tasks import TASK_SETS
 
 Mode = Literal["joint", "sequential"]
@@ -186,9 +187,9 @@ class Target(Strict):
         if self.remove_layers is not None:
             return f"{self.remove_layers} layer{'s' if self.remove_layers != 1 else ''} removed"
         if self.block_fraction is not None:
-            return f"{self.block_fraction:.0%} of block parameters removed"
+            return f"{percent(self.block_fraction)} of block parameters removed"
         if self.total_fraction is not None:
-            return f"{self.total_fraction:.0%} of all parameters removed"
+            return f"{percent(self.total_fraction)} of all parameters removed"
         if self.megabytes is not None:
             return f"{self.megabytes:g} MB with tokenizer"
         assert self.sizes is not None

@@ -34,6 +34,7 @@ from core.recipe.parts import shown
 from core.recipe.prune import Prune as Prune
 from core.recipe.references import ModelReference, model_parts
 from core.registry.formats import EXPORTS
+from core.registry.formatting import percent
 from core.registry.methods import METHODS
 
 
@@ -100,8 +101,8 @@ class Select(Strict):
             fraction = option.target.block_fraction if option.target else None
             if fraction is not None and fraction > MOST_AT_ONCE:
                 raise ValueError(
-                    f"an option removes {fraction:.0%} of the blocks' parameters, and at most a third should go at "
-                    "once: remove a third, let it recover, then 'select' again"
+                    f"an option removes {percent(fraction)} of the blocks' parameters, and at most a third should go "
+                    "at once: remove a third, let it recover, then 'select' again"
                 )
         return self
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from typing import Annotated
+from urllib.parse import unquote
 
 from pydantic import AfterValidator
 
@@ -26,6 +27,25 @@ _LABELLED = (
 )
 
 
+_ADDRESS = re.compile(
+    rf"(?:https?://)?(?:www\.)?(?:huggingface\.co|hf\.co)/({_PART}/{_PART})"
+    r"(?:/(?:tree|blob|resolve|commit)/([^/?#\s]+)(?:/[^?#\s]*)?)?/?(?:[?#]\S*)?",
+    re.IGNORECASE,
+)
+_NO_MODELS = ("datasets", "spaces", "docs", "papers", "collections", "blog", "organizations")
+
+
+def pasted(text: str) -> str:
+    """A model's address on the hub as its reference: 'https://huggingface.co/org/name/tree/REV' is 'hub:org/name@REV'.
+
+    Any other text, addresses of data sets among them, stays as it is.
+    """
+    found = _ADDRESS.fullmatch(text.strip())
+    if found is None or found[1].partition("/")[0].lower() in _NO_MODELS:
+        return text
+    return f"hub:{found[1]}" + (f"@{unquote(found[2])}" if found[2] else "")
+
+
 def is_path(name: str) -> bool:
     """Whether what follows `path:` can be a path."""
     return 0 < len(name) <= _LONGEST and "\0" not in name and is_whole(name)
@@ -37,8 +57,8 @@ def is_part(name: str) -> bool:
 
 
 def model_parts(text: str) -> tuple[str, str, str | None] | None:
-    """(kind, name, revision) of a model reference; None where it is none."""
-    kind, colon, name = text.strip().partition(":")
+    """(kind, name, revision) of a model reference, or of a model's address on the hub; None where it is none."""
+    kind, colon, name = pasted(text).strip().partition(":")
     name = name.strip()
     if not colon:
         return None
@@ -60,10 +80,10 @@ def data_set_parts(name: str) -> tuple[str, str | None, str | None] | None:
 
 
 def model_form(text: str) -> str:
-    """Raises ValueError with a sentence where `text` is no model reference."""
+    """The reference; of an address on the hub what it stands for. Raises ValueError with a sentence for others."""
     if model_parts(text) is None:
         raise ValueError("a model reference is 'sample:NAME', 'path:/folder', 'hub:org/name@revision' or 'run:ID'")
-    return text
+    return pasted(text)
 
 
 def text_form(text: str) -> str:

@@ -53,6 +53,16 @@ def in_full(m: Measurement) -> str:
     return shown(m) + (f" ({found})" if (found := interval(m)) else "") + estimated
 
 
+def percent(share: float, decimals: int = 0) -> str:
+    """A share as people read it: '50 %', '37.5 %', '\u221212 %'."""
+    return f"{_signed(f'{100 * share:.{decimals}f}')} %"
+
+
+def change(metric_id: str, value: float) -> str:
+    """A difference of a metric, with its sign and unit: '+0.33 nats', '\u22120.02 nats'."""
+    return f"{'+' if value > 0 else ''}{show(metric_id, value)}"
+
+
 def significant(value: float, digits: int) -> str:
     """`value` at `digits` significant digits, without exponents between 1e-4 and 1e7."""
     if value == 0:

@@ -9,6 +9,7 @@ import streamlit as st
 from core.analysis.sensitivity import BreakEvenFact, Change
 from core.figures import sensitivity as figures
 from core.figures.anatomy import share
+from core.registry.formatting import percent
 from pages.frame import charts, shell
 from pages.frame.text import flat, md, plural
 
@@ -126,7 +127,7 @@ def break_even(found: Sequence[BreakEvenFact]) -> None:
                 "In the model": [b.matrices for b in found],
                 "Dense, ms": [round(b.dense_ms, 4) for b in found],
                 "Sparse at 90 %, ms": [round(dict(b.sparse_ms).get(0.9, float("nan")), 4) for b in found],
-                "Break-even": ["never" if b.sparsity is None else f"{b.sparsity:.0%}" for b in found],
+                "Break-even": ["never" if b.sparsity is None else percent(b.sparsity) for b in found],
             },
             hide_index=True,
             height="content",
@@ -150,11 +151,15 @@ def break_even_sentence(found: Sequence[BreakEvenFact]) -> str:
         )
     low, high = min(reached), max(reached)
     one = round(low, 2) == round(high, 2)
-    span = f"{low:.0%} of its weights are" if one else f"{low:.0%} to {high:.0%} of its weights, by the matrix, are"
+    span = (
+        f"{percent(low)} of its weights are"
+        if one
+        else f"{percent(low)} to {percent(high)} of its weights, by the matrix, are"
+    )
     never = len(found) - len(reached)
     rest = f" For {plural(never, 'shape')} of {len(found)} it never was." if never else ""
     return (
         f"On this machine a product with a sparse (CSR) matrix is as fast as the dense one once "
-        f"{span.replace('%', ' %')} zero, measured on this model's shapes.{rest} "
+        f"{span} zero, measured on this model's shapes.{rest} "
         "Below that, zeros save no time here."
     )

@@ -12,7 +12,7 @@ from core.catalogue.anatomy import Anatomy
 from core.catalogue.references import ResolvedModel
 from core.figures import sensitivity as figures
 from core.recipe.recipe import Evaluation, Grid, Recipe, Sweep, Target
-from core.registry.formatting import show, show_bytes
+from core.registry.formatting import change, percent, show, show_bytes
 from pages.forms import sample_study
 from pages.frame import charts, home, login, shell
 
@@ -58,12 +58,12 @@ def estimate_of(gone: Sequence[int], changes: dict[int, Change], measured: Sensi
         st.metric(
             "Parameters",
             show("parameters", found.parameters - fewer),
-            f"{-share:.1%}".replace("%", " %"),
+            percent(-share, 1),
             delta_color="inverse",
             width="content",
         )
         st.metric("Weights on disk", show_bytes(found.disk_bytes * (1 - share)), width="content")
-        st.metric("Loss change, sum", f"{sum(changes[i].change for i in gone):+.3f}", width="content")
+        st.metric("Loss change, sum", change("loss_change", sum(changes[i].change for i in gone)), width="content")
     st.caption(
         "Estimates. The loss change adds up what each layer costs when it alone is missing; together they may cost "
         "more or less. Measure it to know."

@@ -37,7 +37,7 @@ def test_pruning_file_by_file_waits_for_the_run_that_has_the_machine(study: Cli,
     assert waiting.poll() is None and not out.exists()
     run.release()
     said, _ = waiting.communicate(timeout=300)
-    assert waiting.returncode == 0 and "50.0% of its matrices' weights are zero" in said
+    assert waiting.returncode == 0 and "50.0 % of its matrices' weights are zero" in said
     assert (out / "model.safetensors").exists() or list(out.glob("*.safetensors"))
     assert run.acquire(), "it lets go of the machine"
 

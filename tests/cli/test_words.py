@@ -87,7 +87,7 @@ def test_what_can_be_known_is_refused_with_nothing_queued(study: Cli) -> None:
     assert done.returncode == 2 and Store(study.settings).runs.find() == []
     assert done.stderr == (
         "'Wanda 50 % (by sensitivity)' cannot be done: The sensitivity of this model was not measured with Wanda up to "
-        "50%. Measure it on the Sensitivity page first, or use allocation 'owl' or 'uniform'.\n"
+        "50 %. Measure it on the Sensitivity page first, or use allocation 'owl' or 'uniform'.\n"
     )
     missing = DISTIL.format(models="m").replace("path:m/calibration.txt", "sample:wiki").replace("null", "training")
     done = study("run", study.recipe(missing))

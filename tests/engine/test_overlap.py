@@ -68,7 +68,7 @@ def test_six_in_a_hundred_are_refused_before_any_work(study: Study) -> None:
     with pytest.raises(RetortError) as refused:
         execute(study.recipe(**recipe), hooks)
     assert refused.value.cause == (
-        "6% of the evaluation text also stands in the calibration text, so the figures would flatter."
+        "6 % of the evaluation text also stands in the calibration text, so the figures would flatter."
     )
     assert "another text" in refused.value.remedy
     assert hooks.started == [] and hooks.results == {}
@@ -83,5 +83,5 @@ def test_four_in_a_hundred_are_said_with_the_number_and_none_are_not(wanted: flo
         execute(study.recipe(**recipe), hooks)
     said = [message for message, _ in hooks.events if "evaluation text" in message]
     assert said == (
-        [f"{100 * share:.1f}% of the evaluation text also stands in the calibration text."] if wanted else []
+        [f"{100 * share:.1f} % of the evaluation text also stands in the calibration text."] if wanted else []
     )

@@ -86,7 +86,7 @@ REFUSED: list[tuple[str, list[dict[str, Any]], str]] = [
     ("llama", [structured("block_influence", sizes={"heads": 2})], "removes layers only"),
     ("llama", [structured("width_norm", sizes={"intermediate": 41})], "has 40 for 'intermediate', less than 41"),
     ("llama", [structured("width_norm", sizes={"heads": 5})], "5 query heads cannot be shared evenly by 2"),
-    ("llama", [structured("width_norm", block_fraction=0.9)], r"At most \d\d.\d% of block parameters can be removed"),
+    ("llama", [structured("width_norm", block_fraction=0.9)], r"At most \d\d.\d % of block parameters can be removed"),
     ("llama", [structured("block_influence", megabytes=0.001)], "cannot be brought down to 0.001 MB"),
     ("gpt2", [structured("width_norm", block_fraction=0.2, parts=("heads",))], "tied to its heads"),
     ("llama", [structured("width_flap", block_fraction=0.2, parts=("hidden",))], "FLAP ranks neurons and heads"),
@@ -169,7 +169,7 @@ def test_a_sweep_names_the_trials_that_cannot_be_done(saved: Saved, home: Settin
     assert not isinstance(refused.value, Impossible), "the sensitivity can be measured, and the sweep resumed"
     assert refused.value.cause == (
         "'Magnitude 50 % (by sensitivity)' cannot be done: The sensitivity of this model was not measured with "
-        "Magnitude up to 50%. Nor can 'Wanda 50 % (by sensitivity)'; 'Layer removal (block influence), 9 layers "
+        "Magnitude up to 50 %. Nor can 'Wanda 50 % (by sensitivity)'; 'Layer removal (block influence), 9 layers "
         "removed': 3 of 4 candidates."
     )
     coming = [SensitivitySpec(model=asked.model, method=m, sparsities=(0.6,)) for m in ("magnitude", "wanda")]

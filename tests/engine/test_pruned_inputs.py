@@ -121,7 +121,7 @@ def test_sparsegpt_asked_for_less_than_is_zero_already_changes_nothing(study: St
     assert (
         result.facts["sparsity_pruned"] == zeros / result.facts["prunable_parameters"] == pytest.approx(0.6, abs=0.01)
     )
-    assert result.notes[0] == "60.0% of the weights were zero before pruning; they stayed zero and count as pruned."
+    assert result.notes[0] == "60.0 % of the weights were zero before pruning; they stayed zero and count as pruned."
     assert result.parent == found.trials[1].key
 
 
@@ -163,7 +163,7 @@ def test_a_measured_sensitivity_counts_for_the_model_it_was_measured_on(
 
     step = {"step": "prune", "method": "magnitude", "sparsity": 0.5, "allocation": "sensitivity"}
     later = Memory(hooks.settings)
-    with pytest.raises(RetortError, match="not measured with Magnitude up to 50%"):
+    with pytest.raises(RetortError, match="not measured with Magnitude up to 50 %"):
         execute(study.recipe(steps=[{"step": "prune", "method": "magnitude", "sparsity": 0.2}, step]), later)
     assert len(later.results) == 2, "the first step was done, and its model is another"
 

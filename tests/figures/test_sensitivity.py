@@ -69,6 +69,8 @@ def test_bars_and_words() -> None:
     removed.append(removed[0].model_copy(update={"part": "head 0", "change": -5.0}))
     fig = figures.removed(removed, LIGHT, [1])
     assert list(fig.data[0].y) == [0.5, 0.1, 0.9] and list(fig.data[0].marker.pattern.shape) == ["", "/", ""]
-    assert figures.alt_removed(removed).endswith("Least: 1 (+0.100), 0 (+0.500), 2 (+0.900). Most: 2 (+0.900).")
-    assert "Layer 2 is the most sensitive (+1.800 nats), layer 0 the least (+0.600)" in figures.alt(CELLS, 0.6)
+    assert figures.alt_removed(removed).endswith(
+        "Least: 1 (+0.1 nats), 0 (+0.5 nats), 2 (+0.9 nats). Most: 2 (+0.9 nats)."
+    )
+    assert "Layer 2 is the most sensitive (+1.8 nats), layer 0 the least (+0.6 nats)" in figures.alt(CELLS, 0.6)
     assert "nothing measured" in figures.alt([], 0.5)

@@ -118,7 +118,7 @@ def test_a_measurement_is_drawn_and_layers_are_chosen(
     assert app.query_params["place"] == "0.mlp.down_proj"
     app.multiselect(key="out").set_value(["0", "3"]).run()
     shown = {m.label: m.value for m in app.metric}
-    assert shown["Loss change, sum"] == f"{0.1 + 0.4:+.3f}"
+    assert shown["Loss change, sum"] == "+0.5 nats"
     per_layer, rest = 3072 + 6144 + 64, 384 * 32 + 32
     assert shown["Parameters"] == f"{(rest + 2 * per_layer) / 1e3:.1f} k"
     assert "Estimates" in said(app)

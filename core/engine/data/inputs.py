@@ -16,6 +16,7 @@ from core.engine.data.corpora import load_texts
 from core.engine.data.framing import frame_for, spoken
 from core.engine.data.windows import calibration_windows, digest_of, evaluation_windows, overlap
 from core.recipe.recipe import Recipe
+from core.registry.formatting import percent
 
 _REFUSED_OVERLAP = 0.05
 
@@ -95,8 +96,8 @@ def refuse_overlap(shared: float, where: str, reporter: Reporter) -> None:
     """
     if shared > _REFUSED_OVERLAP:
         raise RetortError(
-            f"{shared:.0%} of the evaluation text also stands in {where}, so the figures would flatter.",
+            f"{percent(shared)} of the evaluation text also stands in {where}, so the figures would flatter.",
             "Choose another split or another text for one of the two.",
         )
     if shared > 0:
-        reporter.event("warning", f"{shared:.1%} of the evaluation text also stands in {where}.")
+        reporter.event("warning", f"{percent(shared, 1)} of the evaluation text also stands in {where}.")

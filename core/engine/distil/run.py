@@ -35,6 +35,7 @@ from core.engine.models.compatibility import check_tokenizers
 from core.engine.models.context import context_of, padding_of, pools_last
 from core.engine.models.load import Loaded
 from core.recipe.distil import Distil
+from core.registry.formatting import percent
 
 
 @dataclass
@@ -263,7 +264,7 @@ def _describe(outcome: TrainingOutcome, spec: Distil, teacher_outputs: Teacher |
         how = "with one more outcome for the rest" if spec.cache and spec.cache.tail == "bucket" else "made to sum to 1"
         outcome.notes.append(
             f"The teacher was stored for {len(index.stored):,} of {index.sequences:,} sequences: "
-            f"its {index.k} likeliest tokens ({index.mass_covered:.1%} of the probability, "
+            f"its {index.k} likeliest tokens ({percent(index.mass_covered, 1)} of the probability, "
             f"{index.bytes_per_token:.0f} bytes a token), {how}."
         )
     if outcome.stopped:

@@ -23,6 +23,7 @@ from core.engine.measure.devices import machine_name
 from core.engine.measure.patience import ACCEPTED, BLOCKS, Block, Patience, error_of, kept, surroundings
 from core.engine.models.context import context_of
 from core.recipe.recipe import Latency
+from core.registry.formatting import percent
 from core.registry.measurement import Measurement
 
 _LOOP = "direct forward loop with a dynamic key-value cache, greedy; generate() adds its own overhead"
@@ -109,7 +110,7 @@ def _blocks(
     if patience is not None:
         busy = " Other work kept the machine busy." if surroundings(blocks)["contended"] else ""
         waited = f", after {patience.waited:.0f} s of waiting" if patience.waited >= 1.0 else ""
-        said = "not known" if math.isinf(error) else f"{error:.0%}, above {ACCEPTED:.0%}"
+        said = "not known" if math.isinf(error) else f"{percent(error)}, above {percent(ACCEPTED)}"
         if error > ACCEPTED:
             reporter.event(
                 "warning",

@@ -13,6 +13,7 @@ from core.engine.models.matrices import Matrix
 from core.engine.prune.prune_report import PruneReport
 from core.engine.prune.statistics import Statistics
 from core.recipe.recipe import Prune
+from core.registry.formatting import percent
 
 Curves = Mapping[int, Mapping[float, float]]
 """For each layer, the loss change measured at some sparsities with every other layer dense."""
@@ -143,7 +144,7 @@ def least_loss(
     reach = min(max(curve) for curve in curves)
     if reach < sparsity:
         raise RetortError(
-            f"The sensitivity was measured up to {reach:.0%}, which is less than the {sparsity:.0%} asked for.",
+            f"The sensitivity was measured up to {percent(reach)}, less than the {percent(sparsity)} asked for.",
             "Measure the sensitivity at higher sparsities, or prune less.",
         )
     bottom = max(0.0, sparsity - spread)

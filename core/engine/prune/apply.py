@@ -24,6 +24,7 @@ from core.engine.prune.masks import smallest_in_groups, smallest_overall, smalle
 from core.engine.prune.prune_report import PruneReport
 from core.engine.prune.statistics import ModuleStatistics, Statistics
 from core.recipe.recipe import Prune, n_of_m
+from core.registry.formatting import percent
 from core.registry.methods import METHODS, Method
 
 _WORTH_SAYING = 0.005  # share of weights that were zero before
@@ -121,7 +122,9 @@ def finish_report(report: PruneReport, model: nn.Module, matrices: Sequence[Matr
     report.facts |= facts_of(model, matrices, prune)
     before = report.facts.get("zeros_before", 0) / report.facts["prunable_parameters"]
     if before >= _WORTH_SAYING:
-        report.note(f"{before:.1%} of the weights were zero before pruning; they stayed zero and count as pruned.")
+        report.note(
+            f"{percent(before, 1)} of the weights were zero before pruning; they stayed zero and count as pruned."
+        )
     unknown = unknown_parts(model)
     if unknown:
         report.note(f"{', '.join(unknown)} stayed dense: Retort does not know how this model stores them.")

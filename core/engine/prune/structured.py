@@ -26,6 +26,7 @@ from core.engine.prune.targets import Plan, Question, plan_for
 from core.engine.prune.unit_observers import Fluctuation, UnitActivations
 from core.engine.prune.width import choose_units
 from core.recipe.recipe import Part, Prune
+from core.registry.formatting import percent
 from core.registry.methods import METHODS, Method, Statistic
 
 
@@ -185,8 +186,8 @@ def _describe(
             "size for all."
         )
     report.note(
-        f"{1 - after.blocks / before.blocks:.1%} of the parameters inside the layers and "
-        f"{1 - after.total / before.total:.1%} of all parameters are gone."
+        f"{percent(1 - after.blocks / before.blocks, 1)} of the parameters inside the layers and "
+        f"{percent(1 - after.total / before.total, 1)} of all parameters are gone."
     )
 
 

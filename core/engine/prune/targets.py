@@ -19,6 +19,7 @@ from core.engine.models.tokenizer_files import write_tokenizer
 from core.engine.prune.surgery import Counts, count_parameters
 from core.recipe.recipe import Part, Prune, Target
 from core.recipe.recipe import Sizes as AskedSizes
+from core.registry.formatting import percent
 
 _FILES_BESIDE_WEIGHTS = 8_000
 _HEADER_BYTES_PER_TENSOR = 140
@@ -131,7 +132,7 @@ def _first_that_fits(question: Question, ladder: Sequence[Plan], target: Target)
         )
     of = "block parameters" if target.block_fraction is not None else "all parameters"
     raise Impossible(
-        f"At most {best:.1%} of {of} can be removed this way; {wanted:.1%} was asked for.",
+        f"At most {percent(best, 1)} of {of} can be removed this way; {percent(wanted, 1)} was asked for.",
         "Ask for less, or allow more parts to be removed.",
     )
 

@@ -22,6 +22,7 @@ from core.engine.prune.structured import prune_structure, structure_observers
 from core.recipe.recipe import Prune
 from core.recipe.results import ENGINE_REVISION
 from core.recipe.trial_keys import hashed, library_versions
+from core.registry.formatting import percent
 from core.registry.methods import METHODS, Statistic
 
 
@@ -117,7 +118,7 @@ def curves_for(prune: Prune, fingerprint: str, settings: Settings | None) -> tup
             return known.key, known.curves()
     label = METHODS[prune.method].label
     raise RetortError(
-        f"The sensitivity of this model was not measured with {label} up to {prune.nominal:.0%}.",
+        f"The sensitivity of this model was not measured with {label} up to {percent(prune.nominal)}.",
         "Measure it on the Sensitivity page, then retry this run.",
     )
 

@@ -61,7 +61,7 @@ def test_least_loss_is_the_optimum_of_a_fine_search() -> None:
 
 
 def test_unmeasured_sparsities_are_refused() -> None:
-    with pytest.raises(RetortError, match="measured up to 50%"):
+    with pytest.raises(RetortError, match="measured up to 50 %"):
         least_loss([{0.5: 1.0}], np.array([1.0]), 0.7)
 
 

@@ -125,7 +125,7 @@ def test_an_allocation_finds_it_or_says_how_to_measure(
     prune = Prune(method="magnitude", sparsity=0.5, allocation="sensitivity")
     folder = Path(spec.model.removeprefix("path:"))
     loaded = load_model(folder, "float32")
-    with pytest.raises(RetortError, match="not measured with Magnitude up to 50%") as refused:
+    with pytest.raises(RetortError, match="not measured with Magnitude up to 50 %") as refused:
         apply(Source(loaded, "nobody", None), prune, None, InMemoryReporter(), home)
     assert "Sensitivity page" in refused.value.remedy
     found = job.measure_sensitivity(spec, hooks(home))
