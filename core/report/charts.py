@@ -105,10 +105,20 @@ def _plain(words: str) -> str:
 def drawn(report: Report, shown: list[Point], ground: Theme, size: Place = WIDE) -> Picture:
     """The same as a picture, which needs no script."""
     x, y = shown[0].x.metric, shown[0].y.metric
-    title, told = f"{metric(y).label} against {metric(x).label.lower()}", alt(shown)
+    title = f"{metric(y).label} against {metric(x).label.lower()}"
     if report.audience == "executives":
-        title, told = "Quality against cost", _plain(told)
-    return draw(chart(report, shown, ground), (x, y), size, ground, title, told)
+        title = "Quality against cost"
+    return draw(chart(report, shown, ground), (x, y), size, ground, title, alt_of(report, shown))
+
+
+def alt_of(report: Report, shown: list[Point]) -> str:
+    """The chart in words."""
+    return worded(report, alt(shown))
+
+
+def worded(report: Report, said: str) -> str:
+    """For executives without terms of the field."""
+    return _plain(said) if report.audience == "executives" else said
 
 
 def written(report: Report, shown: list[Point]) -> list[tuple[str, str, str]]:

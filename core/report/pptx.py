@@ -1,4 +1,4 @@
-"""A report as slides whose charts can be edited in the presentation itself."""
+"""The story as PowerPoint slides whose charts can be edited in the presentation itself."""
 
 # mypy: disable-error-code="no-untyped-call"
 # python-pptx has hints for a part of its functions only.
@@ -7,130 +7,148 @@ from __future__ import annotations
 import io
 from typing import Any
 
-from pptx import Presentation
 from pptx.dml.color import RGBColor
 from pptx.enum.text import MSO_ANCHOR
 from pptx.util import Inches, Pt
 
-from core.analysis.promised_vs_measured import shares
-from core.figures.points import points_of
 from core.recipe.results import Result
 from core.registry.formatting import DASH, in_full
-from core.registry.metrics import metric
-from core.report import pptx_charts
+from core.report import charts, pptx_charts
+from core.report.brand import readable
 from core.report.figure import Figure
 from core.report.model import Report
-from core.report.text import filled, plain
+from core.report.pptx_master import (
+    BIG,
+    CONTENT,
+    FONT,
+    HEADLINE,
+    INK,
+    LEFT,
+    MUTED,
+    WIDTH,
+    color,
+    designed,
+    foot,
+    layout,
+    logo,
+)
+from core.report.presented import presented
+from core.report.slide import Slide
+from core.report.story import dated, source, story
+from core.report.text import plain
 
-_INK, _MUTED = RGBColor(0x0D, 0x15, 0x1E), RGBColor(0x55, 0x61, 0x6D)
-_LEFT, _WIDTH = 0.7, 11.93  # inches, of a slide of 13.33 x 7.5
 _ROWS = 7  # figures of the table beside the chart of a slide
 _ROWS_ALONE = 13  # figures of a table that has a slide for itself
-_LINES, _LINE = 14, 115  # lines of method notes on a slide, and characters of a line
 
 
-def to_pptx(report: Report) -> bytes:
-    """A title, the trade-off, a slide for each chosen candidate, and method notes; speaker notes name the run."""
-    deck = Presentation()
-    deck.slide_width, deck.slide_height = Inches(13.333), Inches(7.5)
-    _title(deck, report)
-    if report.axes is not None:
-        _tradeoff(deck, report, *report.axes)
-    for candidate in report.chosen:
-        _candidate(deck, report, candidate)
-    _said(deck, report)
-    for some in filled([plain(n, 400) for n in report.notes()], _LINES, _LINE):
-        slide = _slide(deck, report, "How this was found out, and its limits")
-        _text(slide, "\n".join(some), 1.5, 5.3, 15, gap=7)
+def to_pptx(given: Report) -> bytes:
+    """The slides of the story from a master of our own; what a slide leaves out stands in its speaker notes."""
+    report = presented(given)
+    deck = designed(report.brand)
+    for one in story(report):
+        _draw(deck, report, one)
+    deck.core_properties.title = plain(report.headline, 200)
+    deck.core_properties.author = plain(report.brand.author, 80)
     out = io.BytesIO()
     deck.save(out)
     return out.getvalue()
 
 
-def _slide(deck: Any, report: Report, title: str) -> Any:
-    slide = deck.slides.add_slide(deck.slide_layouts[5])  # "Title Only": outline and screen readers find the title
-    shape = slide.shapes.title
-    shape.left, shape.top, shape.width, shape.height = Inches(_LEFT), Inches(0.45), Inches(_WIDTH), Inches(0.9)
-    _fill(shape.text_frame, title, 26, bold=True)
-    _text(slide, f"Run {plain(report.run.id, 60)}", 6.95, 0.4, 11, muted=True)
-    slide.notes_slide.notes_text_frame.text = (
-        f"From run {plain(report.run.id)} ({plain(report.run.name)}), model {plain(report.run.model)}."
-    )
+def _draw(deck: Any, report: Report, one: Slide) -> None:
+    if one.kind == "headline":
+        _headline(deck, report, one)
+    elif one.candidate is not None:
+        _candidate(deck, report, one, one.candidate)
+    elif one.big:
+        _big(deck, report, one)
+    elif one.kind == "chart":
+        _tradeoff(deck, report, one)
+    else:
+        slide = _slide(deck, report, one)
+        if one.kind == "texts":
+            words = "\n".join(f"{name}: {text}" for name, text in one.table[1:])
+            _text(slide, words, 1.6, 5.2, 18, gap=10)
+        elif one.table:
+            _table(slide, list(one.table), (LEFT, 1.6, WIDTH), 14)
+            _text(slide, "\n".join(one.lines), 5.9, 0.9, 14, ink=MUTED)
+        else:
+            _text(slide, "\n".join(one.lines), 1.6, 5.2, _fitting(one.lines), gap=9)
+
+
+def _slide(deck: Any, report: Report, one: Slide, kind: str = CONTENT) -> Any:
+    slide = deck.slides.add_slide(layout(deck, kind))  # a title of the layout: outline and screen readers find it
+    on_accent = kind == HEADLINE
+    ink = color(report.brand.ink) if on_accent else INK
+    size = 28 if len(one.title) < 60 else 22 if len(one.title) < 110 else 18
+    _fill(slide.shapes.title.text_frame, one.title, size, bold=True, ink=ink)
+    slide.shapes.title.text_frame.vertical_anchor = MSO_ANCHOR.MIDDLE
+    logo(slide, report.brand)
+    foot(slide, dated(report), source(report), ink if on_accent else MUTED)
+    slide.notes_slide.notes_text_frame.text = "\n".join((f"From: {_from(report)}.", *one.notes))
     return slide
 
 
-def _text(slide: Any, text: str, top: float, height: float, size: int, *, gap: int = 0, muted: bool = False) -> None:
-    box = slide.shapes.add_textbox(Inches(_LEFT), Inches(top), Inches(_WIDTH), Inches(height))
-    _fill(box.text_frame, text, size, gap=gap, muted=muted)
+def _from(report: Report) -> str:
+    if report.audience == "executives":
+        return f"{source(report)}, measured {dated(report)}"
+    return f"run {plain(report.run.id)} ({plain(report.run.name)}), model {plain(report.run.model)}"
 
 
-def _fill(frame: Any, text: str, size: int, *, bold: bool = False, gap: int = 0, muted: bool = False) -> None:
-    frame.word_wrap, frame.vertical_anchor = True, MSO_ANCHOR.TOP
-    frame.text = text
-    for paragraph in frame.paragraphs:
-        paragraph.alignment = 1  # left
-        paragraph.space_after = Pt(gap)
-        paragraph.font.size, paragraph.font.bold = Pt(size), bold
-        paragraph.font.color.rgb = _MUTED if muted else _INK
+def _headline(deck: Any, report: Report, one: Slide) -> None:
+    slide = _slide(deck, report, one, HEADLINE)
+    ink = color(report.brand.ink)
+    size = 40 if len(one.title) < 90 else 32 if len(one.title) < 180 else 26 if len(one.title) < 280 else 20
+    _fill(slide.shapes.title.text_frame, one.title, size, bold=True, ink=ink)
+    _fill(slide.placeholders[1].text_frame, one.lead, 20, ink=ink)
+    _text(slide, " \u00b7 ".join(reversed(one.lines)), 5.5, 0.9, 18, ink=ink)
 
 
-def _title(deck: Any, report: Report) -> None:
-    slide = _slide(deck, report, plain(report.headline, 400))
-    shape = slide.shapes.title
-    shape.top, shape.height = Inches(1.6), Inches(3.9)
-    words = plain(report.headline, 400)
-    _fill(shape.text_frame, words, 36 if len(words) < 120 else 28 if len(words) < 260 else 22, bold=True)
-    _text(slide, f"{plain(report.run.name, 80)} \u00b7 {plain(report.run.model, 80)}", 5.8, 0.6, 18, muted=True)
+def _big(deck: Any, report: Report, one: Slide) -> None:
+    """One figure, the sentence that explains it, and the rest."""
+    slide = _slide(deck, report, one, BIG)
+    size = 120 if len(one.big) < 14 else 66 if len(one.big) < 24 else 40 if len(one.big) < 60 else 26
+    strong = color(readable(report.brand.accent, "#FFFFFF"))
+    _fill(slide.placeholders[1].text_frame, one.big, size, bold=True, ink=strong)
+    slide.placeholders[1].text_frame.vertical_anchor = MSO_ANCHOR.MIDDLE
+    _text(slide, one.lead, 4.1, 1.0, 24, bold=True)
+    _text(slide, "\n".join(one.lines), 5.15, 1.75, min(18, _fitting(one.lines, 5)), gap=6)
 
 
-def _tradeoff(deck: Any, report: Report, x: str, y: str) -> None:
-    slide = _slide(deck, report, f"{metric(y).label} against {metric(x).label.lower()}")
-    points = [p for p in points_of(report.results, x, y) if p.drawable]
-    if report.caption:
-        slide.notes_slide.notes_text_frame.text += f"\n{plain(report.caption, 400)}"
-    limits = plain(report.outcome.sentence, 400)
+def _tradeoff(deck: Any, report: Report, one: Slide) -> None:
+    slide = _slide(deck, report, one)
+    points = [p for p in charts.points(report) if p.drawable]
+    words = "\n".join(one.lines)
     if points:
-        pptx_charts.scatter(slide, points, report.letters, (_LEFT, 1.4, _WIDTH, 4.7 if limits else 5.3))
-    if limits:
-        _text(slide, limits, 6.15, 0.75, 14)
+        pptx_charts.scatter(slide, report, points, (LEFT, 1.5, WIDTH, 4.55))
+    _text(slide, words, 6.1, 0.8, 13 if len(words) < 240 else 11, ink=MUTED)
+    notes = [charts.alt_of(report, points)]
+    notes += [f"{name}: {cost}; {quality}." for name, cost, quality in charts.written(report, points[:40])]
+    slide.notes_slide.notes_text_frame.text += "\n" + "\n".join(plain(n, 600) for n in notes)
 
 
-def _candidate(deck: Any, report: Report, candidate: Result) -> None:
-    title = f"{report.letters[candidate.key]}. {plain(candidate.label, 80)}"
-    slide = _slide(deck, report, title)
-    _text(slide, plain(f"{report.quality_sentence(candidate)} {report.verdict(candidate)}", 400), 1.4, 1.1, 17)
-    dense = report.baseline
-    found = shares(candidate, dense) if dense else []
+def _candidate(deck: Any, report: Report, one: Slide, candidate: Result) -> None:
+    slide = _slide(deck, report, one)
+    _text(slide, " ".join(one.lines), 1.5, 1.05, 17 if sum(map(len, one.lines)) < 240 else 14)
+    found = charts.promised(report, candidate)
     if found:
-        pptx_charts.bars(slide, found, candidate.method, (_LEFT, 2.65, 4.7, 4.1))
+        pptx_charts.bars(slide, found, candidate.method, (LEFT, 2.65, 4.7, 4.1))
     figures = report.figures(candidate)
-    _rest(deck, report, title, figures)
-    _figures(slide, figures[:_ROWS], (5.5, 2.65, 7.13) if found else (_LEFT, 2.65, _WIDTH))
+    _rest(deck, report, one, figures)
+    _figures(slide, figures[:_ROWS], (5.5, 2.65, 7.13) if found else (LEFT, 2.65, WIDTH))
     slide.notes_slide.notes_text_frame.text += "\n" + "\n".join(
         plain(f"{f.label}: {in_full(f.measurement)}; {f'{f.against}; ' if f.against else ''}{f.obtained}", 400)
         for f in figures
     )
 
 
-def _said(deck: Any, report: Report) -> None:
-    """What the models write, a slide a prompt, and the votes."""
-    for title, rows in report.said.tables():
-        words = "\n".join(f"{name}: {text}" for name, text in rows[1:])
-        _text(_slide(deck, report, title), words, 1.5, 5.3, 17, gap=10)
-    if report.said.votes:
-        slide = _slide(deck, report, "Which text is better, by blind votes")
-        _text(slide, "\n".join(plain(v.sentence, 400) for v in report.said.votes), 1.5, 5.3, 20, gap=10)
-
-
-def _rest(deck: Any, report: Report, title: str, figures: list[Figure]) -> None:
+def _rest(deck: Any, report: Report, one: Slide, figures: list[Figure]) -> None:
     """What does not fit beside the chart, on slides of its own: nothing is left out."""
     for start in range(_ROWS, len(figures), _ROWS_ALONE):
-        slide = _slide(deck, report, f"{title}: further figures")
-        _figures(slide, figures[start : start + _ROWS_ALONE], (_LEFT, 1.5, _WIDTH))
+        slide = _slide(deck, report, Slide("choice", f"{one.title}: further figures"))
+        _figures(slide, figures[start : start + _ROWS_ALONE], (LEFT, 1.6, WIDTH))
 
 
 def _figures(slide: Any, figures: list[Figure], box: tuple[float, float, float]) -> None:
-    """A table at this left and top, of this width."""
     rows = [
         ("Figure", "Value", "Range", "Original", "Against the original"),
         *(
@@ -138,15 +156,61 @@ def _figures(slide: Any, figures: list[Figure], box: tuple[float, float, float])
             for f in figures
         ),
     ]
+    _table(slide, rows, box, 11, (0.24, 0.14, 0.19, 0.13, 0.3))
+
+
+def _table(
+    slide: Any,
+    rows: list[tuple[str, ...]],
+    box: tuple[float, float, float],
+    size: int,
+    shares: tuple[float, ...] = (),
+) -> None:
+    """A table at this left and top, of this width; a line under each row and nothing else."""
     left, top, width = box
-    shape = slide.shapes.add_table(
-        len(rows), len(rows[0]), Inches(left), Inches(top), Inches(width), Inches(0.32 * len(rows))
-    )
-    for i, share in enumerate((0.24, 0.14, 0.19, 0.13, 0.3)):
+    count = len(rows[0])
+    height = Inches((0.32 if size < 14 else 0.42) * len(rows))
+    shape = slide.shapes.add_table(len(rows), count, Inches(left), Inches(top), Inches(width), height)
+    shape._element.graphic.graphicData.tbl.tblPr.find(
+        "{http://schemas.openxmlformats.org/drawingml/2006/main}tableStyleId"
+    ).text = "{2D5ABB26-0587-4C30-8999-92F81FD0307C}"  # "No style, no grid"
+    for i, share in enumerate(shares or (1.0 / count,) * count):
         shape.table.columns[i].width = Inches(share * width)
     for i, row in enumerate(rows):
         for j, words in enumerate(row):
             cell = shape.table.cell(i, j)
-            cell.fill.background()
             cell.margin_top = cell.margin_bottom = Inches(0.03)
-            _fill(cell.text_frame, words, 11, bold=i == 0)
+            _fill(cell.text_frame, words, size, bold=i == 0 or j == 0)
+            pptx_charts.rule(cell)
+
+
+def _text(
+    slide: Any,
+    text: str,
+    top: float,
+    height: float,
+    size: int,
+    *,
+    gap: int = 0,
+    ink: RGBColor = INK,
+    bold: bool = False,
+) -> None:
+    if text:
+        box = slide.shapes.add_textbox(Inches(LEFT), Inches(top), Inches(WIDTH), Inches(height))
+        _fill(box.text_frame, text, size, gap=gap, ink=ink, bold=bold)
+
+
+def _fill(frame: Any, text: str, size: int, *, bold: bool = False, gap: int = 0, ink: RGBColor = INK) -> None:
+    frame.word_wrap, frame.vertical_anchor = True, MSO_ANCHOR.TOP
+    frame.text = text
+    for paragraph in frame.paragraphs:
+        paragraph.alignment = 1  # left
+        paragraph.space_after = Pt(gap)
+        paragraph.font.size, paragraph.font.bold, paragraph.font.name = Pt(size), bold, FONT
+        paragraph.font.color.rgb = ink
+
+
+def _fitting(lines: tuple[str, ...], rows: int = 13) -> int:
+    """The size of letters at which these lines fill no more than so many rows of 18 points."""
+    needed = sum(max(1, -(-len(line) // 95)) for line in lines)
+    return 20 if needed <= rows * 0.8 else 18 if needed <= rows else 15
