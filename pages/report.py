@@ -20,8 +20,9 @@ from core.report.presented import presented
 from core.report.write import render
 from core.store import RunRow
 from pages.frame import example_box, home, shell, studies
-from pages.frame.states import empty, refused
+from pages.frame.states import refused
 from pages.frame.text import flat, md
+from pages.run.nothing_yet import nothing_yet
 from pages.study import limits, presenter, recommended, report_settings, report_texts, selection
 from pages.study.report_preview import document
 
@@ -37,12 +38,10 @@ def main() -> None:
     if wanted and wanted not in runs:
         runs = {wanted: home.store().runs.get(wanted), **runs}
     if not runs:
-        empty(
+        nothing_yet(
             "Nothing to report yet",
             "A report is made from the candidates of a finished sweep: what was lost, and what was really gained.",
-            shell.path("start"),
-            "Run the sample study",
-            icon=":material/summarize:",
+            ":material/summarize:",
         )
         example_box.offer(shell.path)
         return

@@ -16,6 +16,7 @@ from pages.frame import charts, example_box, home, shell
 from pages.frame.states import boundary, empty
 from pages.frame.text import md, plural
 from pages.run import panel
+from pages.run.nothing_yet import nothing_yet
 from pages.study import cards, recommended, selection
 from pages.study import limits as bounds
 from pages.study import tradeoff_choice as choice
@@ -27,12 +28,10 @@ def main() -> None:
     st.title("Trade-offs", anchor=False)
     runs, note = choice.chosen()
     if not runs:
-        empty(
+        nothing_yet(
             "Nothing to compare yet",
             "This chart fills with the candidates of a sweep: their quality against their size and speed.",
-            shell.path("start"),
-            "Run the sample study",
-            icon=":material/scatter_plot:",
+            ":material/scatter_plot:",
         )
         example_box.offer(shell.path)
         return

@@ -18,9 +18,10 @@ from core.registry.formatting import show_bytes
 from core.store import RunRow, TrialRow
 from pages.forms import models
 from pages.frame import home, login, shell
-from pages.frame.states import empty, refused
+from pages.frame.states import refused
 from pages.frame.text import about, flat, md
 from pages.run import panel
+from pages.run.nothing_yet import nothing_yet
 from pages.study import recipe_file
 
 T = TypeVar("T")
@@ -132,12 +133,12 @@ def choose_model(label: str, key: str, help: str) -> tuple[ResolvedModel, Anatom
     if wanted and wanted not in options:
         options.insert(0, wanted)
     if not options:
-        empty(
+        nothing_yet(
             "No model yet",
             "Fetch a sample or name a folder first.",
-            shell.path("model"),
+            ":material/deployed_code:",
+            "model",
             "Open the Model page",
-            icon=":material/deployed_code:",
         )
         return None
     reference = st.selectbox(

@@ -25,6 +25,13 @@ def chosen_of(page: Page) -> str:
     return page.locator('[data-testid="stMultiSelect"]').filter(has_text="Candidates to compare").inner_text()
 
 
+def test_an_address_of_no_page_says_so(visits: Visits, home: Settings) -> None:
+    tab = visits(home)
+    page = tab.opens("nothing-here")
+    page.get_by_text("does not seem to exist").wait_for()
+    assert page.get_by_role("heading", name="Make a language model smaller").count() == 1
+
+
 @pytest.mark.parametrize(
     ("path", "title"), [("tradeoffs", "Trade-offs"), ("runs?run=nothing", "Runs"), ("model", "Model")]
 )
