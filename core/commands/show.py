@@ -7,6 +7,8 @@ from datetime import datetime
 
 from core.analysis.differences import difference
 from core.analysis.paired_times import busy, stray, timed
+from core.analysis.recommendation import recommend
+from core.analysis.recommendation_words import advice, sentence
 from core.analysis.time_references import aligned, references, sentences
 from core.commands.terminal import put, put_table
 from core.jobs.resumable import can_help
@@ -107,6 +109,17 @@ def show_results(results: Sequence[Result]) -> None:
     devices = {m.device for r in results for m in r.measurements if m.metric in ("prefill_ms", "decode_ms")}
     if devices:
         put(f"Latency on: {', '.join(sorted(devices))}.")
+    _recommend(results)
+
+
+def _recommend(results: Sequence[Result]) -> None:
+    """What follows from the figures, and what to do next, in the words of the pages."""
+    told = recommend([r for r in results if not r.baseline], next((r for r in results if r.baseline), None))
+    if told is None:
+        return
+    put(sentence(told))
+    if (step := advice(told)) is not None:
+        put(f"Next: {step.sentence}")
 
 
 def _usual(found: set[str]) -> list[str]:

@@ -47,3 +47,35 @@ def test_distance_to_the_original_stands_in_the_table(capsys: pytest.CaptureFixt
     head, row = capsys.readouterr().out.splitlines()[:2]
     assert "KL to the baseline" in head and "Same top token as the baseline" in head
     assert "0.125 nats (0.12 to 0.13 nats)" in row and "87.5 % (87.0 to 88.0 %)" in row and "tie" not in row
+
+
+def test_what_follows_stands_below_the_table(capsys: pytest.CaptureFixture[str]) -> None:
+    def candidate(key: str, method: str, change: float, size: float) -> Result:
+        figures = [
+            Measurement(metric="loss", value=2.0 + change, unit="nats"),
+            Measurement(metric="loss_change", value=change, unit="nats", low=change - 0.01, high=change + 0.01),
+            Measurement(metric="disk_bytes", value=size, unit="B"),
+        ]
+        return Result(
+            key=key,
+            label=key,
+            model="m",
+            method=method,
+            baseline=method == "dense",
+            baseline_key="Dense",
+            measurements=figures,
+        )
+
+    show_results(
+        [
+            candidate("Six", "block_influence", 0.4, 84e6),
+            candidate("Dense", "dense", 0.0, 100e6),
+            candidate("Three", "block_influence", 0.08, 92e6),
+        ]
+    )
+    said = capsys.readouterr().out
+    assert (
+        "Within +5 % loss: Three (file \u22128 %, loss +4 %). Smaller still: Six (file \u221216 %, loss +20 %). "
+        "Nothing here is smaller at no loss."
+    ) in said
+    assert "Next: Train Six by the original: what it gives up may come back." in said
