@@ -49,8 +49,28 @@ SENTENCES = (
 )
 
 
+WITH_MODELS = (
+    "api",
+    "catalogue",
+    "cli",
+    "cluster",
+    "conformance",
+    "engine",
+    "jobs",
+    "pages",
+    "registry",
+    "security",
+    "surfaces",
+)
+"""Folders whose tests make models, start processes or draw whole pages: `make check` leaves them to `make test`."""
+
+
+@pytest.hookimpl(tryfirst=True)  # before tests are chosen by their marks
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     here = Path(__file__).parent
+    for item in items:
+        if item.path.relative_to(here).parts[0] in WITH_MODELS:
+            item.add_marker(pytest.mark.slow)
     first = {f"{name}.py": at for at, name in enumerate(LONGEST)}
     items.sort(key=lambda item: first.get(item.path.relative_to(here).as_posix(), len(first)))
 
