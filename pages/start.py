@@ -89,7 +89,7 @@ def study(run: RunRow, trials: list[TrialRow]) -> None:
         panel.progress(run, trials)
         told = tradeoff_data.recommended(run)
         if told is not None:
-            recommended.words(told, run, tradeoff_data.saved(run))
+            recommended.words(told, run, tradeoff_data.saved(run), level=3)
         drawn = tradeoff_data.overview(run, 360, least=2)
         if drawn is not None:
             st.plotly_chart(drawn.figure, theme=None, config=charts.STATIC, key="latest", alt=drawn.alt)

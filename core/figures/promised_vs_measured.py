@@ -15,7 +15,8 @@ _ROW = 34  # pixels per bar
 def bars(shares: Sequence[Share], ground: Theme, color: str) -> go.Figure:
     """Horizontal bars in the order given; what was asked for is hatched, what was found is solid.
 
-    Estimated shares are hollow. Each bar carries its number, and hovering shows both values.
+    Estimated shares are hollow. Each bar carries its number and its interval where one is known; hovering shows both
+    values. A difference inside the error is none, so such a bar ends where the dense model's does.
     """
     estimated = any(s.obtained == "estimated" for s in shares)
     fig = figure(ground, height=_ROW * max(1, len(shares)) + 56)
@@ -23,7 +24,8 @@ def bars(shares: Sequence[Share], ground: Theme, color: str) -> go.Figure:
     fig.add_trace(
         go.Bar(
             y=names,
-            x=[100 * s.value for s in shares],
+            x=[_end(s) for s in shares],
+            error_x=_errors(shares, ground),
             orientation="h",
             marker={
                 "color": ["rgba(0,0,0,0)" if s.obtained == "estimated" else color for s in shares],
@@ -64,6 +66,20 @@ def bars(shares: Sequence[Share], ground: Theme, color: str) -> go.Figure:
     fig.update_yaxes(autorange="reversed", showgrid=False, ticksuffix="  ", tickfont={"color": ground.ink})
     fig.update_layout(bargap=0.35, dragmode=False, margin={"l": 8, "r": 24, "t": 8, "b": 8})
     return fig
+
+
+def _end(share: Share) -> float:
+    """Where a bar ends, in percent."""
+    return 100.0 if share.same and share.low is not None else 100.0 * share.value
+
+
+def _errors(shares: Sequence[Share], ground: Theme) -> dict[str, object]:
+    """The intervals, as far as they are known."""
+    up = [0.0 if s.high is None else max(0.0, 100 * s.high - _end(s)) for s in shares]
+    down = [0.0 if s.low is None else max(0.0, _end(s) - 100 * s.low) for s in shares]
+    if not any(up) and not any(down):
+        return {"visible": False}
+    return {"type": "data", "array": up, "arrayminus": down, "color": ground.ink, "thickness": 1.5, "width": 4}
 
 
 def alt(name: str, shares: Sequence[Share]) -> str:

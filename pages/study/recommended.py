@@ -47,14 +47,15 @@ def ask(measured: Container[str]) -> None:
     )
 
 
-def words(told: Recommendation, run: RunRow, saved: Container[str]) -> None:
+def words(told: Recommendation, run: RunRow, saved: Container[str], level: int = 2) -> None:
     """The sentence, and the step it leads to.
 
     Args:
         saved: keys of the candidates that are kept on disk; only such a one can be trained.
+        level: of the heading that the first sentence is.
     """
     first, *rest = sentences(told)
-    st.markdown(f"### :material/recommend: {md(first, 500)}", anchors=False)
+    st.markdown(f"{'#' * level} :material/recommend: {md(first, 500)}", anchors=False)
     if rest:
         st.markdown(md(" ".join(rest), 900))
     step = advice(told)

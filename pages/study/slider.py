@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from pathlib import Path
 from typing import Any, Final
 
 import streamlit as st
@@ -29,6 +30,7 @@ METHODS_SHOWN = ("wanda", "magnitude", "random", "block_influence", "width_activ
 TOKENS = 16
 _BESIDE = (".json", ".txt", ".model", ".jinja")  # files that are saved with the weights
 _ANSWER = "_preview-answer"
+_CSS = Path(__file__).parent / "assets" / "slider.css"
 _SLIDER = "slider"  # in the address once something was changed
 
 
@@ -39,6 +41,7 @@ def section(reference: str, found: Anatomy, data: dict[str, Any]) -> None:
         data: the sweep form's recipe data; the preview uses its texts, a proper measurement all its settings.
     """
     with st.container(border=True):
+        st.html(_CSS)
         st.header("Try it with a slider", anchor=False)
         if lacking := login.lacking("run"):
             st.caption(md(lacking))
@@ -73,10 +76,10 @@ def _panel(reference: str, found: Anatomy, data: dict[str, Any], was_busy: bool)
         shown = (reference, "", {}, {})
     _, asked, seen, written = shown
     stale = bool(seen) and asked != json.dumps(request)
-    answer.figures(figures, seen, stale)
-    slider_trail.draw(chart, reference, "before")
     if _awake():  # as high without an answer as with one, so that nothing below jumps
+        answer.figures(figures, seen, stale)
         answer.written(texts, written)
+    slider_trail.draw(chart, reference, "before")
     if login.button(
         "run",
         "Measure this point properly",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from core.analysis.differences import difference
-from core.analysis.promised_vs_measured import NOMINAL, percent, shares, verdict
+from core.analysis.promised_vs_measured import NOMINAL, Share, percent, shares, verdict
 from core.figures import promised_vs_measured
 from core.figures.theme import LIGHT
 from core.recipe.results import Result
@@ -141,3 +141,14 @@ def test_a_time_is_compared_with_the_baseline_timed_in_turns_not_with_what_it_to
     assert "102 % of the dense time (no difference beyond the error)" in verdict(candidate, busy)
     found = difference(candidate, busy, "decode_ms")
     assert found is not None and found.better is None
+
+
+def test_bars_carry_their_intervals_and_a_difference_inside_the_error_is_not_drawn() -> None:
+    sure = Share("decode_ms", "Latency per token", 0.8, 0.78, 0.82, "8 ms", "10 ms", "measured", same=False)
+    noise = Share("prefill_ms", "Prefill latency", 1.03, 0.97, 1.09, "103 ms", "100 ms", "measured", same=True)
+    size = Share("disk_bytes", "Weights on disk", 0.9, None, None, "90 MB", "100 MB", "measured", same=False)
+    bar = promised_vs_measured.bars([sure, noise, size], LIGHT, "#0072B2").data[0]
+    assert list(bar.x) == pytest.approx([80.0, 100.0, 90.0]), "3 % more is within 97 to 109 %"
+    assert list(bar.error_x.array) == pytest.approx([2.0, 9.0, 0.0])
+    assert list(bar.error_x.arrayminus) == pytest.approx([2.0, 3.0, 0.0])
+    assert promised_vs_measured.bars([size], LIGHT, "#0072B2").data[0].error_x.visible is False

@@ -135,7 +135,7 @@ def test_opening_the_page_starts_no_engine_and_a_change_does(
 ) -> None:
     app = opens("sweep", **{k: v for k, v in model.items() if k != "slider"})
     assert client.status(settings, LOCAL).state != "ready" and app.button(key="slider-wake")
-    assert {m.label: m.value for m in app.metric}["Loss, preview"] == DASH
+    assert "Loss, preview" not in {m.label for m in app.metric}
     app.slider(key="slider-sparsity").set_value(30).run()
     assert float({m.label: m for m in app.metric}["Loss, preview"].value) > 1
     assert client.status(settings, LOCAL).state == "ready" and app.query_params["slider"] == "true"
