@@ -16,6 +16,7 @@ from core.store.rows import SeriesPoint
 JUDGED = ("loss", "accuracy")
 """By what a student is judged: the first of these that it has."""
 _SAME = ("corpus", "split", "window", "windows", "tokens", "kind", "begins", "data", "items", "task", "shots")
+_BEYOND = "More than all: on this text the student now does better than its teacher."
 _FEW = 4  # checks below which nothing is said of the next ones
 LATE = 0.05
 """Share of the whole gain that the last quarter of the checks has to give for more training to be worth it."""
@@ -27,7 +28,7 @@ class Regained:
 
     Attributes:
         share: of what was lost, how much came back (1: all), with its 95 % interval where there is one (else NaN).
-        why: why there is no share, or no interval; '' where there are both.
+        why: why there is no share or no interval, or what a share above 1 means; '' where nothing has to be said.
     """
 
     metric: str
@@ -88,7 +89,7 @@ def _share(before: Measurement, after: Measurement, teacher: Measurement) -> tup
     gaps = means[:, 0] - means[:, 2]
     ratios = (means[:, 0] - means[:, 1])[gaps != 0] / gaps[gaps != 0]
     low, high = expanded_percentiles(ratios, len(columns))
-    return Interval(value, float(low), float(high)), ""
+    return Interval(value, float(low), float(high)), _BEYOND if low > 1 else ""
 
 
 def more_would_help(checks: Sequence[SeriesPoint]) -> tuple[bool | None, str]:

@@ -59,6 +59,12 @@ def test_without_a_share_it_says_why(before: Result | None, teacher: Result | No
     assert found is not None and found.share is None and says in found.why
 
 
+def test_more_than_all_is_said() -> None:
+    found = regained(result([x - 0.5 for x in TEACHER]), result(BEFORE), result(TEACHER))
+    assert found is not None and found.share is not None and found.share.low > 1
+    assert found.why == "More than all: on this text the student now does better than its teacher."
+
+
 def test_a_loss_within_its_error_has_no_interval() -> None:
     shifted = [x + (0.4 if i % 2 else -0.39) for i, x in enumerate(BEFORE)]
     found = regained(result(AFTER), result(shifted), result(BEFORE))
