@@ -188,6 +188,7 @@ def _logarithmic(axis: Any, ends: Sequence[tuple[float, float]], base: int) -> N
     low, high = min(low for low, _ in ends), max(high for _, high in ends)
     axis.minimum_scale = float(base) ** math.floor(math.log(low, base) + 1e-9)
     axis.maximum_scale = float(base) ** math.ceil(math.log(high, base) - 1e-9)
+    axis.major_unit = float(base)
     scaling = axis._element.find(f"{{{_CHART}}}scaling")
     scaling.insert(0, parse_xml(tostring(Element(f"{{{_CHART}}}logBase", val=str(base)))))
 

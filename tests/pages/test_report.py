@@ -26,9 +26,9 @@ def test_without_a_study_it_says_what_makes_one(opens: Opens) -> None:
     assert "Nothing to report yet" in words(opens("report"))
 
 
-def test_a_study_has_four_downloads(opens: Opens, settings: Settings) -> None:
+def test_a_study_has_five_downloads(opens: Opens, settings: Settings) -> None:
     page = opens("report", run=finished_study(settings))
-    assert len(page.get("download_button")) == 4 and len(page.get("iframe")) == 1
+    assert len(page.get("download_button")) == 5 and len(page.get("iframe")) == 1
 
 
 def test_the_preview_is_drawn_again_only_where_it_changes(

@@ -6,6 +6,7 @@ import io
 import re
 import shutil
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from pptx import Presentation
 from core.base.settings import Settings
 from core.report.brand import brand
 from core.report.model import Report
+from core.report.pdf import to_pdf
 from core.report.pptx import to_pptx
 from core.report.presented import presented
 from core.report.story import story
@@ -91,3 +93,43 @@ def test_an_office_program_draws_every_slide_with_its_figures(home: Settings, tm
     for page in drawn[1:]:
         colors = page.convert("L").getcolors(256)
         assert colors is not None and len(colors) > 20, "no slide is empty"
+
+
+@pytest.mark.skipif(not (PAGES and WORDS), reason="poppler's tools are not installed")
+@pytest.mark.parametrize("study", ["small", "large"])
+def test_the_pdf_has_the_figures_of_the_story_and_no_term_of_the_field(
+    home: Settings, tmp_path: Path, study: str
+) -> None:
+    report, file = executive(home, study), tmp_path / "report.pdf"
+    file.write_bytes(to_pdf(report))
+    words, told = read(file), story(presented(report))
+    assert all(" ".join(text.split()) in words for one in told for text in (one.title, one.big) if len(text) < 60)
+    assert {"small": "60 rightly instead of 68", "large": "70 rightly instead of 75"}[study] in words
+    assert {"small": "from 269.1 MB to 240.7 MB", "large": "from 2.5 GB to 2.1 GB"}[study] in words
+    # 0.9 * 2.5 EUR an hour: 23.5 EUR become 20.8 for a million tokens, 469 and 415 for 20 million.
+    assert {"small": "\u221254.2 EUR a month", "large": "\u2212431 EUR a month"}[study] in words
+    assert [w for w in forbidden(report) if re.search(rf"\b{re.escape(w)}\b", words, re.IGNORECASE)] == []
+    drawn = pictures(file)
+    assert len(drawn) >= len(told) and drawn[0].convert("RGB").getpixel((9, 9)) == (0x00, 0x72, 0xB2)
+
+
+@pytest.mark.skipif(not WORDS, reason="poppler's tools are not installed")
+def test_the_pdf_of_engineers_has_every_figure_of_the_store(home: Settings, tmp_path: Path) -> None:
+    report = replace(executive(home, "small"), audience="engineers")
+    (tmp_path / "report.pdf").write_bytes(to_pdf(report))
+    words = read(tmp_path / "report.pdf")
+    for said in ("58.26", "53.8 to 63.1", "240.7 MB", "0.603", "0.567 to 0.638", "120.4 M", "31.03", "McNemar"):
+        assert said in words, said
+    assert report.run.id in words
+
+
+@pytest.mark.skipif(not WORDS, reason="poppler's tools are not installed")
+def test_the_pdf_takes_any_words_and_shows_what_its_font_has(home: Settings, tmp_path: Path) -> None:
+    letters = "\u041f\u0440\u0438\u0432\u0435\u0442 \u03b1\u03b2\u03b3 \u0141\u00f3d\u017a"
+    odd = f"</script><img src=x onerror=alert(1)> \u202e {letters} \u6771\u4eac {'A' * 300}"
+    report = executive(home, "large", headline=odd[:390])
+    (tmp_path / "report.pdf").write_bytes(to_pdf(report))
+    words = read(tmp_path / "report.pdf")
+    assert "<img src=x onerror=alert(1)>" in words and f"{letters} ??" in words
+    assert b"/JavaScript" not in to_pdf(report) and b"/URI" not in to_pdf(report)
+    assert to_pdf(report) == to_pdf(report), "the same report is the same file"

@@ -1,4 +1,4 @@
-"""The four forms of a report: right figures, hostile text shown as text, files that open again."""
+"""The forms of a report: right figures, hostile text shown as text, files that open again."""
 
 from __future__ import annotations
 
@@ -201,7 +201,7 @@ def test_an_unknown_pick_is_refused(home: Settings) -> None:
         build(report.run, report.results, ["0" * 12])
 
 
-@pytest.mark.parametrize("form", ["html", "pptx", "csv", "json"])
+@pytest.mark.parametrize("form", ["html", "pptx", "pdf", "csv", "json"])
 def test_the_command_writes_the_file(home: Settings, tmp_path: Path, form: str) -> None:
     run, out = finished_study(home), tmp_path / f"report.{form}"
     assert main(["report", run, "--format", form, "--out", str(out), "--home", str(home.home)]) == 0
@@ -214,6 +214,7 @@ def test_the_command_writes_the_file(home: Settings, tmp_path: Path, form: str) 
         ("a.html", b"<!doctype html>"),
         ("a.HTM", b"<!doctype html>"),
         ("a.pptx", b"PK"),
+        ("a.pdf", b"%PDF-"),
         ("a.csv", b"run,candidate_key,"),
         ("a.b.json", b"{"),
     ],
@@ -229,11 +230,13 @@ def test_the_name_of_the_file_says_what_is_written(home: Settings, tmp_path: Pat
     [
         (
             ["--out", "a.docx"],
-            "'a.docx' does not say which kind of report to write. Let its name end in .html, .pptx, .csv or .json.",
+            "'a.docx' does not say which kind of report to write. "
+            "Let its name end in .html, .pptx, .pdf, .csv or .json.",
         ),
         (
             ["--out", "report"],
-            "'report' does not say which kind of report to write. Let its name end in .html, .pptx, .csv or .json.",
+            "'report' does not say which kind of report to write. "
+            "Let its name end in .html, .pptx, .pdf, .csv or .json.",
         ),
         (
             ["--format", "csv", "--out", "a.json"],

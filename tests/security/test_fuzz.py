@@ -52,10 +52,12 @@ from core.recipe.files import dump_recipe, load_recipe
 from core.recipe.recipe import Corpus, Recipe
 from core.recipe.results import Result
 from core.registry.samples import SAMPLES
+from core.report.brand import brand
 from core.report.csv import to_csv
 from core.report.html import to_html
 from core.report.json import to_json
 from core.report.model import build
+from core.report.pdf import to_pdf
 from core.report.pptx import to_pptx
 from core.store import Store
 from core.store.labels import clean_notes, clean_tags
@@ -657,6 +659,14 @@ def test_slides_of_any_words(study: tuple[Any, list[Result], set[str]], label: s
     if report is not None:
         with in_time():
             to_pptx(report)
+            to_pdf(report)
+
+
+@fuzz
+@given(raw=st.binary(max_size=400), kind=st.sampled_from([b"", b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff\xe0", b"GIF89a"]))
+def test_a_logo_of_any_bytes(raw: bytes, kind: bytes) -> None:
+    found = tried(lambda: brand(logo=kind + raw + b"\0"))
+    assert found is None or found.logo.startswith(b"\x89PNG")
 
 
 @fuzz

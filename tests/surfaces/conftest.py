@@ -36,7 +36,7 @@ class Home:
         return build(known.runs.get(run), results, keys, audience=told, prices=PRICES)
 
     def form(self, study: str, form: str, audience: str = "engineers") -> bytes:
-        found = {"html": "html", "pptx": "pptx", "csv": "csv", "json": "json"}[form]
+        found = {"html": "html", "pptx": "pptx", "pdf": "pdf", "csv": "csv", "json": "json"}[form]
         return render(self.report(study, audience), found)  # type: ignore[arg-type]
 
 
