@@ -7,10 +7,9 @@ from collections.abc import Callable
 import streamlit as st
 
 from core.base.errors import RetortError
-from core.base.settings import Settings
 from core.jobs import submissions
 from core.recipe.names import model_name
-from pages.frame import example, login
+from pages.frame import example, home, login
 from pages.frame.states import boundary, refused
 from pages.frame.text import md, plural
 
@@ -64,7 +63,7 @@ def notice(page: str, title: str, path: Path) -> bool:
                 help="Measures the same study on this machine. Its models are then here too.",
             ):
                 try:
-                    run_id = submissions.submit_with_samples(example.recipe(), Settings.load(), login.actor())
+                    run_id = submissions.submit_with_samples(example.recipe(), home.settings(), login.actor())
                 except RetortError as error:
                     refused(error.cause, error.remedy)
                 else:

@@ -45,6 +45,8 @@ ACTIONS: dict[str, tuple[Role, Callable[[Settings, Actor, str], Any]]] = {
     "actions.cancel": ("editor", lambda s, who, run: actions.cancel(run, s, who)),
     "actions.retry": ("editor", lambda s, who, run: actions.retry(run, s, who)),
     "actions.stop_and_keep": ("editor", lambda s, who, run: actions.stop_and_keep(run, s, who)),
+    "submissions.submit_with_samples": ("admin", lambda s, who, run: submissions.submit_with_samples(RECIPE, s, who)),
+    "submissions.fetch_samples": ("admin", lambda s, who, run: submissions.fetch_samples(RECIPE, s, who)),
     "submissions.submit_probe": ("editor", lambda s, who, run: submissions.submit_probe(s, who)),
     "submissions.submit_sensitivity": (
         "editor",
@@ -66,7 +68,7 @@ ACTIONS: dict[str, tuple[Role, Callable[[Settings, Actor, str], Any]]] = {
 ELSEWHERE = {"client.ask": "tested below", "submissions.submit_timing": "tested below"}
 INSIDE = {
     "resumable": ["can_help"],
-    "actions": ["check_limits", "check_recipe", "is_stopping"],
+    "actions": ["check_limits", "check_recipe", "is_stopping", "named"],
     "damaged": ["damaged"],
     "device": ["take_device"],
     "executors": ["spawn", "start_detached", "device_lock", "worker_lock"],
@@ -275,6 +277,8 @@ def test_pages_have_no_other_store_and_no_other_settings() -> None:
         if isinstance(node, ast.Call) and ast.unparse(node.func) in makers
     }
     assert found == {
+        ("pages.frame.example", "Store"),  # of the study that comes with Retort, in a home of its own, read only
+        ("pages.frame.example", "Settings"),
         ("pages.frame.home", "Store"),
         ("pages.frame.home", "Settings.load"),
         ("pages.frame.login", "Settings.load"),
