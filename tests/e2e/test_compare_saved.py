@@ -56,6 +56,7 @@ def test_own_prompts_last_and_reach_the_report(visits: Visits, home: Settings, t
         other = visits(home, width=390)
         again = other.opens(f"compare?saved={saved.id}")
         expect(again.get_by_text("Compare on 2 prompts")).to_be_visible()
+        other.settles()
         assert strips(again) == written and other.overflow() <= 0
         other.is_well()
 
