@@ -21,6 +21,8 @@ FILE = '{"prompt": "The river <b>runs</b>"}\n{"prompt": "A mill"}\n'
 
 
 def strips(page: Page) -> list[str]:
+    """The texts whose tokens are marked, once the page has drawn them."""
+    expect(page.get_by_role("group", name="The first model's text, marked for").first).to_be_visible()
     return [s.inner_text() for s in page.get_by_role("group", name="The first model's text, marked for").all()]
 
 
@@ -61,8 +63,11 @@ def test_own_prompts_last_and_reach_the_report(visits: Visits, home: Settings, t
         other.is_well()
 
         tab.settles()
-        page.get_by_role("combobox", name="Prompts for the report").click()
-        page.get_by_role("option", name="1. The river <b>runs</b>").click()
+        box = page.get_by_role("combobox", name="Prompts for the report")
+        box.scroll_into_view_if_needed()
+        box.click()
+        box.press("ArrowDown")  # opens the list where a new drawing of the page has closed it
+        page.get_by_role("option").filter(has_text="1. The river <b>runs</b>").click()
         page.keyboard.press("Escape")
         tab.settles()
         page.get_by_role("link", name="Open the report with it").click()

@@ -28,7 +28,7 @@ class OneModel:
     """A host with one model in memory; `stop_after` checkpoints it says that nobody waits."""
 
     def __init__(self, settings: Settings, model: str) -> None:
-        self.settings, self.name = settings, model
+        self.settings, self.actor, self.name = settings, LOCAL, model
         self.loaded = load_model(resolve(model, settings, LOCAL).folder, "float32")
         self.kept: dict[str, Any] = {}
         self.stop_after = 10_000
