@@ -98,7 +98,7 @@ print(run.state, "|", run.cause, "|", run.remedy, "|", done)
 results = {p: p.stat().st_mtime_ns for p in home.glob("candidates/*/result.json")}
 print(sorted(p.name for p in (home / "runs" / run_id).rglob("*.tmp")))
 filler.unlink()
-actions.resume(run_id, settings)
+actions.resume(run_id, settings, LOCAL)
 run = bench.wait(run_id)
 print(run.state, run.trials_done, bench.repeated(), all(p.stat().st_mtime_ns == t for p, t in results.items()))
 bench.stop()
