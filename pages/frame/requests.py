@@ -1,6 +1,7 @@
 """What the server takes from outside, asked before Streamlit sees it: no uploads, nothing long, no foreign frames.
 
-No page takes a file, yet Streamlit's server holds whatever is sent to its upload address in memory, before any login.
+No page uploads a file (the browser reads what is chosen: pages/frame/file_input.py), yet Streamlit's server holds
+whatever is sent to its upload address in memory, before any login.
 """
 
 from __future__ import annotations

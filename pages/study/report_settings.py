@@ -9,13 +9,11 @@ from typing import Any
 
 import streamlit as st
 
-from core.base.errors import RetortError
 from core.registry.metrics import METRICS
 from core.report.brand import ACCENT, AUTHOR, LOGO_BYTES, TITLE, Brand, brand
 from core.report.costs import Prices
 from core.report.model import AUDIENCES, Audience
-from pages.frame import urls
-from pages.frame.states import refused
+from pages.frame import file_input, urls
 
 _LOGO = "report_logo"
 
@@ -66,15 +64,7 @@ def look() -> dict[str, Any]:
             )
             author = st.text_input("Author", key="author", bind="query-params", max_chars=AUTHOR, width=260)
             accent = st.color_picker("Colour", ACCENT, key="accent", bind="query-params")
-        st.file_uploader(
-            "Logo (PNG or JPEG, at most 1 MB)",
-            type=["png", "jpg", "jpeg"],
-            max_upload_size=1,
-            key="logo-file",
-            on_change=_take,
-        )
-        if problem := st.session_state.get(f"{_LOGO}_refused"):
-            refused(*problem)
+        file_input.ask("logo", "Logo (PNG or JPEG, at most 1 MB)", (".png", ".jpg", ".jpeg"), LOGO_BYTES, _take)
         if st.session_state.get(_LOGO):
             with st.container(horizontal=True, vertical_alignment="center"):
                 st.image(st.session_state[_LOGO], width=120)
@@ -82,16 +72,10 @@ def look() -> dict[str, Any]:
     return {"title": title, "author": author, "accent": accent}
 
 
-def _take() -> None:
-    """Another logo, or none: checked once, kept for the session."""
+def _take(name: str, raw: bytes) -> None:
+    """Another logo: checked once, kept for the session. One that is refused leaves none."""
     st.session_state.pop(_LOGO, None)
-    st.session_state.pop(f"{_LOGO}_refused", None)
-    given = st.session_state["logo-file"]
-    if given is not None:
-        try:
-            st.session_state[_LOGO] = brand(logo=given.read(LOGO_BYTES + 1)).logo
-        except RetortError as error:
-            st.session_state[f"{_LOGO}_refused"] = (error.cause, error.remedy)
+    st.session_state[_LOGO] = brand(logo=raw).logo
 
 
 def of_address() -> dict[str, Any]:

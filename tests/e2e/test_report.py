@@ -14,6 +14,7 @@ from tests.e2e.conftest import Serves, Visits
 from tests.e2e.test_axe import findings
 from tests.e2e.test_pages import HOSTILE
 from tests.pages.study import finished_study
+from tests.report.test_brand import picture
 
 
 @pytest.mark.parametrize("audience", ["executives", "engineers"])
@@ -135,4 +136,24 @@ def test_every_slide_is_for_everybody(visits: Visits, home: Settings) -> None:
         page.emulate_media(color_scheme="light")
         page.keyboard.press("ArrowRight")
     assert not problems, "\n".join(problems)
+    tab.is_well()
+
+
+def test_a_logo_is_read_in_the_browser_and_stands_in_the_report(visits: Visits, home: Settings) -> None:
+    """The server takes no uploads, so a field that sends one would never end."""
+    run = finished_study(home)
+    tab = visits(home)
+    page = tab.opens(f"report?run={run}")
+    page.get_by_text("Title, author, colour and logo").click()
+    field = page.get_by_label("Logo (PNG or JPEG, at most 1 MB)")
+    field.set_input_files({"name": "logo.gif", "mimeType": "image/gif", "buffer": b"GIF89a"})
+    expect(page.get_by_text("The logo cannot be read as a picture.")).to_be_visible()
+    field.set_input_files({"name": "large.png", "mimeType": "image/png", "buffer": b"a" * 1_000_001})
+    expect(page.get_by_text("The logo is larger than 1 MB.")).to_be_visible()
+    field.set_input_files({"name": "logo.png", "mimeType": "image/png", "buffer": picture((60, 20))})
+    expect(page.get_by_role("button", name="Remove the logo")).to_be_visible()
+    expect(page.get_by_text("The logo is larger than 1 MB.")).to_be_hidden()
+    logo = page.frame_locator("iframe").locator("img[src^='data:image/png']").first
+    expect(logo).to_be_visible(timeout=60_000)
+    assert logo.evaluate("e => e.naturalWidth / e.naturalHeight") == 3
     tab.is_well()

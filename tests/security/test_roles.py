@@ -285,6 +285,11 @@ def test_pages_have_no_other_store_and_no_other_settings() -> None:
     }
 
 
+def test_pages_upload_nothing() -> None:
+    """The address that uploads go to is closed, so a field that sends a file there would never end."""
+    assert not [module for module, path in modules().items() if "file_uploader(" in path.read_text("utf-8")]
+
+
 def test_who_asks_is_never_taken_for_granted() -> None:
     """No function has an actor to fall back on, and no page but that of the login speaks for the local user."""
     for module, path in modules().items():
