@@ -22,6 +22,9 @@ Compute = Literal["minutes", "hours", "gpu"]
 ROOM = 0.7
 """Share of the memory weights may take: the rest is for the cache, activations and everything else."""
 
+_ROUNDED = 1.0001
+"""Times a limit up to which it counts as kept: shares of the blocks are worked out to a thousandth."""
+
 
 @dataclass(frozen=True)
 class Subject:
@@ -173,12 +176,12 @@ def _plan(technique: Technique, situation: Situation, measured: Sequence[tuple[M
     reasons = sorted((a for a in counted if counted[a] > 0), key=lambda a: (-counted[a], a))
     left = _bytes_left(technique, situation)
     takes = situation.wish.milliseconds_at(1.0 if technique.kept is None else technique.kept)
-    slow = situation.milliseconds is not None and takes is not None and takes > situation.milliseconds * 1.0001
-    fits = (situation.room is None or left <= situation.room * 1.0001) and not slow
+    large = situation.room is not None and left > situation.room * _ROUNDED
+    slow = situation.milliseconds is not None and takes is not None and takes > situation.milliseconds * _ROUNDED
     size = f"{show_bytes(situation.weight_bytes)} of 16-bit weights become about {show_bytes(left)} (estimated)."
     if left >= 0.999 * situation.weight_bytes:
         size = f"The weights stay at {show_bytes(situation.weight_bytes)} in 16 bits."
-    if situation.room is not None and left > situation.room * 1.0001:
+    if large:
         size += " That does not fit into the memory you named."
     if takes is not None and technique.kept is not None:
         size += f" A token takes about {show('decode_ms', takes)} instead of {show('decode_ms', situation.dense_ms)}"
@@ -190,7 +193,7 @@ def _plan(technique: Technique, situation: Situation, measured: Sequence[tuple[M
         sum(counted.values()),
         tuple(WORDS[a] for a in reasons),
         size,
-        fits,
+        not large and not slow,
         take_away(technique.byte_share < 1.0, situation.deployment, situation.formats),
         _own(technique, measured),
         recipe_of(technique, situation.subject),

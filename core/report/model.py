@@ -120,7 +120,7 @@ class Report:
         points = points_of(self.placed, *self.axes) if self.axes and self.limits else []
         return judged([p for p in points if p.drawable], dict(self.limits), self._by_key)
 
-    @property
+    @cached_property
     def recommendation(self) -> Recommendation | None:
         """What the figures of the whole study speak for."""
         return recommended(self.results, self.asked, self.limits, self.share)

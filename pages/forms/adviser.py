@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, Final
 
@@ -11,6 +12,7 @@ from core.analysis.adviser import RankedPlan, Situation, Subject, advise, summar
 from core.base.errors import RetortError
 from core.catalogue.anatomy import Anatomy
 from core.recipe.files import dump_recipe
+from core.recipe.yardstick import Yardstick
 from core.registry.families import is_adapted
 from core.store.rows import CandidateRow
 from pages.forms import models, sample_study
@@ -33,11 +35,13 @@ def section() -> None:
         return
     st.header("Choose a technique", anchor=False)
     with st.container(border=True):
-        situation = questions(options)
-    if situation is None:
+        asked = questions(options)
+    if asked is None:
         return
-    plans, impossible = advise(situation, measured(situation.subject.reference))
-    plans = [_measured_alike(plan) for plan in plans]
+    situation, rows = asked
+    plans, impossible = advise(situation, measured(rows))
+    if (study := yardstick.latest(situation.subject.reference)) is not None:
+        plans = [_measured_alike(plan, study[1]) for plan in plans]
     if told := summary(situation, plans):
         st.markdown(f"### :material/recommend: {md(told, 500)}", anchors=False)
     for place, plan in enumerate(plans[:_SHOWN]):
@@ -51,18 +55,16 @@ def section() -> None:
             st.caption(f":material/block: {md(sentence, 300)}")
 
 
-def _measured_alike(plan: RankedPlan) -> RankedPlan:
+def _measured_alike(plan: RankedPlan, of: Yardstick) -> RankedPlan:
     """With the yardstick of the model's studies, unless the plan needs texts of its own."""
-    found = None if plan.technique.evaluation else yardstick.latest(plan.recipe.model)
-    if found is None:
+    if plan.technique.evaluation:
         return plan
-    of = found[1]
     update = {"calibration": of.calibration, "evaluation": of.evaluation, "latency": of.latency or plan.recipe.latency}
     return replace(plan, recipe=plan.recipe.model_copy(update=update))
 
 
-def questions(options: list[str]) -> Situation | None:
-    """What the reader has and wants; None where the model cannot be opened."""
+def questions(options: list[str]) -> tuple[Situation, list[CandidateRow]] | None:
+    """What the reader has and wants, and the candidates of the model; None where it cannot be opened."""
     first, second, third = st.columns(3, gap="medium")
     reference = first.selectbox("Model", options, key="for", bind=URL, format_func=lambda r: flat(r, 80))
     answers: dict[str, Any] = {
@@ -97,22 +99,23 @@ def questions(options: list[str]) -> Situation | None:
     except RetortError as error:
         refused(error.cause, error.remedy)
         return None
-    return Situation(
+    rows = home.store().candidates.rows(model=reference)
+    situation = Situation(
         subject_of(reference, found),
         memory_mb=float(memory) or None,
         latency=latency,
         sparse_gpu=sparse,
         milliseconds=milliseconds or None,
-        dense_ms=dense_ms(reference),
+        dense_ms=dense_ms(rows),
         formats=models.formats(resolved),
         **answers,
     )
+    return situation, rows
 
 
-def dense_ms(reference: str) -> float | None:
+def dense_ms(rows: Sequence[CandidateRow]) -> float | None:
     """What a token of the model as it is took on this machine, in its newest study; None where none was timed."""
-    rows = [r for r in home.store().candidates.rows(model=reference) if r.baseline]
-    times = [m.value for r in rows for m in r.measurements if m.metric == "decode_ms"]
+    times = [m.value for r in rows if r.baseline for m in r.measurements if m.metric == "decode_ms"]
     return times[-1] if times else None
 
 
@@ -133,10 +136,10 @@ def subject_of(reference: str, found: Anatomy) -> Subject:
     )
 
 
-def measured(reference: str) -> list[tuple[CandidateRow, CandidateRow]]:
-    """Candidates of this model with their baselines."""
-    rows = {r.key: r for r in home.store().candidates.rows(model=reference)}
-    pairs = [(r, rows.get(r.baseline_key or "")) for r in rows.values() if not r.baseline]
+def measured(rows: Sequence[CandidateRow]) -> list[tuple[CandidateRow, CandidateRow]]:
+    """The candidates with their baselines."""
+    by_key = {r.key: r for r in rows}
+    pairs = [(r, by_key.get(r.baseline_key or "")) for r in rows if not r.baseline]
     return [(candidate, dense) for candidate, dense in pairs if dense is not None]
 
 
