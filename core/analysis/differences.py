@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 
 from core.analysis.paired_times import ALONE, TIMES, ratio_of, timed, words
-from core.analysis.promised_vs_measured import Measured, beside, find, mixed, percent, same, share_of
+from core.analysis.promised_vs_measured import Measured, beside, find, mixed, same, share_of, share_words
 from core.base.text import one_line
 from core.registry.formatting import show, shown, significant
 from core.registry.measurement import Measurement
@@ -112,7 +112,7 @@ def _tie(mine: Measurement, dense: Measurement) -> str:
 def _change(mine: Measurement, dense: Measurement) -> str:
     if (metric(mine.metric).role == "cost" or timed(mine)) and dense.value > 0:
         gap = share_of(mine, dense).value - 1.0
-        return f"{_sign(gap)}{percent(abs(gap))}"
+        return f"{_sign(gap)}{share_words(abs(gap))}"
     gap = mine.value - dense.value
     sign = _sign(gap)
     if not math.isfinite(gap):

@@ -100,7 +100,7 @@ def verdict(candidate: Measured, baseline: Measured) -> str:
     """
     by_metric = {s.metric: s for s in shares(candidate, baseline)}
     parts = [
-        f"{name} {percent(by_metric[m].value)} of the dense {what}{_doubt(by_metric[m])}"
+        f"{name} {share_words(by_metric[m].value)} of the dense {what}{_doubt(by_metric[m])}"
         for m, name, what in (("disk_bytes", "the file is", "size"), ("decode_ms", "a token takes", "time"))
         if m in by_metric
     ]
@@ -131,8 +131,8 @@ def _nominal(candidate: Measured) -> Share | None:
         left,
         None,
         None,
-        percent(left),
-        percent(1.0),
+        share_words(left),
+        share_words(1.0),
         sparsity.obtained,
         same=False,
     )
@@ -218,7 +218,7 @@ def within(a: Measurement, b: Measurement) -> bool:
     return a.low <= b.value <= a.high or b.low <= a.value <= b.high
 
 
-def percent(share: float) -> str:
+def share_words(share: float) -> str:
     """A share without false digits: '50 %', '99.6 %' only where rounding would hide that it is not all."""
     return _percent(share, _decimals(share))
 

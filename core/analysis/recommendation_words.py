@@ -8,7 +8,7 @@ from typing import Literal
 from core.analysis.differences import difference
 from core.analysis.given_up import LOSS, amount, lowered
 from core.analysis.limits import bound_words
-from core.analysis.promised_vs_measured import percent, sparsity_of
+from core.analysis.promised_vs_measured import share_words, sparsity_of
 from core.analysis.recommendation import Offer, Recommendation
 from core.registry.metrics import metric
 
@@ -107,7 +107,7 @@ def _sparsest(told: Recommendation, inside: str) -> list[str]:
     if told.sparsest is None:
         return []
     sparsity = sparsity_of(told.sparsest.candidate)
-    zeros = "" if sparsity is None else f"{percent(sparsity.value / 100.0)} zeros, "
+    zeros = "" if sparsity is None else f"{share_words(sparsity.value / 100.0)} zeros, "
     name = told.sparsest.candidate.label
     return [f"The sparsest {lowered(inside)} is {name} ({zeros}{told.sparsest.given_up.words}); zeros save no room."]
 

@@ -2,14 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import plotly.graph_objects as go
 
+from core.analysis.recommendation import Recommendation, bound_on
 from core.figures.point import Point
 from core.figures.theme import Theme
 from core.figures.traces import SIZE, STILL, around, shape
 from core.registry.metrics import metric
+
+
+def draw_decision(
+    fig: go.Figure,
+    points: Sequence[Point],
+    told: Recommendation | None,
+    bounds: Mapping[str, float],
+    aside: Collection[str],
+    ground: Theme,
+    y_scale: float = 1.0,
+) -> None:
+    """The limits of the reader, by metric, or the one that the recommendation rests on; and what it recommends.
+
+    Args:
+        y_scale: what the quality of the points was multiplied by, for a chart in another unit.
+    """
+    if not points:
+        return
+    y = bounds.get(points[0].y.metric, None if told is None else bound_on(told, points[0].y.metric))
+    best = None if told is None or told.best is None else told.best.key
+    limits = bounds.get(points[0].x.metric), None if y is None else y * y_scale
+    draw_limits(fig, points, *limits, aside, best, ground)
 
 
 def draw_limits(

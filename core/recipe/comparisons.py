@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from collections.abc import Iterable
 from typing import Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
@@ -54,7 +55,12 @@ class Comparison(BaseModel):
     @property
     def candidates(self) -> tuple[str, ...]:
         """Keys of the candidates among the models."""
-        return tuple(r.rpartition("/")[2].removeprefix("run:") for r in self.models if r.startswith("run:"))
+        return candidate_keys(self.models)
+
+
+def candidate_keys(references: Iterable[str]) -> tuple[str, ...]:
+    """Keys of the kept candidates among references to models."""
+    return tuple(r.rpartition("/")[2].removeprefix("run:") for r in references if r.startswith("run:"))
 
 
 def is_id(text: str) -> bool:

@@ -8,9 +8,9 @@ import plotly.graph_objects as go
 
 from core.analysis.given_up import LOSS
 from core.analysis.promised_vs_measured import Share, shares
-from core.analysis.recommendation import bound_on, original_loss
+from core.analysis.recommendation import original_loss
 from core.figures import promised_vs_measured
-from core.figures.limits import draw_limits
+from core.figures.limits import draw_decision
 from core.figures.point import Point
 from core.figures.points import points_of
 from core.figures.theme import Theme, method_style
@@ -43,23 +43,29 @@ def points(report: Report) -> list[Point]:
 
 def _percent_of_loss(m: Measurement, report: Report) -> Measurement:
     """A change of loss in percent of the original's, as the sentences say it."""
-    part = 100.0 / (original_loss(report.baseline) or 100.0)
+    part = _percent_a_nat(report)
     ends = {name: None if (v := getattr(m, name)) is None else v * part for name in ("value", "low", "high")}
     return m.model_copy(update={**ends, "samples": None})
+
+
+def _percent_a_nat(report: Report) -> float:
+    return 100.0 / (original_loss(report.baseline) or 100.0)
 
 
 def chart(report: Report, shown: list[Point], ground: Theme) -> go.Figure:
     """Quality against cost, the chosen candidates ringed."""
     log = metric(shown[0].y.metric).better == "lower"
     figure = tradeoff(shown, ground, picked=report.letters, log_y=log, height=480)
-    told, bounds = report.recommendation, dict(report.limits)
-    if bounds or told is not None:
-        y_metric = shown[0].y.metric
-        x, y = bounds.get(shown[0].x.metric), bounds.get(y_metric, bound_on(told, y_metric) if told else None)
-        if y is not None and y_metric == LOSS and report.audience == "executives":
-            y *= 100.0 / (original_loss(report.baseline) or 100.0)
-        best = told.best.key if told is not None and told.best is not None else None
-        draw_limits(figure, [p for p in shown if p.drawable], x, y, report.outcome.aside, best, ground)
+    in_percent = report.audience == "executives" and shown[0].y.metric == LOSS
+    draw_decision(
+        figure,
+        [p for p in shown if p.drawable],
+        report.recommendation,
+        dict(report.limits),
+        report.outcome.aside,
+        ground,
+        _percent_a_nat(report) if in_percent else 1.0,
+    )
     figure.update_layout(dragmode=False)
     return _in_plain_words(figure) if report.audience == "executives" else figure
 

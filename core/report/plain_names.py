@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from core.analysis.promised_vs_measured import find, percent, sparsity_of
+from core.analysis.promised_vs_measured import find, share_words, sparsity_of
 from core.recipe.results import Result
 from core.registry.methods import method
 
@@ -53,11 +53,11 @@ def _own(r: Result, dense: Result | None) -> str:
     sparsity = sparsity_of(r)
     known = method(r.method)
     if sparsity is not None and (known is None or not known.structured):
-        return f"{percent(sparsity.value / 100.0)} of the weights set to zero"
+        return f"{share_words(sparsity.value / 100.0)} of the weights set to zero"
     layers = ((r.prune or {}).get("target") or {}).get("remove_layers")
     if isinstance(layers, int) and layers > 0:
         return f"{layers} layer{'s' if layers > 1 else ''} removed"
     mine, all_of = find(r, "parameters"), find(dense, "parameters") if dense is not None else None
     if mine is not None and all_of is not None and 0 < mine.value < all_of.value:
-        return f"{percent(1.0 - mine.value / all_of.value)} of the model removed"
+        return f"{share_words(1.0 - mine.value / all_of.value)} of the model removed"
     return "a variant of the model"

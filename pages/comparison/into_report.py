@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-from core.recipe.comparisons import Comparison
+from core.recipe.comparisons import Comparison, candidate_keys
 from pages.comparison.models import Chosen
 from pages.frame import home, shell
 from pages.frame.text import flat
@@ -37,7 +37,7 @@ def several(chosen: Chosen, comparison: Comparison) -> None:
 def _link(chosen: Chosen, texts: list[str]) -> None:
     """A report is about one study: the newest whose own model is the first one and that has a candidate of these."""
     store = home.store()
-    keys = [r.rpartition("/")[2].removeprefix("run:") for r in chosen.references[1:] if r.startswith("run:")]
+    keys = candidate_keys(chosen.references[1:])
     runs = [store.runs.get(run_id) for key in keys for run_id in store.candidates.runs_of(key)]
     run = next((r for r in reversed(runs) if r.model == chosen.references[0]), None)
     if run is None:

@@ -8,6 +8,7 @@ import streamlit as st
 
 from core.base.errors import RetortError
 from core.base.text import without_middle
+from core.recipe.comparisons import candidate_keys
 from core.store import RunRow
 from core.store.rows import CandidateRow
 from pages.forms import models
@@ -123,9 +124,7 @@ def _task(reference: str) -> str:
 
 def _remember() -> None:
     """The choice goes into the link and to the other pages."""
-    selection.put(
-        r.rpartition("/")[2].removeprefix("run:") for r in st.session_state["compare-beside"] if r[:4] == "run:"
-    )
+    selection.put(candidate_keys(st.session_state["compare-beside"]))
 
 
 def _not_kept(rows: dict[str, CandidateRow]) -> None:

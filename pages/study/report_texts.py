@@ -6,6 +6,7 @@ from collections.abc import Container
 
 import streamlit as st
 
+from core.recipe.comparisons import candidate_keys
 from core.report.comparisons import MOST, with_comparisons
 from core.report.model import Report
 from core.store import RunRow
@@ -62,8 +63,7 @@ def say_what_is_gone(report: Report) -> None:
 def _options(run: RunRow, keys: Container[str]) -> dict[str, str]:
     found: dict[str, str] = {}
     for head in home.store().comparisons.find():
-        names = [r.rpartition("/")[2].removeprefix("run:") for r in head.models[1:]]
-        if head.models[0] != run.model or not any(name in keys for name in names):
+        if head.models[0] != run.model or not any(key in keys for key in candidate_keys(head.models[1:])):
             continue
         if head.kind == "texts":
             found[head.id] = flat(visible(head.title), 90)

@@ -15,11 +15,11 @@ from core.analysis.given_up import LOSS
 from core.analysis.limits import WithinLimits, judged
 from core.analysis.one_kind import OneKind
 from core.analysis.paired_times import TIMES, ratio_of, words
-from core.analysis.recommendation import COSTS, Recommendation, bound_on
+from core.analysis.recommendation import COSTS, Recommendation
 from core.analysis.recommendation_words import sentence
 from core.analysis.removed import REMOVED
 from core.analysis.time_references import aligned
-from core.figures.limits import draw_limits
+from core.figures.limits import draw_decision
 from core.figures.point import Point
 from core.figures.points import drawn_costs, placed
 from core.figures.recovery import TRAINED, rank_flips, recoveries
@@ -88,7 +88,6 @@ class Drawn:
     timing: Timing
     other_kind: str
     """What is left out because it was estimated where the others were measured, or the other way round; or ''."""
-    recommendation: Recommendation | None
 
 
 @dataclass(frozen=True)
@@ -250,12 +249,8 @@ def _drawn(store: Store, runs: Versions, view: View) -> Drawn:
     outcome = judged(drawable, bounds, lambda m: values(store, runs, m))
     hidden = tuple(clipped(points, worst))
     told = recommendation(store, runs, view.x, view.methods, view.limits, view.share)
-    implied = bound_on(told, view.y) if told is not None else None
-    if bounds or told is not None:
-        away = {p.key for p in hidden}
-        shown = [p for p in points if p.key not in away]
-        best = told.best.key if told is not None and told.best is not None else None
-        draw_limits(figure, shown, bounds.get(view.x), bounds.get(view.y, implied), outcome.aside, best, ground)
+    away = {p.key for p in hidden}
+    draw_decision(figure, [p for p in points if p.key not in away], told, bounds, outcome.aside, ground)
     said = [alt(points, worst), other_kind, outcome.sentence, sentence(told) if told is not None else ""]
     return Drawn(
         Settled(figure),
@@ -268,7 +263,6 @@ def _drawn(store: Store, runs: Versions, view: View) -> Drawn:
         outcome,
         timing(store, runs, view.x, view.methods, costs.left_out),
         other_kind,
-        told,
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from core.analysis.differences import difference
-from core.analysis.promised_vs_measured import NOMINAL, Share, percent, shares, verdict
+from core.analysis.promised_vs_measured import NOMINAL, Share, share_words, shares, verdict
 from core.figures import promised_vs_measured
 from core.figures.theme import LIGHT
 from core.recipe.results import Result
@@ -117,7 +117,7 @@ def test_bars_are_the_shares_and_only_the_promise_is_hatched() -> None:
     ],
 )
 def test_percent_neither_hides_nor_invents(share: float, text: str) -> None:
-    assert percent(share) == text
+    assert share_words(share) == text
 
 
 def test_differences_claim_nothing_inside_the_error() -> None:
