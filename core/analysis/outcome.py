@@ -5,26 +5,33 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from itertools import groupby
 
+from core.analysis.candidates import Brief
+from core.analysis.recommendation import recommend
+from core.registry.measurement import Measurement
+from core.registry.metrics import metric
 from core.store.rows import Judgement
-
-ALLOWED = 0.05
-"""Share of the baseline's loss that a candidate may lose and still count as small by its size."""
 
 
 def best(judged: Sequence[Judgement]) -> Judgement | None:
-    """The smallest of one run's candidates within `ALLOWED` of the baseline's loss; where none is, the best one.
+    """The candidate of one run that is recommended (core/analysis/recommendation.py); where none is, the best one.
 
     None where no candidate but the baseline was judged. Of equals the one with less loss, then the first.
     """
-    dense = next((j.loss for j in judged if j.baseline and j.loss is not None), None)
-    made = [(j, j.loss_change, j.disk_bytes) for j in judged if not j.baseline]
-    found = [(j, change, size) for j, change, size in made if change is not None and change == change]
-    if dense is not None:
-        within = [(size, change, i) for i, (_, change, size) in enumerate(found) if size and change <= ALLOWED * dense]
-        if within:
-            return found[min(within)[2]][0]
-    least = min(((change, i) for i, (_, change, _) in enumerate(found)), default=None)
-    return found[least[1]][0] if least is not None else None
+    made = [j for j in judged if not j.baseline and j.loss_change is not None and j.loss_change == j.loss_change]
+    told = recommend([_brief(j) for j in made], next((_brief(j) for j in judged if j.baseline), None))
+    if told is not None and (chosen := told.best) is not None:
+        return next(j for j in made if j.key == chosen.key)
+    return min(made, key=lambda j: j.loss_change or 0.0, default=None)
+
+
+def _brief(j: Judgement) -> Brief:
+    figures = {"loss": j.loss, "loss_change": j.loss_change, "disk_bytes": j.disk_bytes}
+    return Brief(
+        j.key,
+        j.label,
+        "",
+        tuple(Measurement(metric=m, value=v, unit=metric(m).unit) for m, v in figures.items() if v is not None),
+    )
 
 
 def best_of_runs(judged: Iterable[Judgement]) -> dict[str, Judgement]:

@@ -10,6 +10,7 @@ from core.analysis.given_up import LOSS, amount, lowered
 from core.analysis.limits import bound_words
 from core.analysis.promised_vs_measured import share_words, sparsity_of
 from core.analysis.recommendation import Offer, Recommendation
+from core.recipe.results import TRAINED
 from core.registry.metrics import metric
 
 _SHORT = {
@@ -20,7 +21,6 @@ _SHORT = {
     "prefill_ms": "prompt",
 }
 """What a cost is called beside its change: 'file -8 %', 'token -9 %' (the time of one)."""
-_TRAINED = ("distil", "finetune")
 
 
 @dataclass(frozen=True)
@@ -85,7 +85,7 @@ def advice(told: Recommendation) -> Advice | None:
     if told.allowed is None and all(metric(m).role == "cost" for m, _ in told.limits):
         return Advice("more", "Loosen a limit, or remove more of the model.")
     name = told.next.candidate.label
-    if told.next.candidate.method in _TRAINED:
+    if told.next.candidate.method in TRAINED:
         return Advice("longer", f"{name} is trained already: train it longer, or remove less of the model.")
     return Advice("recover", f"Train {name} by the original: what it gives up may come back.", told.next.key)
 

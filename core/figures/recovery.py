@@ -8,9 +8,9 @@ from collections.abc import Sequence
 
 from core.figures.point import Point
 from core.figures.theme import Theme
+from core.recipe.results import TRAINED
 from core.registry.metrics import metric
 
-TRAINED = frozenset({"distil", "finetune"})
 MOST = 60
 """Recoveries beyond which arrows would hide the points."""
 

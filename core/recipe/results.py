@@ -14,6 +14,8 @@ ENGINE_REVISION = 2
 FIGURES_REVISION = 1
 """Raise when every candidate gets further figures: trials without them are then measured again, while calibration
 statistics and sensitivities, which are as they were, still serve. 1: KL to the baseline, agreement, energy."""
+TRAINED = frozenset({"distil", "finetune"})
+"""Methods of `Trial.method` that train what another one made."""
 FILE_BYTES = 128_000_000
 """The largest result file that is read: more than the samples of a thousand million tokens take."""
 

@@ -9,8 +9,9 @@ import streamlit as st
 
 from core.analysis.regained import Regained, more_would_help, regained
 from core.figures.curves import Curves
+from core.recipe.comparisons import candidate_keys
 from core.recipe.recipe import Distil
-from core.recipe.results import Result
+from core.recipe.results import TRAINED, Result
 from core.registry.formatting import interval, shown, significant
 from core.registry.metrics import metric
 from core.store import RunRow
@@ -18,13 +19,11 @@ from pages.frame import home, shell
 from pages.frame.text import duration, md
 from pages.study import selection
 
-_TRAINED = ("distil", "finetune")
-
 
 def card(run: RunRow, series: Curves) -> None:
     """The last model that the run trained; nothing before there is one."""
     results = home.store().candidates.results(run_id=run.id)
-    after = next((r for r in reversed(results) if r.method in _TRAINED and r.distil), None)
+    after = next((r for r in reversed(results) if r.method in TRAINED and r.distil), None)
     if after is None:
         return
     spec = Distil.model_validate(after.distil)
@@ -65,8 +64,7 @@ def _teacher(spec: Distil, results: Sequence[Result]) -> Result | None:
 
 def _named(reference: str) -> Result | None:
     """The result of a candidate that a reference names; None for another model, which no run here has measured."""
-    kind, _, name = reference.partition(":")
-    return home.store().candidates.get(name.rpartition("/")[2]) if kind == "run" else None
+    return next((home.store().candidates.get(key) for key in candidate_keys([reference])), None)
 
 
 def _figures(found: Regained, after: Result, teacher: str) -> None:

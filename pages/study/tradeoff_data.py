@@ -22,10 +22,10 @@ from core.analysis.time_references import aligned
 from core.figures.limits import draw_decision
 from core.figures.point import Point
 from core.figures.points import drawn_costs, placed
-from core.figures.recovery import TRAINED, rank_flips, recoveries
+from core.figures.recovery import rank_flips, recoveries
 from core.figures.theme import theme
 from core.figures.tradeoff import CHANGES, alt, clipped, crowded, tradeoff
-from core.recipe.results import Result
+from core.recipe.results import TRAINED, Result
 from core.registry.metrics import METRICS, metric
 from core.store import RunRow, Store
 from core.store.rows import Head
