@@ -166,6 +166,8 @@ def visit(port: int, page: str) -> str:
                 if element.WhichOneof("type") == "exception":
                     return f"{element.exception.type}: {element.exception.message}"
             elif kind == "script_finished":
+                if message.script_finished == ForwardMsg.FINISHED_EARLY_FOR_RERUN:
+                    continue  # a run started or ended while the page was drawn: it is drawn anew, and that one counts
                 return "" if shown else "nothing"
     return "no end"
 
