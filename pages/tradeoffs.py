@@ -73,13 +73,14 @@ def board(runs: Sequence[RunRow]) -> None:
     drawn_field = everything if len(drawn_runs) == len(runs) else field(drawn_runs)
     place = st.container()
     limits = choice.limits(x, y, found)
-    placed = drawn_field.placed(x, y, methods)
-    told = drawn_field.recommendation(x, methods, limits, recommended.share())
+    price = choice.price(x, [m for m, _ in limits])
+    placed = drawn_field.placed(x, y, methods, price)
+    told = drawn_field.recommendation(x, methods, limits, recommended.share(), price)
     chosen = selection.get(placed.heads)
     picked = chosen or [k for k in (told.shown if told is not None else placed.best[:2]) if k in placed.heads]
     letters = tuple(zip(picked, cards.LETTERS, strict=False))
     drawn = drawn_field.drawn(
-        View(x, y, log_y, near, methods, limits, letters, shell.ground().name, recommended.share())
+        View(x, y, log_y, near, methods, limits, letters, shell.ground().name, recommended.share(), price=price)
     )
     if told is not None:
         with first, st.container(border=True):
@@ -95,7 +96,7 @@ def board(runs: Sequence[RunRow]) -> None:
             alt=drawn.alt,
         )
     notes(drawn)
-    compare(drawn_field, placed, picked, bool(chosen), y)
+    compare(drawn_field, placed, picked, bool(chosen), y, price)
     with st.expander("All candidates as a table", icon=":material/table:", key="all", on_change="rerun") as listed:
         if listed.open:
             table(drawn_field, y, methods, found)
@@ -161,7 +162,9 @@ def toggle() -> None:
         selection.toggle(key[0] if isinstance(key, list) else key)
 
 
-def compare(shown: Field, placed: TradeoffPoints, picked: Sequence[str], chosen: bool, y: str) -> None:
+def compare(
+    shown: Field, placed: TradeoffPoints, picked: Sequence[str], chosen: bool, y: str, price: float | None
+) -> None:
     st.header("Promised and measured", anchor=False)
     candidates = offered = placed.heads
     if len(placed.best) < len(candidates):
@@ -180,10 +183,10 @@ def compare(shown: Field, placed: TradeoffPoints, picked: Sequence[str], chosen:
     bases = {candidates[k].baseline_key for k in picked} - {None}
     results = shown.results([*picked, *(b for b in bases if b)])
     cards.row([results[k] for k in picked if k in results], results, y)
-    onward(shown, [candidates[k] for k in picked])
+    onward(shown, [candidates[k] for k in picked], price)
 
 
-def onward(shown: Field, picked: Sequence[Head]) -> None:
+def onward(shown: Field, picked: Sequence[Head], price: float | None) -> None:
     """Links with the same choice. Those pages show one study: that of the first of the chosen ones."""
     ids = [i for i, _ in shown.runs]
     run = ids[0]
@@ -194,6 +197,7 @@ def onward(shown: Field, picked: Sequence[Head]) -> None:
     query = st.query_params
     carried = ("x", "y", recommended.SHARE)
     seen = [(name, query[name]) for name in query if name in carried or name.startswith(bounds.key(""))]
+    seen += [(choice.PRICE, f"{price:g}")] if price is not None else []
     with st.container(horizontal=True):
         if any(h.saved for h in picked):
             st.page_link(

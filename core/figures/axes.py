@@ -21,7 +21,7 @@ def axis(values: Sequence[Measurement], logarithmic: bool, floor: float | None =
     """
     described = metric(values[0].metric)
     below = f'<br><span style="font-size:12px">{told}</span>' if (told := relative_to(values)) else ""
-    title = words(described.id, "" if described.unit == "B" else described.unit)
+    title = words(described.id, "" if described.unit == "B" else described.unit or values[0].unit)
     layout: dict[str, object] = {"title": {"text": f"{title}{below}"}, "showspikes": False}
     if described.unit == "B":
         layout |= {"tickformat": "~s", "ticksuffix": "B"}

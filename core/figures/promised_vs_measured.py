@@ -45,7 +45,7 @@ def bars(shares: Sequence[Share], ground: Theme, color: str) -> go.Figure:
             showlegend=False,
         )
     )
-    most = max([100.0, *(100 * s.value for s in shares)])
+    most = max([100.0, *(100 * max(s.value, s.high or 0.0) for s in shares)])  # numbers stand beyond every interval
     fig.add_trace(
         go.Scatter(
             x=[most * 1.03] * len(names),

@@ -11,6 +11,7 @@ from core.analysis.limits import limit_unit
 from core.analysis.removed import REMOVED
 from core.figures.theme import method_style
 from core.registry.metrics import METRICS, metric
+from core.report.costs import MONEY_FORMULA
 from core.store import RunRow, Store
 from pages.frame import home, studies, urls, yardstick
 from pages.frame.cached import cached
@@ -18,9 +19,12 @@ from pages.frame.text import flat
 from pages.study import limits as bounds
 from pages.study import recommended, selection
 from pages.study.tradeoff_data import usual
+from pages.study.tradeoff_figures import MONEY
 
 _LISTED = 200
 _LIMITED = "_limited"
+PRICE = "price"
+"""Name of the price of an hour in the address, here and on the report."""
 
 
 def chosen() -> tuple[list[RunRow], str]:
@@ -102,6 +106,25 @@ def axes(found: set[str]) -> tuple[str, str] | None:
     )
     assert x is not None and y is not None
     return x, y
+
+
+def price(x: str, limits: Sequence[str]) -> float | None:
+    """The price of an hour in USD that money is told at, asked for where money is drawn or limited; else None."""
+    if x != MONEY and MONEY not in limits:
+        return None
+    return float(
+        st.number_input(
+            "Price of an hour (USD)",
+            0.0001,
+            1e6,
+            1.0,
+            format="%g",
+            key=PRICE,
+            bind="query-params",
+            width=200,
+            help=f"{MONEY_FORMULA[0].upper()}{MONEY_FORMULA[1:]}, one sequence at a time.",
+        )
+    )
 
 
 def methods(found: Sequence[str]) -> tuple[str, ...]:

@@ -33,6 +33,8 @@ from pages.frame import home, shell
 from pages.frame.cached import cached
 from pages.frame.charts import Settled
 from pages.study.tradeoff_figures import (
+    MONEY,
+    PRICED,
     Figures,
     Timing,
     Versions,
@@ -70,6 +72,8 @@ class View:
     share: float | None = None
     """How much quality may be given up (0.05: 5 %); None: the usual."""
     height: int = 520
+    price: float | None = None
+    """Of an hour of the machine, in USD; None: money is not told."""
 
 
 @dataclass(frozen=True)
@@ -121,22 +125,28 @@ class Field:
         return _methods(self.store, self.runs)
 
     def metrics(self) -> set[str]:
-        """Ids of everything measured on any of them."""
-        return {m for run in self.runs for m in metrics(self.store, run)}
+        """Ids of everything measured on any of them, and money where a price makes it of a time."""
+        found = {m for run in self.runs for m in metrics(self.store, run)}
+        return found | {MONEY} if PRICED in found else found
 
-    def placed(self, x: str, y: str, methods: tuple[str, ...]) -> TradeoffPoints:
+    def placed(self, x: str, y: str, methods: tuple[str, ...], price: float | None = None) -> TradeoffPoints:
         """The candidates of these methods (none: of all) that have both figures, and the baselines."""
-        return _placed(self.store, self.runs, x, y, methods)
+        return _placed(self.store, self.runs, x, y, methods, price)
 
     def drawn(self, view: View) -> Drawn:
         """The chart."""
         return _drawn(self.store, self.runs, view)
 
     def recommendation(
-        self, x: str, methods: tuple[str, ...], limits: tuple[tuple[str, float], ...], share: float | None
+        self,
+        x: str,
+        methods: tuple[str, ...],
+        limits: tuple[tuple[str, float], ...],
+        share: float | None,
+        price: float | None = None,
     ) -> Recommendation | None:
         """What the figures speak for, where `x` is made small (of the amount removed: the usual cost)."""
-        return recommendation(self.store, self.runs, x, methods, limits, share)
+        return recommendation(self.store, self.runs, x, methods, limits, share, price)
 
     def table(self, metrics: Sequence[str], methods: tuple[str, ...]) -> pd.DataFrame:
         """The candidates as a table of numbers."""
@@ -194,6 +204,7 @@ def saved(run: RunRow) -> set[str]:
 def apart(runs: Sequence[RunRow], metrics: Sequence[str]) -> dict[str, list[str]]:
     """Why runs cannot be drawn with the first of them, by id: what differs, or nothing."""
     store = home.store()
+    metrics = [PRICED if m == MONEY else m for m in metrics]
     dense = [_dense(store, (r.id, store.columns.version((r.id,)))) for r in runs]
     return {r.id: why_apart(dense[0], mine, metrics) for r, mine in zip(runs[1:], dense[1:], strict=True)}
 
@@ -223,11 +234,13 @@ def _judged(store: Store, runs: Versions, y: str) -> Figures:
 
 
 @cached(64)
-def _placed(store: Store, runs: Versions, x: str, y: str, methods: tuple[str, ...]) -> TradeoffPoints:
+def _placed(
+    store: Store, runs: Versions, x: str, y: str, methods: tuple[str, ...], price: float | None
+) -> TradeoffPoints:
     here = [h for h in heads(store, runs) if wanted(h, methods)]
     qualities = _judged(store, runs, y)
     parents = store.columns.parents([h.key for h in here if h.method in TRAINED])
-    costs = values(store, runs, x)
+    costs = values(store, runs, x, price)
     points = placed(here, costs, qualities, parents)
     candidates = [p for p in points if not p.baseline]
     by_key = {h.key: h for h in here}
@@ -239,16 +252,16 @@ def _placed(store: Store, runs: Versions, x: str, y: str, methods: tuple[str, ..
 
 @cached(48)
 def _drawn(store: Store, runs: Versions, view: View) -> Drawn:
-    place = _placed(store, runs, view.x, view.y, view.methods)
+    place = _placed(store, runs, view.x, view.y, view.methods, view.price)
     points, costs = place.points, place.costs
     other_kind = costs.sentence({h.key for h in heads(store, runs) if h.baseline})
     ground, bounds = theme(view.ground), dict(view.limits)
     worst = _worst(points) if view.near else None
     figure = tradeoff(points, ground, picked=dict(view.picked), log_y=view.log_y, y_limit=worst, height=view.height)
     drawable = [p for p in points if p.drawable]
-    outcome = judged(drawable, bounds, lambda m: values(store, runs, m))
+    outcome = judged(drawable, bounds, lambda m: values(store, runs, m, view.price))
     hidden = tuple(clipped(points, worst))
-    told = recommendation(store, runs, view.x, view.methods, view.limits, view.share)
+    told = recommendation(store, runs, view.x, view.methods, view.limits, view.share, view.price)
     away = {p.key for p in hidden}
     draw_decision(figure, [p for p in points if p.key not in away], told, bounds, outcome.aside, ground)
     said = [alt(points, worst), other_kind, outcome.sentence, sentence(told) if told is not None else ""]

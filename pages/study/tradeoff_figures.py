@@ -10,6 +10,7 @@ from core.analysis.paired_times import FROM_TIMES, TIMES, busy, stray, timed
 from core.analysis.removed import NEEDS, REMOVED, of_original, removed
 from core.analysis.time_references import References, comparable, from_time, reference, sentences
 from core.registry.measurement import Measurement
+from core.report.costs import Prices, money_per_million
 from core.store import Store
 from core.store.rows import Head
 from pages.frame.cached import cached
@@ -17,6 +18,9 @@ from pages.frame.cached import cached
 Versions = tuple[tuple[str, str], ...]
 """Runs, each with the version of its candidates."""
 Figures = dict[str, Measurement]
+MONEY = "cost_per_mtok"
+PRICED = "decode_ms"
+"""The time that money is told from."""
 
 
 @dataclass(frozen=True)
@@ -61,8 +65,15 @@ def times(store: Store, runs: Versions, metric_id: str) -> tuple[Figures, Refere
 
 
 @cached(32)
-def values(store: Store, runs: Versions, metric_id: str) -> Figures:
-    """One figure of every candidate; those of times are comparable ones."""
+def values(store: Store, runs: Versions, metric_id: str, price: float | None = None) -> Figures:
+    """One figure of every candidate; those of times are comparable ones.
+
+    Args:
+        price: of an hour of the machine, in USD: money is told at it, and not at all without it.
+    """
+    if metric_id == MONEY:
+        told = {k: money_per_million(m, Prices(per_hour=price)) for k, m in values(store, runs, PRICED).items()}
+        return {k: m for k, m in told.items() if m is not None}
     if metric_id in TIMES:
         return times(store, runs, metric_id)[0]
     found: Figures = {}
@@ -106,9 +117,10 @@ def timing(
     if metric_id not in TIMES and metric_id not in FROM_TIMES:
         return Timing()
     shown = {h.key for h in heads(store, runs) if wanted(h, methods) and not h.baseline} - set(left_out)
-    found = {k: m for k, m in values(store, runs, metric_id).items() if k in shown}
+    of = PRICED if metric_id == MONEY else metric_id  # money is a time at a price: the same is to be said of it
+    found = {k: m for k, m in values(store, runs, of).items() if k in shown}
     if not any(timed(m) for m in found.values()):  # a counted energy is no time
         return Timing()
-    of = FROM_TIMES.get(metric_id, metric_id)
+    of = FROM_TIMES.get(of, of)
     disturbed, alone = ([k for k, m in found.items() if is_(m)] for is_ in (busy, stray))
     return Timing(sentences(times(store, runs, of)[1], of), tuple(disturbed), tuple(alone))

@@ -13,7 +13,7 @@ from core.base.settings import Settings
 from core.recipe.results import Result, Trial
 from core.registry.measurement import Measurement
 from core.store import Store
-from tests.pages.conftest import Opens, links, words
+from tests.pages.conftest import Opens, links, markup, words
 from tests.pages.study import finished_study
 
 
@@ -273,3 +273,19 @@ def test_measured_and_estimated_energy_are_not_drawn_together(opens: Opens, stor
     assert not any(":material/timer:" in c.value for c in page.caption), "a counted energy is no time"
     sizes = opens("tradeoffs", run=store.runs.find()[0].id, x="disk_bytes")
     assert drawn(sizes) == {*counted, "aaaa03"} and "Left out" not in words(sizes)
+
+
+def test_money_is_an_axis_at_the_price_the_reader_names(opens: Opens, store: Store) -> None:
+    """3.60 USD an hour make one USD for a million tokens of every millisecond a token takes: 27 ms dense, 22 ms cut."""
+    run = study(store, "Sweep", sweep("a"))
+    page = opens("tradeoffs", run=run, x="cost_per_mtok", price="3.6")
+    told = spec(page)
+    assert told["layout"]["xaxis"]["title"]["text"].startswith("Cost per million tokens, USD (lower is better)")
+    placed = {key: x for t in told["data"] for key, x in zip(t.get("customdata") or (), t["x"], strict=False)}
+    assert placed["layers-of-a"] == pytest.approx(22.0) and placed["wanda-of-a"] == pytest.approx(27.0)
+    assert page.number_input(key="price").value == 3.6
+    report = links(page)["Make a report"]
+    assert "price=3.6" in report and "x=cost_per_mtok" in report
+    within = opens("tradeoffs", run=run, **{"limit-cost_per_mtok": "25", "price": "3.6"})
+    assert "1 of 3 models are within the limits" in markup(within), "27 USD are above 25"
+    assert "price" not in {n.key for n in opens("tradeoffs", run=run).number_input}

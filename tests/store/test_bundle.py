@@ -11,9 +11,10 @@ import pytest
 from core.base.errors import RetortError
 from core.base.roles import LOCAL
 from core.base.settings import Settings
+from core.recipe.files import load_recipe
 from core.store import Store
 from core.store.bundle import pack, read_bundle, unpack
-from scripts.measured_example import main
+from scripts.measured_example import TARGET, main
 from tests.pages.study import finished_study
 
 LONG = [3.123456789 + i / 7 for i in range(200)]
@@ -94,3 +95,14 @@ def test_the_script_refuses_times_of_a_busy_machine(
     assert main(arguments) == 1 and not out.exists()
     assert "1 models were timed while other work kept the machine busy: Magnitude 50 %." in capsys.readouterr().err
     assert main([*arguments, "--busy-too"]) == 0
+
+
+def test_the_study_that_comes_with_retort_is_the_sample_study_as_its_recipe_now_is() -> None:
+    """Whoever changes that recipe measures it again: eleven models, each with a loss, a size and a time in turns."""
+    shipped = read_bundle(TARGET)
+    assert shipped.recipe() == load_recipe(TARGET.with_suffix(".yaml"))
+    assert len(shipped.results) == 11 and shipped.machine and shipped.day.endswith(" 2026")
+    for result in shipped.results:
+        found = {m["metric"]: m for m in result["measurements"]}
+        assert found["loss"]["value"] > 3 and found["disk_bytes"]["value"] > 4e8 and found["decode_ms"]["value"] > 10
+        assert result["baseline"] or 0.3 < found["decode_ms"]["settings"]["ratio"] < 1.5

@@ -3,7 +3,8 @@ const listening = new WeakMap();
 
 function add(parent, tag, text) {
   const element = document.createElement(tag);
-  if (text !== undefined) element.textContent = text;
+  // A number and its unit stay on one line: "-8 %" is no end of a line and no beginning of one.
+  if (text !== undefined) element.textContent = text.replace(/(\d) (%|[kMG]?B|ms|s|kWh|J|USD|nats)(?![\w])/g, "$1\u00a0$2");
   parent.appendChild(element);
   return element;
 }
