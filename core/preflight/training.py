@@ -20,7 +20,7 @@ from core.preflight.subject import Subject, subject_of
 from core.recipe.recipe import Distil
 
 _TOKENIZER_BYTES = 64_000_000
-_WAY_OUT = "Choose a student with the teacher's own tokenizer."
+_WAY_OUT = "Choose a student whose tokens the teacher has as well."
 
 
 def known(reference: str, settings: Settings) -> Subject | None:
@@ -129,16 +129,11 @@ def _teacher(step: Distil, teacher: Subject, learner: Subject) -> RetortError | 
             f"The teacher is a {teacher.task} model and the student a {learner.task} one.",
             "Choose two models for the same task.",
         )
-    mine, theirs = learner.found.shape.vocab, teacher.found.shape.vocab
-    if mine and theirs and mine != theirs:
-        return Impossible(f"The teacher predicts {theirs:,} tokens and the student {mine:,}.", _WAY_OUT)
-    if teacher.folder != learner.folder:
-        numbers = _tokens_in(teacher.folder)
-        other = next((t for t, i in _tokens_in(learner.folder).items() if numbers.get(t, i) != i), None)
+    if teacher.folder != learner.folder and (theirs := _tokens_in(teacher.folder)):
+        other = next((t for t in _tokens_in(learner.folder) if t not in theirs), None)
         if other is not None:
             return Impossible(
-                f"The teacher and the student number their tokens differently ({one_line(repr(other), 40)} is one).",
-                _WAY_OUT,
+                f"The student has tokens that the teacher lacks ({one_line(repr(other), 40)} is one).", _WAY_OUT
             )
     return None
 
@@ -160,17 +155,19 @@ def _design(step: Distil, teacher: Subject | None) -> RetortError | None:
     return None
 
 
-def _tokens_in(folder: Path) -> dict[str, int]:
+def _tokens_in(folder: Path) -> frozenset[str]:
     path = folder / "tokenizer.json"
     try:
         facts = path.stat()
         return _read_tokens(path, facts.st_mtime_ns, facts.st_size)
     except (OSError, ValueError, AttributeError, LookupError, TypeError):
-        return {}
+        return frozenset()
 
 
 @lru_cache(maxsize=8)
-def _read_tokens(path: Path, changed: int, size: int) -> dict[str, int]:
-    """Every token with its number; empty for a vocabulary that is not written as such."""
-    vocabulary = load(read_bounded(path, _TOKENIZER_BYTES))["model"]["vocab"]
-    return vocabulary if isinstance(vocabulary, dict) else {}
+def _read_tokens(path: Path, changed: int, size: int) -> frozenset[str]:
+    """Every token of a tokenizer.json."""
+    found = load(read_bounded(path, _TOKENIZER_BYTES))
+    vocabulary = found["model"]["vocab"]
+    tokens = vocabulary if isinstance(vocabulary, dict) else (piece[0] for piece in vocabulary)
+    return frozenset(map(str, tokens)) | {str(t["content"]) for t in found.get("added_tokens") or ()}

@@ -76,6 +76,18 @@ def test_a_model_beside_itself_never_differs(pair: tuple[Loaded, Loaded]) -> Non
     assert (told["mean"], told["agreement"], told["first_split"]) == (0.0, 100.0, None)
 
 
+def test_rows_that_no_text_uses_are_left_out(pair: tuple[Loaded, Loaded]) -> None:
+    teacher, student = pair
+    ids = torch.tensor([teacher.tokenizer(TEXT).input_ids])
+    expected = compare_tokens(teacher, student, ids, 1, lambda: None)
+    student.model.resize_token_embeddings(400, mean_resizing=False)
+    with torch.no_grad():
+        student.model.get_input_embeddings().weight[384:] = 3.0
+    found = compare_tokens(teacher, student, ids, 1, lambda: None)
+    assert [t.kl for t in found[1:]] == pytest.approx([t.kl for t in expected[1:]], abs=1e-5)
+    assert [[text for text, _ in t.student] for t in found] == [[text for text, _ in t.student] for t in expected]
+
+
 def test_one_token_has_no_interval() -> None:
     told = summary([Compared("a"), Compared("b", 0.5, True)])
     assert (told["mean"], told["low"], told["high"], told["agreement"]) == (0.5, None, None, 0.0)

@@ -7,6 +7,7 @@ import json
 import logging
 import zlib
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,9 @@ from core.base.progress import Reporter
 from core.engine.distil.batch_sampler import seed_for
 from core.engine.distil.batches import IGNORED, Answers, Batch, Examples
 from core.engine.distil.outputs import Outputs
+from core.engine.models.load import Loaded
 from core.engine.models.plain_generation import end_tokens, padding_token, plain_generation
+from core.engine.models.shared_tokens import SharedTokens
 from core.recipe.distil import OnPolicy, TeacherTexts
 
 log = logging.getLogger("retort")
@@ -29,12 +32,13 @@ _WAY = "own generation settings"
 
 @torch.no_grad()
 def continue_text(
-    outputs: Outputs, prompts: Tensor, length: int, temperature: float, seed: int
+    outputs: Outputs, prompts: Tensor, length: int, temperature: float, seed: int, never: Sequence[int] = ()
 ) -> tuple[Tensor, Tensor]:
     """Continues prompts `(batch, prompt)` up to `length` tokens; returns `(ids, attended)`, `(batch, length)` both.
 
     A sequence ends with the model's end-of-text token; what follows it is padding. `temperature` 0 takes
     the likeliest token. The same seed gives the same text. Nothing else of the model's generation settings counts.
+    Tokens in `never` are not written.
     """
     model: Any = outputs.model
     training = model.training
@@ -42,6 +46,8 @@ def continue_text(
     sampling: dict[str, Any] = {"do_sample": False}
     if temperature:
         sampling = {"do_sample": True, "temperature": temperature, "top_k": 0, "top_p": 1.0}
+    if never:
+        sampling["suppress_tokens"] = list(never)
     with torch.random.fork_rng(), outputs.precision(), plain_generation(model):
         torch.manual_seed(seed)
         written = model.generate(
@@ -62,10 +68,11 @@ def _attended(ids: Tensor, prompt: int, ends: Sequence[int], written: int) -> Te
     return (ended.cumsum(1) - ended.long() == 0) & (torch.arange(ids.shape[1], device=ids.device) < written)
 
 
-def on_policy(outputs: Outputs, batch: Batch, spec: OnPolicy, seed: int) -> Batch:
+def on_policy(outputs: Outputs, batch: Batch, spec: OnPolicy, seed: int, never: Sequence[int] = ()) -> Batch:
     """Replaces a share of the sequences by the student's own continuation of their first tokens (GKD).
 
-    Only what the student wrote is compared there, and it has no gold labels.
+    Only what the student wrote is compared there, and it has no gold labels. Tokens in `never` are those its teacher
+    could not read.
     """
     generator = torch.Generator().manual_seed(seed)
     length = batch.ids.shape[1]
@@ -74,7 +81,7 @@ def on_policy(outputs: Outputs, batch: Batch, spec: OnPolicy, seed: int) -> Batc
     if not chosen.any():
         return batch
     prompts = batch.ids[chosen, : spec.prompt].to(outputs.device)
-    ids, attended = (t.cpu() for t in continue_text(outputs, prompts, length, spec.temperature, seed))
+    ids, attended = (t.cpu() for t in continue_text(outputs, prompts, length, spec.temperature, seed, never))
     new_ids, new_attended = batch.ids.clone(), batch.attended.clone()
     new_ids[chosen], new_attended[chosen] = ids, attended
     written = attended.clone()
@@ -129,6 +136,45 @@ def teacher_texts(
             reporter.progress(len(rows), spec.sequences, message)
     kept = [(torch.tensor(row), torch.arange(len(row)) >= spec.prompt) for row in rows]
     return Answers(kept, padding_token(outputs.model))
+
+
+def read_by(examples: Examples, shared: SharedTokens | None) -> Examples:
+    """The examples under the teacher's numbers."""
+    return examples if shared is None else _Read(examples, shared)
+
+
+@dataclass(frozen=True)
+class _Read:
+    examples: Examples
+    shared: SharedTokens
+
+    @property
+    def count(self) -> int | None:
+        return self.examples.count
+
+    def take(self, indices: Sequence[int], seed: int) -> Batch:
+        batch = self.examples.take(indices, seed)
+        return replace(batch, ids=self.shared.read(batch.ids))
+
+
+def retold(written: Answers, teacher: Loaded, student: Loaded) -> Answers:
+    """What a teacher wrote, in the student's tokens: by its text, since a teacher may use tokens the student lacks.
+
+    A text that ended there ends here.
+    """
+    ends, end = end_tokens(teacher.model), student.tokenizer.eos_token_id
+    rows: list[tuple[Tensor, Tensor]] = []
+    for ids, counted in written.examples:
+        said = ids[counted].tolist()
+        ended = bool(said) and said[-1] in ends
+        before, after = (
+            teacher.tokenizer.decode(part) for part in (ids[~counted].tolist(), said[:-1] if ended else said)
+        )
+        prompt, answer = (student.tokenizer(t, add_special_tokens=False)["input_ids"] for t in (before, after))
+        answer = [*answer, end] if ended and end is not None else answer
+        whole = torch.tensor([*prompt, *answer], dtype=torch.int64)
+        rows.append((whole, torch.arange(len(whole)) >= len(prompt)))
+    return Answers(rows, padding_token(student.model))
 
 
 def _whole_lines(path: Path, wanted: int, batch: int) -> list[list[int]]:

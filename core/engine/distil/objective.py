@@ -132,7 +132,7 @@ class Objective:
         if not parts:
             return {}, None
         size = self.student.chunk
-        targets, scored = batch.targets[chosen].split(size), batch.scored[chosen].split(size)
+        targets, scored = self.student.gold(batch)[chosen].split(size), batch.scored[chosen].split(size)
         sums = {p.name: torch.zeros((), device=picked.device) for p in parts}
         gradients: list[Tensor] = []
         for states, gold, counts, teacher in zip(picked.detach().split(size), targets, scored, rows, strict=True):
@@ -211,7 +211,7 @@ def chunk_losses(
             continue
         assert teacher is not None
         if part.loss.kind == "logits":
-            each = part.function(logits, teacher.logits, **part.arguments)
+            each = part.function(teacher.own(logits), teacher.logits, **part.arguments)
         else:
             t = part.temperature
             if t not in pairs:

@@ -12,6 +12,7 @@ from transformers import PreTrainedModel
 from core.catalogue.kinds import Task
 from core.engine.distil.batches import Batch
 from core.engine.models.chunked_head import ChunkedHead
+from core.engine.models.shared_tokens import SharedTokens
 
 _PROBE_TOKENS = 16
 _CHUNK_BYTES = 96 << 20  # float32 logits of one chunk
@@ -30,13 +31,23 @@ class Outputs:
         task: `causal`, `masked`, `classification` or `encoder`.
         order: `(classes,)`, the class to put in each place, where a teacher's classes are in another order.
         half: compute in bfloat16 under autocast (weights stay as they are).
+        shared: batches hold the student's tokens, and this is the teacher: it reads them under its own numbers, and
+            a language model's logits are those of the shared tokens alone.
     """
 
-    def __init__(self, model: PreTrainedModel, task: Task, order: Tensor | None = None, half: bool = False) -> None:
+    def __init__(
+        self,
+        model: PreTrainedModel,
+        task: Task,
+        order: Tensor | None = None,
+        half: bool = False,
+        shared: SharedTokens | None = None,
+    ) -> None:
         self.model = model
         self.task = task
         self.order = order
         self.half = half
+        self.shared = shared
         self._logits = ChunkedHead(model, _probe(model)) if task in ("causal", "masked") else None
 
     @property
@@ -47,7 +58,9 @@ class Outputs:
     @property
     def classes(self) -> int:
         """Width of the logits."""
-        return self._logits.vocabulary if self._logits is not None else len(self.model.config.id2label or {})
+        if self._logits is None:
+            return len(self.model.config.id2label or {})
+        return self.shared.count if self.shared is not None else self._logits.vocabulary
 
     @property
     def chunked(self) -> bool:
@@ -72,16 +85,25 @@ class Outputs:
         """`(batch, outputs, width)`: what `logits` needs."""
         # Without padding, no mask: attention then takes its fastest path.
         mask = None if bool(batch.attended.all()) else batch.attended.long()
+        ids = batch.ids if self.shared is None else self.shared.read(batch.ids)
         if self._logits is not None:
-            return self._logits.features(batch.ids, mask)
-        found = self.model(input_ids=batch.ids, attention_mask=mask)
+            return self._logits.features(ids, mask)
+        found = self.model(input_ids=ids, attention_mask=mask)
         states: Tensor = found.last_hidden_state if self.task == "encoder" else found.logits[:, None]
         return states
 
     def logits(self, states: Tensor) -> Tensor:
         """`(n, width)` to `(n, classes)`, as the model computes them, classes in the wanted order."""
         logits = states if self._logits is None else self._logits.computed(states)
+        if self._logits is not None and self.shared is not None:
+            return self.shared.of_teacher(logits)
         return logits if self.order is None else logits[:, self.order.to(logits.device)]
+
+    def gold(self, batch: Batch) -> Tensor:
+        """`(batch, outputs)`: the column of the logits that is right, as in `Batch.targets`."""
+        if self._logits is not None and self.shared is not None:
+            return self.shared.places(batch.targets)
+        return batch.targets
 
 
 def _probe(model: PreTrainedModel) -> Tensor:

@@ -20,7 +20,7 @@ from core.engine.distil.classification_head import head_parameters
 from core.engine.distil.feature_terms import FeatureTerms
 from core.engine.distil.features import layer_map
 from core.engine.distil.fixed_masks import Zeros
-from core.engine.distil.generation import on_policy, teacher_texts
+from core.engine.distil.generation import on_policy, read_by, retold, teacher_texts
 from core.engine.distil.lora import add_lora, merge_lora
 from core.engine.distil.loss_terms import LossTerm, loss_terms
 from core.engine.distil.objective import Objective
@@ -31,9 +31,9 @@ from core.engine.distil.teacher import Teacher
 from core.engine.distil.teacher_cache_reader import CachedTeacher
 from core.engine.distil.teaching import teacher_itself, teacher_of
 from core.engine.distil.trainer import Trainer, TrainingOutcome
-from core.engine.models.compatibility import check_tokenizers
 from core.engine.models.context import context_of, padding_of, pools_last
 from core.engine.models.load import Loaded
+from core.engine.models.shared_tokens import SharedTokens, shared_tokens
 from core.recipe.distil import Distil
 from core.registry.formatting import percent
 
@@ -77,6 +77,7 @@ def distil(
         Cancelled: asked to stop; a checkpoint was written.
     """
     check_fit(student, teacher, spec, examples)
+    shared = _shared(student, teacher)
     accelerator = Accelerator(cpu=not torch.cuda.is_available())
     for loaded in (student, teacher):
         if loaded is not None:
@@ -87,7 +88,7 @@ def distil(
     if teacher is not None and spec.teacher_texts is not None:
         examples = teacher_texts(
             Outputs(teacher.model, teacher.task),
-            examples,
+            read_by(examples, shared),
             spec.teacher_texts,
             spec.data.length,
             train_context.teacher,
@@ -96,6 +97,7 @@ def distil(
             spec.seed,
             train_context.reporter,
         )
+        examples = examples if shared is None else retold(examples, teacher, student)
     _prepare(student, spec)
     if train_context.shard:
         shard_blocks(student.model, accelerator)
@@ -112,10 +114,12 @@ def distil(
             train_context.teacher,
             train_context.cache,
             train_context.reporter,
+            shared,
         )
         objective = Objective(student_outputs, teacher_outputs, parts, features)
-        itself = teacher_itself(student, teacher, spec, parts)
-        outcome = _train(objective, spec, examples, train_context, accelerator, itself)
+        itself = teacher_itself(student, teacher, spec, parts, shared)
+        never = shared.unknown if shared is not None else ()
+        outcome = _train(objective, spec, examples, train_context, accelerator, itself, never)
     finally:
         if features is not None:
             features.close()
@@ -141,7 +145,6 @@ def check_fit(student: Loaded, teacher: Loaded | None, spec: Distil, examples: E
                 f"The teacher is a {teacher.task} model and the student a {student.task} one.",
                 "Choose two models for the same task.",
             )
-        check_tokenizers(teacher.tokenizer, student.tokenizer, teacher.model, student.model)
     if student.task == "encoder" and any(t.described.group != "feature" for t in spec.losses):
         raise Impossible(
             "The student has no output layer, so only what happens inside it can be compared.",
@@ -170,6 +173,12 @@ def check_fit(student: Loaded, teacher: Loaded | None, spec: Distil, examples: E
             f"The sequences are {spec.data.length} tokens long, and the student reads at most {context}.",
             f"Set 'length' to {context} or less.",
         )
+
+
+def _shared(student: Loaded, teacher: Loaded | None) -> SharedTokens | None:
+    if teacher is None:
+        return None
+    return shared_tokens(teacher.tokenizer, student.tokenizer, teacher.model, student.model)
 
 
 def _prepare(student: Loaded, spec: Distil) -> None:
@@ -212,10 +221,11 @@ def _train(
     train_context: TrainContext,
     accelerator: Accelerator,
     itself: Objective | None,
+    never: Sequence[int],
 ) -> TrainingOutcome:
     def rewrite(batch: Batch, seed: int) -> Batch:
         assert spec.on_policy is not None
-        return on_policy(objective.student, batch, spec.on_policy, seed)
+        return on_policy(objective.student, batch, spec.on_policy, seed, never)
 
     trainer = Trainer(
         objective,

@@ -13,6 +13,7 @@ from core.engine.distil.activation_hooks import ActivationHooks
 from core.engine.distil.batches import Batch
 from core.engine.distil.divergences import log_probabilities
 from core.engine.distil.outputs import Outputs
+from core.engine.models.shared_tokens import SharedTokens
 
 
 class Rows(Protocol):
@@ -22,9 +23,13 @@ class Rows(Protocol):
         """Log-probabilities of student and teacher over the same outcomes, `(n, outcomes)` both."""
         ...
 
+    def own(self, student: Tensor) -> Tensor:
+        """Of the student's logits `(n, classes)` those of the outcomes that are compared."""
+        ...
+
     @property
     def logits(self) -> Tensor:
-        """`(n, classes)`"""
+        """`(n, outcomes)`, beside `own`."""
         ...
 
     def __getitem__(self, rows: slice) -> Rows:
@@ -41,25 +46,35 @@ class Teacher(Protocol):
 
 
 class LiveRows:
-    """Full logits, `(n, classes)`, as the teacher computed them."""
+    """Full logits, `(n, classes)`, as the teacher computed them; with `shared` those of the shared tokens."""
 
-    def __init__(self, logits: Tensor) -> None:
+    def __init__(self, logits: Tensor, shared: SharedTokens | None = None) -> None:
         self.logits = logits
+        self._shared = shared
 
     def __getitem__(self, rows: slice) -> LiveRows:
-        return LiveRows(self.logits[rows])
+        return LiveRows(self.logits[rows], self._shared)
+
+    def own(self, student: Tensor) -> Tensor:
+        return student if self._shared is None else self._shared.of_student(student)
 
     def pair(self, student: Tensor, temperature: float) -> tuple[Tensor, Tensor]:
-        return log_probabilities(student, temperature), log_probabilities(self.logits, temperature)
+        return log_probabilities(self.own(student), temperature), log_probabilities(self.logits, temperature)
 
 
 class LiveTeacher:
-    """A model that is asked each time. It never learns: no gradient is recorded on its side."""
+    """A model that is asked each time. It never learns: no gradient is recorded on its side.
 
-    def __init__(self, outputs: Outputs, hooks: ActivationHooks | None = None) -> None:
+    `shared` are the tokens it is compared over, where the student predicts others as well.
+    """
+
+    def __init__(
+        self, outputs: Outputs, hooks: ActivationHooks | None = None, shared: SharedTokens | None = None
+    ) -> None:
         outputs.model.requires_grad_(False).eval()
         self.outputs = outputs
         self.hooks = hooks
+        self.shared = shared
 
     @torch.no_grad()
     def _states(self, batch: Batch) -> Tensor:
@@ -73,4 +88,4 @@ class LiveTeacher:
     @torch.no_grad()
     def _logits(self, states: Tensor) -> LiveRows:
         with self.outputs.precision():
-            return LiveRows(self.outputs.logits(states))
+            return LiveRows(self.outputs.logits(states), self.shared)

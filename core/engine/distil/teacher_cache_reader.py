@@ -15,6 +15,7 @@ from torch import Tensor
 from core.base.errors import RetortError
 from core.engine.distil.batches import Batch
 from core.engine.distil.divergences import log_probabilities
+from core.engine.models.shared_tokens import SharedTokens
 from core.recipe.distil import TeacherCache
 
 INDEX = "index.json"
@@ -73,13 +74,24 @@ def file_hash(path: Path) -> str:
 class CachedRows:
     """The k outcomes of each token and, with `bucket`, one more for all the rest; `(n, k)` stored."""
 
-    def __init__(self, stored: dict[str, Tensor], temperatures: Sequence[float], bucket: bool) -> None:
+    def __init__(
+        self,
+        stored: dict[str, Tensor],
+        temperatures: Sequence[float],
+        bucket: bool,
+        shared: SharedTokens | None = None,
+    ) -> None:
         self._stored = stored
         self._temperatures = list(temperatures)
         self._bucket = bucket
+        self._shared = shared
 
     def __getitem__(self, rows: slice) -> CachedRows:
-        return CachedRows({n: t[rows] for n, t in self._stored.items()}, self._temperatures, self._bucket)
+        part = {n: t[rows] for n, t in self._stored.items()}
+        return CachedRows(part, self._temperatures, self._bucket, self._shared)
+
+    def own(self, student: Tensor) -> Tensor:
+        return student if self._shared is None else self._shared.of_student(student)
 
     @property
     def logits(self) -> Tensor:
@@ -93,9 +105,9 @@ class CachedRows:
         at = self._temperatures.index(temperature)
         ids = self._stored["ids"]  # (n, k)
         teacher = self._stored["log_p"] / temperature - self._stored["log_z"][:, at, None]
-        scaled = student / temperature
+        scaled = self.own(student) / temperature
         known = scaled.gather(1, ids)
-        if self._bucket and ids.shape[1] < student.shape[1]:
+        if self._bucket and ids.shape[1] < scaled.shape[1]:
             rest = scaled.scatter(1, ids, float("-inf")).logsumexp(1, keepdim=True)
             known = torch.cat([known, rest], 1)
             teacher = torch.cat([teacher, self._stored["log_tail"][:, at, None]], 1)
@@ -104,13 +116,19 @@ class CachedRows:
 
 
 class CachedTeacher:
-    """Reads a folder `build_cache` made. Every file is checked against its hash before its first use."""
+    """Reads a folder `build_cache` made. Every file is checked against its hash before its first use.
 
-    def __init__(self, folder: Path, spec: TeacherCache, device: torch.device) -> None:
+    `shared`: as `LiveTeacher` had it when the folder was made.
+    """
+
+    def __init__(
+        self, folder: Path, spec: TeacherCache, device: torch.device, shared: SharedTokens | None = None
+    ) -> None:
         self.index = Index.model_validate_json((folder / INDEX).read_text())
         self._folder = folder
         self._bucket = spec.tail == "bucket"
         self._device = device
+        self._shared = shared
         self._checked: set[str] = set()
         self._open: dict[str, dict[str, Tensor]] = {}
         self._places = {n: (shard, i) for shard in self.index.shards for i, n in enumerate(shard.numbers)}
@@ -125,7 +143,7 @@ class CachedTeacher:
             raise RetortError("The stored teacher answers other tokens than the run asks for.", "Store them again.")
         for start in range(0, merged["ids"].shape[0], chunk):
             part = {name: t[start : start + chunk].to(self._device) for name, t in merged.items()}
-            yield CachedRows(part, self.index.temperatures, self._bucket)
+            yield CachedRows(part, self.index.temperatures, self._bucket, self._shared)
 
     def _sequence(self, number: int) -> dict[str, Tensor]:
         if number not in self._places:

@@ -19,6 +19,7 @@ from core.engine.distil.teacher_cache import build_cache
 from core.engine.distil.teacher_cache_reader import CachedTeacher
 from core.engine.models.compatibility import label_order
 from core.engine.models.load import Loaded
+from core.engine.models.shared_tokens import SharedTokens
 from core.recipe.distil import Distil
 
 
@@ -32,21 +33,26 @@ def teacher_of(
     identity: str,
     cache: Path,
     reporter: Reporter,
+    shared: SharedTokens | None = None,
 ) -> Teacher | None:
     """The live teacher, or the stored one (made first, as far as it is missing); None where no term needs one.
 
     Args:
         identity: what identifies the teacher: bytes, dtype, libraries.
         cache: where stored teachers live.
+        shared: the tokens they are compared over, where the two models' numbers differ.
     """
     if teacher is None or not spec.needs_teacher:
         return None
     order = _order(student, teacher)
-    live = LiveTeacher(Outputs(teacher.model, teacher.task, order), features.teacher if features else None)
+    outputs = Outputs(teacher.model, teacher.task, order, shared=shared)
+    compared = shared if student.task in ("causal", "masked") else None  # classes are compared otherwise
+    live = LiveTeacher(outputs, features.teacher if features else None, compared)
     if spec.cache is None:
         return live
     temperatures = [p.temperature for p in parts if p.loss.kind == "distribution"]
     asked = identity if order is None else f"{identity} {order.tolist()}"  # answers in the student's order
+    asked = asked if shared is None else f"{asked} {shared.digest}"
     wanted = Order(examples, spec.held_out, spec.batch, spec.seed).reads(spec.budget) if examples.count else []
     folder = build_cache(
         live,
@@ -59,16 +65,20 @@ def teacher_of(
         reporter,
         wanted,
     )
-    return CachedTeacher(folder, spec.cache, student.model.device)
+    return CachedTeacher(folder, spec.cache, student.model.device, compared)
 
 
 def teacher_itself(
-    student: Loaded, teacher: Loaded | None, spec: Distil, parts: Sequence[LossTerm]
+    student: Loaded,
+    teacher: Loaded | None,
+    spec: Distil,
+    parts: Sequence[LossTerm],
+    shared: SharedTokens | None = None,
 ) -> Objective | None:
     """The teacher in the student's place, with the terms that do not look inside; None where it teaches nothing."""
     if teacher is None or not spec.needs_teacher or student.task == "encoder":
         return None
-    live = LiveTeacher(Outputs(teacher.model, teacher.task, _order(student, teacher)))
+    live = LiveTeacher(Outputs(teacher.model, teacher.task, _order(student, teacher), shared=shared))
     return Objective(live.outputs, live, [p for p in parts if p.loss.group != "feature"])
 
 

@@ -14,15 +14,15 @@ import torch
 from torch import Tensor
 
 from core.analysis.statistics import bootstrap_mean
-from core.base.errors import RetortError
+from core.base.errors import Impossible, RetortError
 from core.engine.data.framing import opened_ids
 from core.engine.evaluate.divergence import divergence
 from core.engine.live.generate import Draw, drawn, encoded, next_tokens, prompt_of, references_of, writer
 from core.engine.live.host import Host
 from core.engine.models.chunked_head import ChunkedHead
-from core.engine.models.compatibility import check_tokenizers
 from core.engine.models.context import context_of
 from core.engine.models.load import Loaded
+from core.engine.models.shared_tokens import SharedTokens, shared_tokens
 
 MOST_TOKENS = 512
 TOP = 5
@@ -85,8 +85,10 @@ def compare_tokens(
     Raises:
         RetortError: the models read text in different tokens, or an output is not a number.
     """
-    _refuse_different_tokenizers(teacher, student)
+    shared = _shared_tokens(teacher, student)
     name = _namer(teacher.tokenizer)
+    if shared is not None and not bool(torch.isin(ids, shared.teacher).all()):
+        raise RetortError("The text holds a token that stands for no text.", "Compare another text.")
     sources = ChunkedHead(teacher.model, ids), ChunkedHead(student.model, ids)
     read = []
     for source in sources:
@@ -97,13 +99,16 @@ def compare_tokens(
     for part, expected in sources[0].chunks(read[0]):  # (chunk, vocabulary)
         checkpoint()
         got = sources[1].rows(read[1][part]).to(expected.device)  # (chunk, vocabulary)
+        if shared is not None:
+            expected, got = shared.of_teacher(expected), shared.of_student(got)
         kls, agrees = divergence(expected, got)
         if not bool(torch.isfinite(kls).all()):
             raise RetortError(
                 "One of the models gives values that are not numbers, so they cannot be compared.",
                 "Choose a model that was pruned less.",
             )
-        tops = zip(_top(expected, name), _top(got, name), strict=True)
+        numbers = shared.teacher.tolist() if shared is not None else range(expected.shape[1])
+        tops = zip(_top(expected, name, numbers), _top(got, name, numbers), strict=True)
         rows = zip(texts[part], kls.tolist(), agrees.tolist(), tops, strict=True)
         tokens += [Compared(text, kl, not agree, *top) for text, kl, agree, top in rows]
     return tokens
@@ -123,9 +128,13 @@ def summary(tokens: Sequence[Compared]) -> dict[str, Any]:
     }
 
 
-def _refuse_different_tokenizers(teacher: Loaded, student: Loaded) -> None:
+def _shared_tokens(teacher: Loaded, student: Loaded) -> SharedTokens | None:
+    """What is compared where one output has more rows than the other, of tokens that are the same."""
     try:
-        check_tokenizers(teacher.tokenizer, student.tokenizer, teacher.model, student.model)
+        found = shared_tokens(teacher.tokenizer, student.tokenizer, teacher.model, student.model)
+        if teacher.tokenizer.get_vocab() != student.tokenizer.get_vocab():
+            raise Impossible("One has tokens, or numbers of them, that the other has not.", "")
+        return found
     except RetortError as error:
         raise RetortError(
             "These models cut text into different tokens, so they cannot be compared token by token. " + error.cause,
@@ -171,11 +180,14 @@ def continued(host: Host, teacher: Loaded, reference: str, prompt: str, draw: Dr
     return found
 
 
-def _top(logits: Tensor, name: Callable[[int], str]) -> list[tuple[tuple[str, float], ...]]:
-    """The likeliest tokens of each row of `logits` (rows, vocabulary) with their probabilities."""
+def _top(logits: Tensor, name: Callable[[int], str], numbers: Sequence[int]) -> list[tuple[tuple[str, float], ...]]:
+    """The likeliest tokens of each row of `logits` (rows, outcomes) with their probabilities.
+
+    `numbers`: the token of each outcome.
+    """
     best = logits.softmax(dim=1).topk(min(TOP, logits.shape[1]), dim=1)  # (rows, TOP)
     rows = zip(best.indices.tolist(), best.values.tolist(), strict=True)
-    return [tuple((name(i), p) for i, p in zip(ids, shares, strict=True)) for ids, shares in rows]
+    return [tuple((name(numbers[i]), p) for i, p in zip(ids, shares, strict=True)) for ids, shares in rows]
 
 
 def _namer(tokenizer: Any) -> Callable[[int], str]:

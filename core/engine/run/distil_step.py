@@ -140,7 +140,7 @@ class Samples:
 
     @torch.no_grad()
     def _say(self, who: str, loaded: Loaded, step: int) -> None:
-        tokenizer, prompt = loaded.tokenizer, self._prompt.to(loaded.model.device)  # (1, tokens)
+        tokenizer, prompt = loaded.tokenizer, self._read_by(loaded).to(loaded.model.device)  # (1, tokens)
         writer: Any = loaded.model
         with plain_generation(writer):
             ids = writer.generate(
@@ -149,6 +149,14 @@ class Samples:
         text = tokenizer.decode(ids[0, prompt.shape[1] :])
         message = f"What the {who} writes at step {step}."
         self._reporter.event("info", message, sample=who, step=step, prompt=tokenizer.decode(prompt[0]), text=text)
+
+    def _read_by(self, loaded: Loaded) -> torch.Tensor:
+        """The prompt in a model's own tokens, which may be others than the student's."""
+        ours = self._student.tokenizer
+        if loaded.tokenizer.get_vocab() == ours.get_vocab():
+            return self._prompt
+        text = ours.decode(self._prompt[0])
+        return torch.tensor([loaded.tokenizer(text, add_special_tokens=False)["input_ids"]])
 
 
 def _with_head(loaded: Loaded, spec: Distil, settings: Settings) -> Loaded:

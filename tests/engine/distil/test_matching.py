@@ -15,8 +15,9 @@ from transformers import AutoTokenizer, BertConfig, BertForSequenceClassificatio
 from core.base.errors import RetortError
 from core.engine.distil.features import layer_map
 from core.engine.distil.student import kept_layers
-from core.engine.models.compatibility import check_tokenizers, label_order
+from core.engine.models.compatibility import label_order
 from core.engine.models.load import Loaded
+from core.engine.models.shared_tokens import shared_tokens
 
 
 @pytest.fixture
@@ -32,31 +33,40 @@ def changed(tokenizer: Any, old: str, new: str) -> Any:
 
 
 def test_equal_tokenizers_pass(tokenizer: Any, teacher: Loaded) -> None:
-    check_tokenizers(tokenizer, copy.deepcopy(tokenizer), teacher.model, teacher.model)
+    assert shared_tokens(tokenizer, copy.deepcopy(tokenizer), teacher.model, teacher.model) is None
 
 
-def test_another_number_of_tokens_is_refused(tokenizer: Any, teacher: Loaded, student: Loaded) -> None:
-    student.model.resize_token_embeddings(392)
-    with pytest.raises(RetortError, match="The teacher predicts 384 tokens and the student 392"):
-        check_tokenizers(tokenizer, tokenizer, teacher.model, student.model)
-
-
-def test_equal_size_with_other_ids_is_refused(tokenizer: Any, teacher: Loaded) -> None:
+def test_tokens_with_other_numbers_are_found_by_their_text(tokenizer: Any, teacher: Loaded) -> None:
     definition = json.loads(tokenizer.backend_tokenizer.to_str())
     vocabulary = definition["model"]["vocab"]
     first, second = (next(t for t, i in vocabulary.items() if i == n) for n in (300, 301))
     vocabulary[first], vocabulary[second] = 301, 300
     swapped = PreTrainedTokenizerFast(tokenizer_object=Tokenizer.from_str(json.dumps(definition)))
-    assert len(swapped) == len(tokenizer)
-    with pytest.raises(RetortError, match="2 differ, such as .* is 300 there and 301 here"):
-        check_tokenizers(tokenizer, swapped, teacher.model, teacher.model)
+    shared = shared_tokens(tokenizer, swapped, teacher.model, teacher.model)
+    assert shared is not None and shared.count == 384 and shared.unknown == []
+    assert shared.read(torch.tensor([[0, 300, 301, 383]])).tolist() == [[0, 301, 300, 383]]
+
+
+def test_a_token_the_teacher_lacks_is_refused(tokenizer: Any, teacher: Loaded) -> None:
+    more = copy.deepcopy(tokenizer)
+    more.add_tokens(["<|tool|>"])
+    with pytest.raises(RetortError, match="1 of the student's 385 are none of the teacher's, such as '<|tool|>'"):
+        shared_tokens(tokenizer, more, teacher.model, teacher.model)
+    assert shared_tokens(more, tokenizer, teacher.model, teacher.model) is not None
+
+
+def test_the_same_tokens_for_another_text_are_refused(tokenizer: Any, teacher: Loaded) -> None:
+    other = changed(tokenizer, '"decoder":{"type":"ByteLevel"', '"decoder":{"type":"Fuse"')
+    other.add_tokens(["<|tool|>"])
+    with pytest.raises(RetortError, match="stand for another text with the teacher"):
+        shared_tokens(other, tokenizer, teacher.model, teacher.model)
 
 
 def test_equal_tokens_split_differently_are_refused(tokenizer: Any, teacher: Loaded) -> None:
     spaced = changed(tokenizer, '"add_prefix_space":false', '"add_prefix_space":true')
     assert spaced.get_vocab() == tokenizer.get_vocab()
     with pytest.raises(RetortError, match="split the text .* differently: from token 1 on"):
-        check_tokenizers(tokenizer, spaced, teacher.model, teacher.model)
+        shared_tokens(tokenizer, spaced, teacher.model, teacher.model)
 
 
 def classifier(names: list[str]) -> BertForSequenceClassification:
