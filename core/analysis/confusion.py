@@ -6,9 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from core.analysis.differences import SIGNIFICANT, p_words
-from core.analysis.statistics import Interval, bootstrap_mean, mcnemar_exact, only_one
+from core.analysis.differences import p_words
+from core.analysis.proportions import paired_share, right_share
+from core.analysis.statistics import SIGNIFICANT, Interval, mcnemar_exact, only_one
 from core.recipe.results import Result
+from core.registry.formatting import change as signed
 from core.registry.measurement import find_metric
 
 Matrix = tuple[tuple[int, ...], ...]
@@ -31,8 +33,8 @@ class Judged:
         return sum(self.right)
 
     def accuracy(self) -> Interval:
-        """Share of texts classified correctly, with its 95 % bootstrap interval over texts."""
-        return bootstrap_mean([float(r) for r in self.right])
+        """Share of texts classified correctly, with Wilson's 95 % interval."""
+        return right_share(self.right)
 
 
 @dataclass(frozen=True)
@@ -51,24 +53,27 @@ class Together:
         """A model against the first one, text by text."""
         first, other = self.models[0].right, self.models[model].right
         broken, fixed = only_one(first, other)
-        return Paired(fixed, broken, mcnemar_exact(fixed, broken))
+        return Paired(fixed, broken, mcnemar_exact(fixed, broken), self.items)
 
 
 @dataclass(frozen=True)
 class Paired:
-    """Texts only the other model gets right (`fixed`), only the first (`broken`), and McNemar's exact p."""
+    """Texts only the other model gets right (`fixed`), only the first (`broken`), McNemar's exact p, and all texts."""
 
     fixed: int
     broken: int
     p: float
+    items: int
 
     def sentence(self) -> str:
-        """'7 fixed, 14 broken (McNemar p = 0.19): no difference beyond the error.'"""
+        """'7 fixed, 14 broken (McNemar p = 0.19; change −0.075 to +0.012): no difference beyond the error.'"""
         if self.p >= SIGNIFICANT:
             claim = "no difference beyond the error"
         else:
             claim = "better than the first" if self.fixed > self.broken else "worse than the first"
-        return f"{self.fixed:,} fixed, {self.broken:,} broken (McNemar {p_words(self.p)}): {claim}."
+        _, *ends = paired_share(self.fixed, self.broken, self.items)
+        known = " to ".join(signed("accuracy", end) for end in ends)
+        return f"{self.fixed:,} fixed, {self.broken:,} broken (McNemar {p_words(self.p)}; change {known}): {claim}."
 
 
 def counts(gold: Sequence[int], predicted: Sequence[int], classes: int) -> Matrix:

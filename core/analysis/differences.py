@@ -7,14 +7,16 @@ from dataclasses import dataclass
 
 from core.analysis.paired_times import ALONE, TIMES, ratio_of, timed, words
 from core.analysis.promised_vs_measured import Measured, beside, find, mixed, same, share_of, share_words
+from core.analysis.proportions import paired_share
+from core.analysis.statistics import SIGNIFICANT, Interval
 from core.base.text import one_line
-from core.registry.formatting import show, shown, significant
-from core.registry.measurement import Measurement
+from core.registry.formatting import change, show, shown, significant
+from core.registry.measurement import Measurement, too_few
 from core.registry.metrics import metric
 
+UNTOLD = "too few windows to tell"
+"""What stands in place of a change of which no error is known."""
 _MIXED = "One was measured and the other estimated"
-SIGNIFICANT = 0.05
-"""A paired test's p below which a difference is claimed."""
 
 
 @dataclass(frozen=True)
@@ -54,6 +56,8 @@ def between(candidate: Measured, mine: Measurement, dense: Measurement | None) -
         dense = against
     if dense is None:
         return None
+    if too_few(mine):
+        return Difference(mine.metric, described.label, said, UNTOLD, None, too_few(mine), dense.value)
     tied = _same(candidate, mine, dense)
     ratio = ratio_of(mine)
     lower = mine.value < dense.value if ratio is None else ratio.value < 1.0
@@ -95,7 +99,19 @@ def _evidence(mine: Measurement) -> str:
         return ""
     against = f" against '{one_line(test['against'], 80)}'" if "against" in test else ""
     lost, won = test["only_baseline_right"], test["only_candidate_right"]
-    return f"McNemar {p_words(test['p'])}{against}: {lost} items lost, {won} won"
+    found = paired_change(mine)
+    said = f"McNemar {p_words(test['p'])}{against}: {lost} items lost, {won} won"
+    if found is None:
+        return said
+    return f"{said}; 95 % interval of the change {' to '.join(change(mine.metric, end) for end in found[1:])}"
+
+
+def paired_change(mine: Measurement) -> Interval | None:
+    """An accuracy minus the one it was paired with, and the interval of that; None where it was not paired."""
+    test, items = mine.settings.get("paired"), mine.settings.get("items")
+    if test is None or not items:
+        return None
+    return paired_share(test["only_candidate_right"], test["only_baseline_right"], items)
 
 
 def p_words(p: float) -> str:

@@ -6,9 +6,10 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from core.analysis.differences import difference
+from core.analysis.differences import UNTOLD, difference, paired_change
 from core.analysis.promised_vs_measured import Measured, find
 from core.registry.formatting import MINUS
+from core.registry.measurement import too_few
 from core.registry.metrics import METRICS, metric
 
 LOSS = "loss_change"
@@ -30,11 +31,13 @@ class GivenUp:
     high: float | None = None
     none: bool = False
     """True where no loss of quality can be claimed: the error covers it, or there is none."""
+    untold: str = ""
+    """Why it cannot be told whether quality was lost: 'no interval: 2 windows, and it takes 4'."""
 
     @property
     def words(self) -> str:
-        """'loss +3.9 %', 'accuracy -1.2 points'."""
-        return f"{_named(self.measure)} {amount(self.measure, self.value)}"
+        """'loss +3.9 %', 'accuracy -1.2 points'; of too few windows it says so."""
+        return f"{_named(self.measure)} {amount(self.measure, self.value)}" + (f", {UNTOLD}" if self.untold else "")
 
     @property
     def interval(self) -> str:
@@ -66,6 +69,8 @@ def given_up(candidate: Measured, baseline: Measured, measure: str) -> GivenUp |
     if not dense > 0.0 or not math.isfinite(change.value):
         return None
     low, high = (None if end is None else end / dense for end in (change.low, change.high))
+    if untold := too_few(change):
+        return GivenUp(LOSS, change.value / dense, untold=untold)
     surely = change.value if change.low is None else change.low
     return GivenUp(LOSS, change.value / dense, low, high, none=surely <= 0.0)
 
@@ -77,6 +82,8 @@ def _of_perplexity(candidate: Measured, baseline: Measured) -> GivenUp | None:
         return None
     share = math.log(mine.value / dense.value) / math.log(dense.value)
     told = difference(candidate, baseline, "perplexity")
+    if untold := too_few(mine):
+        return GivenUp(LOSS, share, untold=untold)
     return GivenUp(LOSS, share, none=told is None or told.better is not False)
 
 
@@ -85,7 +92,9 @@ def _of_answers(candidate: Measured, baseline: Measured, measure: str) -> GivenU
     mine = find(candidate, measure)
     if told is None or told.original is None or mine is None or not math.isfinite(mine.value):
         return None
-    return GivenUp(measure, told.original - mine.value, none=told.better is not False)
+    known = paired_change(mine)
+    low, high = (None, None) if known is None else (-known.high, -known.low)
+    return GivenUp(measure, told.original - mine.value, low, high, none=told.better is not False)
 
 
 def allowed(measure: str) -> float:

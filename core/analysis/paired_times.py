@@ -13,9 +13,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from core.analysis.statistics import CONFIDENCE, student_quantile
+from core.analysis.statistics import student
 from core.registry.formatting import show
-from core.registry.measurement import Measurement
+from core.registry.measurement import Measurement, too_few
 
 TIMES = ("prefill_ms", "decode_ms", "batch_prefill_ms", "batch_decode_ms")
 FROM_TIMES: Mapping[str, str] = {
@@ -65,7 +65,7 @@ def paired_ratio(mine: Sequence[float], dense: Sequence[float], rounds: int) -> 
     middle = float(logs.mean())
     if rounds == 1:
         return Ratio(math.exp(middle), *_UNKNOWN)
-    half = student_quantile((1.0 + CONFIDENCE) / 2.0, rounds - 1) * float(logs.std(ddof=1)) / math.sqrt(rounds)
+    half = student(rounds) * float(logs.std(ddof=1)) / math.sqrt(rounds)
     return Ratio(math.exp(middle), math.exp(middle - half), math.exp(middle + half))
 
 
@@ -116,7 +116,7 @@ def stray(m: Measurement) -> bool:
 
 def bounds(m: Measurement) -> tuple[float, float]:
     """The ends of a figure's error: the value itself where it is exact, without end where the error is not known."""
-    if m.low is None and m.high is None and "ratio" in m.settings:
+    if too_few(m) or (m.low is None and m.high is None and "ratio" in m.settings):
         return _UNKNOWN
     return m.value if m.low is None else m.low, m.value if m.high is None else m.high
 

@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from core.analysis.paired_times import bounds
-from core.analysis.statistics import expanded_tail, resampled_means
-from core.registry.measurement import Measurement
+from core.analysis.statistics import SIGNIFICANT, mcnemar_exact, student
+from core.registry.measurement import FEWEST_WINDOWS, Measurement
 from core.registry.metrics import Better, metric
 
 Status = Literal["front", "tie", "dominated", "unknown"]
@@ -23,8 +23,8 @@ Floats = NDArray[np.float64]
 Mask = NDArray[np.bool_]
 Ints = NDArray[np.int64]
 
-_AT_ONCE = 256
-"""Candidates whose bootstrap means are held at once: 4 MB."""
+_AT_ONCE = 1_000_000
+"""Samples of candidates that are compared at once: 8 MB."""
 _ROUNDING = 1e-13
 
 _PAIRED_BY = ("corpus", "split", "window", "begins", "kind", "task", "items")
@@ -97,8 +97,9 @@ def statuses(quality: Sequence[Measurement], costs: Sequence[Sequence[Measuremen
             certainly cheaper).
         unknown: a value is not a number.
 
-    Qualities measured on the same windows or items are compared in pairs (95 % bootstrap interval of
-    the difference); others by their own intervals; without any, by their values. Costs are inside the
+    Qualities measured on the same windows are compared in pairs (95 % interval of the mean difference), on the
+    same items by McNemar's exact test; others by their own intervals; without any, by their values. Of fewer than
+    `FEWEST_WINDOWS` windows nothing is claimed. Costs are inside the
     error where their intervals overlap, and exact where they have none. Times must have been made comparable
     (core/analysis/paired_times.py).
     """
@@ -156,17 +157,16 @@ class _Comparison:
             found[rows] |= self._apart(candidates[rows], int(members[column]))
         for group in np.unique(self._group[members][self._group[members] >= 0]):
             columns = np.flatnonzero(self._group[members] == group)
-            means = self._means(members[columns])
             order = np.argsort(self._value[members[columns]], kind="stable")  # the most promising first
             pending = np.flatnonzero((self._group[candidates] == group) & rivals[:, columns].any(axis=1) & ~found)
-            for start in range(0, len(pending), _AT_ONCE):
-                rows = pending[start : start + _AT_ONCE]
-                mine = self._means(candidates[rows])
+            step = max(1, _AT_ONCE // len(self._samples[members[columns[0]]] or (0,)))
+            for start in range(0, len(pending), step):
+                rows = pending[start : start + step]
+                mine = self._oriented(candidates[rows])  # (rows, samples)
                 for column in order:
                     at = np.flatnonzero(rivals[rows, columns[column]] & ~found[rows])
                     if len(at):
-                        n = len(self._samples[members[columns[column]]] or ())
-                        found[rows[at]] = _surely_above_zero(mine[at] - means[column], n)
+                        found[rows[at]] = surely_above_zero(mine[at] - self._oriented(members[columns[[column]]]))
         return found
 
     def identical(self, a: int, b: int) -> bool:
@@ -175,10 +175,9 @@ class _Comparison:
             return False
         return self._samples[a] == self._samples[b] and bool(self._low[a] == self._low[b])
 
-    def _means(self, of: Ints) -> Floats:
-        """Bootstrap means (of, resamples), lower is better; all of one group, so the draws are the same."""
-        samples = np.array([self._samples[i] for i in of], dtype=np.float64).T  # (samples, of)
-        return np.ascontiguousarray(self._sign * resampled_means(samples).T)
+    def _oriented(self, of: Ints) -> Floats:
+        """Samples (of, samples), lower is better; all of one group, so that they can be paired."""
+        return self._sign * np.array([self._samples[i] for i in of], dtype=np.float64)
 
     def _apart(self, candidates: Ints, rival: int) -> Mask:
         """Whether the candidates are worse than a rival by more than both errors, taken as independent."""
@@ -189,24 +188,24 @@ class _Comparison:
             return apart
 
 
-def _surely_above_zero(gaps: Floats, n: int) -> Mask:
-    """Whether the lower bound of the expanded percentile interval of each row (resamples,) lies above zero.
+def surely_above_zero(gaps: Floats) -> Mask:
+    """Whether the mean of each row (samples,) of paired differences is told from zero, and above it.
 
-    The bound lies between two order statistics, so counting what is not above zero decides nearly every row.
+    By Student's t; where all differences are -1, 0 or 1, of items right or wrong, by McNemar's exact test.
     Differences of the size of rounding are none: equal samples may be summed in another order.
     """
-    above = gaps > _ROUNDING * (np.abs(gaps).max(axis=1, keepdims=True) + 1.0)
-    position = expanded_tail(n) * (gaps.shape[1] - 1)
-    not_above = gaps.shape[1] - np.count_nonzero(above, axis=1)
-    found: Mask = not_above <= math.floor(position)
-    for row in np.flatnonzero(not_above == math.floor(position) + 1):
-        found[row] = np.quantile(gaps[row], expanded_tail(n)) > 0.0
+    n, means = gaps.shape[1], gaps.mean(axis=1)
+    errors = student(n) * gaps.std(axis=1, ddof=1) / math.sqrt(n)
+    found: Mask = means - errors > _ROUNDING * (np.abs(gaps).max(axis=1) + 1.0)
+    for row in np.flatnonzero(((gaps == 0.0) | (np.abs(gaps) == 1.0)).all(axis=1)):
+        above, below = int((gaps[row] > 0.0).sum()), int((gaps[row] < 0.0).sum())
+        found[row] = above > below and mcnemar_exact(above, below) < SIGNIFICANT
     return found
 
 
 def _group(m: Measurement) -> tuple[object, ...] | None:
     """What two measurements must share to be compared in pairs; None where there is nothing to pair."""
-    if m.samples is None or len(m.samples) < 2 or not np.isfinite(m.samples).all():
+    if m.samples is None or len(m.samples) < FEWEST_WINDOWS or not np.isfinite(m.samples).all():
         return None
     return (len(m.samples), *(str(m.settings.get(k)) for k in _PAIRED_BY))
 

@@ -113,6 +113,8 @@ def _sparsest(told: Recommendation, inside: str) -> list[str]:
 
 
 def _at_no_loss(told: Recommendation, best: Offer) -> str:
+    if best.given_up.untold:
+        return f"Whether quality was lost cannot be told ({best.given_up.untold})."
     if told.free is None:
         return "Nothing here is smaller at no loss."
     if told.free.key == best.key:

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from core.analysis.statistics import Interval, expanded_percentiles, paired_bootstrap, resampled_means
+from core.analysis.statistics import Interval, ratio_interval
 from core.recipe.results import Result
-from core.registry.measurement import Measurement, find_metric
+from core.registry.measurement import FEWEST_WINDOWS, Measurement, few_windows, find_metric
 from core.store.rows import SeriesPoint
 
 JUDGED = ("loss", "accuracy")
@@ -73,23 +73,21 @@ def _beside(now: Measurement, other: Result | None) -> Measurement | None:
 
 
 def _share(before: Measurement, after: Measurement, teacher: Measurement) -> tuple[Interval | None, str]:
-    """(before - after) / (before - teacher) with the interval of a bootstrap that draws the same windows for all."""
+    """(before - after) / (before - teacher) with Fieller's interval over the windows."""
     lost = before.value - teacher.value
     if (lost if before.metric == "loss" else -lost) <= 0:
         return None, "The student was no worse than its teacher before, so there was nothing to give back."
     value = (before.value - after.value) / lost
     samples = [m.samples for m in (before, after, teacher)]
-    if any(not s or len(s) != len(samples[0] or ()) or len(s) < 2 for s in samples):
+    if any(not s or len(s) != len(samples[0] or ()) for s in samples):
         return Interval(value, math.nan, math.nan), "No figures of single windows were kept, so it has no interval."
-    columns = np.asarray(samples, dtype=np.float64).T  # (windows, 3)
-    certain = paired_bootstrap(columns[:, 0], columns[:, 2])
-    if certain.includes_zero or math.isnan(certain.low):
+    was, now, best = np.asarray(samples, dtype=np.float64)  # (windows,) each
+    if len(was) < FEWEST_WINDOWS:
+        return Interval(value, math.nan, math.nan), f"The share has {few_windows(len(was))}."
+    found = ratio_interval(was - now, was - best)
+    if not found.known:
         return Interval(value, math.nan, math.nan), "What was lost is within its own error, so it has no interval."
-    means = resampled_means(columns)  # (resamples, 3)
-    gaps = means[:, 0] - means[:, 2]
-    ratios = (means[:, 0] - means[:, 1])[gaps != 0] / gaps[gaps != 0]
-    low, high = expanded_percentiles(ratios, len(columns))
-    return Interval(value, float(low), float(high)), _BEYOND if low > 1 else ""
+    return Interval(value, found.low, found.high), _BEYOND if found.low > 1 else ""
 
 
 def more_would_help(checks: Sequence[SeriesPoint]) -> tuple[bool | None, str]:

@@ -7,14 +7,14 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from core.analysis.differences import SIGNIFICANT, p_words
+from core.analysis.differences import UNTOLD, p_words
 from core.analysis.paired_times import Ratio, ratio_of, timed, words
 from core.analysis.promised_vs_measured import mixed
-from core.analysis.statistics import mcnemar, paired_bootstrap
+from core.analysis.statistics import SIGNIFICANT, mcnemar, paired_interval
 from core.analysis.time_references import asked
 from core.recipe.results import Result
 from core.registry.formatting import interval, shown
-from core.registry.measurement import Measurement
+from core.registry.measurement import Measurement, few_windows
 from core.registry.metrics import metric
 
 ABSENT = "not given"
@@ -162,14 +162,16 @@ def _how(m: Measurement) -> dict[str, object]:
 def _verdict(left: Measurement, right: Measurement) -> str:
     """A paired test over the same windows or items; '' where they were not kept or cannot be paired.
 
-    Windows of `loss`: the bootstrap interval of the mean difference. Items that are right or wrong: McNemar.
+    Windows of `loss`: the interval of the mean difference. Items that are right or wrong: McNemar.
     """
     a, b = left.samples, right.samples
-    if not a or not b or len(a) != len(b) or len(a) < 2 or _how(left) != _how(right):
+    if not a or not b or len(a) != len(b) or _how(left) != _how(right):
         return ""
     if left.metric == "loss":
-        gap = paired_bootstrap(b, a)
-        same = gap.low <= 0.0 <= gap.high
+        gap = paired_interval(b, a)
+        if not gap.known:
+            return f"{UNTOLD} ({few_windows(len(a))})"
+        same = gap.includes_zero
         words = "no difference beyond the error" if same else "lower" if gap.value < 0 else "higher"
         low, high = sorted((abs(gap.low), abs(gap.high)))
         apart = Measurement(metric="loss_change", value=abs(gap.value), unit="nats", low=low, high=high)

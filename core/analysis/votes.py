@@ -1,7 +1,8 @@
 """What blind votes between two models show: an exact two-sided sign test and a sentence that says it."""
 
-from core.analysis.differences import SIGNIFICANT
-from core.analysis.statistics import mcnemar_exact
+from core.analysis.proportions import clopper_pearson
+from core.analysis.statistics import SIGNIFICANT, mcnemar_exact
+from core.registry.formatting import percent
 
 
 def sign_test(first: int, second: int) -> float:
@@ -16,7 +17,7 @@ def sign_test(first: int, second: int) -> float:
 
 
 def verdict(first_name: str, first: int, second_name: str, second: int, ties: int = 0) -> str:
-    """One plain sentence: who was preferred how often, and whether chance alone explains it."""
+    """One plain sentence: who was preferred how often, the exact interval, and whether chance alone explains it."""
     votes = first + second
     if not votes:
         return "No vote prefers either model yet."
@@ -25,7 +26,11 @@ def verdict(first_name: str, first: int, second_name: str, second: int, ties: in
     p = sign_test(first, second)
     total = "1 vote" if votes == 1 else f"{votes} votes"
     chance = "below 0.001" if p < 0.001 else f"= {p:.3f}"
+    ends = clopper_pearson(wins, votes)
+    known = f"95 % interval {percent(ends.low).removesuffix(' %')} to {percent(ends.high)}"
     if p < SIGNIFICANT:
-        return f"{leader} was preferred in {wins} of {total}{aside}; chance alone rarely does that (p {chance})."
+        return (
+            f"{leader} was preferred in {wins} of {total} ({known}){aside}; chance alone rarely does that (p {chance})."
+        )
     counts = f"{first_name} got {first} and {second_name} {second} of {total}{aside}"
-    return f"{counts}; chance alone explains a difference like this (p {chance})."
+    return f"{counts}; chance alone explains a difference like this (p {chance}; {leader} {known})."

@@ -16,6 +16,7 @@ from core.commands.show import run_document, show_results, show_runs
 from core.commands.terminal import Line, put, put_json, say
 from core.jobs import actions
 from core.jobs.waiting import waits_for
+from core.preflight.notes import beforehand
 from core.preflight.samples import missing
 from core.recipe.files import load_recipe
 from core.recipe.recipe import Recipe
@@ -34,6 +35,8 @@ def start(chosen: argparse.Namespace, settings: Settings) -> int:
     actions.check_limits(recipe, settings)
     _refuse_what_is_not_here(recipe, settings)
     actions.check_recipe(recipe, settings)
+    for note in beforehand(recipe):
+        say(note)
     run_id = actions.submit(recipe, settings, LOCAL)
     say(f"Run {run_id} is queued.")
     return _follow(run_id, chosen, settings)

@@ -10,6 +10,7 @@ from core.engine.run.session import Session
 from core.engine.run.steps import run_steps
 from core.engine.run.sweep import run_sweep
 from core.preflight.check import refuse_impossible
+from core.preflight.notes import beforehand
 from core.recipe.hooks import Hooks
 from core.recipe.recipe import Recipe
 
@@ -23,6 +24,8 @@ def execute(recipe: Recipe, hooks: Hooks) -> None:
     """
     session = Session(recipe, hooks)
     refuse_impossible(recipe, hooks.settings, session.resolved)
+    for note in beforehand(recipe):
+        hooks.reporter.event("warning", note)
     if recipe.sweep is not None:
         run_sweep(session, measure_on_cluster if recipe.executor != "local" else None)
     else:

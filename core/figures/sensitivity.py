@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import plotly.graph_objects as go
 
 from core.analysis.sensitivity import Change
-from core.analysis.statistics import bootstrap_mean
+from core.analysis.statistics import mean_interval
 from core.figures.theme import SHADES, Theme, figure, safe
 from core.registry.formatting import change, percent
 
@@ -104,7 +104,7 @@ def curve(cells: Sequence[Change], layer: int, part: str | None, ground: Theme, 
     """The loss change of one place by sparsity with its 95 % interval, and the median of all layers beside it."""
     mine = sorted((c for c in cells if (c.layer, c.part) == (layer, part)), key=lambda c: c.sparsity)
     out = figure(ground, height)
-    bounds = [bootstrap_mean(c.samples) for c in mine]
+    bounds = [mean_interval(c.samples) for c in mine]
     middle = [statistics.median(c.change for c in cells if (c.part, c.sparsity) == (part, m.sparsity)) for m in mine]
     x = [100 * c.sparsity for c in mine]
     out.add_scatter(

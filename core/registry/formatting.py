@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from core.registry.measurement import Measurement
+from core.registry.measurement import Measurement, too_few
 from core.registry.metrics import metric
 
 LARGEST_PERPLEXITY = 1e300
@@ -40,17 +40,22 @@ def shown(m: Measurement) -> str:
 
 def interval(m: Measurement) -> str:
     """'32.6 to 36.9 ms'; '' where no error is known."""
-    if m.low is None or m.high is None or not m.low < m.high:
+    if m.low is None or m.high is None or not m.low < m.high or too_few(m):
         return ""
     low, high = (show(m.metric, end, m.unit) for end in (m.low, m.high))
     same = low.partition(" ")[2] == high.partition(" ")[2]
     return f"{low.partition(' ')[0] if same else low} to {high}"
 
 
+def spread(m: Measurement) -> str:
+    """The interval, or why a figure that has one as a rule has none: 'no interval: 2 windows, and it takes 4'."""
+    return interval(m) or too_few(m)
+
+
 def in_full(m: Measurement) -> str:
     """'33.8 ms (32.6 to 36.9 ms)': with what is known of its error, and a word where it is estimated."""
     estimated = ", estimated" if m.obtained == "estimated" else ""
-    return shown(m) + (f" ({found})" if (found := interval(m)) else "") + estimated
+    return shown(m) + (f" ({found})" if (found := spread(m)) else "") + estimated
 
 
 def percent(share: float, decimals: int = 0) -> str:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 MOST_PROMPTS = 200
 """Of a list of the user's own."""
+FEWEST_PROMPTS = 8
+"""Prompts below which figures over them have no interval."""
 
 PROMPTS: tuple[str, ...] = (
     "The history of the lighthouse begins in",

@@ -8,7 +8,7 @@ import json
 import re
 
 from core.base.text import whole
-from core.registry.formatting import interval
+from core.registry.formatting import spread
 from core.report.model import Report
 
 HEAD = (
@@ -63,7 +63,7 @@ def to_csv(report: Report) -> str:
                 json.dumps({k: v for k, v in m.settings.items() if k != "answers"}, sort_keys=True, default=str),
                 f.difference.original if f.difference else None,
                 f.value,
-                interval(m),
+                spread(m),
                 f.original,
                 f.difference.evidence if f.difference else "",
             )

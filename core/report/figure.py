@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from core.analysis.differences import Difference
 from core.recipe.results import Result
-from core.registry.formatting import DASH, interval, show, shown, significant
+from core.registry.formatting import DASH, show, shown, significant, spread
 from core.registry.measurement import Measurement
 from core.registry.metrics import metric
 
@@ -45,8 +45,8 @@ class Figure:
 
     @property
     def spread(self) -> str:
-        """'32.6 to 36.9 ms', or an en dash where no error is known."""
-        return interval(self.measurement) or DASH
+        """'32.6 to 36.9 ms', or why there is no interval; an en dash where no error is known."""
+        return spread(self.measurement) or DASH
 
     @property
     def original(self) -> str:

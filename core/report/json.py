@@ -5,7 +5,7 @@ from __future__ import annotations
 from core.analysis.limits import bound_words
 from core.base.json_io import dump
 from core.recipe.results import Result
-from core.registry.formatting import interval
+from core.registry.formatting import spread
 from core.report import charts
 from core.report.model import Report
 
@@ -47,7 +47,7 @@ def _candidate(report: Report, candidate: Result) -> dict[str, object]:
                 "run": report.run.id,
                 "label": f.label,
                 "shown": f.value,
-                "range": interval(f.measurement) or None,
+                "range": spread(f.measurement) or None,
                 "change": f.difference.change if f.difference else None,
                 "evidence": f.difference.evidence or None if f.difference else None,
                 "original": f.difference.original if f.difference else None,

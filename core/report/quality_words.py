@@ -81,6 +81,8 @@ def _whole(value: float) -> str:
 
 def _loss(offer: Offer) -> str:
     lost = offer.given_up
+    if lost.untold:
+        return f"Whether its loss on new text changed cannot be told ({lost.untold})."
     if lost.none:
         return "It reads new text as well as the original, as far as the measurement can tell."
     if lost.value < 0.0:

@@ -158,7 +158,7 @@ def _matrices(chosen: Chosen, told: Together) -> None:
                     delta_color="off",
                     delta_arrow="off",
                     delta=f"{show('accuracy', found.low)} to {show('accuracy', found.high)}",
-                    help=f"{model.hits:,} of {told.items:,} texts. Below it: the 95 % bootstrap interval over texts.",
+                    help=f"{model.hits:,} of {told.items:,} texts. Below it: Wilson's 95 % interval.",
                 )
                 st.caption(
                     md(

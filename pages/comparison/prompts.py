@@ -7,6 +7,7 @@ from typing import Any
 import streamlit as st
 
 from core.recipe.comparisons import Comparison
+from core.registry.prompts import FEWEST_PROMPTS
 from pages.comparison import into_report, saved
 from pages.comparison.models import Chosen
 from pages.comparison.writing import Writing
@@ -110,8 +111,8 @@ def _metrics(chosen: Chosen, found: dict[str, Any]) -> None:
             width="content",
             delta_color="off",
             delta_arrow="off",
-            delta="one prompt" if found["low"] is None else f"{found['low']:.3f} to {found['high']:.3f}",
-            help=f"Mean over {plural(found['prompts'], 'prompt')}. Below it: its 95 % bootstrap interval over prompts.",
+            delta=_ends(found, "low", "high", ".3f"),
+            help=f"Mean over {plural(found['prompts'], 'prompt')}. Below it: its 95 % interval over prompts.",
         )
         st.metric(
             "Agreement",
@@ -119,6 +120,17 @@ def _metrics(chosen: Chosen, found: dict[str, Any]) -> None:
             width="content",
             delta_color="off",
             delta_arrow="off",
-            delta=f"of {plural(found['compared'], 'token')}",
-            help="How often both models find the same token likeliest.",
+            delta=_ends(found, "agreement_low", "agreement_high", ".0f"),
+            help=f"How often both models find the same token likeliest, of {plural(found['compared'], 'token')}. Below "
+            "it: its 95 % interval over prompts.",
         )
+
+
+def _ends(found: dict[str, Any], low: str, high: str, form: str) -> str:
+    """The interval of a figure over prompts, or why there is none."""
+    prompts = int(found["prompts"])
+    if prompts < FEWEST_PROMPTS:
+        return f"no interval: {plural(prompts, 'prompt')}, and it takes {FEWEST_PROMPTS}"
+    if found.get(low) is None or found.get(high) is None:
+        return "no interval: compared by an earlier version"
+    return f"{found[low]:{form}} to {found[high]:{form}}"

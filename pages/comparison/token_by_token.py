@@ -82,9 +82,9 @@ def _metrics(found: dict[str, Any]) -> None:
             width="content",
             delta_color="off",
             delta_arrow="off",
-            delta="one token" if found["low"] is None else f"{found['low']:.3f} to {found['high']:.3f}",
-            help=f"Over {plural(compared, 'token')} of this one text, computed in {found['dtype']}. Below it: the "
-            "95 % bootstrap interval over tokens; it says nothing about other texts.",
+            delta="no interval: one text",
+            help=f"Over {plural(compared, 'token')} of this one text, computed in {found['dtype']}. Tokens of a text "
+            "depend on each other: an interval takes several texts, as a set of prompts has them.",
         )
         st.metric(
             "Agreement",

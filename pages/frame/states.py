@@ -10,6 +10,8 @@ from typing import Literal
 import streamlit as st
 
 from core.base.errors import RetortError
+from core.preflight.notes import beforehand
+from core.recipe.recipe import Recipe
 from pages.frame.text import md
 
 _LOG = logging.getLogger("retort")
@@ -51,3 +53,9 @@ def boundary() -> Iterator[None]:
             "This part of the page could not be shown.",
             "Reload the page; if it happens again, the server's log says why. Your runs are not affected.",
         )
+
+
+def lacking(recipe: Recipe) -> None:
+    """What the figures of a recipe will lack."""
+    for note in beforehand(recipe):
+        st.warning(md(note, 500), icon=":material/straighten:")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 
 import streamlit as st
@@ -12,7 +11,7 @@ from core.figures.curves import Curves
 from core.recipe.comparisons import candidate_keys
 from core.recipe.recipe import Distil
 from core.recipe.results import TRAINED, Result
-from core.registry.formatting import interval, shown, significant
+from core.registry.formatting import shown, significant, spread
 from core.registry.metrics import metric
 from core.store import RunRow
 from pages.frame import home, shell
@@ -71,17 +70,17 @@ def _figures(found: Regained, after: Result, teacher: str) -> None:
     with st.container(horizontal=True, gap="large"):
         for name, m in (("Before", found.before), ("After", found.after), (teacher, found.teacher)):
             said = "not measured here" if m is None else shown(m)
-            spread = interval(m) if m is not None else ""
+            known = spread(m) if m is not None else ""
             st.metric(
                 name,
                 said,
-                spread or None,
+                known or None,
                 delta_color="off",
                 delta_arrow="off",
                 width="content",
             )
         if found.share is not None:
-            low, high = (f"{100 * end:.0f}" for end in found.share[1:]) if not math.isnan(found.share.low) else ("", "")
+            low, high = (f"{100 * end:.0f}" for end in found.share[1:]) if found.share.known else ("", "")
             st.metric(
                 f"Recovered of the lost {found.metric}",
                 f"{100 * found.share.value:.0f} %",
@@ -89,8 +88,8 @@ def _figures(found: Regained, after: Result, teacher: str) -> None:
                 delta_color="off",
                 delta_arrow="off",
                 width="content",
-                help="(before - after) / (before - teacher). Its interval is from a bootstrap that draws the "
-                "same windows or items for all three.",
+                help="(before - after) / (before - teacher). Fieller's interval over the windows or items "
+                "that all three have in common.",
             )
         minutes = float(after.facts.get("training_seconds") or 0.0) / 60
         if found.gain is not None and minutes > 0:

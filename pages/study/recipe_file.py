@@ -15,7 +15,7 @@ from core.recipe.files import load_recipe
 from core.recipe.recipe import Recipe
 from pages.forms import models
 from pages.frame import file_input, home, login, shell
-from pages.frame.states import refused
+from pages.frame.states import lacking, refused
 from pages.frame.text import about, md, plural
 from pages.run import panel
 
@@ -75,6 +75,7 @@ def _offer(recipe: Recipe) -> None:
         seconds = None  # its model comes first
     st.metric("Time", "not known yet" if seconds is None else about(seconds), width="content")
     panel.machine_timing("recipe", "estimated from a timed probe of this machine" if seconds is not None else "")
+    lacking(recipe)
     if login.button("run", "Start it", type="primary", icon=":material/play_arrow:", width="stretch"):
         run_id = submissions.submit_with_samples(recipe, home.settings(), login.actor())
         _close()

@@ -56,7 +56,7 @@ def explore(cells: Sequence[Change], layers_weights: int) -> None:
         here = next(c for c in cells if (c.layer, c.part) == place)
         st.caption(
             f"{here.parameters:,} weights: {share(here.parameters / layers_weights)} of those in all layers. "
-            "Bars are 95 % bootstrap intervals over the windows of text."
+            "Bars are 95 % intervals over the windows of text."
         )
         _shares(cells, layers_weights)
 

@@ -30,7 +30,7 @@ def figures(place: DeltaGenerator, seen: dict[str, Any], stale: bool = False) ->
             delta_arrow="off",
             delta=f"{seen['change']:+.3f} ({seen['low']:+.3f} to {seen['high']:+.3f})",
             help=f"Nats a token on {seen['probe_tokens']} tokens. Below it: the change from the dense model on the "
-            f"same text, with its 95 % bootstrap interval over {seen['windows']} windows.",
+            f"same text, with its 95 % interval over {seen['windows']} windows.",
         )
         same = seen["parameters"] == seen["dense_parameters"]
         st.metric(

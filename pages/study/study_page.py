@@ -18,7 +18,7 @@ from core.registry.formatting import show_bytes
 from core.store import RunRow, TrialRow
 from pages.forms import models
 from pages.frame import home, login, shell
-from pages.frame.states import refused
+from pages.frame.states import lacking, refused
 from pages.frame.text import about, flat, md
 from pages.run import panel
 from pages.run.nothing_yet import nothing_yet
@@ -83,7 +83,8 @@ class StudyPage:
         return chosen
 
     def start_button(self, recipe: Recipe, submit: Callable[[], str]) -> None:
-        """What is downloaded first, and the button: `submit` queues the run and returns its id."""
+        """What its figures will lack, what is downloaded first, and the button: `submit` queues the run (its id)."""
+        lacking(recipe)
         if needed := missing(recipe, home.settings()):
             size = show_bytes(sum(s.download_bytes for s in needed))
             st.caption(f"It first downloads {md(' and '.join(s.label for s in needed))}: {size}, once.")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from core.analysis.paired_times import TIMES
-from core.registry.formatting import DASH, interval, scaled, show
+from core.registry.formatting import DASH, scaled, show, spread
 from core.registry.metrics import metric
 from pages.frame.text import flat
 from pages.study.tradeoff_data import Field
@@ -40,7 +40,7 @@ def table_of_figures(shown: Field, metrics: Sequence[str], methods: tuple[str, .
             columns[f"{metric(name).label}, of the dense model's"] = [ratios.get(k, DASH) for k in numbers["key"]]
             continue
         figures = shown.values(name)
-        ranges = [interval(figures[k]) if k in figures else "" for k in numbers["key"]]
+        ranges = [spread(figures[k]) if k in figures else "" for k in numbers["key"]]
         if any(ranges):
             columns[f"{metric(name).label}, range"] = [r or DASH for r in ranges]
     table = pd.DataFrame(columns)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from core.analysis.pareto import best_feasible, feasible, front, statuses
-from core.analysis.statistics import paired_bootstrap
+from core.analysis.statistics import paired_interval
 from core.registry.measurement import Measurement
 
 DIRECTIONS = st.sampled_from(["lower", "higher"])
@@ -78,8 +78,8 @@ def shifted(by: float) -> list[float]:
 
 def test_a_candidate_inside_the_error_of_the_front_is_a_tie_and_one_beyond_it_is_dominated() -> None:
     base = [float(v) for v in BASE]
-    assert paired_bootstrap(shifted(0.001), base).includes_zero
-    assert not paired_bootstrap(shifted(0.05), base).includes_zero
+    assert paired_interval(shifted(0.001), base).includes_zero
+    assert not paired_interval(shifted(0.05), base).includes_zero
     found = statuses([loss(base), loss(shifted(0.001)), loss(shifted(0.05))], [[disk(100), disk(100), disk(100)]])
     assert found == ["front", "tie", "dominated"]
 
@@ -147,7 +147,7 @@ def test_statuses_follow_paired_intervals_of_every_pair(seed: int, n: int) -> No
             assert found[i] == "front"
             continue
         rivals = [g for g in range(n) if on_front[g] and means[g] <= means[i] and cost[g] <= cost[i]]
-        beaten = any(paired_bootstrap(samples[i], samples[g]).low > 0 for g in rivals)
+        beaten = any(paired_interval(samples[i], samples[g]).low > 0 for g in rivals)
         assert found[i] == ("dominated" if beaten else "tie")
 
 
@@ -205,7 +205,7 @@ def test_candidates_of_several_texts_follow_the_definition_pair_by_pair(seed: in
 
     def surely_worse(i: int, g: int) -> bool:
         if corpora[i] and corpora[i] == corpora[g]:
-            return paired_bootstrap(samples[i], samples[g]).low > 0
+            return paired_interval(samples[i], samples[g]).low > 0
         return means[i] - means[g] > float(np.hypot(0.05, 0.05))
 
     for i in range(n):

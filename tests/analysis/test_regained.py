@@ -1,4 +1,4 @@
-"""The share of a lost loss that training gave back, against arithmetic by hand and an independent bootstrap."""
+"""The share of a lost loss that training gave back, against arithmetic by hand and an independent resampling."""
 
 from __future__ import annotations
 

@@ -25,8 +25,10 @@ def test_no_votes_show_nothing_and_negative_counts_are_refused() -> None:
 def test_sentences_name_the_leader_only_when_chance_does_not_explain_it() -> None:
     assert verdict("A", 0, "B", 0, ties=3) == "No vote prefers either model yet."
     assert verdict("A", 1, "B", 9).startswith(
-        "B was preferred in 9 of 10 votes; chance alone rarely does that (p = 0.021)"
+        "B was preferred in 9 of 10 votes (95 % interval 55 to 100 %); chance alone rarely does that (p = 0.021)"
     )
     assert verdict("A", 0, "B", 30).endswith("(p below 0.001).")
-    assert "chance alone explains" in verdict("A", 5, "B", 7)
+    assert verdict("A", 5, "B", 7).endswith(
+        "chance alone explains a difference like this (p = 0.774; B 95 % interval 28 to 85 %)."
+    )
     assert "(2 without a preference left out)" in verdict("A", 5, "B", 7, ties=2)

@@ -1,4 +1,4 @@
-"""Exact tests and intervals against enumeration and simulation."""
+"""Exact tests and intervals against enumeration, printed tables and published examples."""
 
 from __future__ import annotations
 
@@ -11,14 +11,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from core.analysis.proportions import clopper_pearson, grouped_share, paired_share, tango, wilson
 from core.analysis.statistics import (
-    bootstrap_mean,
-    expanded_percentiles,
-    expanded_tail,
     mcnemar,
     mcnemar_exact,
-    paired_bootstrap,
-    sign_test,
+    mean_interval,
+    paired_interval,
+    ratio_interval,
     student_quantile,
 )
 
@@ -38,9 +37,8 @@ def test_large_counts_stay_exact() -> None:
     assert mcnemar_exact(0, 2000) == pytest.approx(0.0, abs=1e-300)
 
 
-def test_mcnemar_and_sign_test_count_only_what_differs() -> None:
+def test_mcnemar_counts_only_what_differs() -> None:
     assert mcnemar([1, 1, 1, 0, 0, 1], [1, 0, 0, 0, 1, 0]) == mcnemar_exact(3, 1)
-    assert sign_test([0.0, 0.0, 1.0, 2.0, -0.5, 3.0, 4.0]) == mcnemar_exact(4, 1)
 
 
 @pytest.mark.parametrize(
@@ -52,49 +50,104 @@ def test_student_quantiles_match_the_printed_table(probability: float, degrees: 
 
 
 @pytest.mark.parametrize(
-    ("n", "tail"), [(4, 0.0001190307), (8, 0.0057375205), (16, 0.0138555704), (64, 0.0219975262), (100_000, 0.025)]
+    ("samples", "half"),
+    [
+        ([1.0, 2.0, 3.0, 6.0], 3.18245 * 2.160247 / 2.0),  # t(0.975, 3) from the table
+        ([2.1, 2.4, 2.6, 2.9, 3.1, 3.4, 3.6, 3.9], 2.364624 * 0.6187545 / math.sqrt(8)),
+    ],
 )
-def test_small_samples_take_percentiles_further_out(n: int, tail: float) -> None:
-    """Hesterberg 2015, section 5.3: Phi(-sqrt(n / (n - 1)) t(0.975, n - 1)), from SciPy 1.16's norm and t."""
-    assert expanded_tail(n) == pytest.approx(tail, rel=2e-5 if n < 1000 else 1e-3)
-
-
-def test_the_bounds_are_those_percentiles_of_the_means() -> None:
-    low, high = expanded_percentiles(np.arange(10_001) / 10_000, 8)
-    assert (low, high) == (pytest.approx(0.0057375205, abs=1e-6), pytest.approx(0.9942624795, abs=1e-6))
-    low, high = expanded_percentiles(np.arange(10_001) / 10_000, 8, confidence=0.9)  # Phi(-sqrt(8 / 7) 1.894579)
-    assert (low, high) == (pytest.approx(0.0214127, abs=1e-5), pytest.approx(0.9785873, abs=1e-5))
-
-
-def test_the_interval_of_few_samples_is_about_as_wide_as_students() -> None:
-    """Mean 3 and standard deviation 0.61875: 3 -+ 2.364624 * 0.61875 / sqrt(8). Plain percentiles: 2.60 to 3.40."""
-    found = bootstrap_mean([2.1, 2.4, 2.6, 2.9, 3.1, 3.4, 3.6, 3.9])
+def test_the_interval_of_a_mean_is_students(samples: list[float], half: float) -> None:
+    found = mean_interval(samples)
     assert found.value == pytest.approx(3.0)
-    assert found.low == pytest.approx(2.4827, abs=0.04) and found.high == pytest.approx(3.5173, abs=0.04)
-
-
-def test_intervals_cover_the_true_mean_as_often_as_they_say() -> None:
-    generator = np.random.default_rng(11)
-    covered = 0
-    for _ in range(400):
-        found = bootstrap_mean(generator.gamma(9.0, size=16), resamples=800)
-        covered += found.low <= 9.0 <= found.high
-    # 95 % of 400 with a standard deviation of 4.4 trials; the skewed distribution costs a little.
-    assert 362 <= covered <= 397
-
-
-def test_the_interval_of_a_mean_of_zeros_and_ones_is_the_binomial_one() -> None:
-    samples = [1.0] * 300 + [0.0] * 700
-    found = bootstrap_mean(samples)
-    half = 1.96 * math.sqrt(0.3 * 0.7 / 1000)
-    assert found.value == pytest.approx(0.3)
-    assert found.low == pytest.approx(0.3 - half, abs=0.004) and found.high == pytest.approx(0.3 + half, abs=0.004)
+    assert (found.low, found.high) == (pytest.approx(3.0 - half, rel=1e-5), pytest.approx(3.0 + half, rel=1e-5))
 
 
 def test_pairing_sees_a_small_difference_that_separate_intervals_hide() -> None:
     generator = np.random.default_rng(5)
     base = generator.normal(3.0, 0.5, size=32)
     other = base + generator.normal(0.02, 0.01, size=32)
-    change = paired_bootstrap(other, base)
+    change = paired_interval(other, base)
     assert change.low > 0 and change.value == pytest.approx(float((other - base).mean()))
-    assert bootstrap_mean(other).low < bootstrap_mean(base).high
+    assert mean_interval(other).low < mean_interval(base).high
+
+
+def test_fiellers_bounds_are_the_ratios_that_students_test_just_accepts() -> None:
+    above, below = np.array([0.8, 0.9, 1.3, 0.9, 1.1]), np.array([1.0, 1.5, 1.6, 1.4, 1.5])
+    found = ratio_interval(above, below)
+    assert found.value == pytest.approx(5.0 / 7.0)
+    for bound in (found.low, found.high):
+        rest = above - bound * below
+        assert abs(rest.mean()) / (rest.std(ddof=1) / math.sqrt(5)) == pytest.approx(2.776445, rel=1e-5)  # t(0.975, 4)
+    assert found.low < found.value < found.high
+
+
+@pytest.mark.parametrize(
+    ("hits", "n", "low", "high"),
+    [(81, 263, 0.2553, 0.3662), (15, 148, 0.0624, 0.1605), (0, 20, 0.0, 0.1611), (1, 29, 0.0061, 0.1718)],
+)
+def test_wilson_gives_the_published_intervals(hits: int, n: int, low: float, high: float) -> None:
+    """Newcombe 1998, "Two-sided confidence intervals for the single proportion", table I, method 3."""
+    found = wilson(hits / n, n)
+    assert (found.low, found.high) == (pytest.approx(low, abs=5e-5), pytest.approx(high, abs=5e-5))
+    mirrored = wilson(1 - hits / n, n)
+    assert (mirrored.low, mirrored.high) == (pytest.approx(1 - high, abs=5e-5), pytest.approx(1 - low, abs=5e-5))
+
+
+def test_all_right_is_not_shown_as_certain() -> None:
+    assert tuple(wilson(1.0, 20)) == (1.0, pytest.approx(0.8389, abs=5e-5), 1.0)
+
+
+@pytest.mark.parametrize(
+    ("hits", "n", "low", "high"),
+    [(5, 5, 0.478176, 1.0), (9, 12, 0.428142, 0.945139), (0, 7, 0.0, 0.409616), (300, 1000, 0.271721, 0.329462)],
+)
+def test_exact_shares_have_the_bounds_of_the_beta_distribution(hits: int, n: int, low: float, high: float) -> None:
+    """Quantiles of SciPy 1.17's beta: (0.025; hits, n - hits + 1) and (0.975; hits + 1, n - hits)."""
+    found = clopper_pearson(hits, n)
+    assert (found.low, found.high) == (pytest.approx(low, abs=1e-6), pytest.approx(high, abs=1e-6))
+
+
+def test_votes_hold_the_half_just_where_the_sign_test_claims_nothing() -> None:
+    for n in range(1, 24):
+        for hits in range(n + 1):
+            found = clopper_pearson(hits, n)
+            assert (found.low <= 0.5 <= found.high) == (mcnemar_exact(hits, n - hits) >= 0.05)
+
+
+def test_tango_gives_the_published_interval() -> None:
+    """Fagerland, Lydersen and Laake 2014, "Recommended tests and confidence intervals for paired binomial proportions":
+    21 children, 1 with the first result alone and 7 with the second alone: -0.286 (-0.517 to -0.026)."""
+    low, high = tango(1, 7, 21)
+    assert (low, high) == (pytest.approx(-0.517, abs=5e-4), pytest.approx(-0.026, abs=5e-4))
+    assert tango(7, 1, 21) == (pytest.approx(-high, abs=1e-9), pytest.approx(-low, abs=1e-9))
+
+
+def test_tangos_bounds_are_where_the_score_of_the_likeliest_shares_reaches_the_limit() -> None:
+    """The likeliest shares by search, not by the formula: of all with this difference, those that explain it best."""
+    only_a, only_b, n = 9, 2, 40
+    for bound in tango(only_a, only_b, n):
+        second = np.linspace(max(0.0, -bound), (1.0 - bound) / 2.0, 400_001)[1:-1]  # the share right in b alone
+        first = second + bound
+        with np.errstate(invalid="ignore", divide="ignore"):
+            fit = only_a * np.log(first) + only_b * np.log(second) + (n - only_a - only_b) * np.log1p(-first - second)
+        best = int(np.nanargmax(fit))
+        spread = math.sqrt((first[best] + second[best] - bound**2) * n)
+        assert abs(only_a - only_b - n * bound) / spread == pytest.approx(1.959964, rel=1e-4)
+
+
+def test_a_paired_share_reaches_zero_wherever_mcnemar_claims_nothing() -> None:
+    for a, b in itertools.product(range(13), repeat=2):
+        found = paired_share(a, b, 40)
+        assert found.value == pytest.approx((a - b) / 40) and found.low <= found.value <= found.high
+        assert found.includes_zero == (mcnemar_exact(a, b) >= 0.05)
+
+
+def test_answers_that_come_in_groups_count_for_fewer() -> None:
+    """By hand: shares 0.2, 0.4, 0.6, 0.8 of ten each; variance 0.0667 / 4, design effect 2.667, t(0.975, 3) 3.18245."""
+    found = grouped_share([2, 4, 6, 8], [10] * 4)
+    answers = 0.25 / (0.2 / 3 / 4) * (1.959964 / 3.182446) ** 2
+    assert answers == pytest.approx(5.6895, rel=1e-4)
+    assert (found.low, found.high) == (
+        pytest.approx(wilson(0.5, answers).low, abs=1e-6),
+        pytest.approx(wilson(0.5, answers).high, abs=1e-6),
+    )

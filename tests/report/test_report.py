@@ -116,6 +116,25 @@ def test_no_cell_of_text_is_a_formula_and_numbers_stay_numbers(home: Settings, s
     assert told == [m.value for m in report.chosen[0].measurements]
 
 
+def test_every_form_says_why_few_windows_have_no_interval(home: Settings) -> None:
+    whole = made(home)
+    few = []
+    for r in whole.results:
+        found = [m.model_copy(update={"settings": {**m.settings, "windows": 2}}) for m in r.measurements]
+        few.append(r.model_copy(update={"measurements": found}))
+    report = build(whole.run, few, [c.key for c in whole.chosen], audience="engineers")
+    why, untold = "no interval: 2 windows, and it takes 4", "too few windows to tell"
+    rows = [r for r in csv.DictReader(io.StringIO(to_csv(report), newline="")) if r["metric"] == "perplexity"]
+    assert {r["range"] for r in rows} == {why}
+    assert {r["change"] for r in rows if r["candidate_key"] in {c.key for c in whole.chosen}} == {untold}
+    figures = [f for c in json.loads(to_json(report))["candidates"] for f in c["figures"]]
+    assert {(f["range"], f["change"]) for f in figures if f["metric"] == "perplexity"} == {(why, untold)}
+    assert why in html.unescape(to_html(report))
+    slides = Presentation(io.BytesIO(to_pptx(report))).slides
+    assert any(why in slide.notes_slide.notes_text_frame.text for slide in slides)
+    assert untold in report.quality_sentence(report.chosen[0])
+
+
 def test_json_holds_the_figures_and_where_they_come_from(home: Settings) -> None:
     report = made(home)
     document = json.loads(to_json(report))

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from core.analysis.statistics import bootstrap_mean
+from core.analysis.proportions import WILSON, right_share
 from core.base.errors import RetortError
 from core.base.progress import Reporter
 from core.engine.data.framing import closing, opened_ids
@@ -66,7 +66,7 @@ def choice_measurements(
         "shots": 0,
         "usual": "accuracy_norm" if task.normalised else "accuracy",
         "samples": "1 for each item answered correctly, else 0",
-        "interval": "95 % bootstrap over items",
+        "interval": WILSON,
     }
     return [
         accuracy(accuracy_id(task.id), _right(plain, items), model, {**record, "how": "highest log-likelihood"}),
@@ -182,16 +182,16 @@ def _right(chosen: Sequence[int], items: Sequence[Item]) -> list[float]:
 
 
 def accuracy(metric: str, right: list[float], model: PreTrainedModel, record: Mapping[str, Any]) -> Measurement:
-    """The share of `right` (1 or 0 an item) with its standard error and bootstrap interval."""
+    """The share of `right` (1 or 0 an item) with its standard error and Wilson's interval."""
     n, mean = len(right), sum(right) / len(right)
     error = (mean * (1.0 - mean) / (n - 1)) ** 0.5 if n > 1 else None
-    interval = bootstrap_mean(right) if n > 1 else None
+    _, low, high = right_share(right)
     return Measurement(
         metric=metric,
         value=mean,
         unit="",
-        low=interval.low if interval else None,
-        high=interval.high if interval else None,
+        low=low,
+        high=high,
         device=model.device.type,
         dtype=str(model.dtype).removeprefix("torch."),
         settings={**record, "standard_error": error},

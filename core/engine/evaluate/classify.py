@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from core.analysis.confusion import counts
-from core.analysis.statistics import bootstrap_mean
+from core.analysis.proportions import WILSON, right_share
 from core.base.errors import RetortError
 from core.base.progress import Reporter
 from core.engine.models.compatibility import class_names
@@ -96,19 +96,19 @@ def classification_measurements(
     predicted = predictions(model, tokenizer, texts, batch, reporter)
     right = [float(a == b) for a, b in zip(predicted, gold, strict=True)]
     matrix = confusion_matrix(gold, predicted, classes)
-    interval = bootstrap_mean(right) if len(right) > 1 else None
+    share = right_share(right)
     common: dict[str, Any] = {"device": model.device.type, "dtype": str(model.dtype).removeprefix("torch.")}
     record = {**(settings or {}), "items": len(texts)}
     answers = {"answers": predicted} if len(predicted) <= MOST_ANSWERS else {}
     return [
         Measurement(
             metric="accuracy",
-            value=sum(right) / len(right),
+            value=share.value,
             unit="",
-            low=interval.low if interval else None,
-            high=interval.high if interval else None,
+            low=share.low,
+            high=share.high,
             samples=right,
-            settings={**record, "samples": "1 for each text classified correctly, else 0"},
+            settings={**record, "samples": "1 for each text classified correctly, else 0", "interval": WILSON},
             **common,
         ),
         Measurement(

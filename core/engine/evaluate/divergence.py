@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -10,10 +9,11 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from core.analysis.statistics import RESAMPLES, SEED, bootstrap_mean
+from core.analysis.proportions import grouped_share
+from core.analysis.statistics import STUDENT, Interval, mean_interval
 from core.registry.measurement import Measurement
 
-INTERVAL = f"95 % bootstrap over windows (expanded percentiles, {RESAMPLES} draws, seed {SEED})"
+GROUPED = "95 %, Wilson's score interval for windows of dependent answers"
 
 
 def divergence(baseline: Tensor, candidate: Tensor) -> tuple[Tensor, Tensor]:
@@ -31,21 +31,27 @@ def divergence_measurements(
 
     `samples` are the means of each window.
     """
-    record = {**settings, "positions": kl.numel(), "direction": "KL(baseline || candidate)", "interval": INTERVAL}
-    pairs = (("kl_to_teacher", "nats", kl), ("top1_agreement", "%", 100.0 * agree))
-    return [_measurement(metric, unit, values, model, record) for metric, unit, values in pairs]
+    record = {**settings, "positions": kl.numel(), "direction": "KL(baseline || candidate)"}
+    nats, hits = kl.double().mean(dim=1).tolist(), agree.sum(dim=1).tolist()  # (windows,) each
+    shares = [100.0 * n / agree.shape[1] for n in hits]
+    same = grouped_share(hits, [agree.shape[1]] * len(hits))
+    percent = Interval(*(100.0 * end for end in same))
+    return [
+        _measurement("kl_to_teacher", "nats", mean_interval(nats), nats, model, {**record, "interval": STUDENT}),
+        _measurement("top1_agreement", "%", percent, shares, model, {**record, "interval": GROUPED}),
+    ]
 
 
-def _measurement(metric: str, unit: str, values: Tensor, model: PreTrainedModel, record: dict[str, Any]) -> Measurement:
-    samples = values.double().mean(dim=1).tolist()  # (windows,)
-    mean = bootstrap_mean(samples)
-    has_interval = not math.isnan(mean.low)
+def _measurement(
+    metric: str, unit: str, mean: Interval, samples: list[float], model: PreTrainedModel, record: dict[str, Any]
+) -> Measurement:
+    low, high = mean.bounds
     return Measurement(
         metric=metric,
         value=mean.value,
         unit=unit,
-        low=mean.low if has_interval else None,
-        high=mean.high if has_interval else None,
+        low=low,
+        high=high,
         device=model.device.type,
         dtype=str(model.dtype).removeprefix("torch."),
         settings={**record, "samples": f"mean of each window, {unit}"},

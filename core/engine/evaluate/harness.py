@@ -15,6 +15,7 @@ from typing import Any
 import yaml
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from core.analysis.proportions import WILSON
 from core.base.errors import RetortError
 from core.base.progress import Reporter
 from core.engine.evaluate.choice import accuracy
@@ -122,7 +123,7 @@ def _measurements(
         "shots": 0,
         "scorer": f"lm-eval {version}",
         "samples": "1 for each item answered correctly, else 0",
-        "interval": "95 % bootstrap over items",
+        "interval": WILSON,
     }
     found = [
         accuracy(accuracy_id(task, normalised), [float(i[name]) for i in ordered], model, record)

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import math
-
-from core.analysis.statistics import RESAMPLES, SEED, paired_bootstrap
+from core.analysis.statistics import STUDENT, paired_interval
 from core.base.errors import RetortError
 from core.registry.measurement import Measurement
 
@@ -12,7 +10,7 @@ _SAME = ("corpus", "split", "window", "tokens", "windows", "kind")
 
 
 def loss_change(candidate: Measurement, baseline: Measurement) -> Measurement:
-    """The candidate's loss minus the baseline's on the same windows, with a paired bootstrap interval.
+    """The candidate's loss minus the baseline's on the same windows, with the interval of the paired change.
 
     Args:
         candidate, baseline: `loss` measurements whose `samples` are the windows' mean losses.
@@ -29,21 +27,21 @@ def loss_change(candidate: Measurement, baseline: Measurement) -> Measurement:
             + (f" ({', '.join(differing)} differ)." if differing else "."),
             "Measure both with the same evaluation settings.",
         )
-    change = paired_bootstrap(a, b)
-    has_interval = not math.isnan(change.low)
+    change = paired_interval(a, b)
+    low, high = change.bounds
     dtypes = {candidate.dtype, baseline.dtype}
     return Measurement(
         metric="loss_change",
         value=change.value,
         unit="nats",
-        low=change.low if has_interval else None,
-        high=change.high if has_interval else None,
+        low=low,
+        high=high,
         device=candidate.device,
         dtype=candidate.dtype,
         settings={
             **candidate.settings,
             "samples": "loss change of each window, nats",
-            "interval": f"95 % paired bootstrap over windows (expanded percentiles, {RESAMPLES} draws, seed {SEED})",
+            "interval": f"{STUDENT}, in pairs",
             **({"baseline_dtype": baseline.dtype} if len(dtypes) > 1 else {}),
         },
         samples=[x - y for x, y in zip(a, b, strict=True)],

@@ -14,11 +14,11 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from core.analysis.statistics import bootstrap_mean
+from core.analysis.statistics import STUDENT, mean_interval
 from core.base.errors import RetortError
 from core.base.progress import Reporter
 from core.engine.evaluate.baseline_predictions import BaselinePredictions
-from core.engine.evaluate.divergence import INTERVAL, divergence_measurements
+from core.engine.evaluate.divergence import divergence_measurements
 from core.engine.evaluate.masked import MASKED_SHARE, masked_questions
 from core.engine.evaluate.masked import MEASURED as MASKED
 from core.engine.evaluate.questions import Questions, left_to_right
@@ -73,7 +73,7 @@ def perplexity(
         "predicted_tokens": reading.losses.numel(),
         "batch": batch,
         "samples": "mean loss of each window, nats",
-        "interval": INTERVAL,
+        "interval": STUDENT,
     }
     return [*_measurements(reading.losses, model, told), *_divergence(reading, model, told, against)]
 
@@ -109,8 +109,8 @@ def causal_losses(model: PreTrainedModel, windows: Tensor, batch: int, reporter:
 def _measurements(losses: Tensor, model: PreTrainedModel, record: dict[str, Any]) -> list[Measurement]:
     """From losses (windows, predicted tokens)."""
     samples = losses.double().mean(dim=1).tolist()  # (windows,)
-    loss = bootstrap_mean(samples)
-    bounds = (None, None) if math.isnan(loss.low) else (loss.low, loss.high)
+    loss = mean_interval(samples)
+    bounds = loss.bounds
     common: dict[str, Any] = {
         "device": model.device.type,
         "dtype": str(model.dtype).removeprefix("torch."),

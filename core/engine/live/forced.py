@@ -6,6 +6,7 @@ takes another way once is not judged for everything that would follow from it.
 
 from __future__ import annotations
 
+import statistics
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -13,7 +14,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from core.analysis.statistics import bootstrap_mean
 from core.base.errors import Impossible, RetortError
 from core.engine.data.framing import opened_ids
 from core.engine.evaluate.divergence import divergence
@@ -54,8 +54,8 @@ def forced(host: Host, request: dict[str, Any]) -> Iterator[dict[str, Any]]:
             `temperature` and `seed` as in `generate`: then the text is what the teacher itself writes, and the prompt
             is given, not compared.
 
-    A `strip` has `model` (place in `models`), `tokens` (see `Compared`), `mean`, `low`, `high` (KL in nats with
-    the 95 % bootstrap interval over tokens; bounds None for one token), `agreement` (%), `compared` (tokens),
+    A `strip` has `model` (place in `models`), `tokens` (see `Compared`), `mean` (KL in nats), `agreement` (%),
+    `compared` (tokens),
     `first_split` (index of the first token where the likeliest tokens differ, or None), `cut` and `dtype`.
 
     Raises:
@@ -115,13 +115,16 @@ def compare_tokens(
 
 
 def summary(tokens: Sequence[Compared]) -> dict[str, Any]:
-    """Mean KL with its interval, agreement in %, and where the models part first. Raises RetortError for nothing."""
+    """Mean KL, agreement in %, and where the models part first. Raises RetortError for nothing.
+
+    Tokens of one text depend on each other, so they give no interval: that takes several texts.
+    """
     kls = [t.kl for t in tokens if t.kl is not None]
     if not kls:
         raise RetortError("There is no token to compare.", "Write a text of a few words.")
     splits = [i for i, t in enumerate(tokens) if t.differs]
     return {
-        **interval_of(kls),
+        "mean": statistics.fmean(kls),
         "agreement": 100.0 * (1 - len(splits) / len(kls)),
         "compared": len(kls),
         "first_split": splits[0] if splits else None,
@@ -140,12 +143,6 @@ def _shared_tokens(teacher: Loaded, student: Loaded) -> SharedTokens | None:
             "These models cut text into different tokens, so they cannot be compared token by token. " + error.cause,
             "Compare models made from the same one; 'Write' works with any models.",
         ) from error
-
-
-def interval_of(samples: list[float]) -> dict[str, float | None]:
-    if len(samples) == 1:
-        return {"mean": samples[0], "low": None, "high": None}
-    return dict(zip(("mean", "low", "high"), bootstrap_mean(samples), strict=True))
 
 
 def _text(host: Host, teacher: Loaded, reference: str, request: dict[str, Any]) -> tuple[Tensor, int, bool]:

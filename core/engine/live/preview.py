@@ -16,7 +16,7 @@ import torch
 from pydantic import ValidationError
 from transformers import PreTrainedModel
 
-from core.analysis.statistics import paired_bootstrap
+from core.analysis.statistics import paired_interval
 from core.base.errors import RetortError
 from core.base.progress import InMemoryReporter
 from core.catalogue.contents import content_of
@@ -136,7 +136,7 @@ def _token_seconds(ready: Warm) -> float:
 def _figures(ready: Warm, prune: Prune, model: PreTrainedModel, losses: list[float]) -> dict[str, Any]:
     dense = ready.loaded.model
     before, after = (sum(p.numel() for p in m.parameters()) for m in (dense, model))
-    change = paired_bootstrap(losses, ready.dense_losses)
+    change = paired_interval(losses, ready.dense_losses)
     milliseconds = 1e3 * (ready.token_seconds or 0.0)
     return {
         "label": prune.label(),

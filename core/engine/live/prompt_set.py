@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from core.analysis.proportions import grouped_share
+from core.analysis.statistics import mean_interval
 from core.base.errors import RetortError
-from core.engine.live.forced import compare_tokens, continued, interval_of, summary
+from core.engine.live.forced import compare_tokens, continued, summary
 from core.engine.live.generate import drawn, encoded, next_tokens, references_of, text_of, writer
 from core.engine.live.host import Host
-from core.registry.prompts import MOST_PROMPTS, PROMPTS
+from core.registry.prompts import FEWEST_PROMPTS, MOST_PROMPTS, PROMPTS
 
 SET_TOKENS = 24
 
@@ -24,8 +26,8 @@ def compare_set(host: Host, request: dict[str, Any]) -> Iterator[dict[str, Any]]
     The teacher writes after each prompt; the students are compared on its texts, and write after the prompt as well. A
     `row` has `model`, `number` (place of its prompt), `prompt`, `text` (the teacher's), `own` (the student's), `tokens`
     (of `text`, each with `text`, `kl` in nats and `differs`), `mean` (KL in nats) and `agreement` (%). A `result` has
-    `model`, `mean` over prompts with its 95 % bootstrap interval `low`, `high` over prompts, `agreement`, `prompts` and
-    `compared` (tokens).
+    `model`, `mean` over prompts and `agreement` (%), each with its 95 % interval over prompts (`low`, `high`,
+    `agreement_low`, `agreement_high`; None below `FEWEST_PROMPTS`), `prompts` and `compared` (tokens).
 
     Raises:
         RetortError: no prompt or too many, or as `forced`.
@@ -55,17 +57,23 @@ def compare_set(host: Host, request: dict[str, Any]) -> Iterator[dict[str, Any]]
     for place, found in rows.items():
         if not found:
             raise RetortError("The first model writes nothing after any prompt.", "Choose another model as first.")
-        compared = sum(r["compared"] for r in found)
-        right = sum(r["agreement"] * r["compared"] for r in found)
-        yield {
-            "result": {
-                "model": place,
-                "prompts": len(found),
-                "compared": compared,
-                "agreement": right / compared,
-                **interval_of([r["mean"] for r in found]),
-            }
-        }
+        yield {"result": {"model": place, **_summed(found)}}
+
+
+def _summed(rows: list[dict[str, Any]]) -> dict[str, object]:
+    """Over the prompts: tokens of one prompt depend on each other, prompts do not."""
+    sizes = [int(r["compared"]) for r in rows]
+    kl = mean_interval([r["mean"] for r in rows])
+    same = grouped_share([r["agreement"] / 100.0 * n for r, n in zip(rows, sizes, strict=True)], sizes)
+    enough = len(rows) >= FEWEST_PROMPTS
+    ends = {"low": kl.low, "high": kl.high, "agreement_low": 100.0 * same.low, "agreement_high": 100.0 * same.high}
+    return {
+        "prompts": len(rows),
+        "compared": sum(sizes),
+        "mean": kl.value,
+        "agreement": 100.0 * same.value,
+        **{name: end if enough else None for name, end in ends.items()},
+    }
 
 
 def _prompts(host: Host, request: dict[str, Any]) -> list[str]:

@@ -17,7 +17,7 @@ from typing import Any
 import torch
 from transformers import PreTrainedModel
 
-from core.analysis.statistics import CONFIDENCE, student_quantile
+from core.analysis.statistics import student
 from core.analysis.time_references import compared_as
 from core.base.progress import Reporter
 from core.engine.measure.clock import OtherLoad
@@ -96,7 +96,7 @@ def measured_energy(model: PreTrainedModel, counter: Counter, spec: Latency, rep
     mean = statistics.fmean(found)
     if mean <= 0.0:  # too noisy a machine to tell the two apart
         return None
-    half = student_quantile((1.0 + CONFIDENCE) / 2.0, _ROUNDS - 1) * statistics.stdev(found) / math.sqrt(_ROUNDS)
+    half = student(_ROUNDS) * statistics.stdev(found) / math.sqrt(_ROUNDS)
     settings: dict[str, Any] = {
         "how": "hardware energy counter, whole device, prompt subtracted",
         "counter": "NVML" if model.device.type == "cuda" else "RAPL",

@@ -1,0 +1,93 @@
+"""Intervals cover the true value as often as they say: 95 % within 1.5, from 4 windows to 64, by simulation."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from core.analysis.pareto import surely_above_zero
+from core.analysis.proportions import grouped_share, tango, wilson
+from core.analysis.statistics import Interval, mean_interval, paired_interval, ratio_interval
+from core.engine.evaluate.perplexity import safe_exp
+
+SIZES = (4, 5, 6, 8, 12, 16, 32, 64)
+TIMES = 4_000  # one standard deviation of the share covered is 0.34 %
+Draw = Callable[[np.random.Generator, tuple[int, ...]], NDArray[np.float64]]
+TEXT: dict[str, Draw] = {
+    "symmetric": lambda g, shape: g.normal(3.0, 0.5, shape),
+    "skewed": lambda g, shape: g.gamma(9.0, 1 / 3, shape),  # skewness 2/3: more than losses of windows have
+}
+
+
+def covered(intervals: list[Interval], truth: float) -> float:
+    return sum(i.low <= truth <= i.high for i in intervals) / len(intervals)
+
+
+@pytest.mark.parametrize("n", SIZES)
+@pytest.mark.parametrize("kind", TEXT)
+def test_values_changes_and_perplexities(n: int, kind: str) -> None:
+    generator = np.random.default_rng(n)
+    windows = TEXT[kind](generator, (TIMES, n))
+    found = [mean_interval(w) for w in windows]
+    assert covered(found, 3.0) == pytest.approx(0.95, abs=0.015)
+    perplexities = [Interval(*(safe_exp(end) for end in i)) for i in found]
+    assert covered(perplexities, math.exp(3.0)) == pytest.approx(0.95, abs=0.015)
+    # The candidate does not differ, but for an error in every window: a claim is an error.
+    changed = windows + (TEXT[kind](generator, (TIMES, n)) - 3.0) / 10.0
+    changes = [paired_interval(c, w) for c, w in zip(changed, windows, strict=True)]
+    assert covered(changes, 0.0) == pytest.approx(0.95, abs=0.015)
+    dominated = surely_above_zero(changed - windows) | surely_above_zero(windows - changed)
+    assert np.array_equal(dominated, [not i.includes_zero for i in changes]), "the front claims what intervals claim"
+
+
+@pytest.mark.parametrize("n", [4, 8, 32])
+def test_shares_of_a_lost_loss(n: int) -> None:
+    """Half of a loss of 1 nat came back."""
+    generator = np.random.default_rng(n)
+    lost = generator.normal(1.0, 0.2, (TIMES, n))
+    gained = 0.5 * lost + generator.normal(0.0, 0.1, (TIMES, n))
+    found = [i for above, below in zip(gained, lost, strict=True) if (i := ratio_interval(above, below)).known]
+    assert len(found) > 0.95 * TIMES
+    assert covered(found, 0.5) == pytest.approx(0.95, abs=0.015)
+
+
+@pytest.mark.parametrize("n", [4, 8, 16, 20, 32, 64])
+def test_accuracies_over_all_true_shares(n: int) -> None:
+    """No simulation: every count of right answers with its probability, averaged over true shares."""
+    shares = np.linspace(0.02, 0.98, 97)
+    bounds = [wilson(k / n, n) for k in range(n + 1)]
+    chance = np.array([[math.comb(n, k) * p**k * (1 - p) ** (n - k) for k in range(n + 1)] for p in shares])
+    inside = np.array([[b.low <= p <= b.high for b in bounds] for p in shares])
+    each = (chance * inside).sum(axis=1)
+    assert each.mean() == pytest.approx(0.95, abs=0.015) and each.min() > 0.82
+    if n == 20:  # where resampling covered 63 %
+        assert each[-4] == pytest.approx(0.95, abs=0.03) and shares[-4] == pytest.approx(0.95)
+
+
+@pytest.mark.parametrize(("a", "b"), [(0.1, 0.1), (0.2, 0.1), (0.4, 0.1)])
+@pytest.mark.parametrize("n", [20, 64])
+def test_paired_changes_of_accuracies(n: int, a: float, b: float) -> None:
+    """Every table of pairs with its probability: right in the first alone with a, in the second alone with b."""
+    total = inside = 0.0
+    for i in range(n + 1):
+        for j in range(n + 1 - i):
+            ways = math.comb(n, i) * math.comb(n - i, j)
+            chance = ways * a**i * b**j * (1 - a - b) ** (n - i - j)
+            if chance > 1e-7:
+                low, high = tango(i, j, n)
+                total, inside = total + chance, inside + chance * (low <= a - b <= high)
+    assert total == pytest.approx(1.0, abs=1e-3)
+    assert inside == pytest.approx(0.95, abs=0.015)
+
+
+@pytest.mark.parametrize("n", [4, 8, 16, 64])
+def test_agreement_of_tokens_that_depend_on_their_window(n: int) -> None:
+    """Windows of 64 tokens that agree in 90 % on average, between 80 and 97 % in most of them."""
+    generator = np.random.default_rng(n)
+    hits = generator.binomial(64, generator.beta(45.0, 5.0, (TIMES, n)))
+    found = [grouped_share(h, [64] * n) for h in hits.tolist()]
+    assert covered(found, 0.9) == pytest.approx(0.95, abs=0.015)
