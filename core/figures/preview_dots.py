@@ -92,7 +92,7 @@ def _traces(dots: Sequence[Dot], changes: Sequence[float], ground: Theme) -> lis
         "name": "Earlier previews",
         "opacity": 0.45,
         "line": {"color": ground.ink, "width": 1, "dash": "dot"},
-        "marker": {"symbol": "diamond-open", "size": SIZE - 3, "color": ground.ink},
+        "marker": {"symbol": "asterisk-open", "size": SIZE - 3, "color": ground.ink, "line": {"width": 1.5}},
         "hovertext": [_said(d) for d in dots],
         "showlegend": last > 0,
     }
@@ -101,7 +101,7 @@ def _traces(dots: Sequence[Dot], changes: Sequence[float], ground: Theme) -> lis
         "x": [dots[last].amount],
         "y": [changes[last]],
         "name": "Preview: where the slider stands",
-        "marker": {"symbol": "diamond", "size": SIZE + 6, "color": ground.ink, "line": {"width": 2}},
+        "marker": {"symbol": "asterisk-open", "size": SIZE + 6, "color": ground.ink, "line": {"width": 2}},
         "hovertext": [_said(dots[last])],
         "showlegend": True,
     }

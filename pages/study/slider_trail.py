@@ -48,7 +48,9 @@ def draw(place: DeltaGenerator, reference: str, key: str) -> None:
             alt=_alt(dots, latest is not None),
         )
         if latest is not None:
-            st.caption("Lines: the latest study of this model. Diamonds: previews on less text, so a rough place only.")
+            st.caption(
+                "Lines: the latest study of this model. Asterisks: previews on less text, so a rough place only."
+            )
 
 
 def _amount(step: Mapping[str, Any], seen: Mapping[str, Any]) -> float:
