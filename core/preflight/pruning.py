@@ -15,7 +15,7 @@ from core.base.settings import Settings
 from core.preflight.subject import Subject
 from core.recipe.recipe import Prune, Sizes, Target
 from core.registry.families import is_square
-from core.registry.formatting import percent
+from core.registry.formatting import percent, show_bytes
 from core.registry.methods import METHODS
 
 _SLACK = 1e-9
@@ -181,7 +181,7 @@ def _amount(target: Target, step: Prune, parts: tuple[str, ...], subject: Subjec
             return None
         return Impossible(
             f"The model cannot be brought down to {target.megabytes:g} MB this way; its weights alone keep "
-            f"{least:.1f} MB.",
+            f"{show_bytes(1e6 * least)}.",
             "Ask for more, or allow more parts to be removed.",
         )
     asked, whole, of = (

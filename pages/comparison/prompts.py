@@ -7,6 +7,7 @@ from typing import Any
 import streamlit as st
 
 from core.recipe.comparisons import Comparison
+from core.registry.formatting import percent
 from core.registry.prompts import FEWEST_PROMPTS
 from pages.comparison import into_report, saved
 from pages.comparison.models import Chosen
@@ -116,7 +117,7 @@ def _metrics(chosen: Chosen, found: dict[str, Any]) -> None:
         )
         st.metric(
             "Agreement",
-            f"{found['agreement']:.0f} %",
+            percent(found["agreement"] / 100.0),
             width="content",
             delta_color="off",
             delta_arrow="off",

@@ -7,6 +7,7 @@ from typing import Any
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
+from core.registry.formatting import percent
 from pages.comparison import saved
 from pages.comparison.models import Chosen
 from pages.comparison.writing import Writing
@@ -88,7 +89,7 @@ def _metrics(found: dict[str, Any]) -> None:
         )
         st.metric(
             "Agreement",
-            f"{found['agreement']:.0f} %",
+            percent(found["agreement"] / 100.0),
             width="content",
             delta=f"of {plural(compared, 'token')}",
             delta_color="off",
@@ -127,8 +128,8 @@ def _detail(chosen: Chosen, found: dict[str, Any], of: str) -> None:
         rows.append(
             {
                 "Rank": str(rank),
-                "First model expects": f"{marks.quoted(one[0])} {100 * one[1]:.1f} %",
-                "Candidate expects": f"{marks.quoted(other[0])} {100 * other[1]:.1f} %",
+                "First model expects": f"{marks.quoted(one[0])} {percent(one[1], 1)}",
+                "Candidate expects": f"{marks.quoted(other[0])} {percent(other[1], 1)}",
             }
         )
     st.dataframe(rows, hide_index=True, alt=f"Five likeliest tokens of {flat(chosen.names[0])} and of the candidate")

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from core.analysis.texts_apart import parting
+from core.registry.formatting import percent
 
 LONGEST = 60
 """Characters of one token that are shown."""
@@ -121,7 +122,7 @@ def _marked(escaped: str, kl: float, differs: bool, attributes: str = "") -> str
 
 
 def _alternatives(pairs: Sequence[Sequence[Any]]) -> str:
-    return ", ".join(f"{quoted(str(text))} {100 * share:.1f} %" for text, share in pairs)
+    return ", ".join(f"{quoted(str(text))} {percent(share, 1)}" for text, share in pairs)
 
 
 def quoted(text: str) -> str:

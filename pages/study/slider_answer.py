@@ -7,7 +7,7 @@ from typing import Any
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
-from core.registry.formatting import DASH, show_bytes
+from core.registry.formatting import DASH, change, show, show_bytes
 from pages.frame.text import md
 from pages.frame.tokens import visible
 
@@ -22,13 +22,14 @@ def figures(place: DeltaGenerator, seen: dict[str, Any], stale: bool = False) ->
             for label in ("Loss, preview", "Weights on disk, estimated", "Time per token, estimated"):
                 st.metric(label, DASH, delta=DASH, delta_color="off", delta_arrow="off", width="content")
             return
+        moved, low, high = (change("loss_change", seen[of]) for of in ("change", "low", "high"))
         st.metric(
             f"{before}Loss, preview",
-            f"{seen['loss']:.3f}",
+            show("loss", seen["loss"]),
             width="content",
             delta_color="off",
             delta_arrow="off",
-            delta=f"{seen['change']:+.3f} ({seen['low']:+.3f} to {seen['high']:+.3f})",
+            delta=f"{moved} ({low} to {high})",
             help=f"Nats a token on {seen['probe_tokens']} tokens. Below it: the change from the dense model on the "
             f"same text, with its 95 % interval over {seen['windows']} windows.",
         )
@@ -44,11 +45,11 @@ def figures(place: DeltaGenerator, seen: dict[str, Any], stale: bool = False) ->
         )
         st.metric(
             f"{before}Time per token, estimated",
-            f"{seen['token_ms']:.1f} ms",
+            show("decode_ms", seen["token_ms"]),
             width="content",
             delta_color="off",
             delta_arrow="off",
-            delta="as the dense model" if same else f"dense: {seen['dense_token_ms']:.1f} ms",
+            delta="as the dense model" if same else f"dense: {show('decode_ms', seen['dense_token_ms'])}",
             help="The dense model's time for a token, timed once, in proportion to the parameters that are left.",
         )
 

@@ -10,6 +10,7 @@ from streamlit.delta_generator import DeltaGenerator
 
 from core.figures.preview_dots import Dot, with_dots
 from core.recipe.recipe import n_of_m
+from core.registry.formatting import change, percent
 from pages.frame import charts, home, shell
 from pages.study import tradeoff_data
 
@@ -70,5 +71,5 @@ def _alt(dots: list[Dot], study: bool) -> str:
     now = dots[-1]
     return (
         f"Change of the loss against the amount removed: {what}, and {len(dots)} previews. The last, {now.label}: "
-        f"{now.change:+.3f} nats at {now.amount:.1f} % removed."
+        f"{change('loss_change', now.change)} at {percent(now.amount / 100.0, 1)} removed."
     )
