@@ -1,4 +1,4 @@
-"""`sweep`, `run`, `runs`, `show`, `resume` and `cancel`: start runs, follow them, and show what came out."""
+"""`sweep`, `run`, `show`, `resume` and `cancel`: start runs, follow them, and show what came out."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from core.base.settings import Settings
 from core.base.text import one_line
 from core.catalogue.references import resolve
 from core.catalogue.samples import refuse_unfetched
-from core.commands.outcome import exports_of, failures, list_failures, put_exports, put_notes, say_failures
-from core.commands.show import run_document, show_results, show_runs
+from core.commands.outcome import exports_of, failures, put_exports, put_notes, say_failures
+from core.commands.show import run_document, show_results
 from core.commands.terminal import Line, put, put_json, say
 from core.jobs import actions
 from core.jobs.waiting import waits_for
@@ -81,30 +81,6 @@ def cancel(chosen: argparse.Namespace, settings: Settings) -> int:
     run = actions.wait(chosen.run, settings)
     _answer(run, chosen, settings, f"Run {run.id} is {run.state}. {run.message}".strip())
     return 0
-
-
-def listing(chosen: argparse.Namespace, settings: Settings) -> int:
-    """Lists runs, newest first; what they wait for and what failed in them is said below."""
-    store = Store(settings)
-    found = store.runs.find(states=chosen.state, limit=chosen.limit)
-    waiting = {run.id: waits_for(run, store) for run in found if run.state == "queued"}
-    if chosen.json:
-        documents = [run_document(run, failed=_failed(run, store)) for run in found]
-        put_json({"runs": [{**d, "waits_for": waiting.get(str(d["id"]), "")} for d in documents]})
-    elif found:
-        show_runs(found)
-        for run_id, sentence in waiting.items():
-            put(f"{run_id}: {sentence}")
-        for run in found:
-            list_failures(run, _failed(run, store))
-    else:
-        say("No runs yet. Start one with: python -m core sweep examples/sample-study.yaml")
-    return 0
-
-
-def _failed(run: RunRow, store: Store) -> list[TrialRow]:
-    """The failed trials of a run; most have none, and then nothing is read."""
-    return [t for t in store.trials.of(run.id) if t.state == "failed"] if run.trials_failed else []
 
 
 def show(chosen: argparse.Namespace, settings: Settings) -> int:

@@ -14,9 +14,10 @@ from core.registry.formatting import show_bytes
 from core.registry.samples import SAMPLES, sample
 
 
-def names() -> str:
-    """The ids of all samples."""
-    return ", ".join(SAMPLES)
+def register(one: argparse.ArgumentParser) -> None:
+    """The options of `fetch`."""
+    one.add_argument("samples", nargs="+", metavar="SAMPLE", help=", ".join(SAMPLES))
+    one.add_argument("--accept-terms", action="store_true", help="accept the terms of use of samples that have some")
 
 
 def fetch(chosen: argparse.Namespace, settings: Settings) -> int:

@@ -78,19 +78,6 @@ def run_document(
     return document
 
 
-def show_runs(runs: Sequence[RunRow]) -> None:
-    """A table of runs."""
-    rows = [
-        [r.id, _state(r), f"{r.trials_done}/{r.trials_total}" if r.trials_total else "", r.kind, r.model, r.name]
-        for r in runs
-    ]
-    put_table(["run", "state", "trials", "kind", "model", "name"], rows)
-
-
-def _state(run: RunRow) -> str:
-    return f"{run.state}, {run.trials_failed} failed" if run.state == "done" and run.trials_failed else run.state
-
-
 def show_results(results: Sequence[Result]) -> None:
     """A table of candidates with their main figures: each with its unit, its error, and whether that makes it a tie.
 

@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from textwrap import dedent
 
 import pytest
 
@@ -87,12 +88,28 @@ def test_a_reader_that_stops_early_is_no_error(cli: Cli) -> None:
     assert done.stdout.splitlines()[-1] == "0" and done.stderr == ""
 
 
-def test_starting_it_imports_no_torch(cli: Cli) -> None:
-    code = "import json, sys, core.commands.parser as p; p.parser(); print(json.dumps(sorted(sys.modules)))"
-    done = subprocess.run(
-        [sys.executable, "-c", code], env=cli.env, cwd=ROOT, capture_output=True, text=True, check=True
-    )
-    assert not {"torch", "transformers", "datasets", "streamlit", "plotly"} & set(json.loads(done.stdout))
+@pytest.mark.parametrize(
+    ("words", "unneeded"),
+    [
+        (["--help"], {"pydantic", "numpy", "sqlite3"}),
+        (["runs"], {"numpy", "core.analysis.paired_times", "core.jobs.actions"}),
+        (["doctor", "--help"], {"core.jobs.actions"}),
+    ],
+)
+def test_a_command_imports_what_it_needs_and_never_torch(cli: Cli, words: list[str], unneeded: set[str]) -> None:
+    """A second for a list of runs is a second too long."""
+    code = f"""
+    import json, sys
+    from core.commands.parser import main
+    try:
+        main({words})
+    finally:
+        print(json.dumps(sorted(sys.modules)), file=sys.stderr)
+    """
+    done = subprocess.run([sys.executable, "-c", dedent(code)], env=cli.env, cwd=ROOT, capture_output=True, text=True)
+    imported = set(json.loads(done.stderr.splitlines()[-1]))
+    assert done.returncode == 0 and "core.commands.parser" in imported
+    assert not (unneeded | {"torch", "transformers", "datasets", "streamlit", "plotly"}) & imported
 
 
 @pytest.mark.parametrize(

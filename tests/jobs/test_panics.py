@@ -9,8 +9,8 @@ import pytest
 
 from core.base.panics import is_failure, panic_in_words
 from core.base.roles import LOCAL
+from core.commands import listing
 from core.commands import parser as command_line
-from core.commands import runs
 from core.jobs import actions, failures
 from core.jobs.logs import log_path, tail
 from tests.jobs.conftest import Bench
@@ -67,7 +67,7 @@ def test_the_command_line_says_it_in_a_sentence(
     def broken(*_: Any) -> NoReturn:
         raise error
 
-    monkeypatch.setattr(runs, "listing", broken)
+    monkeypatch.setattr(listing, "listing", broken)
     status = command_line.main(["runs", "--home", str(tmp_path), *(["--json"] if json_too else [])])
     out, err = capsys.readouterr()
     assert status == 1 and err.startswith("The model's tokenizer broke off") and "Traceback" not in err
