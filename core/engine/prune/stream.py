@@ -47,8 +47,9 @@ class _Call:
 class _Seen:
     """One forward of the model, seen from its blocks."""
 
+    order: list[int] = field(default_factory=list)  # which block each call was of
     calls: list[_Call] = field(default_factory=list)
-    hidden: list[Tensor] = field(default_factory=list)  # what went into each block
+    hidden: list[Tensor] = field(default_factory=list)  # what went into each call
     outputs: list[Any] = field(default_factory=list)
 
 
@@ -56,7 +57,8 @@ class BlockStream:
     """The hidden states of all windows, moved through the blocks one block at a time.
 
     Args:
-        model: any transformers model whose blocks follow each other directly.
+        model: any transformers model whose blocks follow each other directly; a block may be called several times
+            in a row (ALBERT), and is watched at each.
         windows: token ids `(sequences, length)`, no padding.
         batch: sequences that go through a block at once.
 
@@ -72,7 +74,7 @@ class BlockStream:
         device = next(model.parameters()).device
         self._batches = [part.to(device) for part in windows.split(batch)]
         self.hidden: list[Tensor] = []  # one (batch, length, hidden) a batch, in the compute dtype
-        self._calls: list[list[_Call]] = []  # by batch, by block
+        self._calls: list[list[list[_Call]]] = []  # by batch, by block, in order
         with _inference(model):
             shapes = self._probe(self._batches[0][:1, :_PROBE_TOKENS])
             for ids in self._batches:
@@ -99,10 +101,12 @@ class BlockStream:
         try:
             with _inference(self.model):
                 for b, hidden in enumerate(self.hidden):
-                    out = self._calls[b][index].run(block, hidden)
-                    self._refuse_nan(out, index)
-                    for observer in observers:
-                        observer.see(hidden, out)
+                    out = hidden
+                    for call in self._calls[b][index]:
+                        into, out = out, call.run(block, out)
+                        self._refuse_nan(out, index)
+                        for observer in observers:
+                            observer.see(into, out)
                     if keep:
                         self.hidden[b] = out
                     if reporter is not None:
@@ -122,14 +126,14 @@ class BlockStream:
         """Checks on a few tokens that blocks can be run one by one.
 
         Returns:
-            For each block, the length of the tuple it returns, or 0 where it returns a tensor.
+            For each call of a block, the length of the tuple it returns, or 0 where it returns a tensor.
         """
         true = self._forward(ids, shapes=None)
-        if len(true.calls) != len(self.blocks):
+        if sorted(true.order) != true.order or set(true.order) != set(range(len(self.blocks))):
             self._refuse("calls its layers in another number or order than it lists them")
         for i, output in enumerate(true.outputs):
-            self._refuse_nan(first_tensor(output), i)
-        for i in range(1, len(self.blocks)):
+            self._refuse_nan(first_tensor(output), true.order[i])
+        for i in range(1, len(true.calls)):
             if not torch.equal(true.hidden[i], first_tensor(true.outputs[i - 1])):
                 self._refuse(f"changes the hidden states between layers {i - 1} and {i}")
         shapes = [len(out) if isinstance(out, tuple) else 0 for out in true.outputs]
@@ -147,14 +151,17 @@ class BlockStream:
 
     def _enter(self, ids: Tensor, shapes: list[int]) -> None:
         seen = self._forward(ids, shapes)
-        before = self._calls[-1] if self._calls else None
+        before = [call for calls in self._calls[-1] for call in calls] if self._calls else None
         for i, call in enumerate(seen.calls):
             # masks and positions are the same for every full batch, and mostly for every block: hold them once
             for other in (before[i] if before else None, seen.calls[i - 1] if i else None):
                 if other is not None:
                     call.args = tuple(_shared(a, b) for a, b in zip_longest(call.args, other.args))[: len(call.args)]
                     call.kwargs = {k: _shared(v, other.kwargs.get(k)) for k, v in call.kwargs.items()}
-        self._calls.append(seen.calls)
+        by_block: list[list[_Call]] = [[] for _ in self.blocks]
+        for index, call in zip(seen.order, seen.calls, strict=True):
+            by_block[index].append(call)
+        self._calls.append(by_block)
         self.hidden.append(seen.hidden[0])
 
     def _forward(self, ids: Tensor, shapes: list[int] | None) -> _Seen:
@@ -163,13 +170,15 @@ class BlockStream:
 
         def before(index: int, forward: Any, *args: Any, **kwargs: Any) -> Any:
             call, hidden = _split(args, kwargs)
+            at = len(seen.calls)
+            seen.order.append(index)
             seen.calls.append(call)
             seen.hidden.append(hidden)
             if shapes is None:
                 seen.outputs.append(forward(*args, **kwargs))
             else:
-                seen.outputs.append((hidden, *[None] * (shapes[index] - 1)) if shapes[index] else hidden)
-            if shapes is not None and len(seen.outputs) == len(self.blocks):
+                seen.outputs.append((hidden, *[None] * (shapes[at] - 1)) if shapes[at] else hidden)
+            if shapes is not None and len(seen.outputs) == len(shapes):
                 raise _Stop
             return seen.outputs[-1]
 

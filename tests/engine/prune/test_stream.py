@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from core.base.errors import Cancelled, RetortError
 from core.base.progress import InMemoryReporter
 from core.engine.models.matrices import find_blocks, prunable
-from core.engine.prune.observers import BlockInfluence
+from core.engine.prune.observers import BlockInfluence, Handle
 from core.engine.prune.statistics import Statistics, collect, is_complete, weight_observers
 from core.engine.prune.stream import BlockStream
 from tests.engine.prune.tiny import FAMILIES, tiny, windows
@@ -46,7 +46,7 @@ def test_streamed_hidden_states_equal_the_plain_forward(name: str, batch: int) -
 def test_gemma_blocks_get_their_own_masks() -> None:
     model, ids = tiny("gemma3"), windows(2)
     stream = BlockStream(model, ids, 2)
-    masks = [call.kwargs["attention_mask"] for call in stream._calls[0]]
+    masks = [call.kwargs["attention_mask"] for (call,) in stream._calls[0]]
     assert masks[0] is not None and masks[1] is None  # a sliding window; plain causal attention needs no mask
     assert masks[0] is masks[2]  # equal ones are held once
 
@@ -91,19 +91,59 @@ def test_a_model_that_changes_states_between_blocks_is_refused() -> None:
         BlockStream(model, windows(2), 2)
 
 
-def test_layers_that_share_one_block_are_refused() -> None:
+def test_a_block_that_is_called_again_and_again_is_watched_each_time() -> None:
+    """ALBERT with 4 layers in 2 groups: each group is one block, called twice in a row."""
     from transformers import AlbertConfig, AlbertForMaskedLM
 
     config = AlbertConfig(
         vocab_size=97,
         embedding_size=16,
         hidden_size=32,
-        num_hidden_layers=3,
+        num_hidden_layers=4,
+        num_hidden_groups=2,
         num_attention_heads=4,
         intermediate_size=48,
     )
+    torch.manual_seed(0)
+    model, ids = AlbertForMaskedLM(config).eval(), windows(2)
+    expected = block_io(model, ids)
+    stream = BlockStream(model, ids, 2)
+    for group in range(2):
+        seen: list[tuple[Tensor, Tensor]] = []
+        watcher = Watcher(seen)
+        stream.advance(group, [watcher])
+        for (into, out), (a, b) in zip(seen, expected[2 * group : 2 * group + 2], strict=True):
+            torch.testing.assert_close(into, a)
+            torch.testing.assert_close(out, b)
+
+
+class Watcher:
+    """An observer that keeps what it sees."""
+
+    key = "watcher"
+
+    def __init__(self, seen: list[tuple[Tensor, Tensor]]) -> None:
+        self.seen = seen
+
+    def attach(self, block: nn.Module, index: int) -> list[Handle]:
+        return []
+
+    def see(self, hidden_in: Tensor, hidden_out: Tensor) -> None:
+        self.seen.append((hidden_in, hidden_out))
+
+    def finish(self) -> dict[str, Tensor]:
+        return {}
+
+
+def test_layers_called_in_another_order_are_refused() -> None:
+    model = tiny("llama")
+    second = model.model.layers[1]
+    own = second.forward
+    second.forward = lambda hidden, *args, **kwargs: model.model.layers[0](
+        own(hidden, *args, **kwargs), *args, **kwargs
+    )
     with pytest.raises(RetortError, match="another number or order"):
-        BlockStream(AlbertForMaskedLM(config), windows(2), 2)
+        BlockStream(model, windows(2), 2)
 
 
 class Stopping(InMemoryReporter):
