@@ -118,6 +118,7 @@ def loss_ablation(context: DepthContext) -> list[int]:
     if len(windows) < len(context.windows):
         context.notes.append(f"The loss without each layer was measured on {len(windows)} calibration windows.")
     blocks = context.architecture.blocks(context.model)
+    lengths = _returned(context.model, blocks, windows[:1, :2])
     gone: list[int] = []
     total = sum(len(context.removable) - i for i in range(context.count))
     done = 0
@@ -125,9 +126,9 @@ def loss_ablation(context: DepthContext) -> list[int]:
         left = [i for i in context.removable if i not in gone]
         losses = dict.fromkeys(left, 0.0)
         for window in windows.split(_SLEB_BATCH):
-            inputs = _block_inputs(context.model, blocks, window, gone)
+            inputs = _block_inputs(context.model, blocks, window, gone, lengths)
             for candidate in left:
-                with _skipped(blocks, {*gone, candidate}, inputs, candidate):
+                with _skipped(blocks, {*gone, candidate}, inputs, candidate, lengths):
                     losses[candidate] += mean_loss(context.model, window) * len(window) / len(windows)
                 context.reporter.checkpoint()
                 done += 1
@@ -151,7 +152,26 @@ def _ascending(values: Tensor, removable: tuple[int, ...]) -> list[int]:
     return sorted(removable, key=lambda i: (float(values[i]), i))
 
 
-def _block_inputs(model: PreTrainedModel, blocks: nn.ModuleList, window: Tensor, gone: list[int]) -> list[Tensor]:
+def _returned(model: PreTrainedModel, blocks: nn.ModuleList, window: Tensor) -> list[int]:
+    """For each block, the length of the tuple it returns, or 0 where it returns a tensor."""
+    found: list[int] = []
+
+    def watch(module: nn.Module, args: tuple[Any, ...], out: Any) -> None:
+        found.append(len(out) if isinstance(out, tuple) else 0)
+
+    handles = [block.register_forward_hook(watch) for block in blocks]
+    try:
+        with torch.inference_mode():
+            model.base_model(window, use_cache=False)
+    finally:
+        for handle in handles:
+            handle.remove()
+    return found
+
+
+def _block_inputs(
+    model: PreTrainedModel, blocks: nn.ModuleList, window: Tensor, gone: list[int], lengths: list[int]
+) -> list[Tensor]:
     """What goes into each block, (batch, length, hidden), while the blocks in `gone` are skipped."""
     inputs: list[Tensor] = []
 
@@ -160,7 +180,7 @@ def _block_inputs(model: PreTrainedModel, blocks: nn.ModuleList, window: Tensor,
 
     handles = [block.register_forward_pre_hook(watch, with_kwargs=True) for block in blocks]
     try:
-        with _skipped(blocks, set(gone), [], 0), torch.inference_mode():
+        with _skipped(blocks, set(gone), [], 0, lengths), torch.inference_mode():
             base = model.base_model
             base(window, use_cache=False)
     finally:
@@ -170,20 +190,23 @@ def _block_inputs(model: PreTrainedModel, blocks: nn.ModuleList, window: Tensor,
 
 
 @contextmanager
-def _skipped(blocks: nn.ModuleList, skip: set[int], inputs: list[Tensor], resume: int) -> Iterator[None]:
+def _skipped(
+    blocks: nn.ModuleList, skip: set[int], inputs: list[Tensor], resume: int, lengths: list[int]
+) -> Iterator[None]:
     """Blocks in `skip` pass their input through. With `inputs`, block `resume` (which is skipped) gives its
-    known input instead, and the blocks before it are not computed."""
+    known input instead, and the blocks before it are not computed. Each returns what it always does (`_returned`)."""
 
-    def passing(hidden_states: Tensor, *args: Any, **kwargs: Any) -> Tensor:
-        return hidden_states
-
-    def known(hidden_states: Tensor, *args: Any, **kwargs: Any) -> Tensor:
-        return inputs[resume]
+    def shaped(hidden: Tensor, index: int) -> Any:
+        return (hidden, *[None] * (lengths[index] - 1)) if lengths[index] else hidden
 
     replaced = [i for i in range(len(blocks)) if i in skip or (inputs and i < resume)]
     try:
         for i in replaced:
-            blocks[i].forward = known if inputs and i == resume else passing
+
+            def passing(hidden_states: Tensor, *args: Any, _i: int = i, **kwargs: Any) -> Any:
+                return shaped(inputs[resume] if inputs and _i == resume else hidden_states, _i)
+
+            blocks[i].forward = passing
         yield
     finally:
         for i in replaced:
