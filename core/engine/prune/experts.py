@@ -46,8 +46,8 @@ class ExpertSaliency:
         for j in range(self._count):
             token, place = torch.where(chosen == j)
             if len(token):
-                gate, up = nn.functional.linear(hidden[token], experts.gate_up_proj[j]).chunk(2, dim=-1)
-                out = nn.functional.linear(experts.act_fn(gate) * up, experts.down_proj[j])  # (routed, hidden)
+                alone = torch.full((len(token), 1), j, device=chosen.device)
+                out = experts.forward(hidden[token], alone, gates.new_ones(len(token), 1))  # (routed, hidden)
                 weighted = gates[token, place].double() * out.double().norm(dim=-1)
                 self._sums[j] += weighted.sum().cpu()
                 self._tokens[j] += len(token)
