@@ -14,7 +14,7 @@ from core.base.text import one_line
 from core.catalogue.anatomy import Anatomy
 from core.catalogue.exportable import Described, quantisable, reason_against, remark_on
 from core.recipe.recipe import Grid, Recipe, Sweep, Target
-from core.registry.families import is_adapted
+from core.registry.families import CALIBRATION, PARTS, cannot, either, is_adapted, is_square, width_parts
 from core.registry.formats import EXPORTS
 from core.registry.formatting import show_bytes
 from core.registry.methods import METHODS, Method
@@ -132,8 +132,18 @@ def obstacle(method: Method, found: Anatomy) -> str:
         return "This model has no experts to remove."
     if method.needs_adapter and not is_adapted(shape.family):
         return f"Retort has no adapter that says how a '{shape.family}' model is built, so it cannot take parts out."
-    if method.family == "depth" and len(found.layers) < 2:
+    if "hidden" in shape.stays and set(PARTS) <= set(shape.stays):
+        return cannot("layers", shape.stays["layers"])
+    if method.family == "depth" and "layers" in shape.stays:
+        return cannot("layers", shape.stays["layers"])
+    if method.family == "depth" and len(found.layers) - len(shape.pinned) < 1 + (not shape.pinned):
         return "This model has no two layers of which one could go."
+    if method.family == "experts" and "experts" in shape.stays:
+        return cannot("experts", shape.stays["experts"])
+    if method.family == "width" and not _width_parts(method, found):
+        return cannot("neurons", shape.stays["neurons"])
+    if method.calibrated and CALIBRATION in shape.stays:
+        return f"It needs to watch the layers on text, and this model does not allow that: {shape.stays[CALIBRATION]}."
     if shape.task != "causal" and (method.needs & _CAUSAL_ONLY or method.id == "loss_ablation"):
         return "It needs a model that predicts the next token."
     return ""
@@ -145,10 +155,13 @@ def _remark(method: Method, found: Anatomy) -> str:
     if method.family == "weight":
         odd = sorted({w for w in (shape.hidden, shape.intermediate) if w and w % 4})
         return f"Unstructured only: {odd[0]} inputs are no multiple of 4, which 2:4 needs." if odd else ""
-    if method.family == "width" and shape.experts:
-        parts = "heads or kv_groups" if "fluctuation" in method.needs else "heads, kv_groups or hidden"
-        return f"Set 'parts' to {parts}: neurons inside experts cannot be removed one by one."
+    if method.family == "width" and "neurons" in shape.stays:
+        return f"Set 'parts' to {either(_width_parts(method, found))}. {cannot('neurons', shape.stays['neurons'])}"
     return ""
+
+
+def _width_parts(method: Method, found: Anatomy) -> list[str]:
+    return width_parts(is_square(found.shape.family), found.shape.stays, "fluctuation" not in method.needs)
 
 
 def _hessian_bytes(found: Anatomy) -> int:

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict
 from core.base.text import one_line
 from core.catalogue.kinds import kind_of
 from core.catalogue.positions import usable_positions
-from core.registry.families import FAMILIES, reads
+from core.registry.families import FAMILIES, pinned, reads, staying
 
 _MOST = 1 << 40
 _LAYERS = ("num_hidden_layers", "n_layer", "n_layers")
@@ -37,7 +37,12 @@ class Shape(BaseModel):
     context: int | None
     """Tokens read at most at a time."""
     windows: tuple[int | None, ...] = ()
-    """For each layer of a causal model, the sliding window its cache is cut to; None: no window."""
+    """For each layer of a causal model that caches keys and values, the sliding window they are cut to; None: no
+    window."""
+    stays: dict[str, str] = {}
+    """Parts that cannot be taken out, each with the reason (`core.registry.families.staying`)."""
+    pinned: tuple[int, ...] = ()
+    """Layers that have to stay."""
 
 
 def absurd_layers(config: dict[str, Any]) -> bool:
@@ -53,11 +58,11 @@ def read_shape(config: dict[str, Any]) -> Shape:
     inner: dict[str, Any] = {**config, **text} if isinstance(text, dict) else config
     family = one_line(str(inner.get("model_type") or "unknown"), 80)
     known = family in FAMILIES
-    hidden = _number(inner, "hidden_size", "n_embd", "dim")
+    hidden = _number(inner, "hidden_size", "n_embd", "dim", "d_model")
     heads = _number(inner, "num_attention_heads", "n_head", "n_heads")
     layers = _number(inner, *_LAYERS, most=_MOST_LAYERS)
-    intermediate = _number(inner, "intermediate_size", "n_inner", "ffn_dim", "hidden_dim")
-    if intermediate is None and hidden and family in ("gpt2", "gptj"):
+    intermediate = _number(inner, "intermediate_size", "n_inner", "ffn_dim", "hidden_dim", "ffn_hidden_size")
+    if intermediate is None and hidden and family in ("gpt2", "gptj", "bloom", "mpt", "falcon"):
         intermediate = 4 * hidden
     return Shape(
         family=family,
@@ -66,7 +71,7 @@ def read_shape(config: dict[str, Any]) -> Shape:
         layers=layers,
         hidden=hidden,
         heads=heads,
-        kv_heads=_number(inner, "num_key_value_heads") or (heads if known else None),
+        kv_heads=_kv_heads(inner) or (heads if known else None),
         head_dim=_number(inner, "head_dim") or (hidden // heads if known and hidden and heads else None),
         intermediate=intermediate,
         experts=_number(inner, "num_local_experts", "num_experts", "n_routed_experts"),
@@ -74,6 +79,8 @@ def read_shape(config: dict[str, Any]) -> Shape:
         vocab=_number(inner, "vocab_size"),
         context=usable_positions(family, inner.get),
         windows=_windows(inner, family, layers or 0),
+        stays=staying(family, inner),
+        pinned=pinned(family),
     )
 
 
@@ -85,13 +92,21 @@ def _number(config: dict[str, Any], *names: str, most: int = _MOST) -> int | Non
     return None
 
 
+def _kv_heads(config: dict[str, Any]) -> int | None:
+    if config.get("multi_query") and not config.get("new_decoder_architecture"):  # Falcon 7B
+        return 1
+    return _number(config, "num_key_value_heads", "num_kv_heads")
+
+
 def _windows(config: dict[str, Any], family: str, layers: int) -> tuple[int | None, ...]:
     if reads(family) != "causal":
         return ()
+    types = config.get("layer_types")
+    if isinstance(types, list) and "conv" in types:  # LFM2
+        return tuple(None for kind in types if kind != "conv")
     window = _number(config, "sliding_window")
     if window is None or config.get("use_sliding_window") is False:
         return (None,) * layers
-    types = config.get("layer_types")
     if isinstance(types, list) and len(types) == layers:
         return tuple(window if kind == "sliding_attention" else None for kind in types)
     usual = {"gemma2": 2, "gemma3_text": 6}.get(family)

@@ -17,9 +17,8 @@ from core.catalogue.shape import Shape
 from core.registry.families import FAMILIES
 from core.registry.formatting import show_count
 
-_COUNTED = frozenset(family.id for family in FAMILIES.values() if family.id not in ("gemma3", "electra"))
-"""Whose sizes are compared: not Gemma 3, whose config may lie beside that of a vision model, nor ELECTRA, whose words
-are narrower than its hidden states."""
+_COUNTED = frozenset(family.id for family in FAMILIES.values() if family.counted)
+"""Whose sizes are compared."""
 _WORDS = re.compile(r"(?:^|\.)(?:embed_tokens|wte|embed_in|word_embeddings)\.weight$")
 WHOLE = "Its figures would mean nothing: use a complete copy of the model, with the config it was saved with."
 """What to do where files and config disagree."""

@@ -13,6 +13,7 @@ from core.analysis.sensitivity import SensitivitySpec, find
 from core.base.errors import Impossible, RetortError
 from core.base.settings import Settings
 from core.preflight.subject import Subject
+from core.recipe.parts_asked import staying_asked, step_parts
 from core.recipe.recipe import Prune, Sizes, Target
 from core.registry.families import is_square
 from core.registry.formatting import percent, show_bytes
@@ -81,22 +82,15 @@ def _layers(step: Prune, subject: Subject) -> RetortError | None:
 
 
 def _removable(step: Prune, subject: Subject) -> list[int]:
-    return [i for i in range(subject.layers) if i not in step.protect]
-
-
-def _parts(step: Prune) -> tuple[str, ...]:
-    family = METHODS[step.method].family
-    return {"depth": ("layers",), "experts": ("experts",)}.get(family, step.parts or ("neurons",))
+    stay = {*step.protect, *(subject.found.shape.pinned if METHODS[step.method].structured else ())}
+    return [i for i in range(subject.layers) if i not in stay]
 
 
 def _target(step: Prune, subject: Subject, dtype: str) -> RetortError | None:
-    target, parts, shape = step.target, _parts(step), subject.found.shape
+    target, parts, shape = step.target, step_parts(METHODS[step.method], step.parts), subject.found.shape
     assert target is not None
-    if "neurons" in parts and shape.experts:
-        return Impossible(
-            "The neurons inside this model's experts cannot be removed one by one.",
-            "Remove whole experts, or set 'parts' to heads, kv_groups or hidden.",
-        )
+    if refused := staying_asked(METHODS[step.method], step, is_square(shape.family), shape.stays):
+        return refused
     if "hidden" in parts and step.method == "width_flap":
         return Impossible("FLAP ranks neurons and heads, not hidden channels.", "Choose another method for them.")
     if target.sizes is not None:

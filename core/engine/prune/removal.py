@@ -90,6 +90,7 @@ def without_layer(blocks: nn.ModuleList, layer: int) -> Iterator[None]:
 @contextmanager
 def _without_head(blocks: nn.ModuleList, architecture: Architecture | None, layer: int, head: int) -> Iterator[None]:
     assert architecture is not None
+    assert architecture.family.head_site is not None
     rows = slice(head * architecture.head_dim, (head + 1) * architecture.head_dim)
 
     def mask(module: nn.Module, args: tuple[Any, ...]) -> tuple[Any, ...]:
@@ -106,7 +107,7 @@ def _without_head(blocks: nn.ModuleList, architecture: Architecture | None, laye
 
 def _parameters(block: nn.Module, architecture: Architecture | None, head: int | None) -> int:
     """Parameters of a block, or the share of its output projection's inputs that belongs to one head."""
-    if head is None or architecture is None:
+    if head is None or architecture is None or architecture.family.head_site is None:
         return sum(p.numel() for p in block.parameters())
     weight = block.get_submodule(architecture.family.head_site).weight
     assert isinstance(weight, torch.Tensor)

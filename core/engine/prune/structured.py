@@ -25,6 +25,7 @@ from core.engine.prune.surgery import Keep, count_parameters, cut
 from core.engine.prune.targets import Plan, Question, plan_for
 from core.engine.prune.unit_observers import Fluctuation, UnitActivations
 from core.engine.prune.width import choose_units
+from core.recipe.parts_asked import staying_asked, step_parts
 from core.recipe.recipe import Part, Prune
 from core.registry.formatting import percent
 from core.registry.methods import METHODS, Method, Statistic
@@ -88,18 +89,13 @@ def parts_of(method: Method, prune: Prune, architecture: Architecture) -> tuple[
     """What the step may remove: the recipe's `parts`, or the method's usual ones.
 
     Raises:
-        RetortError: the model has no such parts.
+        RetortError: the model has no such parts, or they have to stay.
     """
-    if method.family == "depth":
-        return ("layers",)
-    parts: tuple[Part, ...] = ("experts",) if method.family == "experts" else prune.parts or ("neurons",)
+    parts = step_parts(method, prune.parts)
     if "experts" in parts and architecture.family.expert_site is None:
         raise Impossible("This model has no experts to remove.", "Choose a depth or a width method.")
-    if "neurons" in parts and architecture.family.neuron_site is None:
-        raise Impossible(
-            "The neurons inside this model's experts cannot be removed one by one.",
-            "Remove whole experts, or set 'parts' to heads, kv_groups or hidden.",
-        )
+    if refused := staying_asked(method, prune, architecture.family.square, architecture.stays):
+        raise refused
     return parts
 
 
@@ -110,7 +106,7 @@ def _removable(architecture: Architecture, prune: Prune) -> tuple[int, ...]:
             f"Layer {beyond[0]} cannot be protected: the model's layers are 0 to {architecture.layers - 1}.",
             "Correct 'protect'.",
         )
-    return tuple(i for i in range(architecture.layers) if i not in prune.protect)
+    return tuple(i for i in range(architecture.layers) if i not in prune.protect and i not in architecture.pinned)
 
 
 def _refuse_uneven(architecture: Architecture, prune: Prune, plan: Plan) -> None:

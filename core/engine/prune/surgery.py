@@ -91,13 +91,14 @@ def new_config(model: PreTrainedModel, architecture: Architecture, keep: Keep) -
     family = architecture.family
     for key in family.per_layer:
         entries = getattr(config, key, None)
-        if isinstance(entries, list) and len(entries) == architecture.layers:
+        derived = isinstance(getattr(type(config), key, None), property)
+        if isinstance(entries, list) and len(entries) == architecture.layers and not derived:
             setattr(config, key, [entries[i] for i in keep.layers])
     setattr(config, family.keys["layers"], len(keep.layers))
     sizes = keep.sizes(architecture)
     for axis, size in sizes.items():
         setattr(config, family.keys[axis], size)
-    if not family.square and (sizes["hidden"] != config.num_attention_heads * architecture.head_dim):
+    if "heads" in sizes and not family.square and sizes["hidden"] != sizes["heads"] * architecture.head_dim:
         config.head_dim = architecture.head_dim  # it no longer follows from the other two
     if family.adjust is not None:
         family.adjust(config, keep.layers)
@@ -120,15 +121,17 @@ def unit_sums(
         if architecture.place(model, name)[0] != layer:
             continue
         for d, dim in enumerate(architecture.shape(model, name)):
-            if not any(run.axis == axis for run in dim):
+            segments = architecture.segments(dim)
+            if not any(s.axis == axis for s in segments):
                 continue
             others = [i for i in range(value.ndim) if i != d]
             rows = value.float().sum(dim=others).cpu() if others else value.float().cpu()  # (rows,)
             start = 0
-            for run in dim:
-                length = architecture.sizes[run.axis] * architecture.rows(run)
-                if run.axis == axis:
-                    total += rows[start : start + length].view(-1, architecture.rows(run)).sum(1)
+            for s in segments:
+                length = s.units * s.width
+                if s.axis == axis:
+                    own = rows[start : start + length].view(-1, s.width).sum(1)
+                    total[s.first : s.first + s.units] += own
                 start += length
     return total
 
@@ -152,10 +155,10 @@ def count_parameters(model: PreTrainedModel, architecture: Architecture, sizes: 
         index, _ = architecture.place(model, name)
         if index is not None and index not in kept:
             continue
-        count = 1
-        for d, dim in enumerate(architecture.shape(model, name)):
-            rows = sum(sizes[run.axis] * architecture.rows(run) for run in dim)
-            count *= rows if dim else parameter.shape[d]
+        shape = architecture.shape(model, name)
+        count = 1 if shape else parameter.numel()
+        for d, dim in enumerate(shape):
+            count *= architecture.length(dim, sizes) if dim else parameter.shape[d]
         blocks, outside = (blocks, outside + count) if index is None else (blocks + count, outside)
     return Counts(blocks, outside)
 
@@ -163,15 +166,15 @@ def count_parameters(model: PreTrainedModel, architecture: Architecture, sizes: 
 def _rows(dim: Dim, architecture: Architecture, keep: Keep, at: int | None) -> Tensor | None:
     """Indices of the kept rows of a dimension, or None where all stay."""
     parts, start, whole = [], 0, True
-    for run in dim:
-        units, width = architecture.sizes[run.axis], architecture.rows(run)
-        chosen = keep.indices(run.axis, at)
+    for axis, first, count, width in architecture.segments(dim):
+        chosen = keep.indices(axis, at)
         if chosen is None:
-            chosen = torch.arange(units)
+            chosen = torch.arange(count)
         else:
             whole = False
+            chosen = chosen[(chosen >= first) & (chosen < first + count)] - first
         parts.append((start + chosen[:, None] * width + torch.arange(width)).flatten())
-        start += units * width
+        start += count * width
     return None if whole else torch.cat(parts)
 
 
@@ -229,7 +232,11 @@ def _build(model: PreTrainedModel, config: Any, state: dict[str, Tensor]) -> Pre
             "Choose other sizes.",
         ) from error
     new, info = built
-    assert not info["missing_keys"] and not info["unexpected_keys"] and not info["mismatched_keys"], info
+    if odd := [*info["missing_keys"], *info["unexpected_keys"], *info["mismatched_keys"]]:
+        raise RetortError(
+            f"transformers builds another kind of model with the sizes asked for: '{odd[0]}' has no counterpart in it.",
+            "Choose other sizes.",
+        )
     if getattr(model, "generation_config", None) is not None:
         new.generation_config = copy.deepcopy(model.generation_config)
     finished: PreTrainedModel = new.to(model.device).eval()

@@ -178,8 +178,8 @@ def _steps(question: Question, part: Part) -> list[int]:
 def _assemble(question: Question, chosen: dict[Part, int]) -> Plan:
     architecture = question.architecture
     sizes: Sizes = dict(architecture.sizes)
-    groups = chosen.get("kv_groups", sizes.get("kv_heads", sizes["heads"]))
     if "kv_groups" in chosen or "heads" in chosen:
+        groups = chosen.get("kv_groups", sizes.get("kv_heads", sizes["heads"]))
         sizes["heads"] = groups * chosen.get("heads", architecture.group)
         if "kv_heads" in sizes:
             sizes["kv_heads"] = groups
@@ -193,6 +193,8 @@ def _assemble(question: Question, chosen: dict[Part, int]) -> Plan:
 
 def refusal(architecture: Architecture, sizes: Sizes) -> str | None:
     """Why transformers could not load a model of these sizes, in one sentence; None where it can."""
+    if "heads" not in sizes:
+        return None
     heads, hidden = sizes["heads"], sizes["hidden"]
     kv_heads = sizes.get("kv_heads", heads)
     if heads % kv_heads:

@@ -14,7 +14,9 @@ from core.engine.prune.observers import Handle
 
 def unit_sites(architecture: Architecture) -> dict[Axis, str]:
     """The module whose input holds the activations of an axis, side by side."""
-    sites: dict[Axis, str] = {"heads": architecture.family.head_site}
+    sites: dict[Axis, str] = {}
+    if architecture.family.head_site is not None:
+        sites["heads"] = architecture.family.head_site
     if architecture.family.neuron_site is not None:
         sites["neurons"] = architecture.family.neuron_site
     return sites
@@ -55,7 +57,9 @@ class UnitActivations:
             def output(module: nn.Module, args: Any, out: Tensor, name: str = name) -> None:
                 self._add(f"hidden/{name}", out.detach().float())
 
-            handles.append(block.get_submodule(name).register_forward_hook(output))
+            norm = _submodule(block, name)
+            if norm is not None:
+                handles.append(norm.register_forward_hook(output))
         return handles
 
     def _add(self, site: str, a: Tensor) -> None:
@@ -74,7 +78,7 @@ class UnitActivations:
         scores = {site: squares.sqrt() for site, squares in self._squares.items()}
         hidden = [s for site, s in scores.items() if site.startswith("hidden/")]
         found = {site: s for site, s in scores.items() if not site.startswith("hidden/")}
-        return {**found, "hidden": torch.stack(hidden).sum(0)}
+        return {**found, "hidden": torch.stack(hidden).sum(0)} if hidden else found
 
 
 class Fluctuation:
@@ -125,7 +129,7 @@ class Fluctuation:
 
 
 def _submodule(block: nn.Module, name: str) -> nn.Module | None:
-    """The module, or None in a block without it (a layer of a mixed mixture-of-experts model)."""
+    """The module, or None in a block without it (a layer of another kind, or of another layout of its family)."""
     try:
         return block.get_submodule(name)
     except AttributeError:

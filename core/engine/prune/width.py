@@ -76,7 +76,7 @@ def choose_units(context: DepthContext, scorer: Scorer, sizes: Sizes, layers: li
     architecture = context.architecture
     source = _Source(context, scorer)
     keep = Keep(layers)
-    if sizes["heads"] != architecture.sizes["heads"]:
+    if sizes.get("heads") != architecture.sizes.get("heads"):
         heads, groups = [], []
         for layer in layers:
             kept, kept_groups = _heads(source.scores("heads", layer), architecture, sizes)
@@ -136,7 +136,7 @@ class _Source:
             for name, _ in self.model.named_parameters()
             if self.architecture.place(self.model, name)[0] == layer
         )
-        return any(run.axis == axis for shape in shapes for dim in shape for run in dim)
+        return any(s.axis == axis for shape in shapes for dim in shape for s in self.architecture.segments(dim))
 
     def hidden_scores(self) -> Tensor:
         """(channels,): the scores of each layer, added up."""

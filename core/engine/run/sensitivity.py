@@ -36,6 +36,7 @@ from core.engine.run.prune_step import Source, needed, statistics_for
 from core.engine.run.session import Session
 from core.recipe.hooks import Hooks
 from core.recipe.recipe import Prune
+from core.registry.families import cannot
 from core.registry.methods import METHODS
 
 _SHAPES = 6  # matrix shapes whose break-even is measured, the ones with most weights
@@ -137,9 +138,13 @@ def _heads(spec: SensitivitySpec, loaded: Loaded) -> tuple[Architecture | None, 
     if spec.removed != "layers_and_heads":
         return None, []
     try:
-        return adapter_for(loaded.model), []
+        architecture = adapter_for(loaded.model)
     except RetortError as error:
         return None, [f"Heads were not measured: {error.cause}"]
+    if architecture.family.head_site is None:
+        why = architecture.stays.get("heads", "its layers have none")
+        return None, [f"Heads were not measured: {cannot('heads', why)}"]
+    return architecture, []
 
 
 @dataclass(frozen=True)

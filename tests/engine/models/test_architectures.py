@@ -25,9 +25,9 @@ def fresh() -> Iterator[ReloadProcess]:
 
 
 def test_an_unknown_architecture_is_refused_by_name() -> None:
-    config = transformers.BloomConfig(hidden_size=16, n_layer=1, n_head=2, vocab_size=32)
-    with pytest.raises(RetortError, match="'bloom'") as refused:
-        adapter_for(transformers.BloomForCausalLM(config))
+    config = transformers.CodeGenConfig(n_embd=16, n_layer=1, n_head=4, rotary_dim=4, vocab_size=32)
+    with pytest.raises(RetortError, match="'codegen'") as refused:
+        adapter_for(transformers.CodeGenForCausalLM(config))
     assert "magnitude" in refused.value.remedy
 
 

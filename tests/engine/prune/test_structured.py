@@ -184,7 +184,7 @@ REFUSALS: list[tuple[str, dict[str, Any], str]] = [
     ("gpt2", {"method": "width_norm", "target": {"sizes": {"hidden": 40}}}, "tie the hidden size to the heads"),
     ("bert", {"method": "loss_ablation", "target": {"remove_layers": 1}}, "predicts the next token"),
     ("bert", {"method": "width_taylor", "target": {"block_fraction": 0.1}}, "predicts the next token"),
-    ("mixtral", {"method": "width_norm", "target": {"block_fraction": 0.1}}, "inside this model's experts"),
+    ("mixtral", {"method": "width_norm", "target": {"block_fraction": 0.1}}, "they lie inside its experts"),
     ("mixtral", {"method": "reap", "target": {"sizes": {"experts": 1}}}, "at least 2 must stay"),
 ]
 

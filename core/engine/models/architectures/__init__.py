@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pkgutil import iter_modules
@@ -12,15 +13,15 @@ from transformers import PreTrainedConfig, PreTrainedModel
 
 from core.base.errors import Impossible, RetortError
 from core.base.functions import load_function
-from core.engine.models.architectures.base import Axis, Family, Run, Shape
+from core.engine.models.architectures.base import Axis, Dim, Family, Run, Segment, Shape
+from core.registry.families import PARTS, pinned, staying
 
-FAMILIES: dict[str, Family] = {
-    model_type: family
-    for file in iter_modules(__path__)  # each file of this folder but the one that says what a family is
-    if file.name != "base"
-    for family in load_function(f"{__name__}.{file.name}:FAMILIES")
-    for model_type in family.model_types
-}
+FAMILIES: dict[str, list[Family]] = {}
+"""The layouts of each model type, of which the first that fits a config is meant."""
+for _file in iter_modules(__path__):  # each file of this folder but the one that says what a family is
+    for _family in load_function(f"{__name__}.{_file.name}:FAMILIES") if _file.name != "base" else ():
+        for _model_type in _family.model_types:
+            FAMILIES.setdefault(_model_type, []).append(_family)
 
 Sizes = dict[Axis, int]
 """How many units each axis has."""
@@ -30,17 +31,47 @@ _STILL_WORKS = "Pruning weights (magnitude, Wanda, SparseGPT) works with it; rem
 
 @dataclass(frozen=True)
 class Architecture:
-    """A family and the sizes of one model of it."""
+    """A family and the sizes of one model of it.
+
+    Attributes:
+        head_dim: 0 where nothing is made of heads.
+        stays: parts (as recipes name them) that cannot be taken out, each with the reason.
+        pinned: layers that have to stay.
+    """
 
     family: Family
     layers: int
     sizes: Mapping[Axis, int]
     head_dim: int
+    stays: Mapping[str, str]
+    pinned: tuple[int, ...] = ()
 
     @property
     def group(self) -> int:
         """Query heads that share one key-value head."""
-        return self.sizes["heads"] // self.sizes.get("kv_heads", self.sizes["heads"])
+        heads = self.sizes.get("heads", 1)
+        return heads // self.sizes.get("kv_heads", heads)
+
+    def segments(self, dim: Dim, sizes: Mapping[Axis, int] | None = None) -> list[Segment]:
+        """The rows of a dimension in order, of a model of these sizes (its own where none are given)."""
+        sizes = sizes or self.sizes
+        found: list[Segment] = []
+        for run in dim:
+            width = self.rows(run)
+            if run.axis == "fixed":
+                found.append(Segment("fixed", 0, 1, width))
+            elif run.axis == "grouped":
+                inside = sizes["heads"] // sizes["kv_heads"]
+                for g in range(sizes["kv_heads"]):
+                    found.append(Segment("heads", g * inside, inside, width))
+                    found += [Segment("kv_heads", g, 1, width)] * 2
+            else:
+                found.append(Segment(run.axis, 0, sizes[run.axis], width))
+        return found
+
+    def length(self, dim: Dim, sizes: Mapping[Axis, int] | None = None) -> int:
+        """Rows of a dimension that is not whole."""
+        return sum(s.units * s.width for s in self.segments(dim, sizes))
 
     def rows(self, run: Run) -> int:
         """Rows one unit of the run owns."""
@@ -67,13 +98,16 @@ class Architecture:
         return f"{prefix}{self.family.blocks}.{index}.{inner}"
 
     def shape(self, model: PreTrainedModel, name: str) -> Shape:
-        """Which units own which rows of a parameter.
+        """Which units own which rows of a parameter; empty where the family is cut by whole layers only.
 
         Raises:
             RetortError: the family's description does not name it, or its sizes do not fit.
         """
         index, inner = self.place(model, name)
+        if self.family.inside is None:
+            return ()
         known = self.family.outside if index is None else self.family.inside
+        inner = re.sub(r"(?<=\.)\d+(?=\.)", "*", inner)
         if inner not in known:
             raise RetortError(
                 f"This {self.family.name} model has a tensor Retort cannot place: '{name}'.", _STILL_WORKS
@@ -86,11 +120,10 @@ class Architecture:
         Raises:
             RetortError: a parameter is unknown or has another shape than its description says.
         """
-        for name, parameter in model.named_parameters():
+        for name, parameter in model.named_parameters() if self.family.inside is not None else ():
             shape = self.shape(model, name)
             fits = len(shape) == parameter.ndim and all(
-                not dim or sum(self.sizes[run.axis] * self.rows(run) for run in dim) == parameter.shape[d]
-                for d, dim in enumerate(shape)
+                not dim or self.length(dim) == parameter.shape[d] for d, dim in enumerate(shape)
             )
             if not fits:
                 raise RetortError(
@@ -107,18 +140,20 @@ def adapter_for(model: PreTrainedModel | PreTrainedConfig) -> Architecture:
         RetortError: the architecture is unknown, or is a variant whose parts cannot be removed.
     """
     config: Any = model if isinstance(model, PreTrainedConfig) else model.config
-    family = FAMILIES.get(config.model_type)
+    layouts = FAMILIES.get(config.model_type, ())
+    family = next((f for f in layouts if f.when is None or f.when(config)), None)
     if family is None:
         raise Impossible(
             f"Retort does not know where the layers, heads and neurons of a '{config.model_type}' model are.",
             _STILL_WORKS,
         )
-    reason = family.refuse(config) if family.refuse else None
-    if reason is not None:
-        raise Impossible(f"Parts of this {family.name} model cannot be removed: {reason}.", _STILL_WORKS)
+    stays = staying(config.model_type, config.to_dict())
+    if set(PARTS) <= set(stays):
+        raise Impossible(f"Parts of this {family.name} model cannot be removed: {stays['layers']}.", _STILL_WORKS)
     sizes = _sizes(config, family)
-    head_dim = getattr(config, "head_dim", None) or sizes["hidden"] // sizes["heads"]
-    found = Architecture(family, int(getattr(config, family.keys["layers"])), sizes, int(head_dim))
+    head_dim = getattr(config, "head_dim", None) or (sizes["hidden"] // sizes["heads"] if "heads" in sizes else 0)
+    layers = int(getattr(config, family.keys["layers"]))
+    found = Architecture(family, layers, sizes, int(head_dim), stays, pinned(config.model_type))
     if isinstance(model, PreTrainedModel):
         found.check(model)
     return found
@@ -137,4 +172,4 @@ def _sizes(config: Any, family: Family) -> Sizes:
     sizes: Sizes = {axis: getattr(config, family.keys[axis]) for axis in axes if axis in family.keys}
     if "neurons" in sizes and sizes["neurons"] is None:
         sizes["neurons"] = 4 * sizes["hidden"]  # GPT-2 leaves its usual width out of the config
-    return sizes
+    return {**sizes, **(family.sized(config) if family.sized else {})}

@@ -12,19 +12,27 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
-from transformers import PreTrainedConfig
-
-Axis = Literal["hidden", "neurons", "heads", "kv_heads", "experts", "fixed"]
+Axis = Literal["hidden", "neurons", "heads", "kv_heads", "experts", "fixed", "grouped"]
 
 
 class Run(NamedTuple):
     """Consecutive rows of one dimension, owned by the units of `axis` in order.
 
-    `head_rows` 0: one row a unit. Otherwise a unit owns `head_rows` times head_dim rows.
+    `head_rows` 0: one row a unit. Otherwise a unit owns `head_rows` times head_dim rows. Axis `fixed`: rows that
+    always stay, as one unit. Axis `grouped`: for each key-value head its query heads, then its key, then its value.
     """
 
     axis: Axis
     head_rows: int = 0
+
+
+class Segment(NamedTuple):
+    """Consecutive rows owned by `units` units of `axis` from `first` on, `width` rows each."""
+
+    axis: Axis
+    first: int
+    units: int
+    width: int
 
 
 Dim = tuple[Run, ...]
@@ -79,32 +87,34 @@ class Family:
         keys: config key of each axis, and of `layers`.
         inside: parameters of a block, by name relative to it.
         outside: all others, by name relative to the base model (heads: relative to the whole model).
+            An index inside a name is written `*`. None: only whole layers can be taken out, and no parameter is named.
         block_norms: modules of a block whose outputs show how active a hidden channel is.
         neuron_site: module whose input is the neurons' activations, or None where they cannot be cut.
-        head_site: module whose input is the heads' outputs side by side.
+        head_site: module whose input is the heads' outputs side by side, or None where they cannot be cut.
         expert_site: module that is called with (tokens, chosen experts, their gates), or None.
         square: True where the config has no head_dim, so heads times head_dim must stay the hidden size.
         hidden_multiple_of_heads: True where transformers refuses a hidden size that the heads do not divide.
-        parallel: attention and MLP read the same input.
         per_layer: config keys that hold one entry a layer.
         optional_bias: by axis (`neurons`, `heads`), the switch that allows a bias on the output side.
         adjust: called with the new config and the kept layers (original indices), for what else depends on them.
-        refuse: called with the config; a sentence on why this variant cannot be cut, or None.
+        sized: called with the config; sizes that it states in another way than by a key.
+        when: called with the config; whether it is built so, where a model type has several layouts.
     """
 
     name: str
     model_types: tuple[str, ...]
     blocks: str
     keys: Mapping[str, str]
-    inside: Mapping[str, Shape]
+    inside: Mapping[str, Shape] | None
     outside: Mapping[str, Shape]
     block_norms: tuple[str, ...]
     neuron_site: str | None
-    head_site: str
+    head_site: str | None
     expert_site: str | None = None
     square: bool = False
     hidden_multiple_of_heads: bool = False
-    per_layer: tuple[str, ...] = ("layer_types", "mlp_layer_types")
+    per_layer: tuple[str, ...] = ("layer_types", "mlp_layer_types", "no_rope_layers")
     optional_bias: Mapping[str, OptionalBias] = field(default_factory=dict)
     adjust: Callable[[Any, Sequence[int]], None] | None = None
-    refuse: Callable[[PreTrainedConfig], str | None] | None = None
+    sized: Callable[[Any], Mapping[Axis, int]] | None = None
+    when: Callable[[Any], bool] | None = None

@@ -1,8 +1,6 @@
-"""BERT, RoBERTa and DistilBERT: encoders whose norms follow the residual sum."""
+"""BERT, RoBERTa, DistilBERT and those built like them: encoders whose norms follow the residual sum."""
 
 from __future__ import annotations
-
-from transformers import PreTrainedConfig
 
 from core.engine.models.architectures.base import (
     HEADS,
@@ -30,13 +28,9 @@ _EMBEDDINGS: dict[str, Shape] = {
 }
 
 
-def _refuse(config: PreTrainedConfig) -> str | None:
-    return "it attends to a second model" if getattr(config, "add_cross_attention", False) else None
-
-
 BERT = Family(
     name="BERT and RoBERTa",
-    model_types=("bert", "roberta"),
+    model_types=("bert", "roberta", "xlm-roberta", "camembert"),
     blocks="encoder.layer",
     keys=_KEYS,
     inside={
@@ -69,7 +63,6 @@ BERT = Family(
     neuron_site="output.dense",
     head_site="attention.output.dense",
     square=True,
-    refuse=_refuse,
 )
 DISTILBERT = Family(
     name="DistilBERT",

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from transformers import PreTrainedConfig
-
 from core.engine.models.architectures.base import (
     HEADS,
     HIDDEN,
@@ -19,14 +17,6 @@ from core.engine.models.architectures.base import (
 )
 
 _QKV: Dim = (Run("heads", 1), Run("heads", 1), Run("heads", 1))
-
-
-def _refuse(config: PreTrainedConfig) -> str | None:
-    if getattr(config, "add_cross_attention", False):
-        return "it attends to a second model"
-    if getattr(config, "scale_attn_by_inverse_layer_idx", False):
-        return "its attention depends on the number of each layer, so the layers cannot be re-numbered"
-    return None
 
 
 GPT2 = Family(
@@ -52,7 +42,6 @@ GPT2 = Family(
     neuron_site="mlp.c_proj",
     head_site="attn.c_proj",
     square=True,
-    refuse=_refuse,
 )
 
 FAMILIES = (GPT2,)

@@ -1,4 +1,4 @@
-"""Llama and the families built like it: Mistral, Qwen2, Qwen3, SmolLM (which is a Llama)."""
+"""Llama and the families built like it: Mistral, Qwen, Gemma 1, Granite, SmolLM, OLMo 2, Cohere, StableLM."""
 
 from __future__ import annotations
 
@@ -10,8 +10,10 @@ from core.engine.models.architectures.base import (
     KV_HEADS,
     NEURONS,
     WHOLE,
+    Dim,
     Family,
     OptionalBias,
+    Run,
     Shape,
     embedding,
     linear,
@@ -34,6 +36,8 @@ ATTENTION: dict[str, Shape] = {
     "self_attn.q_norm.weight": (WHOLE,),
     "self_attn.k_norm.weight": (WHOLE,),
 }
+_ONE_A_HEAD: Dim = (Run("heads"),)
+_ONE_A_KV_HEAD: Dim = (Run("kv_heads"),)
 MLP: dict[str, Shape] = {
     **linear("mlp.gate_proj", NEURONS, HIDDEN),
     **linear("mlp.up_proj", NEURONS, HIDDEN),
@@ -67,4 +71,41 @@ MISTRAL = replace(
 )
 QWEN3 = replace(MISTRAL, name="Qwen3", model_types=("qwen3",), optional_bias={"heads": ATTENTION_BIAS})
 
-FAMILIES = (LLAMA, MISTRAL, QWEN3)
+GEMMA = replace(QWEN3, name="Gemma", model_types=("gemma",))
+GRANITE = replace(LLAMA, name="Granite and SmolLM3", model_types=("granite", "smollm3"), hidden_multiple_of_heads=False)
+OLMO2 = replace(
+    QWEN3,
+    name="OLMo 2",
+    model_types=("olmo2",),
+    inside={
+        **ATTENTION,
+        # these norms run over all heads together
+        "self_attn.q_norm.weight": (HEADS,),
+        "self_attn.k_norm.weight": (KV_HEADS,),
+        **MLP,
+        **norms("post_attention_layernorm", "post_feedforward_layernorm"),
+    },
+    block_norms=("post_attention_layernorm", "post_feedforward_layernorm"),
+)
+COHERE = replace(
+    QWEN3,
+    name="Cohere",
+    model_types=("cohere", "cohere2"),
+    inside={
+        **ATTENTION,
+        "self_attn.q_norm.weight": (_ONE_A_HEAD, WHOLE),
+        "self_attn.k_norm.weight": (_ONE_A_KV_HEAD, WHOLE),
+        **MLP,
+        **norms("input_layernorm"),
+    },
+    block_norms=("input_layernorm",),
+)
+STABLELM = replace(
+    MISTRAL,
+    name="StableLM",
+    model_types=("stablelm",),
+    inside={**ATTENTION, **MLP, **norms(*BLOCK_NORMS)},
+    square=True,
+)
+
+FAMILIES = (LLAMA, MISTRAL, QWEN3, GEMMA, GRANITE, OLMO2, COHERE, STABLELM)

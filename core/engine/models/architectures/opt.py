@@ -5,15 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from transformers import PreTrainedConfig
-
 from core.engine.models.architectures.base import HEADS, HIDDEN, NEURONS, WHOLE, Family, embedding, linear, norms
-
-
-def _refuse(config: PreTrainedConfig) -> str | None:
-    if config.word_embed_proj_dim != config.hidden_size:
-        return "its embeddings have another width than its layers"
-    return None
 
 
 def _adjust(config: Any, kept: Sequence[int]) -> None:
@@ -51,7 +43,6 @@ OPT = Family(
     head_site="self_attn.out_proj",
     square=True,
     adjust=_adjust,
-    refuse=_refuse,
 )
 
 FAMILIES = (OPT,)

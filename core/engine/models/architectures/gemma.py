@@ -1,4 +1,4 @@
-"""Gemma 3, text models: query and key norms, sliding windows in most layers, four norms per block."""
+"""Gemma 2 and the text models of Gemma 3: sliding windows in some layers, four norms per block."""
 
 from __future__ import annotations
 
@@ -13,13 +13,14 @@ _NORMS = (
     "pre_feedforward_layernorm",
     "post_feedforward_layernorm",
 )
-GEMMA3 = replace(
+GEMMA = replace(
     LLAMA,
-    name="Gemma 3 (text)",
-    model_types=("gemma3_text",),
+    name="Gemma",
+    model_types=("gemma2", "gemma3_text"),
     inside={**ATTENTION, **MLP, **norms(*_NORMS)},
     block_norms=_NORMS,
+    hidden_multiple_of_heads=False,
     optional_bias={"heads": ATTENTION_BIAS},
 )
 
-FAMILIES = (GEMMA3,)
+FAMILIES = (GEMMA,)

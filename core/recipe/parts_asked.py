@@ -1,0 +1,43 @@
+"""Which parts a structured step takes out, and whether the model's family lets them go."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from core.base.errors import Impossible
+from core.recipe.recipe import Part, Prune
+from core.registry.families import cannot, either, width_parts
+from core.registry.methods import Method
+
+_BY_SIZE: dict[str, Part] = {
+    "layers": "layers",
+    "intermediate": "neurons",
+    "heads": "heads",
+    "kv_heads": "kv_groups",
+    "hidden": "hidden",
+    "experts": "experts",
+}
+
+
+def step_parts(method: Method, asked: tuple[Part, ...]) -> tuple[Part, ...]:
+    """What the step may remove: the recipe's `parts`, or the method's usual ones."""
+    if method.family == "depth":
+        return ("layers",)
+    return ("experts",) if method.family == "experts" else asked or ("neurons",)
+
+
+def staying_asked(method: Method, prune: Prune, square: bool, stays: Mapping[str, str]) -> Impossible | None:
+    """Why the step cannot be done for a part that stays in this model, or None.
+
+    Args:
+        square: whether the hidden size is always heads times head size.
+        stays: `core.registry.families.staying` of the model.
+    """
+    sizes = prune.target.sizes if prune.target is not None else None
+    asked = [_BY_SIZE[name] for name, wanted in sizes or () if wanted is not None]
+    for part in asked or step_parts(method, prune.parts):
+        if part in stays:
+            possible = width_parts(square, stays, "fluctuation" not in method.needs)
+            way = f"Set 'parts' to {either(possible)}" if possible and method.family == "width" else ""
+            return Impossible(cannot(part, stays[part]), f"{way or 'Choose another method'}, or choose another model.")
+    return None
