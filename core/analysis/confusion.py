@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Literal
 
 from core.analysis.differences import p_words
@@ -15,6 +15,8 @@ from core.registry.measurement import find_metric
 
 Matrix = tuple[tuple[int, ...], ...]
 """Counts of texts: the row is the true class, the column the one a model gave."""
+READING = ("split", "columns", "classes")
+"""Settings of a figure that say how its labelled texts were read (`LabelledSet.reading`)."""
 Change = Literal["same", "fixed", "broken", "otherwise wrong"]
 """What became of the first model's answer to a text: the same one, or put right, or spoilt, or wrong in another way."""
 
@@ -44,6 +46,8 @@ class Together:
     data: str
     labels: tuple[str, ...]
     models: tuple[Judged, ...]
+    reading: Mapping[str, object] = field(default_factory=dict)
+    """How the texts are read, beside what they are called: part, columns, classes."""
 
     @property
     def items(self) -> int:
@@ -122,7 +126,9 @@ def stored(results: Sequence[Result | None]) -> Together | None:
         if data != first[0] or sorted(labels) != sorted(known) or len(one.right) != len(models[0].right):
             return None
         models.append(_renumbered(one, [labels.index(name) for name in known]))
-    return Together(first[0], first[1], tuple(models))
+    dense = find_metric(results[0].measurements, "f1") if results[0] else None
+    reading = {k: v for k, v in dense.settings.items() if k in READING} if dense else {}
+    return Together(first[0], first[1], tuple(models), reading)
 
 
 def _renumbered(one: Judged, order: list[int]) -> Judged:

@@ -14,7 +14,7 @@ from typing import Any
 
 from core.base.roles import Actor, may
 from core.base.settings import Settings
-from core.catalogue.checks import inside_roots
+from core.catalogue.data_files import data_files
 from core.catalogue.fingerprint import remembered_hash
 from core.catalogue.hub import dataset_commit
 from core.catalogue.references import resolve
@@ -75,15 +75,14 @@ def contents_of(recipe: Recipe, settings: Settings, actor: Actor) -> dict[str, s
 def content_of(data: str, settings: Settings, actor: Actor) -> str:
     """What identifies the bytes of a text or labelled set; `ABSENT` where they are not there.
 
-    `path:`: the file's bytes and ending; `sample:`: all files of the sample, and the part; `hub:`: the commit.
+    `path:`: the files' bytes and endings; `sample:`: all files of the sample, and the part; `hub:`: the commit.
 
     Raises:
-        RetortError: the path lies outside the roots or does not exist.
+        RetortError: the path lies outside the roots, does not exist or holds no data.
     """
     kind, _, name = data.partition(":")
     if kind == "path":
-        path = inside_roots(name, settings)
-        return _files([path], settings) if path.is_file() else ABSENT
+        return _data_files(name, settings)
     if kind == "sample":
         sample_id, _, part = name.partition("/")
         wanted = SAMPLES.get(sample_id)
@@ -91,6 +90,14 @@ def content_of(data: str, settings: Settings, actor: Actor) -> str:
             return ABSENT
         return f"{_files(_inside(wanted.folder(settings)), settings)} {part}".strip()
     return _pinned_data(data, settings, actor)
+
+
+def _data_files(name: str, settings: Settings) -> str:
+    found = data_files(name, settings)
+    several = {path.parent for path in found.files}
+    folders = [path.parent.name for path in found.files] if len(several) > 1 else []  # texts may have them for classes
+    content = _files(found.files, settings)
+    return hashlib.sha256("\n".join([content, *folders]).encode()).hexdigest()[:32] if folders else content
 
 
 def changed(before: dict[str, str], now: dict[str, str]) -> list[str]:

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
-from core.recipe.parts import Corpus, Name, Sizes, Strict
+from core.recipe.parts import Columns, Corpus, LabelledSource, Name, Sizes, Strict
 from core.recipe.references import labelled_form, rows_form, text_form
 from core.registry.losses import LOSSES, Loss, Value
 
@@ -75,9 +75,9 @@ class Design(Strict):
 class TrainingData(Corpus):
     """What the student learns from.
 
-    form: `text` packs whole texts into windows; `chat` reads `prompt` and `answer` columns (or a `messages`
-    column) through the tokenizer's chat template and counts only the answer; `labels` reads `column` and
-    `label` for classification.
+    form: `text` packs whole texts into windows; `chat` reads conversations, or a prompt and its completion, through
+    the tokenizer's chat template and counts only the answer; `labels` reads texts and their classes. `columns` says
+    which column is which.
     """
 
     split: Name | None = "training"
@@ -86,6 +86,7 @@ class TrainingData(Corpus):
     prompt: Name = "prompt"
     answer: Name = "answer"
     label: Name = "label"
+    """`prompt`, `answer` and `label` are the older way to say `columns`."""
     classes: dict[Name, Name] = Field({}, max_length=1_000)
     """Labels: which class of the model a label of the file stands for, where the two are called differently."""
     count_prompt: bool = False
@@ -109,6 +110,18 @@ class TrainingData(Corpus):
         if self.streaming and self.form == "labels":
             raise ValueError("labelled texts are read whole: leave out 'streaming'")
         return self
+
+    @property
+    def mapping(self) -> Columns:
+        """Every column the recipe names."""
+        older = {"prompt": self.prompt, "completion": self.answer, "label": self.label}
+        usual = {"prompt": "prompt", "completion": "answer", "label": "label"}
+        return super().mapping.filled(**{k: v for k, v in older.items() if v != usual[k]})
+
+    @property
+    def source(self) -> LabelledSource:
+        """Where labelled texts come from."""
+        return LabelledSource(self.data, self.split or "train", self.mapping, self.classes)
 
 
 class TrainingBudget(Strict):

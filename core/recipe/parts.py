@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, Literal, Self
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Annotated, Literal, NamedTuple, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
 
@@ -53,16 +55,42 @@ def _tuples(value: object) -> object:
     return tuple(_tuples(v) for v in value) if isinstance(value, list) else value
 
 
-class Corpus(Strict):
-    """Text: a sample corpus with its split, a local file, or a hub data set.
+class Columns(Strict):
+    """Which column of a table means what; what is left out is told from names and contents, and said."""
 
-    `data`: `sample:wiki` (its three parts never overlap), `path:/folder/file.txt|csv|jsonl|parquet`,
-    `hub:org/name@revision`.
+    text: Name | None = None
+    text_pair: Name | None = None
+    """The second of two texts that a classifier reads together."""
+    label: Name | None = None
+    messages: Name | None = None
+    """A conversation: a list of messages with `role` and `content`, or with `from` and `value`."""
+    prompt: Name | None = None
+    completion: Name | None = None
+
+    @model_validator(mode="after")
+    def each_once(self) -> Columns:
+        given = [name for _, name in self if name is not None]
+        if len(set(given)) < len(given):
+            raise ValueError("one column is named for two things")
+        return self
+
+    def filled(self, **others: str | None) -> Columns:
+        """With what `others` say where nothing is said here."""
+        return self.model_copy(update={k: v for k, v in others.items() if getattr(self, k) is None})
+
+
+class Corpus(Strict):
+    """Text: a sample corpus with its split, files of your own, or a hub data set.
+
+    `data`: `sample:wiki` (its three parts never overlap); `path:` a file, a folder or a pattern of files: text, code,
+    CSV, JSON, JSON lines, Parquet or Arrow, compressed or not; `hub:org/name@revision`.
     """
 
     data: str = "sample:wiki"
     split: Name | None = None
     column: Name | None = None
+    """The older way to say `columns: {text: ...}`."""
+    columns: Columns | None = None
 
     @field_validator("data")
     @classmethod
@@ -73,6 +101,17 @@ class Corpus(Strict):
     def known_split(self) -> Self:
         split_form(self.data, self.split)
         return self
+
+    @model_validator(mode="after")
+    def one_text(self) -> Self:
+        if self.column is not None and self.columns and self.columns.text not in (None, self.column):
+            raise ValueError("'column' and 'columns' name two columns for the text: leave 'column' out")
+        return self
+
+    @property
+    def mapping(self) -> Columns:
+        """Every column the recipe names."""
+        return (self.columns or Columns()).filled(text=self.column)
 
 
 class Calibration(Corpus):
@@ -87,9 +126,12 @@ class Calibration(Corpus):
 
 
 class LabelledSet(Strict):
-    """Labelled texts a classifier is judged on: `sample:reuters-r8/test`, or a file with a text and a label column."""
+    """Labelled texts a classifier is judged on: a sample, or a data set with a text and a label column."""
 
     data: str = "sample:reuters-r8/test"
+    split: Name | None = None
+    """Of a hub data set; left out: its part `test`."""
+    columns: Columns | None = None
     items: int | None = Field(None, ge=2, le=10_000_000)
     """Only the first so many; None: all."""
     classes: dict[Name, Name] = Field({}, max_length=1_000)
@@ -99,6 +141,26 @@ class LabelledSet(Strict):
     @classmethod
     def known_data(cls, value: str) -> str:
         return labelled_form(value)
+
+    @property
+    def reading(self) -> dict[str, object]:
+        """How the texts are read, beside `data`; empty where nothing is said."""
+        said = {"split": self.split, "columns": self.columns and self.columns.model_dump(exclude_none=True)}
+        return {k: v for k, v in {**said, "classes": self.classes}.items() if v}
+
+    @property
+    def source(self) -> LabelledSource:
+        """Where the texts come from."""
+        return LabelledSource(self.data, self.split or "test", self.columns or Columns(), self.classes)
+
+
+class LabelledSource(NamedTuple):
+    """Labelled texts wherever a recipe names them: the part of a hub data set, columns, and what labels stand for."""
+
+    data: str
+    split: str = "train"
+    columns: Columns = Columns()
+    classes: Mapping[str, str] = MappingProxyType({})
 
 
 class Evaluation(Corpus):
@@ -132,6 +194,8 @@ class Evaluation(Corpus):
         said = self.model_dump(mode="json")
         if not self.tasks:
             said = {k: v for k, v in said.items() if k not in ("tasks", "items", "scorer")}
+        if self.labelled is not None and self.labelled.split is None:
+            said["labelled"] = {k: v for k, v in said["labelled"].items() if k != "split"}
         return {k: v for k, v in said.items() if k != "labelled" or v is not None}
 
 

@@ -106,10 +106,10 @@ def rows_form(text: str) -> str:
 def labelled_form(text: str) -> str:
     """Raises ValueError with a sentence where `text` is no reference to labelled texts."""
     kind, _, name = text.partition(":")
-    if kind == "sample" and name in _LABELLED or kind == "path" and is_path(name):
+    if kind == "sample" and name in _LABELLED or _elsewhere(kind, name):
         return text
     known = ", ".join(f"'sample:{n}'" for n in _LABELLED)
-    raise ValueError(f"labelled texts are {known} or 'path:/folder/file.csv'")
+    raise ValueError(f"labelled texts are {known}, 'path:/folder/file.csv' or 'hub:org/name@revision'")
 
 
 def split_form(data: str, split: str | None) -> None:

@@ -11,6 +11,7 @@ _WORDS = {
     "data": "text",
     "split": "part of the text",
     "column": "column",
+    "columns": "columns",
     "tokens": "tokens",
     "window": "tokens in each window",
     "start_token": "start token",

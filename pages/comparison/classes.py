@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import streamlit as st
@@ -32,6 +33,7 @@ class Asked:
     references: tuple[str, ...]
     data: str
     items: int
+    reading: Mapping[str, object] = field(default_factory=dict)
 
 
 def sections(chosen: Chosen, busy: bool) -> None:
@@ -80,7 +82,8 @@ def _form(chosen: Chosen, measured: Together | None, busy: bool) -> tuple[Asked,
         )
         label = "Show changed predictions" if len(chosen.references) > 1 else "Classify the texts"
         go = login.button("run", label, type="primary", icon=":material/rule:", key="compare-classify", disabled=busy)
-    return Asked(chosen.references, str(data or ""), int(items)), go
+    reading = measured.reading if measured and measured.data == data else {}
+    return Asked(chosen.references, str(data or ""), int(items), reading), go
 
 
 def _sets(measured: Together | None) -> list[str]:
@@ -98,7 +101,7 @@ def _result(reference: str) -> Result | None:
 
 def _ask(asked: Asked, known: Together | None, say: Any) -> dict[str, Any]:
     """What the models answer: from the runs where they kept the answers, else computed now. Empty if refused."""
-    request: dict[str, Any] = {"data": asked.data, "items": asked.items}
+    request: dict[str, Any] = {"data": asked.data, "items": asked.items, **asked.reading}
     op = "classify"
     if known and all(m.answers for m in known.models):
         op = "labelled"

@@ -43,7 +43,7 @@ def _fields(of: Yardstick) -> Mapping[str, object]:
     }
     for key, corpus in (("cal", of.calibration), ("eval", of.evaluation)):
         if corpus.data != "sample:wiki":
-            fields |= {f"{key}-split": corpus.split or "", f"{key}-column": corpus.column or ""}
+            fields |= {f"{key}-split": corpus.split or "", f"{key}-column": corpus.mapping.text or ""}
     if of.evaluation.tasks and of.evaluation.items is not None:
         fields["items"] = of.evaluation.items
     if of.latency is not None:

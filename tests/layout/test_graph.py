@@ -10,31 +10,33 @@ from tests.layout.modules import imports, inside, modules
 
 DATA = ("core.base", "core.registry", "core.recipe")
 FILES = (*DATA, "core.catalogue")
+READ = (*FILES, "core.data")
 STORED = (*FILES, "core.store")
 RESULTS = (*STORED, "core.analysis", "core.figures", "core.report")
 TORCH = tuple(f"core.engine.{part}" for part in ("data", "models", "prune", "measure", "evaluate"))
-RUN = (*FILES, "core.analysis", *TORCH, "core.engine.distil", "core.engine.export")
+RUN = (*READ, "core.analysis", *TORCH, "core.engine.distil", "core.engine.export")
 JOBS = (*STORED, "core.analysis", "core.preflight", "core.jobs")
-PAGES = (*RESULTS, "core.preflight", "core.jobs", "core.jobs.preview", "core.integrations", "pages.frame")
+PAGES = (*RESULTS, "core.data", "core.preflight", "core.jobs", "core.jobs.preview", "core.integrations", "pages.frame")
 
 ALLOWED: dict[str, tuple[str, ...]] = {
     "core.base": (),
     "core.registry": ("core.base",),
     "core.recipe": ("core.base", "core.registry"),
     "core.catalogue": DATA,
+    "core.data": FILES,
     "core.store": FILES,
     "core.cluster": ("core.base",),
     "core.analysis": STORED,
     "core.figures": (*STORED, "core.analysis"),
     "core.report": (*STORED, "core.analysis", "core.figures"),
-    "core.preflight": (*FILES, "core.analysis"),
+    "core.preflight": (*READ, "core.analysis"),
     "core.integrations": (*STORED, "core.analysis"),
-    "core.engine.data": FILES,
-    "core.engine.models": (*FILES, "core.engine.data"),
-    "core.engine.prune": (*FILES, "core.engine.data", "core.engine.models"),
+    "core.engine.data": READ,
+    "core.engine.models": (*READ, "core.engine.data"),
+    "core.engine.prune": (*READ, "core.engine.data", "core.engine.models"),
     "core.engine.measure": (*FILES, "core.analysis", "core.engine.models", "core.engine.prune"),
-    "core.engine.evaluate": (*FILES, "core.analysis", "core.engine.data", "core.engine.models"),
-    "core.engine.distil": (*FILES, "core.engine.data", "core.engine.models", "core.engine.prune"),
+    "core.engine.evaluate": (*READ, "core.analysis", "core.engine.data", "core.engine.models"),
+    "core.engine.distil": (*READ, "core.engine.data", "core.engine.models", "core.engine.prune"),
     "core.engine.export": (*FILES, "core.engine.models", "core.engine.measure"),
     "core.engine.run": RUN,
     "core.engine.live": (*RUN, "core.engine.run"),
@@ -42,7 +44,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "core.engine.pipeline": (*RUN, "core.engine.run", "core.engine.cluster", "core.preflight"),
     "core.jobs": (*JOBS, "core.engine.pipeline", "core.engine.run"),
     "core.jobs.preview": (*JOBS, "core.engine.models"),
-    "core.commands": (*RESULTS, *JOBS, "core.jobs.preview", "core.cluster", "core.integrations"),
+    "core.commands": (*RESULTS, "core.data", *JOBS, "core.jobs.preview", "core.cluster", "core.integrations"),
     "core.api": (*STORED, "core.analysis", "core.preflight", "core.jobs", "core.jobs.preview"),
     "core.__main__": ("core.commands",),
     "pages.frame": PAGES,

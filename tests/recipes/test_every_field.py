@@ -21,7 +21,8 @@ from core.recipe.messages import sentences
 from core.recipe.recipe import Recipe
 
 Path = tuple[str | int, ...]
-TEXT = {"data": "path:/texts/a.csv", "split": "train", "column": "text"}
+COLUMNS = {"text": "t", "text_pair": "u", "label": "l", "messages": "m", "prompt": "p", "completion": "c"}
+TEXT = {"data": "path:/texts/a.csv", "split": "train", "column": "t", "columns": COLUMNS}
 CALIBRATION = TEXT | {"sequences": 4, "length": 64, "seed": 3, "start_token": "each"}
 EVALUATION = TEXT | {
     "tokens": 4096,
@@ -31,7 +32,13 @@ EVALUATION = TEXT | {
     "tasks": ["piqa"],
     "items": 50,
     "scorer": "retort",
-    "labelled": {"data": "path:/texts/labels.csv", "items": 20, "classes": {"spam": "LABEL_1"}},
+    "labelled": {
+        "data": "path:/texts/labels.csv",
+        "split": "test",
+        "columns": COLUMNS,
+        "items": 20,
+        "classes": {"spam": "LABEL_1"},
+    },
 }
 SIZES = {"layers": 4, "intermediate": 64, "heads": 4, "kv_heads": 2, "hidden": 32, "experts": 4}
 TARGETS = [

@@ -22,6 +22,7 @@ CONTENTS = {
     "task:piqa": "p0",
 }
 IDENTITY = Identity("the model", CONTENTS, "float32")
+COLUMNS = {"text": "text", "text_pair": "u", "label": "l", "messages": "m", "prompt": "p", "completion": "c"}
 SWEEP: dict[str, Any] = {
     "name": "Keys",
     "model": "path:/models/dense",
@@ -29,6 +30,7 @@ SWEEP: dict[str, Any] = {
         "data": "path:/texts/calibration.txt",
         "split": None,
         "column": "text",
+        "columns": COLUMNS,
         "sequences": 8,
         "length": 64,
         "seed": 0,
@@ -38,6 +40,7 @@ SWEEP: dict[str, Any] = {
         "data": "path:/texts/evaluation.txt",
         "split": None,
         "column": "text",
+        "columns": COLUMNS,
         "tokens": 512,
         "window": 64,
         "start_token": "tokenizer",
@@ -45,7 +48,13 @@ SWEEP: dict[str, Any] = {
         "tasks": ["piqa"],
         "items": 20,
         "scorer": "retort",
-        "labelled": {"data": "path:/texts/labels.csv", "items": 10, "classes": {"a": "b"}},
+        "labelled": {
+            "data": "path:/texts/labels.csv",
+            "split": "test",
+            "columns": COLUMNS,
+            "items": 10,
+            "classes": {"a": "b"},
+        },
     },
     "latency": {"prompt": 16, "new_tokens": 4, "repeats": 3, "warmup": 1, "batch": 1},
     "dtype": "float32",
@@ -62,6 +71,7 @@ TRAINING: dict[str, Any] = {
         "data": "path:/texts/training.jsonl",
         "split": "training",
         "column": "text",
+        "columns": COLUMNS,
         "form": "text",
         "length": 64,
         "prompt": "prompt",

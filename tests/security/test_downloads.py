@@ -144,7 +144,7 @@ from core.catalogue.contents import content_of
 from core.catalogue.fetch import fetch_sample
 from core.catalogue.references import resolve
 from core.engine.data.corpora import load_texts
-from core.engine.distil.loading import stream_rows
+from core.engine.data.corpora import open_rows
 from core.base.errors import RetortError
 from core.base.progress import InMemoryReporter
 from core.recipe.recipe import Corpus
@@ -158,7 +158,7 @@ attempts = {
     "model": lambda: resolve("hub:org/name", settings, actor),
     "commit": lambda: content_of("hub:org/texts", settings, actor),
     "text": lambda: load_texts(text, settings, actor),
-    "stream": lambda: list(stream_rows(TrainingData(data="hub:org/texts", form="chat"), settings, actor)),
+    "stream": lambda: open_rows("hub:org/texts", "train", settings, actor, streaming=True),
 }
 if sys.argv[2] != "admin":
     attempts["sample"] = lambda: fetch_sample("wiki", settings, actor, InMemoryReporter())

@@ -5,10 +5,13 @@
 
 from __future__ import annotations
 
+import bz2
 import contextlib
 import csv
+import gzip
 import io
 import json
+import lzma
 import math
 import os
 import random
@@ -49,6 +52,7 @@ from core.engine.data.corpora import load_texts
 from core.figures.theme import safe
 from core.jobs.logs import tail
 from core.recipe.files import dump_recipe, load_recipe
+from core.recipe.parts import LabelledSource
 from core.recipe.recipe import Corpus, Recipe
 from core.recipe.results import Result
 from core.registry.samples import SAMPLES
@@ -281,13 +285,11 @@ def test_references(world: Settings, kind: str, name: str, more: str) -> None:
     if reference is None or reference.kind != "hub":  # whose cache is another's business
         found = tried(lambda: resolve(text, world, None))
         assert found is None or found.folder.is_relative_to(world.home)
-    for suffix in ("", ".txt", ".csv"):
-        tried(
-            lambda suffix=suffix: load_texts(
-                Corpus.model_construct(data=text + suffix, split=None, column=None), world, LOCAL
-            )
-        ) if not text.startswith("hub:") else None
-        tried(lambda suffix=suffix: load_labelled(text + suffix, world))
+    for suffix in ("", ".txt", ".csv") if not text.startswith("hub:") else ():
+        data = text + suffix
+        corpus = Corpus.model_construct(data=data, split=None, column=None, columns=None)
+        tried(lambda corpus=corpus: load_texts(corpus, world, LOCAL))
+        tried(lambda data=data: load_labelled(LabelledSource(data), world, LOCAL))
     tried(lambda: load_recipe(Path(name)))
 
 
@@ -500,7 +502,7 @@ def read_both(home: Settings, name: str, content: str | bytes) -> None:
     path = placed(home.roots[0] / name, content)
     texts = tried(lambda: load_texts(Corpus(data=f"path:{path}"), home, LOCAL))
     assert texts is None or all(is_whole(t) and t.strip() for t in texts)
-    found = tried(lambda: load_labelled(f"path:{path}", home))
+    found = tried(lambda: load_labelled(LabelledSource(f"path:{path}"), home, LOCAL))
     assert found is None or all(0 <= i < len(found.names) for i in found.labels)
     assert found is None or all(map(is_whole, [*found.texts, *found.names]))
 
@@ -571,6 +573,31 @@ def test_parquet_of_any_columns(world: Settings, columns: dict[str, Any]) -> Non
     with contextlib.suppress(pa.ArrowException, OverflowError, UnicodeError):  # what pyarrow itself will not write
         pq.write_table(pa.table({k: [v] for k, v in columns.items()}), world.roots[0] / "b.parquet")
         read_both(world, "a.parquet", (world.roots[0] / "b.parquet").read_bytes())
+
+
+@fuzz
+@given(rows=st.lists(st.sampled_from(ROWS), max_size=3).flatmap(spoiled), whole=st.booleans())
+def test_json_of_any_form(world: Settings, rows: str, whole: bool) -> None:
+    read_both(world, "a.json", rows if whole else f'{{"data": {rows}, "version": 1}}')
+
+
+@pytest.fixture(scope="module")
+def packed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
+    """A table in every other form: Arrow, and compressed in the four ways."""
+    folder, table = tmp_path_factory.mktemp("packed"), pa.Table.from_pylist(ROWS)
+    with pa.ipc.new_file(folder / "a.arrow", table.schema) as writer:
+        writer.write_table(table)
+    found = {"arrow": (folder / "a.arrow").read_bytes()}
+    found |= {"csv.gz": gzip.compress(CSV), "csv.bz2": bz2.compress(CSV), "csv.xz": lzma.compress(CSV)}
+    return found | {"csv.zst": pa.compress(CSV, "zstd", asbytes=True)}
+
+
+@fuzz
+@given(data=st.data(), name=st.sampled_from(["arrow", "csv.gz", "csv.bz2", "csv.xz", "csv.zst"]))
+def test_packed_tables_with_damaged_bytes(
+    world: Settings, packed: dict[str, bytes], data: st.DataObject, name: str
+) -> None:
+    read_both(world, f"a.{name}", data.draw(damaged(packed[name])))
 
 
 # Words from users and models, on the way out

@@ -32,13 +32,14 @@ from core.catalogue.shape import read_shape
 from core.catalogue.vocabulary import vocabulary_kind
 from core.catalogue.wiki import read_part
 from core.commands.parser import main
-from core.engine.data import corpora
+from core.data import tables
 from core.engine.data.classification import load_labelled
 from core.engine.data.corpora import load_texts
 from core.figures.theme import safe
 from core.jobs import runner
 from core.recipe.check import RecipeError
 from core.recipe.files import load_recipe
+from core.recipe.parts import LabelledSource
 from core.recipe.recipe import Corpus
 from core.recipe.results import Result
 from core.registry.samples import SAMPLES
@@ -409,7 +410,7 @@ def test_a_pipe_is_no_corpus(home: Settings, suffix: str) -> None:
     path = home.roots[0] / f"a.{suffix}"
     os.mkfifo(path)
     refused(lambda: load_texts(Corpus(data=f"path:{path}"), home, LOCAL))
-    refused(lambda: load_labelled(f"path:{path}", home))
+    refused(lambda: load_labelled(LabelledSource(f"path:{path}"), home, LOCAL))
 
 
 def test_folders_nested_deeper_than_any_model_are_refused(model: Path, home: Settings) -> None:
@@ -561,7 +562,7 @@ def test_half_characters_in_a_corpus_become_question_marks(home: Settings) -> No
         ("list.jsonl", b"[1]"),
         ("columns.jsonl", b'{"\\u001b' + b"x" * 100_000 + b'": 1, "b": 2}'),
         ("latin.txt", "caf\xe9".encode("latin-1")),
-        ("field.csv", b"text\n" + b"x" * 200_000),
+        ("field.csv", b"text\n" + b"x" * 10_000_001),
         ("columns.csv", b"a\x00,\x1b[31mb\r\n1,2"),
         ("none.csv", b""),
         ("not.parquet", b"PAR1" + bytes(100) + b"PAR1"),
@@ -584,20 +585,22 @@ def test_damaged_corpora_are_refused(home: Settings, name: str, content: bytes) 
 )
 def test_damaged_labelled_files_are_refused(home: Settings, name: str, content: bytes) -> None:
     (home.roots[0] / name).write_bytes(content)
-    refused(lambda: load_labelled(f"path:{home.roots[0] / name}", home))
+    refused(lambda: load_labelled(LabelledSource(f"path:{home.roots[0] / name}"), home, LOCAL))
 
 
 def test_labels_of_any_kind_are_classes(home: Settings) -> None:
     rows = [
         {"text": 3, "label": "9" * 5_000},
         {"text": None, "label": "\u00b2"},
-        {"text": "\ud800", "label": [1]},
+        {"text": "\ud800", "label": -0.0},
         {"text": "x"},
     ]
     path = home.roots[0] / "a.jsonl"
     path.write_text("\n".join(map(json.dumps, rows)))
-    found = load_labelled(f"path:{path}", home)
-    assert found.texts == ["3", "", "?", "x"] and len(found.names) == 4
+    found = load_labelled(LabelledSource(f"path:{path}"), home, LOCAL)
+    assert found.texts == ["3", "?"] and found.names == ["0", "9" * 5_000]
+    path.write_text('{"text": "a", "label": [1]}')
+    assert "no single label" in refused(lambda: load_labelled(LabelledSource(f"path:{path}"), home, LOCAL))
 
 
 def test_a_small_parquet_file_that_unpacks_to_very_much_is_stopped(
@@ -607,7 +610,7 @@ def test_a_small_parquet_file_that_unpacks_to_very_much_is_stopped(
     text = pa.DictionaryArray.from_arrays(pa.array([0] * 4_000, pa.int32()), ["x" * 10_000])
     pq.write_table(pa.table({"text": text}), path)
     assert path.stat().st_size < 100_000
-    monkeypatch.setattr(corpora, "_MOST_BYTES", 10_000_000)  # of the 40 MB it holds
+    monkeypatch.setattr(tables, "MOST_BYTES", 10_000_000)  # of the 40 MB it holds
     assert "its texts take more than" in refused(lambda: load_texts(Corpus(data=f"path:{path}"), home, LOCAL))
 
 

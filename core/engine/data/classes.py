@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from core.base.errors import RetortError
 from core.base.text import one_line
 
-_WHOLE = re.compile(r"(-?\d+)\.0+")
 _SHOWN = 12
 
 
@@ -20,12 +19,6 @@ class Classes:
     index: dict[str, int]
     names: list[str]
     note: str = ""
-
-
-def plain_label(label: str) -> str:
-    """A number that a table made a fraction of is the whole number again: '1.0' is '1'."""
-    found = _WHOLE.fullmatch(label)
-    return found[1] if found else label
 
 
 def classes_of(

@@ -1,29 +1,32 @@
-"""Labelled texts for classification: the Reuters and newsgroup samples, and two-column files of your own."""
+"""Labelled texts for classification: the Reuters and newsgroup samples, and data of your own."""
 
 from __future__ import annotations
 
-import csv
 import json
-from collections.abc import Mapping
+from collections import Counter
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 from core.base.errors import RetortError
+from core.base.roles import Actor
 from core.base.settings import Settings
-from core.base.text import one_line, whole
+from core.base.text import one_line
 from core.base.untrusted_files import reason
-from core.catalogue.checks import inside_roots
 from core.catalogue.samples import refuse_unfetched
-from core.engine.data.classes import classes_of, plain_label
-from core.engine.data.corpora import UNREADABLE
+from core.data.labelled import labelled_rows
+from core.data.tables import UNREADABLE
+from core.engine.data.classes import classes_of
+from core.engine.data.corpora import open_rows
+from core.engine.data.lengths import cut_texts
+from core.recipe.parts import LabelledSource
 from core.recipe.trial_keys import hashed
+from core.registry.formatting import percent
 from core.registry.sample_types import Sample
 from core.registry.samples import SAMPLES
 
-LABEL_COLUMNS = ("label", "category", "class", "intent")
-TEXT_COLUMNS = ("text", "sentence", "content", "question")
 _SST2 = "glue/sst2/validation"
+_UNEVEN = 0.8
+"""The share of one class from which on always naming it looks like knowing something."""
 
 
 @dataclass(frozen=True)
@@ -33,44 +36,70 @@ class LabelledTexts:
     texts: list[str]
     labels: list[int]
     names: list[str]
-    note: str = ""
-    """What had to be assumed about the labels."""
+    notes: tuple[str, ...] = ()
+    """Which columns were read, what was left out, and what had to be assumed about the labels."""
+    pairs: list[str] | None = None
+    """The second text of each, where a model reads two together."""
 
     def first(self, count: int | None) -> LabelledTexts:
         """Only the first so many; None: all."""
-        return replace(self, texts=self.texts[:count], labels=self.labels[:count])
+        pairs = None if self.pairs is None else self.pairs[:count]
+        return replace(self, texts=self.texts[:count], labels=self.labels[:count], pairs=pairs)
 
     @property
     def digest(self) -> str:
         """Identifies texts and classes, whatever order a model counts the classes in: 16 hexadecimal digits."""
-        return hashed([self.texts, [self.names[label] for label in self.labels]])[:16]
+        classes = [self.names[label] for label in self.labels]
+        return hashed([self.texts, classes] if self.pairs is None else [self.texts, classes, self.pairs])[:16]
+
+    def remarks(self, tokenizer: Any, limit: int) -> list[str]:
+        """What is to be said before a figure is believed; `limit` tokens of each text are read."""
+        cut, count = cut_texts(tokenizer, self.texts, limit, self.pairs), len(self.texts)
+        were = f"{cut:,} of {count:,} labelled texts are longer than {limit} tokens and are cut there." if cut else ""
+        return [said for said in (*self.notes, self._uneven(), were) if said]
+
+    def _uneven(self) -> str:
+        (most, count), *_ = Counter(self.labels).most_common(1)
+        if count < _UNEVEN * len(self.labels):
+            return ""
+        return (
+            f"{percent(count / len(self.labels))} of the texts are '{one_line(self.names[most], 40)}': a model that "
+            "always says so is right as often. The macro F1 shows whether it knows the others."
+        )
 
 
 def load_labelled(
-    data: str, settings: Settings, names: list[str] | None = None, given: Mapping[str, str] | None = None
+    source: LabelledSource, settings: Settings, actor: Actor, names: list[str] | None = None
 ) -> LabelledTexts:
-    """Reads `sample:reuters-r8/train`, `sample:20newsgroups/test`, `sample:tasks/sst2` or `path:/file.csv|jsonl|tsv`.
+    """Reads `sample:reuters-r8/train`, `sample:20newsgroups/test`, `sample:tasks/sst2`, files of your own or the hub.
 
     Args:
         names: the classes in the order a model knows them; default: sorted by name (or by number).
-        given: which class a label stands for, where the two are called differently.
     Raises:
         RetortError: unknown reference, missing column, fewer than two classes, or a class not in `names`.
     """
-    kind, _, name = data.partition(":")
+    kind, _, name = source.data.partition(":")
+    notes: list[str] = []
+    pairs: list[str] | None = None
     if kind == "sample":
-        rows, order = _sample(name, settings)
-    elif kind == "path":
-        rows, order = _file(inside_roots(name, settings)), None
+        texts, order = _sample(name, settings)
+    elif kind in ("path", "hub"):
+        rows = open_rows(source.data, source.split, settings, actor)
+        found = labelled_rows(rows, source.columns)
+        texts, order, pairs, notes = found.texts, found.order, found.pairs, found.notes
     else:
         raise RetortError(
-            f"'{one_line(data, 200)}' is no labelled data.", "Write sample:reuters-r8/train or path:/folder/file.csv."
+            f"'{one_line(source.data, 200)}' is no labelled data.",
+            "Write sample:reuters-r8/train or path:/folder/file.csv.",
         )
-    labels = [plain_label(label) for _, label in rows]
-    found = classes_of(labels, names, given or {}, order, data)
-    if len(found.names) < 2:
-        raise RetortError(f"{one_line(data, 200)} has fewer than two classes.", "Check which column holds the label.")
-    return LabelledTexts([text for text, _ in rows], [found.index[label] for label in labels], found.names, found.note)
+    classes = classes_of([label for _, label in texts], names, source.classes, order, source.data)
+    if len(classes.names) < 2:
+        raise RetortError(
+            f"{one_line(source.data, 200)} has fewer than two classes.", "Check which column holds the label."
+        )
+    labels = [classes.index[label] for _, label in texts]
+    said = tuple(n for n in (*notes, classes.note) if n)
+    return LabelledTexts([text for text, _ in texts], labels, classes.names, said, pairs)
 
 
 def _sample(name: str, settings: Settings) -> tuple[list[tuple[str, str]], list[str] | None]:
@@ -110,32 +139,3 @@ def _sst2(wanted: Sample, part: str, settings: Settings) -> tuple[list[tuple[str
     with pa.OSFile(str(folder / "data-00000-of-00001.arrow"), "rb") as file:
         rows = pa.ipc.open_stream(file).read_all().to_pylist()
     return [(str(row["sentence"]).strip(), names[row["label"]]) for row in rows], names
-
-
-def _file(path: Path) -> list[tuple[str, str]]:
-    suffix = path.suffix.lower()
-    if suffix not in (".csv", ".tsv", ".jsonl") or not path.is_file():
-        raise RetortError(f"'{path.name}' is no labelled file Retort reads.", "Use .csv, .tsv or .jsonl.")
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            if suffix == ".jsonl":
-                rows: list[dict[str, Any]] = [json.loads(line) for line in file if line.strip()]
-            else:
-                rows = list(csv.DictReader(file, delimiter="\t" if suffix == ".tsv" else ","))
-    except UNREADABLE as error:
-        raise RetortError(
-            f"{path.name} cannot be read ({reason(error)}).", "Check that it is whole and in UTF-8."
-        ) from error
-    if not rows or not all(isinstance(row, dict) for row in rows):
-        raise RetortError(f"{path.name} holds no rows with columns.", "Give each text a row with a text and a label.")
-    text, label = (_column(rows[0], names, path.name) for names in (TEXT_COLUMNS, LABEL_COLUMNS))
-    return [(whole(str(row.get(text) or "")).strip(), whole(str(row.get(label)))) for row in rows]
-
-
-def _column(row: dict[str, Any], accepted: tuple[str, ...], where: str) -> str:
-    for name in row:
-        if str(name).lower() in accepted:
-            return name
-    raise RetortError(
-        f"{where} has none of the columns {', '.join(accepted)}.", f"Rename the right one to '{accepted[0]}'."
-    )

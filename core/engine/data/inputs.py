@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -49,14 +50,14 @@ def prepare(
     evaluation, calibration = recipe.evaluation, recipe.calibration
     _fits(evaluation.window, context, "evaluation.window")
     frame = frame_for(tokenizer, task, evaluation.start_token)
-    eval_windows = evaluation_windows(
-        load_texts(evaluation, settings, actor), tokenizer, evaluation.tokens, evaluation.window, frame
-    )
+    say = partial(reporter.event, "info")
+    texts = load_texts(evaluation, settings, actor, tokenizer, say)
+    eval_windows = evaluation_windows(texts, tokenizer, evaluation.tokens, evaluation.window, frame)
     cal_windows = None
     if calibrated:
         _fits(calibration.length, context, "calibration.length")
         cal_windows = calibration_windows(
-            load_texts(calibration, settings, actor),
+            load_texts(calibration, settings, actor, tokenizer, say),
             tokenizer,
             calibration.sequences,
             calibration.length,

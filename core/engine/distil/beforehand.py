@@ -32,21 +32,23 @@ def check_training_texts(
     for step in {(s.data.model_dump_json(), s.student): s for s in recipe.trainings}.values():
         data = step.data
         if data.form == "labels":
-            _check_labels(step, recipe.evaluation.labelled, settings, reporter)
+            _check_labels(step, recipe.evaluation.labelled, settings, actor, reporter)
             continue
         if data.form == "chat" and step.student == "current":
             check_chat(data, tokenizer, settings, actor)
         if evaluation and not data.streaming:
-            shared = overlap(evaluation, training_texts(data, settings, actor))
+            shared = overlap(evaluation, training_texts(data, tokenizer, settings, actor))
             refuse_overlap(shared, f"the training text {data.data}", reporter)
 
 
-def _check_labels(step: Distil, judged_on: LabelledSet | None, settings: Settings, reporter: Reporter) -> None:
+def _check_labels(
+    step: Distil, judged_on: LabelledSet | None, settings: Settings, actor: Actor, reporter: Reporter
+) -> None:
     """A classifier is told about the texts it is judged on, and so is who reads its accuracy."""
-    learnt = load_labelled(step.data.data, settings, given=step.data.classes)
+    learnt = load_labelled(step.data.source, settings, actor)
     if judged_on is None:
         return
-    texts = load_labelled(judged_on.data, settings, given=judged_on.classes).first(judged_on.items).texts
+    texts = load_labelled(judged_on.source, settings, actor).first(judged_on.items).texts
     known = {" ".join(t.lower().split()) for t in learnt.texts}
     shared = sum(" ".join(t.lower().split()) in known for t in texts)
     if shared:

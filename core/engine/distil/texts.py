@@ -8,34 +8,21 @@ training, said in its own words, counted, and refused beyond a small share.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import torch
-from jinja2 import TemplateError
 from torch import Tensor
 
 from core.base.errors import RetortError
-from core.base.text import one_line
+from core.data.conversations import Message
+from core.engine.data.chat import Refused, plain_ids, templated_ids
 from core.engine.distil.batches import LabelledExamples
 
-Message = Mapping[str, Any]
 Say = Callable[[str], None]
 MOST_REFUSED = 0.1
 """The share of conversations a template may refuse; beyond it, the data is not what the model was made for."""
-
-
-class _Refused(Exception):
-    """One conversation cannot be put into words as the model knows them."""
-
-
-class Conversation(list[Message]):
-    """Messages as `apply_chat_template` takes them, and the tools the model may call, where the data names them."""
-
-    def __init__(self, messages: Iterable[Message], tools: Sequence[Any] = ()) -> None:
-        super().__init__(messages)
-        self.tools = list(tools)
 
 
 @dataclass
@@ -90,7 +77,7 @@ def conversations(
         left.total = number
         try:
             ids, counted = conversation(row, tokenizer, None, count_prompt)
-        except _Refused as refusal:
+        except Refused as refusal:
             left.refused.append((number, str(refusal)))
             continue
         if not bool(counted[1:length].any()):
@@ -119,7 +106,7 @@ def conversation(
     Raises:
         RetortError: the template rewrites earlier turns, so that the answer cannot be told apart.
     """
-    render = _templated if getattr(tokenizer, "chat_template", None) else _plain
+    render = templated_ids if getattr(tokenizer, "chat_template", None) else plain_ids
     ids: list[int] = []
     counted: list[bool] = []
     for i, message in enumerate(messages):
@@ -140,86 +127,6 @@ def conversation(
     return torch.tensor(ids[:length]), torch.tensor(counted[:length], dtype=torch.bool)
 
 
-def _templated(messages: Sequence[Message], count: int, tokenizer: Any, prompted: bool) -> list[int]:
-    tools = getattr(messages, "tools", [])
-    text = _text([_whole(m) for m in messages[:count]], tools, tokenizer, prompted)
-    ids: list[int] = tokenizer(text, add_special_tokens=False)["input_ids"]
-    return ids
-
-
-def _text(messages: list[dict[str, Any]], tools: list[Any], tokenizer: Any, prompted: bool) -> str:
-    """What the template makes of the messages, in a form that it understands.
-
-    Many templates know text only: of a list of parts they would print Python's notation, of no content the word
-    'None'. Those get the parts' text, and no text.
-    """
-    parts = [m["content"] for m in messages if isinstance(m["content"], list)]
-    try:
-        text = _applied(messages, tools, tokenizer, prompted)
-        knows_parts = not any(str(p) in text for p in parts)
-    except _Refused:
-        if not parts:
-            raise
-        knows_parts = False
-    if not knows_parts:
-        messages = [{**m, "content": _joined(m["content"])} for m in messages]
-        text = _applied(messages, tools, tokenizer, prompted)
-    if any(m["content"] is None for m in messages):
-        silent = _applied([{**m, "content": m["content"] or ""} for m in messages], tools, tokenizer, prompted)
-        text = silent if silent.count("None") < text.count("None") else text
-    _refuse_silent_tools(messages, text, tools, tokenizer)
-    return text
-
-
-def _applied(messages: list[dict[str, Any]], tools: list[Any], tokenizer: Any, prompted: bool) -> str:
-    more = {"tools": tools} if tools else {}
-    try:
-        text = tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=prompted, **more)
-    except (TemplateError, TypeError, ValueError, KeyError, AttributeError, IndexError) as error:
-        words = one_line(str(error), 200).rstrip(".")
-        raise _Refused(f"the model's template says '{words}'") from error
-    return str(text)
-
-
-def _whole(message: Message) -> dict[str, Any]:
-    """A message without the empty fields that a table fills in where other rows have them."""
-    if not isinstance(message.get("role"), str):
-        raise _Refused("a message has no role")
-    content = message.get("content")
-    if not isinstance(content, str | list | None):
-        raise _Refused(f"the content of a message is neither text nor a list of parts but {type(content).__name__}")
-    kept = {k: v for k, v in message.items() if v is not None and not (k == "tool_calls" and not v)}
-    return {**kept, "content": content}
-
-
-def _joined(content: str | list[Any] | None) -> str | None:
-    if not isinstance(content, list):
-        return content
-    texts = [p if isinstance(p, str) else p.get("text") if isinstance(p, Mapping) else None for p in content]
-    if not all(isinstance(t, str) for t in texts):
-        kinds = sorted({str(p.get("type")) for p in content if isinstance(p, Mapping) and "text" not in p})
-        raise _Refused(f"a message holds {', '.join(kinds) or 'parts'} that are no text")
-    return "".join(str(t) for t in texts)
-
-
-def _refuse_silent_tools(messages: list[dict[str, Any]], text: str, tools: list[Any], tokenizer: Any) -> None:
-    """A call that the template leaves out would be an answer of nothing."""
-    silent = [{k: v for k, v in m.items() if k != "tool_calls"} for m in messages]
-    if silent != messages and text in (_applied(silent, tools, tokenizer, p) for p in (True, False)):
-        raise _Refused("the model's template leaves out what an assistant calls ('tool_calls')")
-
-
-def _plain(messages: Sequence[Message], count: int, tokenizer: Any, prompted: bool) -> list[int]:
-    ids: list[int] = []
-    for message in map(_whole, messages[:count]):
-        if message.get("tool_calls"):
-            raise _Refused("the model has no chat template, so it cannot be shown what an assistant calls")
-        ids += tokenizer(_joined(message["content"]) or "", add_special_tokens=False)["input_ids"]
-        if message["role"] == "assistant" and tokenizer.eos_token_id is not None:
-            ids.append(int(tokenizer.eos_token_id))
-    return ids
-
-
 def _answer_end(answer: Sequence[int], tokenizer: Any) -> int:
     """Tokens of `answer` up to its last special token: a template's line break after it is not the model's to say."""
     special = set(tokenizer.all_special_ids)
@@ -234,11 +141,14 @@ def labelled(
     tokenizer: Any,
     length: int,
     padding: int | None = None,
+    pairs: Sequence[str] | None = None,
 ) -> LabelledExamples:
-    """Texts with their classes; `names` are the model's classes in order, `padding` the token it fills up with.
+    """Texts (with their seconds in `pairs`) and their classes.
+
+    `names` are the model's classes in order, `padding` the token it fills up with.
 
     Raises:
-        RetortError: no example, or a label the model does not know.
+        RetortError: no example, a label the model does not know, or pairs for a model that marks which is which.
     """
     known = {name: i for i, name in enumerate(names)}
     unknown = sorted({label for label in labels if label not in known})
@@ -247,6 +157,13 @@ def labelled(
             f"The model does not know these labels: {', '.join(unknown[:5])}." if unknown else "The data is empty.",
             f"Use the model's labels: {', '.join(names)}.",
         )
-    rows = tokenizer(list(texts), truncation=True, max_length=length)["input_ids"]
+    seconds = None if pairs is None else list(pairs)
+    encoded = tokenizer(list(texts), seconds, truncation=True, max_length=length)
+    if any(any(kinds) for kinds in encoded.get("token_type_ids", []) if pairs is not None):
+        raise RetortError(
+            "This model is told which of two texts a token belongs to, and Retort does not train that.",
+            "Put both texts into one column, or use a model without such marks (RoBERTa, or a decoder).",
+        )
+    rows = encoded["input_ids"]
     wanted = torch.tensor([known[label] for label in labels])
     return LabelledExamples([torch.tensor(row) for row in rows], wanted, padding or 0)

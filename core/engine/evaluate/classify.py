@@ -25,16 +25,24 @@ MOST_ANSWERS = 20_000
 
 @torch.inference_mode()
 def predictions(
-    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, texts: Sequence[str], batch: int, reporter: Reporter
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    texts: Sequence[str],
+    batch: int,
+    reporter: Reporter,
+    pairs: Sequence[str] | None = None,
 ) -> list[int]:
-    """The most likely class of each text. Texts longer than the model's context are cut at their end.
+    """The most likely class of each text, or of each with its second in `pairs`. Too long ones are cut at their end.
 
     Batches hold texts of like length, padded with an attention mask. A decoder's classifier that knows no padding
     token reads them one by one.
     Raises RetortError where the model has no classes or its output is not a number.
     """
-    limit = min(context_of(model) or 512, tokenizer.model_max_length)
-    encoded: list[list[int]] = tokenizer(list(texts), truncation=True, max_length=limit)["input_ids"]
+    rows = tokenizer(
+        list(texts), None if pairs is None else list(pairs), truncation=True, max_length=limit_of(model, tokenizer)
+    )
+    encoded: list[list[int]] = rows["input_ids"]
+    kinds: list[list[int]] | None = rows.get("token_type_ids") if pairs is not None else None
     fill = padding_of(model.config)
     if fill is None and pools_last(model):
         batch = 1  # without a padding token such a model takes one text at a time
@@ -44,7 +52,10 @@ def predictions(
         reporter.checkpoint()
         part = order[start : start + batch]
         ids, mask = padded([encoded[i] for i in part], fill or 0)
-        logits = model(input_ids=ids.to(model.device), attention_mask=mask.to(model.device)).logits.float()
+        more = {}
+        if kinds is not None:  # which of the two texts a token belongs to
+            more["token_type_ids"] = padded([kinds[i] for i in part], 0)[0].to(model.device)
+        logits = model(input_ids=ids.to(model.device), attention_mask=mask.to(model.device), **more).logits.float()
         if logits.ndim != 2 or not bool(torch.isfinite(logits).all()):
             raise RetortError(
                 "The model does not give one finite score for each class.",
@@ -55,6 +66,11 @@ def predictions(
         done = min(start + batch, len(order))
         reporter.progress(done, len(order), f"Classified {done} of {len(order)} texts.")
     return found
+
+
+def limit_of(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> int:
+    """How many tokens of a text are read."""
+    return int(min(context_of(model) or 512, tokenizer.model_max_length))
 
 
 def confusion_matrix(gold: Sequence[int], predicted: Sequence[int], classes: int) -> Counts:
@@ -79,6 +95,7 @@ def classification_measurements(
     reporter: Reporter,
     *,
     settings: Mapping[str, Any] | None = None,
+    pairs: Sequence[str] | None = None,
 ) -> list[Measurement]:
     """Accuracy and macro F1 on `texts` with the right classes `gold` (ids of the model's own labels).
 
@@ -93,7 +110,7 @@ def classification_measurements(
             f"The {len(texts)} texts and {len(gold)} labels do not fit a model with {classes} classes.",
             "Check that every text has a label and that the labels are those the model was trained on.",
         )
-    predicted = predictions(model, tokenizer, texts, batch, reporter)
+    predicted = predictions(model, tokenizer, texts, batch, reporter, pairs)
     right = [float(a == b) for a, b in zip(predicted, gold, strict=True)]
     matrix = confusion_matrix(gold, predicted, classes)
     share = right_share(right)

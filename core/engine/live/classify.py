@@ -14,6 +14,7 @@ from core.engine.live.host import Host
 from core.engine.live.preview import Watched
 from core.engine.models.compatibility import class_names
 from core.engine.models.load import Loaded
+from core.recipe.parts import Columns, LabelledSource
 
 MOST_LISTED = 1_000
 MOST_CHARACTERS = 2_000
@@ -105,7 +106,14 @@ def _classifier(host: Host, reference: str) -> Loaded:
 
 
 def _texts(host: Host, request: dict[str, Any], names: list[str]) -> LabelledTexts:
-    found = load_labelled(str(request.get("data", "")), host.settings, names)
+    columns, classes = request.get("columns"), request.get("classes")
+    source = LabelledSource(
+        str(request.get("data", "")),
+        str(request.get("split") or "test"),
+        Columns.model_validate(columns) if isinstance(columns, dict) else Columns(),
+        {str(k): str(v) for k, v in classes.items()} if isinstance(classes, dict) else {},
+    )
+    found = load_labelled(source, host.settings, host.actor, names)
     items = request.get("items")
     return found.first(None if items is None else max(2, int(items)))
 
@@ -113,12 +121,13 @@ def _texts(host: Host, request: dict[str, Any], names: list[str]) -> LabelledTex
 def _answers(host: Host, reference: str, loaded: Loaded, texts: LabelledTexts) -> Iterator[list[int]]:
     """The model's own class indices of ever more texts, the whole list last. Kept with the model."""
     kept: dict[str, list[int]] = host.beside(reference).setdefault(_ANSWERS, {})
-    key = hashlib.sha256(repr(texts.texts).encode(errors="surrogatepass")).hexdigest()
+    key = hashlib.sha256(repr((texts.texts, texts.pairs)).encode(errors="surrogatepass")).hexdigest()
     if key not in kept:
         found: list[int] = []
         for start in range(0, len(texts.texts), _CHUNK):
             part = texts.texts[start : start + _CHUNK]
-            found += predictions(loaded.model, loaded.tokenizer, part, _BATCH, Watched(host))
+            seconds = None if texts.pairs is None else texts.pairs[start : start + _CHUNK]
+            found += predictions(loaded.model, loaded.tokenizer, part, _BATCH, Watched(host), seconds)
             yield found
         while len(kept) >= _SETS:
             del kept[next(iter(kept))]

@@ -48,7 +48,7 @@ def work(request: dict[str, Any]) -> dict[str, Any]:
         spec = Calibration.model_validate(request["calibration"])
         tokenizer = open_tokenizer(folder).tokenizer
         frame = frame_for(tokenizer, kind_of(read_json(folder / "config.json")), spec.start_token)
-        texts = load_texts(spec, settings, actor)
+        texts = load_texts(spec, settings, actor, tokenizer)
         windows = calibration_windows(texts, tokenizer, spec.sequences, spec.length, spec.seed, frame)
     report = prune_shards(folder, Path(request["target"]), prune, windows, _Spoken())
     return {"facts": report.facts, "notes": report.notes}

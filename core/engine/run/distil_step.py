@@ -159,11 +159,11 @@ class Samples:
         return torch.tensor([loaded.tokenizer(text, add_special_tokens=False)["input_ids"]])
 
 
-def _with_head(loaded: Loaded, spec: Distil, settings: Settings) -> Loaded:
+def _with_head(loaded: Loaded, spec: Distil, settings: Settings, actor: Actor) -> Loaded:
     """A model without a head for its classes gets one, with the classes of the training data; others stay."""
     if spec.data.form != "labels" or loaded.task == "classification":
         return loaded
-    names = load_labelled(spec.data.data, settings, given=spec.data.classes).names
+    names = load_labelled(spec.data.source, settings, actor).names
     return with_classes(loaded, names, spec.seed)
 
 
@@ -191,11 +191,11 @@ def _student(
         return made.loaded, spec.design.model_dump_json(), made.layers_kept, made.report
     if spec.student != "current":
         resolved = resolve(spec.student, settings, actor)
-        loaded = _with_head(load_model(resolved.folder, task.dtype), spec, settings)
+        loaded = _with_head(load_model(resolved.folder, task.dtype), spec, settings, actor)
         return loaded, _identity(resolved.folder, loaded, settings), None, PruneReport()
     known = spec.teacher == "baseline" or task.teacher is not None
     kept = kept_layers(task.facts[task.teacher[1] if task.teacher else 0 :]) if known else None
-    loaded = _with_head(load_model(task.current.folder, task.dtype), spec, settings)
+    loaded = _with_head(load_model(task.current.folder, task.dtype), spec, settings, actor)
     return loaded, _identity(task.current.folder, loaded, settings), kept, PruneReport()
 
 

@@ -18,7 +18,7 @@ from core.engine.data.classification import load_labelled
 from core.engine.data.inputs import Inputs
 from core.engine.evaluate.baseline_predictions import BaselinePredictions
 from core.engine.evaluate.choice import choice_measurements
-from core.engine.evaluate.classify import classification_measurements
+from core.engine.evaluate.classify import classification_measurements, limit_of
 from core.engine.evaluate.harness import harness_measurements
 from core.engine.evaluate.paired_loss import loss_change
 from core.engine.evaluate.perplexity import perplexity
@@ -62,7 +62,7 @@ def judge(
     if loaded.task == "encoder":
         return [], [UNJUDGED]
     if loaded.task == "classification":
-        found, notes = _classes(loaded, wanted, settings, reporter)
+        found, notes = _classes(loaded, wanted, settings, actor, reporter)
     else:
         found, notes = _text(loaded, wanted, inputs, reporter, record, against)
         more, said = _accuracies(loaded, wanted, settings, actor, reporter)
@@ -135,16 +135,18 @@ def _sets(settings: Settings) -> Path | None:
 
 
 def _classes(
-    loaded: Loaded, wanted: Evaluation, settings: Settings, reporter: Reporter
+    loaded: Loaded, wanted: Evaluation, settings: Settings, actor: Actor, reporter: Reporter
 ) -> tuple[list[Measurement], list[str]]:
     reason = unjudged(loaded.model.config.to_dict())
     if reason is not None:
         return [], [f"Its quality was not measured: {reason}."]
     if wanted.labelled is None:
         return [], ["Its accuracy was not measured: the recipe names no 'evaluation.labelled' set."]
-    names, given = class_names(loaded.model), wanted.labelled.classes
-    data = load_labelled(wanted.labelled.data, settings, names, given).first(wanted.labelled.items)
-    said = {"corpus": wanted.labelled.data, "content": data.digest}
+    names = class_names(loaded.model)
+    data = load_labelled(wanted.labelled.source, settings, actor, names).first(wanted.labelled.items)
+    limit = limit_of(loaded.model, loaded.tokenizer)
+    notes = data.remarks(loaded.tokenizer, limit)
+    said = {"corpus": wanted.labelled.data, "content": data.digest, **wanted.labelled.reading}
     return classification_measurements(
         loaded.model,
         loaded.tokenizer,
@@ -153,7 +155,8 @@ def _classes(
         4 * wanted.batch,
         reporter,
         settings=said,
-    ), [data.note] if data.note else []
+        pairs=data.pairs,
+    ), notes
 
 
 def with_pairs(

@@ -5,10 +5,13 @@ from __future__ import annotations
 import pytest
 
 from core.base.errors import RetortError
+from core.base.roles import LOCAL
 from core.base.settings import Settings
 from core.catalogue.classifiers import unjudged
-from core.engine.data.classes import classes_of, plain_label
+from core.data.labelled import plain_label
+from core.engine.data.classes import classes_of
 from core.engine.data.classification import load_labelled
+from core.recipe.parts import LabelledSource
 
 NAMED = ["negative", "positive"]
 
@@ -51,9 +54,9 @@ def test_a_map_onto_a_class_that_is_none_is_refused() -> None:
 def test_whole_numbers_of_a_table_are_one_class(home: Settings) -> None:
     path = home.roots[0] / "l.csv"
     path.write_text("text,label\na,1\nb,1.0\nc,0.0\nd,0\n")
-    found = load_labelled(f"path:{path}", home, NAMED)
-    assert found.labels == [1, 1, 0, 0] and found.names == NAMED and found.note
-    alone = load_labelled(f"path:{path}", home)
+    found = load_labelled(LabelledSource(f"path:{path}"), home, LOCAL, NAMED)
+    assert found.labels == [1, 1, 0, 0] and found.names == NAMED and any("class numbers" in n for n in found.notes)
+    alone = load_labelled(LabelledSource(f"path:{path}"), home, LOCAL)
     assert alone.names == ["0", "1"] and alone.labels == [1, 1, 0, 0]
 
 

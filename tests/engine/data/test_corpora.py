@@ -48,8 +48,10 @@ def test_a_column_can_be_named(folder: Path, home: Settings) -> None:
     (folder / "one.csv").write_text("anything\nfirst\n")
     assert read(folder / "a.csv", home, "body") == ["first", "second"]
     assert read(folder / "one.csv", home) == ["first"]
-    with pytest.raises(RetortError, match=r"a.csv has no column 'text' \(it has: title, body\)"):
-        read(folder / "a.csv", home)
+    assert read(folder / "a.csv", home) == ["first", "second"], "of the two only 'body' is a usual name"
+    (folder / "b.csv").write_text("title,remark\nx y,first one\n")
+    with pytest.raises(RetortError, match=r"b.csv has no column that could be the text \(it has: title, remark\)"):
+        read(folder / "b.csv", home)
     with pytest.raises(RetortError, match="no column 'nope'"):
         read(folder / "a.csv", home, "nope")
 
@@ -64,9 +66,9 @@ def test_a_column_can_be_named(folder: Path, home: Settings) -> None:
         ("a.csv", b"text\n", "holds no text"),
         ("a.jsonl", b'{"text": "a"}\n{broken\n', "cannot be read"),
         ("a.jsonl", b"[1, 2]\n", "line 1 is no JSON object"),
-        ("a.jsonl", b'{"text": "a"}\n{"other": "b"}\n', "line 2 of a.jsonl has no column 'text'"),
+        ("a.jsonl", b'{"text": "a"}\n{"text": [1]}\n', "'text' in line 2 of a.jsonl is no text but a list"),
         ("a.parquet", b"PAR1 not really", "cannot be read"),
-        ("a.exe", b"x", "no text file Retort reads"),
+        ("a.exe", b"x", "no data Retort reads"),
     ],
 )
 def test_bad_files_are_one_sentence(folder: Path, home: Settings, name: str, content: bytes, cause: str) -> None:
@@ -86,7 +88,7 @@ def test_files_outside_the_roots_are_refused(home: Settings, tmp_path: Path) -> 
 
 def unchecked(data: str, split: str | None = None) -> Corpus:
     """A corpus that no recipe could hold: who reads it refuses it all the same."""
-    return Corpus.model_construct(data=data, split=split, column=None)
+    return Corpus.model_construct(data=data, split=split, column=None, columns=None)
 
 
 def test_sample_needs_fetching_and_a_known_part(home: Settings) -> None:

@@ -12,8 +12,9 @@ from transformers import AutoTokenizer
 from core.base.errors import RetortError
 from core.base.roles import LOCAL
 from core.base.settings import Settings
+from core.data.conversations import Conversation
 from core.engine.distil.loading import check_chat, load_examples
-from core.engine.distil.texts import Conversation, conversation, conversations
+from core.engine.distil.texts import conversation, conversations
 from core.engine.models.load import Loaded
 from core.recipe.distil import TrainingData
 
@@ -163,7 +164,7 @@ def test_mixed_rows_of_a_file(form: str, home: Settings, teacher: Loaded) -> Non
 def test_a_row_that_is_no_conversation_is_named(home: Settings, teacher: Loaded) -> None:
     path = home.roots[0] / "talk.jsonl"
     path.write_text(json.dumps({"messages": talk("a", "b")}) + '\n{"messages": "hello"}\n')
-    with pytest.raises(RetortError, match="'messages' in row 2 .* is no list of messages"):
+    with pytest.raises(RetortError, match="'messages' in line 2 of talk.jsonl is no list of messages"):
         load_examples(TrainingData(data=f"path:{path}", form="chat", length=64), teacher, home, LOCAL)
 
 

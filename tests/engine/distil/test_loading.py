@@ -57,7 +57,7 @@ def test_chat_rows(kind: str, home: Settings, teacher: Loaded) -> None:
 
 
 def test_a_missing_column_is_named(home: Settings, teacher: Loaded) -> None:
-    with pytest.raises(RetortError, match=r"no column 'answer' \(it has: prompt, reply\)"):
+    with pytest.raises(RetortError, match=r"no column that could be the completion \(it has: prompt, reply\)"):
         load_examples(data(home, "t.jsonl", jsonl([{"prompt": "a", "reply": "b"}]), form="chat"), teacher, home, LOCAL)
 
 
