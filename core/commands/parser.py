@@ -87,6 +87,7 @@ def parser(words: Sequence[str] | None = None) -> argparse.ArgumentParser:
 
     one = add("doctor", "models:doctor", "What can be done with a model on this machine, before anything is started.")
     one.add_argument("model", help="a model reference: sample:NAME, path:/folder, hub:org/name@revision or run:ID")
+    add("data", "data:look", "Look at texts or a table of your own: five rows, and what would be read.", own=True)
     for name, kind in (("sweep", "a sweep"), ("run", "a recipe (steps or a sweep)")):
         one = add(name, "runs:start", f"Start {kind} from a YAML file and follow it to its end.")
         one.add_argument("recipe", type=Path, metavar="RECIPE.yaml")

@@ -9,7 +9,9 @@ from pydantic import ValidationError
 from core.base.errors import RetortError
 from core.base.plain_data import Path, plain
 from core.base.settings import Limits
+from core.base.text import one_line
 from core.recipe.messages import place, problems
+from core.recipe.parts import Columns
 from core.recipe.recipe import Recipe
 
 _COMBINATIONS = 10_000
@@ -53,6 +55,23 @@ def check_plain(data: dict[str, object], line: Line | None = None) -> Recipe:
         return Recipe.model_validate(data)
     except ValidationError as failed:
         raise RecipeError(*problems(failed, data, line)) from None
+
+
+def check_columns(data: Mapping[str, object]) -> Columns:
+    """The columns that names mean, checked as a recipe's are.
+
+    Raises:
+        RetortError: another key.
+        RecipeError: a name that is none.
+    """
+    strange = [key for key in data if key not in Columns.model_fields]
+    if strange:
+        known = ", ".join(Columns.model_fields)
+        raise RetortError(f"'{one_line(strange[0], 60)}' is nothing that a column can mean.", f"Use {known}.")
+    try:
+        return Columns.model_validate(dict(data))
+    except ValidationError as failed:
+        raise RecipeError(*problems(failed, dict(data), None)) from None
 
 
 def _refuse_explosion(data: dict[str, object], line: Line | None) -> None:

@@ -12,7 +12,7 @@ from core.recipe.check import check_recipe
 from core.recipe.recipe import Recipe
 from core.registry.losses import GROUPS, LOSSES, Parameter, Value
 from core.registry.mixes import MIXES
-from pages.forms import models
+from pages.forms import look, models
 from pages.frame.text import flat, md
 
 URL: Final = "query-params"
@@ -154,8 +154,9 @@ def data(context: int | None) -> dict[str, object]:
         accept_new_options=True,
         index=0 if usual else None,
         placeholder="path:/folder/file.jsonl",
-        help="Also path:/folder/file.txt (or .csv, .jsonl, .parquet) and hub:organisation/name.",
+        help="Also path: a file, a folder or a pattern (text, CSV, JSON lines, Parquet), and hub:organisation/name.",
     )
+    look.at(corpus or "")
     chosen: dict[str, object] = {"data": corpus or "", "form": form}
     if form == "text" and corpus == "sample:wiki":
         chosen["split"] = "training"

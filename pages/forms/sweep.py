@@ -12,6 +12,7 @@ from core.recipe.check import RecipeError, check_recipe
 from core.recipe.recipe import Recipe
 from core.registry.methods import METHODS, Method
 from core.registry.tasks import TASK_SETS
+from pages.forms import look
 from pages.frame.text import md
 
 PATTERNS = {"unstructured": "Anywhere", "2:4": "2 of every 4", "4:8": "4 of every 8"}
@@ -194,13 +195,14 @@ def _corpus(label: str, key: str, text: str) -> dict[str, Any]:
         key=key,
         bind=URL,
         accept_new_options=True,
-        help=f"{text} Also path:/folder/file.txt (or .csv, .jsonl, .parquet) and hub:organisation/name.",
+        help=f"{text} Also path: a file, a folder or a pattern (text, CSV, JSON, Parquet), and hub:organisation/name.",
     )
     if chosen == "sample:wiki":
         return {"data": chosen, "split": "calibration" if key == "cal" else "evaluation"}
     split = st.text_input("Split", key=f"{key}-split", bind=URL, placeholder="train", help="For hub data sets.")
     column = st.text_input("Column", key=f"{key}-column", bind=URL, placeholder="text", help="For tables.")
-    return {"data": chosen or ""} | {"split": split or None} | ({"column": column} if column else {})
+    look.at(chosen or "", column)
+    return {"data": chosen or ""} | {"split": split or None} | ({"columns": {"text": column}} if column else {})
 
 
 def extras() -> tuple[dict[str, Any], dict[str, Any] | None, str]:

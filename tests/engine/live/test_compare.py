@@ -27,7 +27,7 @@ class Models:
     """A host of the models under a home; `stop_after` checkpoints it says that nobody waits."""
 
     def __init__(self, settings: Settings) -> None:
-        self.settings = settings
+        self.settings, self.actor = settings, LOCAL
         self.loaded: dict[str, Loaded] = {}
         self.kept: dict[str, dict[str, Any]] = {}
         self.stop_after = 10_000
