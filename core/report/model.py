@@ -8,12 +8,13 @@ from functools import cached_property
 from typing import Literal, get_args
 
 from core.analysis.differences import Difference, between, difference
+from core.analysis.given_up import LOSS
 from core.analysis.limits import WithinLimits, bound_words, judged
 from core.analysis.one_kind import one_kind
 from core.analysis.paired_times import TIMES, busy, stray
 from core.analysis.promised_vs_measured import find, verdict
 from core.analysis.recommendation import Recommendation
-from core.analysis.removed import BY_DEFINITION, with_derived
+from core.analysis.removed import BY_DEFINITION, REMOVED, with_derived
 from core.analysis.time_references import aligned, references, sentences
 from core.base.errors import RetortError
 from core.base.text import one_line
@@ -76,16 +77,18 @@ class Report:
     def axes(self) -> tuple[str, str] | None:
         """Cost and quality of the trade-off chart: the first of each that every chosen candidate has.
 
+        Engineers see first what the pages show first, the change of the loss against what is removed.
         The baseline has them too, unless it does something else (an encoder that became a classifier).
         """
         dense = [self.baseline] if self.baseline else []
-        qualities = PLAIN_QUALITIES if self.audience == "executives" else QUALITIES
+        plain = self.audience == "executives"
+        costs, qualities = (COSTS, PLAIN_QUALITIES) if plain else ((REMOVED, *COSTS), (LOSS, *QUALITIES))
         asked: list[tuple[str, ...]] = [(m,) for m in self.asked] if self.asked else [(), ()]
-        if self.asked and self.asked[1] not in qualities and self.audience == "executives":
+        if self.asked and self.asked[1] not in qualities and plain:
             asked[1] = ()
         x, y = (
             self._common(first, []) or self._common(ids, dense) or self._common(ids, [])
-            for first, ids in zip(asked, (COSTS, qualities), strict=True)
+            for first, ids in zip(asked, (costs, qualities), strict=True)
         )
         return (x, y) if x and y else None
 

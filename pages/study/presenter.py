@@ -25,8 +25,8 @@ from pages.frame import shell
 from pages.frame.text import md
 
 _ASSETS = Path(__file__).parent / "assets"
-_CHART = (1000.0, 500.0)  # of a drawing, which is then made as large as the screen allows
-_BARS = 900.0
+_WIDE = ((1000.0, 500.0), 900.0)  # of a chart and of bars, which are then made as large as the screen allows
+_NARROW = ((380.0, 460.0), 380.0)  # for a phone
 
 
 def show(given: Report) -> None:
@@ -35,7 +35,7 @@ def show(given: Report) -> None:
     deck = story(report)
     number = min(len(deck), max(1, _number()))
     here, brand = deck[number - 1], report.brand
-    drawn = _drawing(report, here)
+    drawn, narrow = (_drawing(report, here, *sizes) for sizes in (_WIDE, _NARROW))
     _stage()(
         key="slide",
         data={
@@ -46,6 +46,7 @@ def show(given: Report) -> None:
             "lines": list(here.lines),
             "table": [list(r) for r in here.table],
             "picture": to_svg(drawn, "slide-chart", keys=report.audience == "engineers") if drawn else "",
+            "narrow": to_svg(narrow, "slide-narrow", keys=False) if narrow else "",
             "alt": drawn.told if drawn else "",
             "accent": brand.accent,
             "on": brand.ink,
@@ -79,12 +80,12 @@ def show(given: Report) -> None:
         st.button("Leave", icon=":material/close_fullscreen:", key="slide-leave", on_click=_go, args=(0,))
 
 
-def _drawing(report: Report, here: Slide) -> Picture | None:
+def _drawing(report: Report, here: Slide, chart: tuple[float, float], width: float) -> Picture | None:
     ground = shell.ground()
     if here.kind == "chart" and (points := charts.points(report)):
-        return charts.drawn(report, points, ground, _CHART)
+        return charts.drawn(report, points, ground, chart)
     if here.candidate is not None and (found := charts.promised(report, here.candidate)):
-        return bars(found, here.title, here.candidate.method, _BARS, ground)
+        return bars(found, here.title, here.candidate.method, width, ground)
     return None
 
 

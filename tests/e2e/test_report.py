@@ -139,6 +139,21 @@ def test_every_slide_is_for_everybody(visits: Visits, home: Settings) -> None:
     tab.is_well()
 
 
+def test_a_phone_gets_a_drawing_of_its_own(visits: Visits, home: Settings) -> None:
+    """Scaled to 390 pixels the drawing of a screen has numbers 5 pixels high."""
+    run = finished_study(home)
+    tab = visits(home)
+    page = tab.opens(f"report?run={run}&present=1&slide=5&audience=engineers")
+    drawing = page.locator(".slide img.drawing")
+    taken = 'e => decodeURIComponent(e.currentSrc).match(/viewBox="0 0 (\\d+)/)[1]'
+    expect(drawing).to_be_visible()
+    assert drawing.evaluate(taken) == "1000"
+    page.set_viewport_size({"width": 390, "height": 844})
+    tab.settles()
+    assert drawing.evaluate(taken) == "380"
+    tab.is_well()
+
+
 def test_a_logo_is_read_in_the_browser_and_stands_in_the_report(visits: Visits, home: Settings) -> None:
     """The server takes no uploads, so a field that sends one would never end."""
     run = finished_study(home)

@@ -431,4 +431,4 @@ def test_a_report_draws_one_kind_of_energy_and_says_what_it_leaves_out(home: Set
     assert "Left out is 1 candidate, where it was estimated" in mixed.caption and mixed.caption in to_html(mixed)
     assert other.key not in {p.key for p in charts.points(mixed)}
     unlike = build(report.run, results, [picked[0], other.key], axes=axes, audience="engineers")
-    assert unlike.axes is not None and unlike.axes[0] == "disk_bytes", "no chart of energy holds both of the chosen"
+    assert unlike.axes is not None and unlike.axes[0] == "removed", "no chart of energy holds both of the chosen"

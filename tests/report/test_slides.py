@@ -38,6 +38,16 @@ def test_the_story_of_engineers_has_every_choice_with_costs_and_method(home: Set
     assert report.run.id in next(s for s in deck if s.kind == "method").lines[0]
 
 
+def test_engineers_see_first_what_the_pages_show_first_and_executives_what_it_costs(home: Settings) -> None:
+    store = Store(home)
+    run = store.runs.get(finished_study(home))
+    results = store.candidates.results(run_id=run.id)
+    assert build(run, results, audience="engineers").axes == ("removed", "loss_change")
+    assert build(run, results, audience="executives").axes == ("disk_bytes", "loss_change")
+    asked = build(run, results, audience="engineers", axes=("decode_ms", "perplexity"))
+    assert asked.axes == ("decode_ms", "perplexity")
+
+
 def test_costs_are_the_figures_of_the_report_beside_the_originals(home: Settings) -> None:
     report = made(home, prices=Prices(per_hour=2.0))
     tables = [s.table for s in story(report) if s.kind == "costs"]

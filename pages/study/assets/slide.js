@@ -26,10 +26,17 @@ function table(parent, rows, label) {
   });
 }
 
-function picture(parent, type, content, label) {
-  const drawn = add(parent, "img");
+// A drawing is a picture: nothing in it can run or ask for anything. A phone takes the narrow one.
+function picture(parent, type, content, label, narrow) {
+  const frame = add(parent, "picture");
+  if (narrow) {
+    const small = add(frame, "source");
+    small.media = "(max-width: 640px)";
+    small.srcset = `data:${type},${encodeURIComponent(narrow)}`;
+  }
+  const drawn = add(frame, "img");
   drawn.className = type === "image/png" ? "logo" : "drawing";
-  drawn.alt = label; // as a picture: nothing in it can run or ask for anything
+  drawn.alt = label;
   drawn.src = type === "image/png" ? `data:${type};base64,${content}` : `data:${type},${encodeURIComponent(content)}`;
 }
 
@@ -53,7 +60,7 @@ function draw(root, data) {
   } else {
     data.lines.forEach((line) => add(slide, "p", line));
   }
-  if (data.picture) picture(slide, "image/svg+xml", data.picture, data.alt);
+  if (data.picture) picture(slide, "image/svg+xml", data.picture, data.alt, data.narrow);
   if (data.table.length) table(slide, data.table, data.title);
 }
 
