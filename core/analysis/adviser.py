@@ -11,8 +11,10 @@ from core.analysis.adviser_plans import TECHNIQUES, Technique
 from core.analysis.adviser_solver import LEAST_KEPT, Wish, solved
 from core.analysis.differences import difference
 from core.analysis.promised_vs_measured import Measured, find, verdict
+from core.recipe.heal import with_usual_heal
 from core.recipe.recipe import Recipe
 from core.registry.formatting import show, show_bytes
+from core.registry.methods import plain
 
 Deployment = Literal["cloud", "edge", "phone", "realtime"]
 Quality = Literal["nearly_all", "most", "some"]
@@ -223,7 +225,7 @@ def _bytes_left(technique: Technique, situation: Situation) -> float:
 
 def _own(technique: Technique, measured: Sequence[tuple[Measured, Measured]]) -> str:
     """The candidate of this technique with the least loss, in a sentence."""
-    mine = [(c, b) for c, b in measured if c.method in technique.methods and find(c, "loss") and find(b, "loss")]
+    mine = [(c, b) for c, b in measured if plain(c.method) in technique.methods and find(c, "loss") and find(b, "loss")]
     if not mine:
         return ""
     best, dense = min(mine, key=lambda pair: _loss(pair[0]))
@@ -248,8 +250,8 @@ def recipe_of(technique: Technique, subject: Subject) -> Recipe:
         "latency": {"prompt": min(64, window // 2), "new_tokens": 8, "repeats": 5},
     }
     if technique.sweep is not None:
-        return Recipe.model_validate({**data, "sweep": technique.sweep})
-    return Recipe.model_validate({**data, "steps": [_fitted(step, subject) for step in technique.steps]})
+        return Recipe.model_validate(with_usual_heal({**data, "sweep": technique.sweep}))
+    return Recipe.model_validate(with_usual_heal({**data, "steps": [_fitted(s, subject) for s in technique.steps]}))
 
 
 def _fitted(step: dict[str, Any], subject: Subject) -> dict[str, Any]:

@@ -101,6 +101,8 @@ def memory_needed(method: Method, found: Anatomy, dtype: str) -> int:
         weights *= 2
     if "hessian" in method.needs:
         weights += _hessian_bytes(found)
+    if "second_moments" in method.needs:
+        weights += 2 * 8 * (found.shape.intermediate or 0) ** 2
     if "gradients" in method.needs:
         weights += found.allocated * _GRADIENT_BYTES
     return round(weights)
@@ -144,7 +146,7 @@ def obstacle(method: Method, found: Anatomy) -> str:
         return cannot("neurons", shape.stays["neurons"])
     if method.calibrated and CALIBRATION in shape.stays:
         return f"It needs to watch the layers on text, and this model does not allow that: {shape.stays[CALIBRATION]}."
-    if shape.task != "causal" and (method.needs & _CAUSAL_ONLY or method.id == "loss_ablation"):
+    if shape.task != "causal" and (method.needs & _CAUSAL_ONLY or method.search_windows):
         return "It needs a model that predicts the next token."
     return ""
 
@@ -161,7 +163,7 @@ def _remark(method: Method, found: Anatomy) -> str:
 
 
 def _width_parts(method: Method, found: Anatomy) -> list[str]:
-    return width_parts(is_square(found.shape.family), found.shape.stays, "fluctuation" not in method.needs)
+    return width_parts(is_square(found.shape.family), found.shape.stays, method.ranks_hidden)
 
 
 def _hessian_bytes(found: Anatomy) -> int:

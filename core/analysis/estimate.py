@@ -27,6 +27,7 @@ _LATENCY_FACTOR = 2.2  # every timing is interleaved with the baseline, plus its
 _BACKWARD = 1.25  # training reaches less of the arithmetic bound than a forward alone
 _ALL_ITEMS = 2_000  # items of a whole task, middling
 _ITEM_TOKENS = 120
+_HEALING_PASSES = 6.0
 _CHECK_SECONDS = 2.0  # reload in a fresh process
 
 
@@ -131,7 +132,7 @@ def estimate(recipe: Recipe, size: ModelSize, settings: Settings, earlier: Seque
     if probe is None:
         return Estimate(trials=count, seconds=None, disk_bytes=disk, basis="this machine has not been timed yet")
     work = _calibration(recipe, prunes, size, probe)
-    work += sum(_trial(recipe, p, size, probe) + _search(recipe, p, size, probe) for p in [None, *prunes])
+    work += sum(_made_and_measured(recipe, p, size, probe) for p in [None, *prunes])
     seconds = _START_SECONDS + work * slower(earlier, size, probe)
     return Estimate(trials=count, seconds=seconds, disk_bytes=disk, basis=basis(earlier))
 
@@ -160,9 +161,7 @@ def basis(earlier: Sequence[Past]) -> str:
 
 def slower(earlier: Sequence[Past], size: ModelSize, probe: MachineProbe) -> float:
     """How many times as long as the probe says this model's candidates took here: the median; 1 where there is none."""
-    ratios = [
-        e.seconds / (_trial(e.recipe, e.prune, size, probe) + _search(e.recipe, e.prune, size, probe)) for e in earlier
-    ]
+    ratios = [e.seconds / _made_and_measured(e.recipe, e.prune, size, probe) for e in earlier]
     return statistics.median(ratios) if ratios else 1.0
 
 
@@ -192,6 +191,19 @@ def _calibration(recipe: Recipe, prunes: list[Prune], size: ModelSize, probe: Ma
     return passes * _forward(tokens, size, probe)
 
 
+def _made_and_measured(recipe: Recipe, prune: Prune | None, size: ModelSize, probe: MachineProbe) -> float:
+    seconds = _trial(recipe, prune, size, probe) + _search(recipe, prune, size, probe)
+    return seconds + _healing(recipe, prune, size, probe)
+
+
+def _healing(recipe: Recipe, prune: Prune | None, size: ModelSize, probe: MachineProbe) -> float:
+    """The dense model reads the calibration text once, the smaller one up to twice; the solves take as long again."""
+    if prune is None or prune.heal == "none":
+        return 0.0
+    tokens = recipe.calibration.sequences * recipe.calibration.length
+    return _HEALING_PASSES * _forward(tokens, size, probe)
+
+
 def _search(recipe: Recipe, prune: Prune | None, size: ModelSize, probe: MachineProbe) -> float:
     """Seconds of measuring the loss without each layer that is left, once for every layer that goes.
 
@@ -202,7 +214,8 @@ def _search(recipe: Recipe, prune: Prune | None, size: ModelSize, probe: Machine
         return 0.0
     blocks = size.block_parameters / size.parameters
     gone = round((1.0 - _share_left(prune, size)) / blocks * size.layers) if blocks else 0
-    tries = sum(size.layers - i for i in range(gone))
+    most = METHODS[prune.method].search_tries if prune is not None else 0
+    tries = sum(min(most or size.layers, size.layers - i) for i in range(gone))
     return tries * (1 - blocks / 2) * _forward(windows * recipe.calibration.length, size, probe)
 
 

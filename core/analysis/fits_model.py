@@ -96,7 +96,7 @@ def _lengths(recipe: Recipe, context: int | None) -> Iterator[str]:
     for step in recipe.steps:
         prunes += [step] if isinstance(step, Prune) else step.options if isinstance(step, Select) else ()
     asked = {"evaluation.window": recipe.evaluation.window}
-    if any(METHODS[p.method].calibrated for p in prunes):
+    if any(p.calibrated for p in prunes):
         asked["calibration.length"] = recipe.calibration.length
     for name, tokens in asked.items():
         if tokens > context:

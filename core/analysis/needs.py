@@ -15,7 +15,8 @@ from core.catalogue.anatomy import Anatomy
 from core.recipe.recipe import Distil, Prune, Recipe, Select
 from core.registry.methods import METHODS
 
-_FLOAT = 4
+_FLOAT, _DOUBLE = 4, 8
+_HEALING_SQUARES = 5  # sums on two parts of the text and both, the one that is solved, its factor
 _TRAINED_BYTES = 16  # float32 weight, gradient, and AdamW's two moments, of every parameter that learns
 
 
@@ -45,14 +46,21 @@ def _needs(recipe: Recipe, found: Anatomy, dtype: str) -> Iterator[Need]:
     prunes = list(recipe.sweep.trials()) if recipe.sweep is not None else []
     for step in (*prunes, *recipe.steps):
         if isinstance(step, Prune):
-            yield Need(memory_needed(METHODS[step.method], found, dtype), step.label())
+            yield Need(_pruning(step, found, dtype), step.label())
             left = 0.0 if METHODS[step.method].structured else left  # how much is left is known when it is done
         elif isinstance(step, Distil):
             yield Need(_training(step, found, dtype, left), step.label())
         elif isinstance(step, Select):
             for option in step.options:
-                yield Need(memory_needed(METHODS[option.method], found, dtype), option.label())
+                yield Need(_pruning(option, found, dtype), option.label())
             yield Need(_training(step.recovery, found, dtype, 0.0), step.recovery.label())
+
+
+def _pruning(step: Prune, found: Anatomy, dtype: str) -> int:
+    """What the method takes and, to heal, the sums and factors of one matrix at a time."""
+    width = found.shape.intermediate or 0
+    healing = 0 if step.heal == "none" else _HEALING_SQUARES * _DOUBLE * width**2
+    return memory_needed(METHODS[step.method], found, dtype) + healing
 
 
 def _training(step: Distil, found: Anatomy, dtype: str, left: float) -> int:

@@ -90,7 +90,7 @@ def _kind(trial: TrialRow) -> str:
     """Trials of one kind take about as long: the dense model, or a method in a mode."""
     if trial.prune is None:
         return "dense" if trial.index == 0 else "step"
-    return f"{trial.prune.get('method')} {trial.prune.get('mode')}"
+    return f"{trial.prune.get('method')} {trial.prune.get('mode')} {trial.prune.get('heal')}"
 
 
 def _spent(trial: TrialRow, now: float) -> float:

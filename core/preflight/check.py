@@ -20,7 +20,6 @@ from core.preflight import pruning, training
 from core.preflight.subject import Subject, subject_of
 from core.recipe.recipe import Distil, Export, Measure, Prune, Quantise, Recipe, Select, Step
 from core.registry.families import is_adapted
-from core.registry.methods import METHODS
 
 
 def refuse_impossible(
@@ -83,7 +82,7 @@ def _context(recipe: Recipe, context: int | None, generates: bool) -> None:
     if context is None:
         return
     asked = {"evaluation.window": recipe.evaluation.window}
-    if any(METHODS[p.method].calibrated or p.allocation == "owl" for p in _prunes(recipe)):
+    if any(p.calibrated for p in _prunes(recipe)):
         asked["calibration.length"] = recipe.calibration.length
     for name, length in asked.items():
         if length > context:

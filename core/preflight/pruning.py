@@ -20,6 +20,7 @@ from core.registry.formatting import percent, show_bytes
 from core.registry.methods import METHODS
 
 _SLACK = 1e-9
+_NEURONS_AND_HEADS = {"width_flap": "FLAP", "width_obs": "OBS"}
 
 
 def obstacle(
@@ -91,8 +92,9 @@ def _target(step: Prune, subject: Subject, dtype: str) -> RetortError | None:
     assert target is not None
     if refused := staying_asked(METHODS[step.method], step, is_square(shape.family), shape.stays):
         return refused
-    if "hidden" in parts and step.method == "width_flap":
-        return Impossible("FLAP ranks neurons and heads, not hidden channels.", "Choose another method for them.")
+    if "hidden" in parts and step.method in _NEURONS_AND_HEADS:
+        name = _NEURONS_AND_HEADS[step.method]
+        return Impossible(f"{name} ranks neurons and heads, not hidden channels.", "Choose another method for them.")
     if target.sizes is not None:
         return _sizes(target.sizes, parts, subject) or _count(
             subject.layers - (target.sizes.layers or subject.layers), step, subject

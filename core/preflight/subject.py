@@ -62,7 +62,7 @@ class Subject:
             everything = self.sized and set(range(self.layers)) <= set(step.protect)
             masked = self.masked or (step.nominal > _PRUNED and not everything)
             return replace(self, masked=masked, fingerprint="")
-        can = _BIASES.get(self.found.shape.family, ()) if step.method == "width_flap" else ()
+        can = _BIASES.get(self.found.shape.family, ()) if step.method == "width_flap" and step.heal == "none" else ()
         cut = {"mlp_bias": {"neurons"}, "attention_bias": {"heads", "kv_groups"}}
         made = tuple(b for b in can if cut[b] & set(step.parts or ("neurons",)))
         return replace(self, sized=False, fingerprint="", biased=(*self.biased, *made))

@@ -21,6 +21,7 @@ def kept_again(recipe: Recipe, prune: Prune) -> Recipe:
         protect=prune.protect,
         parts=prune.parts,
         multiple=prune.multiple,
+        heal=prune.heal,
         seeds=(prune.seed,),
     )
     sweep = Sweep(grid=(grid,), keep="all")

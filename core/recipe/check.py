@@ -10,6 +10,7 @@ from core.base.errors import RetortError
 from core.base.plain_data import Path, plain
 from core.base.settings import Limits
 from core.base.text import one_line
+from core.recipe.heal import with_usual_heal
 from core.recipe.messages import place, problems
 from core.recipe.parts import Columns
 from core.recipe.recipe import Recipe
@@ -52,7 +53,7 @@ def check_plain(data: dict[str, object], line: Line | None = None) -> Recipe:
     """
     _refuse_explosion(data, line)
     try:
-        return Recipe.model_validate(data)
+        return Recipe.model_validate(with_usual_heal(data))
     except ValidationError as failed:
         raise RecipeError(*problems(failed, data, line)) from None
 

@@ -16,6 +16,8 @@ from core.registry.tasks import TASK_SETS
 
 Mode = Literal["joint", "sequential"]
 Allocation = Literal["uniform", "owl", "sensitivity"]
+Heal = Literal["none", "closed-form"]
+"""closed-form: after parts are removed, the matrices that read them are solved again by least squares."""
 Part = Literal["layers", "neurons", "heads", "kv_groups", "hidden", "experts"]
 Pattern = Annotated[str, Field(description="'unstructured' or 'N:M' such as '2:4' (N of every M stay)")]
 StartToken = Literal["tokenizer", "none", "each"]

@@ -37,7 +37,7 @@ def staying_asked(method: Method, prune: Prune, square: bool, stays: Mapping[str
     asked = [_BY_SIZE[name] for name, wanted in sizes or () if wanted is not None]
     for part in asked or step_parts(method, prune.parts):
         if part in stays:
-            possible = width_parts(square, stays, "fluctuation" not in method.needs)
+            possible = width_parts(square, stays, method.ranks_hidden)
             way = f"Set 'parts' to {either(possible)}" if possible and method.family == "width" else ""
             return Impossible(cannot(part, stays[part]), f"{way or 'Choose another method'}, or choose another model.")
     return None

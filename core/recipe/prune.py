@@ -6,7 +6,8 @@ from typing import Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from core.recipe.parts import Allocation, Fraction, Layer, Mode, Part, Pattern, Seed, Strict, Target, n_of_m
+from core.recipe.heal import heals
+from core.recipe.parts import Allocation, Fraction, Heal, Layer, Mode, Part, Pattern, Seed, Strict, Target, n_of_m
 from core.registry.methods import METHODS
 
 
@@ -27,6 +28,8 @@ class Prune(Strict):
     """What a width method may shrink, all by the same share; empty: the MLP neurons."""
     multiple: int = Field(8, ge=1, le=4_096)
     """Sizes of neurons and hidden channels are rounded to multiples of this."""
+    heal: Heal = "none"
+    """A recipe that is written anew and does not say heals what can be (`core.recipe.heal`); stored ones say."""
     seed: Seed = 0
 
     @field_validator("method")
@@ -74,6 +77,14 @@ class Prune(Strict):
             raise ValueError("experts are removed by an expert method, such as 'reap'")
         return self
 
+    @model_validator(mode="after")
+    def heal_fits_method(self) -> Prune:
+        if self.heal != "none" and not heals(self.method):
+            raise ValueError(
+                f"'{self.method}' cannot be healed: 'heal' is for methods that remove layers or narrow them"
+            )
+        return self
+
     @property
     def nominal(self) -> float:
         """The sparsity asked of a weight method (0 for structured ones)."""
@@ -82,11 +93,17 @@ class Prune(Strict):
             return 1 - n / m
         return self.sparsity or 0.0
 
+    @property
+    def calibrated(self) -> bool:
+        """True where it looks at calibration text: for its scores, to spread its sparsity, or to heal."""
+        return METHODS[self.method].calibrated or self.allocation == "owl" or self.heal != "none"
+
     def label(self) -> str:
         name = METHODS[self.method].label
         if self.target is not None:
             parts = f" ({', '.join(self.parts)})" if self.parts else ""
-            return f"{name}, {self.target.label()}{parts}".replace("kv_groups", "key-value groups")
+            healed = "" if self.heal == "none" else ", healed"
+            return f"{name}, {self.target.label()}{parts}{healed}".replace("kv_groups", "key-value groups")
         amount = self.pattern if self.pattern != "unstructured" else f"{self.nominal * 100:g} %"
         how = [] if self.allocation == "uniform" else [{"owl": "OWL", "sensitivity": "by sensitivity"}[self.allocation]]
         how += ["sequential"] if self.mode == "sequential" else []

@@ -14,12 +14,14 @@ from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from core.recipe.budget import Budget as Budget
 from core.recipe.distil import Distil as Distil
+from core.recipe.heal import heals
 from core.recipe.names import LENGTH, model_name, steps_name, sweep_name
 from core.recipe.parts import Allocation as Allocation
 from core.recipe.parts import Calibration as Calibration
 from core.recipe.parts import Corpus as Corpus
 from core.recipe.parts import Evaluation as Evaluation
 from core.recipe.parts import Fraction as Fraction
+from core.recipe.parts import Heal as Heal
 from core.recipe.parts import Latency as Latency
 from core.recipe.parts import Layer as Layer
 from core.recipe.parts import Mode as Mode
@@ -132,6 +134,8 @@ class Grid(Strict):
     protect: tuple[Layer, ...] = Field((), max_length=10_000)
     parts: tuple[Part, ...] = Field((), max_length=6)
     multiple: int = Field(8, ge=1, le=4_096)
+    heal: Heal = "none"
+    """Of the methods that can be healed."""
     seeds: tuple[Seed, ...] = Field((0,), min_length=1, max_length=_LISTED)
 
     @field_validator("method", mode="before")
@@ -146,7 +150,8 @@ class Grid(Strict):
             base: dict[str, Any] = {"method": name, "mode": self.mode, "protect": self.protect, "seed": seed}
             if name in METHODS and METHODS[name].structured:
                 parts = self.parts if METHODS[name].family == "width" else ()
-                out += [Prune(**base, target=t, parts=parts, multiple=self.multiple) for t in self.target]
+                base |= {"parts": parts, "multiple": self.multiple, "heal": self.heal if heals(name) else "none"}
+                out += [Prune(**base, target=t) for t in self.target]
             else:
                 for pattern in self.pattern:
                     if pattern != "unstructured":
@@ -169,6 +174,8 @@ class Grid(Strict):
             raise ValueError("nothing here takes 'target': leave it out, or add a method that removes parts")
         if self.parts and "width" not in families:
             raise ValueError("nothing here takes 'parts': leave it out, or add a width method")
+        if self.heal != "none" and not any(heals(name) for name in self.method):
+            raise ValueError("nothing here can be healed: leave 'heal' out, or add a depth or width method")
 
 
 class Sweep(Strict):

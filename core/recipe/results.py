@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from core.recipe.recipe import Distil, Prune, Quantise
 from core.registry.measurement import Measurement
+from core.registry.methods import HEALED
 
 ENGINE_REVISION = 2
 """Raise when a change makes earlier results differ: their trials are then computed again."""
@@ -43,12 +44,12 @@ class Trial(BaseModel):
 
     @property
     def method(self) -> str:
-        """Registry id of the pruning method, 'distil', 'finetune', 'quantise', or 'dense'.
+        """Registry id of the pruning method, 'distil', 'finetune', 'quantise', or 'dense'; with `HEALED` if healed.
 
         What was learnt decides, not what the step is called: the teacher's own texts are its teaching.
         """
         if self.prune is not None:
-            return self.prune.method
+            return self.prune.method + (HEALED if self.prune.heal != "none" else "")
         if self.distil is not None:
             return "distil" if self.distil.taught else "finetune"
         return self.step.step if self.step is not None else "dense"

@@ -16,8 +16,10 @@ from core.registry.additions import package_of
 from core.registry.metrics import METRICS
 
 _ALWAYS = ("torch", "transformers", "tokenizers")
-_LATER = ("columns",)
-"""Keys that recipes have had since other keys of trials were made: left out where nothing stands there."""
+_LATER: Mapping[str, object] = {"columns": None, "heal": "none"}
+"""Keys that recipes have had since other keys of trials were made: left out where they say what was done before."""
+
+_NEVER = object()
 
 
 @dataclass(frozen=True)
@@ -121,7 +123,7 @@ def _dumped(value: BaseModel | None, identity: Identity) -> object:
 def _by_content(value: object, identity: Identity) -> object:
     """A document with what identifies the bytes in the place of each reference to them."""
     if isinstance(value, dict):
-        return {n: _by_content(inner, identity) for n, inner in value.items() if not (n in _LATER and inner is None)}
+        return {n: _by_content(inner, identity) for n, inner in value.items() if inner != _LATER.get(n, _NEVER)}
     if isinstance(value, list):
         return [_by_content(inner, identity) for inner in value]
     return identity.contents.get(value, value) if isinstance(value, str) else value

@@ -27,6 +27,7 @@ Statistic = Literal[
     "last_hidden",
     "unit_activations",
     "fluctuation",
+    "second_moments",
     "gradients",
     "expert_saliency",
 ]
@@ -52,6 +53,8 @@ class Method(BaseModel):
     """Index into the Okabe-Ito palette. 0: the next after those of the methods before it."""
     search_windows: int = 0
     """Calibration windows on which the loss without each layer is measured, layer after layer; 0: no search."""
+    search_tries: int = 0
+    """Layers that are measured before one goes; 0: every one that is left."""
     needs_adapter: bool = False
     """True where the architecture must be known (its blocks, heads and neurons)."""
 
@@ -59,6 +62,11 @@ class Method(BaseModel):
     def structured(self) -> bool:
         """True where parts are physically removed, so the model is really smaller."""
         return self.family != "weight"
+
+    @property
+    def ranks_hidden(self) -> bool:
+        """Whether a width method ranks hidden channels too, beside neurons and heads."""
+        return not self.needs & {"fluctuation", "second_moments"}
 
     @property
     def calibrated(self) -> bool:
@@ -188,6 +196,22 @@ METHODS: dict[str, Method] = with_symbols(
             source="Song et al. 2024, SLEB",
         ),
         Method(
+            id="healed_loss",
+            label="Layer removal (healed loss)",
+            family="depth",
+            kind="layers",
+            entry="core.engine.prune.healed_spans:healed_loss",
+            needs=frozenset({"block_influence"}),
+            symbol="triangle-right",
+            color=1,
+            needs_adapter=True,
+            search_windows=8,
+            search_tries=8,
+            summary="Removes the layers whose absence costs least once what is before them was solved again. Best with "
+            "healing; slow to choose, really smaller and faster.",
+            source="Shopkhoev et al. 2025, ReplaceMe, chosen by the loss as in Song et al. 2024, SLEB",
+        ),
+        Method(
             id="depth_taylor",
             label="Layer removal (gradients)",
             family="depth",
@@ -227,6 +251,20 @@ METHODS: dict[str, Method] = with_symbols(
             summary="Removes the neurons or heads whose contribution varies least and keeps its mean as a bias "
             "where the model can have one. Really smaller and faster.",
             source="An et al. 2023, FLAP",
+        ),
+        Method(
+            id="width_obs",
+            label="Width (OBS)",
+            family="width",
+            kind="units",
+            entry="core.engine.prune.width:obs",
+            needs=frozenset({"second_moments"}),
+            symbol="triangle-left",
+            color=7,
+            needs_adapter=True,
+            summary="Removes the neurons or heads whose loss the others make up for best, one after another. Best with "
+            "healing; slow to choose, really smaller and faster.",
+            source="Kurtic et al. 2023, ZipLM, and Ling et al. 2024, SlimGPT (structured OBS)",
         ),
         Method(
             id="width_taylor",
@@ -273,6 +311,22 @@ METHODS: dict[str, Method] = with_symbols(
 )
 
 
+HEALED = "+healed"
+"""Ends the id under which candidates of a method stand that were healed: in charts they are a method of their own."""
+
+_HEALED_SYMBOLS = [s for s in ("star", *_SPARE) if s not in {m.symbol for m in METHODS.values()}]
+
+
 def method(method_id: str) -> Method | None:
-    """The method, or None for an id this version does not know."""
-    return METHODS.get(method_id)
+    """The method, healed or not, or None for an id this version does not know."""
+    known = METHODS.get(plain(method_id))
+    if known is None or plain(method_id) == method_id:
+        return known
+    place = [m for m in METHODS.values() if m.structured].index(known) if known.structured else 0
+    symbol = _HEALED_SYMBOLS[place % len(_HEALED_SYMBOLS)]
+    return known.model_copy(update={"id": method_id, "label": f"{known.label}, healed", "symbol": symbol})
+
+
+def plain(method_id: str) -> str:
+    """The id without the mark of healing."""
+    return method_id.removesuffix(HEALED)

@@ -9,6 +9,7 @@ import streamlit as st
 from core.base.errors import RetortError
 from core.catalogue.anatomy import Anatomy
 from core.recipe.check import RecipeError, check_recipe
+from core.recipe.heal import heals
 from core.recipe.recipe import Recipe
 from core.registry.methods import METHODS, Method
 from core.registry.tasks import TASK_SETS
@@ -18,6 +19,7 @@ from pages.frame.text import md
 PATTERNS = {"unstructured": "Anywhere", "2:4": "2 of every 4", "4:8": "4 of every 8"}
 MODES = {"joint": "Joint: one pass for all candidates", "sequential": "Sequential: as published, a pass for each"}
 KEEP = {"structured": "The really smaller ones", "all": "All of them", "none": "None"}
+HEALS = {"closed-form": "Healed", "none": "As cut"}
 CORPORA = ["sample:wiki"]
 URL: Final = "query-params"
 
@@ -123,7 +125,23 @@ def parts(found: Anatomy) -> list[dict[str, Any]]:
         )
         if shares:
             blocks.append({"method": chosen, "target": [{"block_fraction": _fraction(s)} for s in shares]})
-    return blocks
+    healable = [block for block in blocks if any(heals(m) for m in block["method"])]
+    rest = [block for block in blocks if block not in healable]
+    return [*(block | {"heal": how} for how in (healing() if healable else []) for block in healable), *rest]
+
+
+def healing() -> list[str]:
+    """Whether candidates are healed, left as cut, or both, each a candidate of its own."""
+    return st.multiselect(
+        "After parts are taken out",
+        list(HEALS),
+        default=["closed-form"],
+        key="heal",
+        bind=URL,
+        format_func=HEALS.__getitem__,
+        help="Healed: the matrices that read the missing parts are solved again on the calibration text, so that each "
+        "layer gives what it gave. It takes no training, and changes neither size nor speed. Choose both to compare.",
+    )
 
 
 def _methods(label: str, methods: list[Method], key: str, default: list[str]) -> list[str]:

@@ -11,6 +11,7 @@ from core.analysis.sensitivity import Change, Sensitivity, SensitivitySpec
 from core.catalogue.anatomy import Anatomy
 from core.catalogue.references import ResolvedModel
 from core.figures import sensitivity as figures
+from core.recipe.heal import USUAL
 from core.recipe.recipe import Evaluation, Grid, Recipe, Sweep, Target
 from core.registry.formatting import change, percent, show, show_bytes
 from pages.forms import sample_study
@@ -73,7 +74,8 @@ def estimate_of(gone: Sequence[int], changes: dict[int, Change], measured: Sensi
 def without(gone: Sequence[int], layers: int, resolved: ResolvedModel, measured: Sensitivity, found: Anatomy) -> Recipe:
     """A sweep of one trial that takes out exactly these layers: all others are protected."""
     stay = tuple(i for i in range(layers) if i not in gone)
-    grid = Grid(method=("block_influence",), target=(Target(remove_layers=len(gone)),), protect=stay)
+    target = Target(remove_layers=len(gone))
+    grid = Grid(method=("block_influence",), target=(target,), protect=stay, heal=USUAL)
     return Recipe(
         name=f"Without layers {', '.join(map(str, gone))}"[:120],
         model=str(resolved.reference),

@@ -99,3 +99,20 @@ def test_only_durations_of_known_recipes_of_sweeps_count() -> None:
         Result(key=f"k{i}", label="", model="m", recipe=r, seconds=s, **what) for i, (what, r, s) in enumerate(rows)
     ]
     assert [(p.prune is None, p.seconds) for p in past(found)] == [(True, 5.0), (False, 7.0)]
+
+
+def test_healing_costs_passes_over_the_calibration_text(timed: Settings) -> None:
+    """The dense model reads it once, the smaller one up to twice, and the solves are reckoned as much again."""
+    recipe = Recipe.model_validate(
+        {
+            "model": "sample:a",
+            "calibration": {"sequences": 5, "length": 100},
+            "latency": None,
+            "sweep": {"grid": [{"method": ["block_influence"], "target": [{"remove_layers": 1}]}]},
+        }
+    )
+    block = recipe.sweep.grid[0] if recipe.sweep else None
+    assert block is not None
+    healed = recipe.model_copy(update={"sweep": Sweep(grid=(block.model_copy(update={"heal": "closed-form"}),))})
+    times = [estimate(r, SIZE, timed).seconds or 0.0 for r in (recipe, healed)]
+    assert times[1] - times[0] == pytest.approx(6 * 2 * 1000 * 500 / FLOPS)

@@ -229,3 +229,15 @@ def test_every_baseline_of_several_studies_is_a_star() -> None:
     fig = tradeoff([*STUDY, point("d2", 101.0, 20.1, "dense", baseline=True)], LIGHT)
     stars = next(t for t in fig.data if t.name == "Dense baselines")
     assert list(stars.customdata) == ["d", "d2"]
+
+
+def test_healed_and_not_healed_candidates_are_told_apart() -> None:
+    """Two legend lines, two shapes, and the words say which is which."""
+    plain, healed = point("p", 90.0, 25.0, "block_influence"), point("h", 90.0, 22.0, "block_influence+healed")
+    fig = tradeoff([STUDY[0], plain, healed], LIGHT)
+    assert symbol(fig, "p") != symbol(fig, "h")
+    named = [t.name for t in fig.data if t.showlegend is not False]
+    assert {"Layer removal (block influence)", "Layer removal (block influence), healed"} <= set(named)
+    healable = [method_style(f"{m.id}+healed").symbol for m in METHODS.values() if m.family in ("depth", "width")]
+    taken = {m.symbol for m in METHODS.values()}
+    assert not taken & set(healable)

@@ -117,7 +117,7 @@ def test_the_form_estimates_and_starts_what_it_shows(
         "Magnitude 55 %",
         "Wanda 40 %",
         "Wanda 55 %",
-        "Layer removal (block influence), 1 layer removed",
+        "Layer removal (block influence), 1 layer removed, healed",
     ]
     next(b for b in app.button if b.label == "Start the sweep").click().run()
     run = next(r for r in store.runs.find() if r.kind == "sweep")

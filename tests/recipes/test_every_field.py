@@ -72,6 +72,7 @@ SWEEP = COMMON | {
                 "protect": [0, 1],
                 "parts": ["neurons"],
                 "multiple": 8,
+                "heal": "closed-form",
                 "seeds": [0, 1],
             },
         ],
@@ -125,7 +126,14 @@ STEPS = COMMON | {
             "protect": [0],
             "seed": 1,
         },
-        {"step": "prune", "method": "width_norm", "target": TARGETS[1], "parts": ["neurons"], "multiple": 16},
+        {
+            "step": "prune",
+            "method": "width_norm",
+            "target": TARGETS[1],
+            "parts": ["neurons"],
+            "multiple": 16,
+            "heal": "none",
+        },
         DISTIL,
         {"step": "finetune", "losses": [{"loss": "cross_entropy"}], "budget": {"tokens": 9_000}},
         {

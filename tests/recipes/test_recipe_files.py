@@ -52,7 +52,7 @@ def test_a_good_recipe_has_all_its_trials() -> None:
         "Wanda 20 %",
         "Wanda 50 %",
         "Wanda 2:4",
-        f"{METHODS['block_influence'].label}, 2 layers removed",
+        f"{METHODS['block_influence'].label}, 2 layers removed, healed",
     ]
 
 

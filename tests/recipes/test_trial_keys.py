@@ -9,6 +9,7 @@ import pytest
 
 from core.engine.run.stages import stages_of
 from core.recipe import trial_keys
+from core.recipe.check import check_recipe
 from core.recipe.recipe import Distil, Prune, Recipe
 from core.recipe.trial_keys import Identity, trial_key, trials_of
 
@@ -203,7 +204,8 @@ def test_no_setting_was_forgotten_here() -> None:
     for name in ("calibration", "evaluation", "latency"):
         assert set(SWEEP[name]) == set(type(getattr(Recipe.model_validate(SWEEP), name)).model_fields), name
     assert set(TRAINING) == set(Distil.model_fields) - {"design", "cache"}, "those two are tested below"
-    assert set(PRUNING) == set(Prune.model_fields) - {"target", "parts", "multiple"}, "those three are tested below"
+    below = {"target", "parts", "multiple", "heal"}
+    assert set(PRUNING) == set(Prune.model_fields) - below, "those four are tested below"
 
 
 @pytest.mark.parametrize("path", list(leaves(PRUNING)), ids=lambda p: ".".join(map(str, p)))
@@ -227,12 +229,28 @@ def test_targets_parts_and_multiples_count() -> None:
         {**wide, "target": {"sizes": {"heads": 32}}},
         {**wide, "parts": ["heads"]},
         {**wide, "multiple": 16},
+        {**wide, "heal": "closed-form"},
         {"method": "block_influence", "target": {"remove_layers": 1}},
         {"method": "block_influence", "target": {"remove_layers": 2}},
     ]
     for variant in variants:
         keys.add(trial_key(of, IDENTITY, Prune.model_validate(variant)))
     assert len(keys) == len(variants)
+
+
+def test_what_was_measured_before_there_was_healing_keeps_its_key() -> None:
+    """A step that is not healed stands in the key as it did when no step could be."""
+    of = Recipe.model_validate(SWEEP)
+    prune = Prune.model_validate({"method": "block_influence", "target": {"remove_layers": 1}})
+    sizes = {"remove_layers": 1, "block_fraction": None, "total_fraction": None, "megabytes": None, "sizes": None}
+    before = {
+        **{"step": "prune", "method": "block_influence", "sparsity": None, "pattern": "unstructured"},
+        **{"mode": "joint", "target": sizes, "allocation": "uniform", "protect": [], "parts": [], "multiple": 8},
+        "seed": 0,
+    }
+    common = trial_keys._common(of, IDENTITY, [prune])
+    assert trial_key(of, IDENTITY, prune) == trial_keys.hashed({**common, "prune": before})
+    assert trials_of(check_recipe(SWEEP), IDENTITY)[1].key == trials_of(of, IDENTITY)[1].key, "weights: never healed"
 
 
 def steps(*changes: Any, **more: Any) -> Recipe:

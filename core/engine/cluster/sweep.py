@@ -19,7 +19,7 @@ from core.engine.cluster.messages import Answer, Study
 from core.engine.data.inputs import Inputs
 from core.engine.prune.statistics import Statistics
 from core.engine.run.candidate import versions
-from core.engine.run.prune_step import Source, calibrated, needed, statistics_for
+from core.engine.run.prune_step import Source, needed, statistics_for
 from core.engine.run.session import Session
 from core.engine.run.sweep import refuse_if_all_failed
 from core.recipe.results import Trial
@@ -59,7 +59,7 @@ class _Sweep:
     def run(self, trials: list[Trial], open_trials: list[Trial]) -> None:
         session, hooks = self._session, self._session.hooks
         prunes = [t.prune for t in trials if t.prune is not None]
-        with session.bench(any(calibrated(p) for p in prunes)) as bench:
+        with session.bench(any(p.calibrated for p in prunes)) as bench:
             inputs = bench.inputs
         study = self._study(inputs)
         dense = trials[0]

@@ -115,6 +115,11 @@ class BlockStream:
             for handle in handles:
                 handle.remove()
 
+    def once(self, index: int) -> Tensor:
+        """What block `index` gives for the first batch, (batch, length, hidden); nothing moves on."""
+        with _inference(self.model):
+            return self._calls[0][index].run(self.blocks[index], self.hidden[0])
+
     def _refuse_nan(self, hidden: Tensor, index: int) -> None:
         if not bool(torch.isfinite(hidden).all()):
             raise RetortError(

@@ -18,12 +18,13 @@ from core.engine.models.architectures import Architecture, adapter_for
 from core.engine.models.load import Loaded
 from core.engine.prune.depth import DepthContext, LastHidden, block_influence
 from core.engine.prune.experts import ExpertSaliency
+from core.engine.prune.healing import heal
 from core.engine.prune.observers import BlockInfluence, Observer
 from core.engine.prune.prune_report import PruneReport
 from core.engine.prune.statistics import Statistics, collect
 from core.engine.prune.surgery import Keep, count_parameters, cut
 from core.engine.prune.targets import Plan, Question, plan_for
-from core.engine.prune.unit_observers import Fluctuation, UnitActivations
+from core.engine.prune.unit_observers import Fluctuation, SecondMoments, UnitActivations
 from core.engine.prune.width import choose_units
 from core.recipe.parts_asked import staying_asked, step_parts
 from core.recipe.recipe import Part, Prune
@@ -45,6 +46,8 @@ def structure_observers(model: PreTrainedModel, needs: Iterable[Statistic]) -> l
         observers.append(UnitActivations(adapter_for(model)))
     if "fluctuation" in wanted:
         observers.append(Fluctuation(adapter_for(model)))
+    if "second_moments" in wanted:
+        observers.append(SecondMoments(adapter_for(model)))
     if "expert_saliency" in wanted:
         observers.append(ExpertSaliency(adapter_for(model)))
     return observers
@@ -70,6 +73,7 @@ def prune_structure(
     plan = plan_for(Question(model, loaded.tokenizer, architecture, parts, removable, prune.multiple), prune)
     _refuse_uneven(architecture, prune, plan)
     report = PruneReport()
+    healed = prune.heal != "none" and windows is not None and len(windows) > 1
     with ExitStack() as stack:
         known = _gathered(model, method, plan, architecture, statistics, windows, reporter, stack)
         context = DepthContext(
@@ -78,9 +82,13 @@ def prune_structure(
         layers = _layers(context, method)
         keep = Keep(layers)
         if plan.sizes != architecture.sizes:
-            keep = choose_units(context, load_function(method.entry), plan.sizes, layers)
+            keep = choose_units(context, load_function(method.entry), plan.sizes, layers, compensate=not healed)
     with torch.no_grad():
         smaller = cut(model, architecture, keep)
+    if healed and windows is not None:
+        heal(model, smaller, keep, windows, reporter, report)
+    elif prune.heal != "none":
+        report.note("Not healed: healing needs at least two sequences of calibration text.")
     _describe(report, model, architecture, keep, prune, method)
     return smaller, report
 

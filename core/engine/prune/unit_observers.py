@@ -128,6 +128,39 @@ class Fluctuation:
         return found
 
 
+class SecondMoments:
+    """X^T X / tokens of the inputs of the down and output projections, (columns, columns). For OBS."""
+
+    key = "second_moments"
+
+    def __init__(self, architecture: Architecture) -> None:
+        self._architecture = architecture
+        self._sums: dict[str, tuple[int, Tensor]] = {}
+
+    def attach(self, block: nn.Module, index: int) -> list[Handle]:
+        self._sums = {}
+        handles: list[Handle] = []
+        for axis, site in unit_sites(self._architecture).items():
+
+            def inputs(module: nn.Module, args: tuple[Any, ...], axis: Axis = axis) -> None:
+                x = args[0].detach().flatten(0, -2).float()  # (tokens, columns)
+                count, total = self._sums.get(axis, (0, torch.zeros((), device=x.device)))
+                self._sums[axis] = count + len(x), total + x.T @ x
+
+            found = _submodule(block, site)
+            if found is not None:
+                handles.append(found.register_forward_pre_hook(inputs))
+        return handles
+
+    def see(self, hidden_in: Tensor, hidden_out: Tensor) -> None:
+        return None
+
+    def finish(self) -> dict[str, Tensor]:
+        found = {axis: total / count for axis, (count, total) in self._sums.items()}
+        self._sums = {}
+        return found
+
+
 def _submodule(block: nn.Module, name: str) -> nn.Module | None:
     """The module, or None in a block without it (a layer of another kind, or of another layout of its family)."""
     try:

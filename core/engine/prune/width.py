@@ -15,6 +15,7 @@ from core.engine.models.architectures import Architecture, Sizes
 from core.engine.models.architectures.base import Axis
 from core.engine.prune.depth import DepthContext
 from core.engine.prune.gradients import taylor_sums
+from core.engine.prune.obs import Removal, removal_scores
 from core.engine.prune.statistics import Statistics
 from core.engine.prune.surgery import Keep, unit_sums
 from core.engine.prune.unit_observers import unit_sites
@@ -31,6 +32,7 @@ class UnitStatistics:
         fluctuation: (units,) variance of the unit's inputs times the squared norm of their columns, summed.
         taylor: (units,) sum of |w * dL/dw| over the weights the unit owns.
         saliency: (units,) REAP, for experts.
+        removal: what goes, and from which projection, for methods that remove one after another.
     """
 
     axis: Axis
@@ -39,6 +41,7 @@ class UnitStatistics:
     fluctuation: Tensor | None = None
     taylor: Tensor | None = None
     saliency: Tensor | None = None
+    removal: Removal | None = None
 
 
 Scorer = Callable[[UnitStatistics], Tensor]
@@ -67,14 +70,26 @@ def weight_norm(statistics: UnitStatistics) -> Tensor:
     return statistics.norms
 
 
-def choose_units(context: DepthContext, scorer: Scorer, sizes: Sizes, layers: list[int]) -> Keep:
+def obs(statistics: UnitStatistics) -> Tensor:
+    """(units,) the turn at which a unit goes, when the cheapest goes after all others were solved again (OBS)."""
+    if statistics.removal is None:
+        raise Impossible("OBS ranks neurons and heads.", "Choose another method for other parts.")
+    return removal_scores(statistics.removal)
+
+
+def choose_units(
+    context: DepthContext, scorer: Scorer, sizes: Sizes, layers: list[int], compensate: bool = True
+) -> Keep:
     """The units with the highest scores, as many as `sizes` says, in each of the kept layers.
+
+    Args:
+        compensate: FLAP's bias for the mean that is lost; False where healing follows, which does more.
 
     Raises:
         RetortError: the method does not rank what shall be removed.
     """
     architecture = context.architecture
-    source = _Source(context, scorer)
+    source = _Source(context, scorer, sizes)
     keep = Keep(layers)
     if sizes.get("heads") != architecture.sizes.get("heads"):
         heads, groups = [], []
@@ -91,7 +106,7 @@ def choose_units(context: DepthContext, scorer: Scorer, sizes: Sizes, layers: li
             keep.units[axis] = [top(source.scores(axis, layer), sizes[axis]) for layer in layers]
     if sizes["hidden"] != architecture.sizes["hidden"]:
         keep.hidden = top(source.hidden_scores(), sizes["hidden"])
-    if scorer is flap:
+    if scorer is flap and compensate:
         _compensate(source, keep)
     return keep
 
@@ -116,8 +131,8 @@ def _heads(scores: Tensor, architecture: Architecture, sizes: Sizes) -> tuple[Te
 class _Source:
     """Reads the statistics a scorer may look at, layer by layer."""
 
-    def __init__(self, context: DepthContext, scorer: Scorer) -> None:
-        self.context, self.scorer = context, scorer
+    def __init__(self, context: DepthContext, scorer: Scorer, sizes: Sizes) -> None:
+        self.context, self.scorer, self.sizes = context, scorer, sizes
         self.model: PreTrainedModel = context.model
         self.architecture = context.architecture
         self.known: Statistics | None = context.statistics
@@ -140,9 +155,9 @@ class _Source:
 
     def hidden_scores(self) -> Tensor:
         """(channels,): the scores of each layer, added up."""
-        if self.scorer is flap:
+        if self.scorer in (flap, obs):
             raise Impossible(
-                "FLAP ranks neurons and heads, not hidden channels.",
+                f"{'FLAP' if self.scorer is flap else 'OBS'} ranks neurons and heads, not hidden channels.",
                 "Choose activations, gradients or weight norms for hidden channels.",
             )
         return torch.stack([self.scores("hidden", i) for i in range(self.architecture.layers)]).sum(0)
@@ -178,7 +193,18 @@ class _Source:
             if f"{axis}/variance" in found:
                 columns = found[f"{axis}/variance"] * self.site_weight(axis, layer).square().sum(0)
                 fluctuation = columns.view(self.architecture.sizes[axis], -1).sum(1)
-        return UnitStatistics(axis, norms, activations, fluctuation, gradients, saliency)
+        removal = self._removal(axis, layer) if self.scorer is obs else None
+        return UnitStatistics(axis, norms, activations, fluctuation, gradients, saliency, removal)
+
+    def _removal(self, axis: Axis, layer: int) -> Removal | None:
+        if axis not in unit_sites(self.architecture) or self.known is None:
+            return None
+        before, after = self.architecture.sizes, self.sizes
+        weight, moments = self.site_weight(axis, layer), self.known.block(layer, "second_moments")[axis]
+        if axis != "heads":
+            return Removal(weight, moments, 1, 1, 1, after[axis])
+        groups, kept = (s.get("kv_heads", s["heads"]) for s in (before, after))
+        return Removal(weight, moments, self.architecture.head_dim, groups, kept, after["heads"] // kept)
 
     def _taylor_sums(self) -> dict[str, Tensor]:
         if self._taylor is None:

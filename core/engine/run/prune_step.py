@@ -41,11 +41,6 @@ class Source:
     windows: torch.Tensor | None
 
 
-def calibrated(prune: Prune) -> bool:
-    """True where a step looks at calibration text: for its scores, or to spread its sparsity."""
-    return METHODS[prune.method].calibrated or prune.allocation == "owl"
-
-
 def needed(prunes: Iterable[Prune]) -> frozenset[Statistic]:
     """The statistics of the dense model that these steps read (sequential ones gather their own)."""
     wanted: set[Statistic] = set()

@@ -14,7 +14,7 @@ from core.engine.measure.patience import Patience
 from core.engine.models.context import context_of
 from core.engine.models.load import Loaded, load_model
 from core.engine.run.candidate import BASELINE, CANDIDATE, TIMED_ALONE, timed
-from core.engine.run.prune_step import Source, apply, calibrated, needed, statistics_for
+from core.engine.run.prune_step import Source, apply, needed, statistics_for
 from core.engine.run.session import Session
 from core.recipe.hooks import Hooks
 from core.recipe.recipe import Prune, Recipe
@@ -125,7 +125,7 @@ def _candidate(result: Result, session: Session) -> Loaded:
     prune = Prune.model_validate(result.prune)
     settings, actor, reporter = session.hooks.settings, session.hooks.actor, session.reporter
     windows = None
-    if calibrated(prune):
+    if prune.calibrated:
         loaded = session.loaded
         context = context_of(loaded.model)
         windows = prepare(

@@ -27,7 +27,7 @@ from core.engine.prune.prune_report import PruneReport
 from core.engine.prune.quantise import quantise
 from core.engine.run.candidate import CandidateMeasurer
 from core.engine.run.distil_step import DistilTask, Saved, Train, distil_step
-from core.engine.run.prune_step import Source, apply, calibrated, needed, spread_by, statistics_for
+from core.engine.run.prune_step import Source, apply, needed, spread_by, statistics_for
 from core.engine.run.session import Session
 from core.engine.run.stages import Changing, Stage, stages_of
 from core.recipe import labels
@@ -263,7 +263,7 @@ def _prunes(steps: Sequence[Changing]) -> list[Prune]:
 def _calibrated(trial: Trial) -> bool:
     if trial.distil is not None:
         return trial.distil.design is not None
-    return trial.prune is not None and calibrated(trial.prune)
+    return trial.prune is not None and trial.prune.calibrated
 
 
 def _prune(session: Session, bench: CandidateMeasurer, trial: Trial, current: Saved) -> tuple[Loaded, PruneReport]:

@@ -13,7 +13,7 @@ from core.engine.prune.apply import restore_dense
 from core.engine.prune.statistics import Statistics
 from core.engine.run.budget import expanded, report_verdicts
 from core.engine.run.candidate import CandidateMeasurer
-from core.engine.run.prune_step import Source, apply, calibrated, derived_key, measured_key, needed, statistics_for
+from core.engine.run.prune_step import Source, apply, derived_key, measured_key, needed, statistics_for
 from core.engine.run.session import Session
 from core.recipe.results import Result, Trial
 from core.recipe.trial_keys import trials_of
@@ -55,7 +55,7 @@ def run_sweep(session: Session, measure: Measure | None = None) -> None:
 def _measure(session: Session, trials: list[Trial], open_trials: list[Trial]) -> None:
     hooks = session.hooks
     prunes = [t.prune for t in trials if t.prune is not None]
-    with session.bench(any(calibrated(p) for p in prunes)) as bench:
+    with session.bench(any(p.calibrated for p in prunes)) as bench:
         source = Source(session.loaded, session.resolved.fingerprint, bench.inputs.calibration)
         dense = trials[0]
         bench.baseline = hooks.finished(dense.key)

@@ -20,6 +20,7 @@ from core.engine.prune.statistics import Statistics, collect, weight_observers
 from core.engine.prune.structured import prune_structure, structure_observers
 from core.engine.prune.surgery import Keep, cut
 from core.recipe.recipe import Prune
+from core.recipe.results import Trial
 from core.registry.methods import METHODS
 from tests.engine.models.zoo import SQUARE, ids, output, tiny
 
@@ -279,3 +280,34 @@ def test_heads_go_from_a_mixture_with_dense_layers(method: str) -> None:
     model = tiny("qwen3-moe", decoder_sparse_step=2, mlp_only_layers=[])
     new, _ = step(model, method, target={"sizes": {"heads": 4, "kv_heads": 2}}, parts=("heads",))
     assert new.config.num_attention_heads == 4 and torch.isfinite(output(new, ids())).all()
+
+
+def test_a_healed_step_says_so_and_is_closer_to_the_dense_model() -> None:
+    """The recipe's step heals; the trial of it stands under a method of its own."""
+    model = tiny("llama")
+    target = {"block_fraction": 0.3}
+    plain, _ = step(model, "width_norm", target=target)
+    healed, report = step(model, "width_norm", target=target, heal="closed-form")
+    dense = output(model, WINDOWS)
+    assert float((output(healed, WINDOWS) - dense).square().sum()) < float(
+        (output(plain, WINDOWS) - dense).square().sum()
+    )
+    assert report.facts["healing"]["tokens"] == 5 * 16 and report.facts["healing"]["held_out_tokens"] == 16
+    assert any(note.startswith("Healed: ") for note in report.notes)
+    trial = Trial(index=1, key="k", label="l", prune=Prune(method="width_norm", target=target, heal="closed-form"))
+    assert trial.method == "width_norm+healed" and trial.prune is not None
+    assert trial.prune.label() == "Width (weight norm), 30 % of block parameters removed, healed"
+
+
+def test_flap_is_healed_without_a_bias_of_its_own() -> None:
+    target = {"block_fraction": 0.3}
+    plain, _ = step(tiny("llama"), "width_flap", target=target)
+    healed, report = step(tiny("llama"), "width_flap", target=target, heal="closed-form")
+    assert plain.config.mlp_bias is True and healed.config.mlp_bias is False
+    assert not any("added to a bias" in note for note in report.notes)
+
+
+def test_a_step_without_calibration_text_is_left_as_cut_and_says_so() -> None:
+    prune = Prune(method="width_norm", target={"block_fraction": 0.3}, heal="closed-form")
+    _, report = prune_structure(loaded(tiny("llama")), prune, None, None, InMemoryReporter())
+    assert "healing" not in report.facts and any(note.startswith("Not healed: ") for note in report.notes)
