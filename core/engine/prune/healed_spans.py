@@ -129,18 +129,20 @@ class _Search:
         return sorted(rows, key=self._lacking)[:_ROWS] if count > 1 else []
 
     def _read(self) -> None:
-        architecture, site = self.context.architecture, self.context.architecture.family.neuron_site
+        architecture, site = self.context.architecture, self.context.architecture.family.neuron_site or ""
         windows = self.fitted
-        each = 2 * architecture.layers * architecture.sizes["hidden"] * self.context.model.dtype.itemsize
+        each = 2 * architecture.layers * self.context.model.config.hidden_size * self.context.model.dtype.itemsize
         most = max(2, _MOST_BYTES // (each * windows.shape[1]))
         stream = BlockStream(self.context.model, windows[:most], max(1, min(4, len(windows) // 5)))
+        if stream.repeats:
+            site = ""
         for index in range(architecture.layers):
             self.context.reporter.progress(index, architecture.layers, f"Reading layer {index}.")
             self.hidden.append([h.flatten(0, 1) for h in stream.hidden])
-            adds = site is not None and adds_to_its_block(stream, index, site)
-            outputs = Outputs([site] if site is not None and adds else [])
+            inside = {name for name, _ in stream.blocks[index].named_modules()}
+            outputs = Outputs([site] if site and site in inside and adds_to_its_block(stream, index, site) else [])
             stream.advance(index, [outputs], self.context.reporter)
-            self.written.append(outputs.found[site] if site is not None and adds else None)
+            self.written.append(outputs.found.get(site))
         self.hidden.append([h.flatten(0, 1) for h in stream.hidden])
 
     def _lacking(self, gone: Sequence[int]) -> float:

@@ -1,9 +1,11 @@
 """Healing without training: matrices that read removed parts are solved again, so that the model gives what it gave.
 
-Layer by layer, from inputs as the healed model before gives them to targets from the dense model:
+Layer by layer, on inputs as the healed model before gives them:
 
-    neurons, heads, groups  the down or output projection gives what the dense one gave
+    neurons, heads, groups  the down or output projection gives what the dense layer gives on the same inputs
     layers                  the down projection before them gives the hidden state that the dense model has after them
+
+Targets of the first kind from the dense model's own inputs were worse: the fit then shrinks to make up for noise.
 
 Least squares with a ridge that draws to the matrix as it was cut; after Kurtic et al. 2023 (ZipLM) and, for layers,
 Shopkhoev et al. 2025 (ReplaceMe). The ridge is chosen on held-out windows, and a matrix that would not be better there
@@ -16,7 +18,7 @@ import time
 from typing import NamedTuple
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from core.base.errors import RetortError
@@ -63,7 +65,7 @@ def heal(
     """
     started = time.perf_counter()
     architecture = adapter_for(model)
-    tasks, left_out = _tasks(architecture, keep)
+    tasks, left_out = _tasks(architecture, architecture.blocks(model), keep)
     for sentence in left_out:
         report.note(sentence)
     if not tasks:
@@ -74,6 +76,9 @@ def heal(
     except RetortError as error:
         report.note(f"Not healed: {error.cause}")
         return
+    if dense.repeats:
+        report.note("Not healed: this model uses each of its layers several times.")
+        return
     healing = _Healing(architecture, keep, dense, small, reporter)
     modules = [small.blocks[position].get_submodule(task.site) for position, here in tasks.items() for task in here]
     before = AsCut(model, smaller, modules, windows[healing.first_held_out * batch :])
@@ -83,20 +88,23 @@ def heal(
     describe(report, found, divergences, time.perf_counter() - started)
 
 
-def _tasks(architecture: Architecture, keep: Keep) -> tuple[dict[int, list[_Task]], list[str]]:
+def _tasks(architecture: Architecture, blocks: nn.ModuleList, keep: Keep) -> tuple[dict[int, list[_Task]], list[str]]:
     """By position among the kept layers the matrices to solve, in the order they are passed; and what is left out."""
     family = architecture.family
     tasks: dict[int, list[_Task]] = {}
     for position, layer in enumerate(keep.layers):
         gone = _following(architecture, keep, position) > layer + 1
-        here = [_Task(family.head_site, False)] if "heads" in keep.units else []
-        if family.neuron_site is not None and (gone or "neurons" in keep.units):
-            here.append(_Task(family.neuron_site, gone))
+        inside = {name for name, _ in blocks[layer].named_modules()}
+        here = []
+        if family.head_site in inside and "heads" in keep.units:
+            here.append(_Task(str(family.head_site), False))
+        if family.neuron_site in inside and (gone or "neurons" in keep.units):
+            here.append(_Task(str(family.neuron_site), gone))
         if here:
             tasks[position] = here
     said = []
     if keep.hidden is not None:
-        said.append("Hidden channels are not healed: every matrix would have to be solved again.")
+        return {}, ["Not healed: where hidden channels go, every matrix would have to be solved again."]
     if "experts" in keep.units:
         said.append("Experts are not healed: which tokens they see changes with them.")
     if len(keep.layers) < architecture.layers and family.neuron_site is None:
@@ -112,7 +120,7 @@ def _following(architecture: Architecture, keep: Keep, position: int) -> int:
 
 
 class _Healing:
-    """The dense and the smaller model on their way through the layers, at the same place in the texts."""
+    """The smaller model on its way through the layers and, where layers are gone, the dense one at the same place."""
 
     def __init__(
         self, architecture: Architecture, keep: Keep, dense: BlockStream, small: BlockStream, reporter: Reporter
@@ -123,22 +131,25 @@ class _Healing:
         self.first_held_out = count - max(1, round(count / _HELD_OUT))
 
     def run(self, tasks: dict[int, list[_Task]]) -> list[Healed]:
-        """Solves the tasks; the smaller model is followed only as far as there are any."""
+        """Solves the tasks; no model is followed further than there are any."""
         found: list[Healed] = []
-        same = self._keep.hidden is None and self._keep.layers[0] == 0  # the two models have given the same so far
+        needed = max((p for p, here in tasks.items() if any(t.replaces_layers for t in here)), default=-1)
+        same = self._keep.layers[0] == 0  # the two models have given the same so far
         at, last = 0, max(tasks)
         for position, layer in enumerate(self._keep.layers[: last + 1]):
             self._reporter.checkpoint()
             self._reporter.progress(position, last + 1, f"Healing layer {layer}.")
             here = tasks.get(position, [])
             outputs = Outputs([task.site for task in here if not task.replaces_layers])
+            if outputs.found:
+                self._dense.watch(layer, self._small.hidden, [outputs])
             following = _following(self._architecture, self._keep, position)
-            for index in range(at, following):
-                self._dense.advance(index, [outputs] if index == layer else [], self._reporter)
+            for index in range(at, following) if position <= needed else ():
+                self._dense.advance(index, reporter=self._reporter)
             at = following
             same = same and not here
             found += [self._solve(position, layer, task, outputs) for task in here]
-            if same:
+            if same and position <= needed:
                 self._small.hidden = list(self._dense.hidden)
             elif position < last:
                 self._small.advance(position, reporter=self._reporter)
@@ -146,12 +157,13 @@ class _Healing:
 
     def _solve(self, position: int, layer: int, task: _Task, outputs: Outputs) -> Healed:
         block = self._small.blocks[position]
-        if task.replaces_layers and not adds_to_its_block(self._small, position, task.site):
+        if not task.replaces_layers:
+            watch = Lacking(task.site, outputs.found[task.site], outputs.weights, False, self.first_held_out)
+        elif adds_to_its_block(self._small, position, task.site):
+            states = [hidden.flatten(0, -2) for hidden in self._dense.hidden]  # (tokens, hidden)
+            watch = Lacking(task.site, states, [token_weights(s) for s in states], True, self.first_held_out)
+        else:
             return Healed(layer, task.site, "what it writes does not reach the next layer as it is")
-        wanted = self._dense.hidden if task.replaces_layers else outputs.found[task.site]
-        targets = [self._kept(w.flatten(0, -2)) for w in wanted]
-        weights = [token_weights(hidden) for hidden in self._dense.hidden]
-        watch = Lacking(task.site, targets, weights, task.replaces_layers, self.first_held_out)
         self._small.advance(position, [watch], self._reporter, keep=False)
         solution = best_change(watch.fitted, watch.held_out)
         if solution.after < solution.before:
@@ -166,8 +178,3 @@ class _Healing:
             held_out=watch.held_out.tokens,
             short=solution.short,
         )
-
-    def _kept(self, values: Tensor) -> Tensor:
-        """(tokens, hidden) of the channels that stay."""
-        channels = self._keep.hidden
-        return values if channels is None else values.index_select(1, channels.to(values.device))

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from transformers.pytorch_utils import Conv1D
 
-from core.engine.prune.least_squares import Moments
+from core.engine.prune.least_squares import Moments, token_weights
 from core.engine.prune.observers import Handle
 from core.engine.prune.stream import BlockStream
 
@@ -17,12 +17,13 @@ _TOLERANCE = 0.05
 
 
 class Outputs:
-    """What modules of one block gave, (tokens, out) a batch."""
+    """What modules of one block gave, (tokens, out) a batch, and how much a token counts, (tokens,) a batch."""
 
     key = "outputs"
 
     def __init__(self, sites: list[str]) -> None:
         self.found: dict[str, list[Tensor]] = {site: [] for site in sites}
+        self.weights: list[Tensor] = []
 
     def attach(self, block: nn.Module, index: int) -> list[Handle]:
         handles: list[Handle] = []
@@ -35,7 +36,7 @@ class Outputs:
         return handles
 
     def see(self, hidden_in: Tensor, hidden_out: Tensor) -> None:
-        return None
+        self.weights.append(token_weights(hidden_out))
 
     def finish(self) -> dict[str, Tensor]:
         return {}

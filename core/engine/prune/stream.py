@@ -115,10 +115,26 @@ class BlockStream:
             for handle in handles:
                 handle.remove()
 
+    def watch(self, index: int, hidden: Sequence[Tensor], observers: Sequence[Observer]) -> None:
+        """Block `index` reads other hidden states, (batch, length, hidden) a batch; nothing moves on."""
+        own, self.hidden = self.hidden, list(hidden)
+        try:
+            self.advance(index, observers, keep=False)
+        finally:
+            self.hidden = own
+
     def once(self, index: int) -> Tensor:
         """What block `index` gives for the first batch, (batch, length, hidden); nothing moves on."""
         with _inference(self.model):
-            return self._calls[0][index].run(self.blocks[index], self.hidden[0])
+            out = self.hidden[0]
+            for call in self._calls[0][index]:
+                out = call.run(self.blocks[index], out)
+            return out
+
+    @property
+    def repeats(self) -> bool:
+        """Whether a block is called several times in a row."""
+        return any(len(calls) > 1 for calls in self._calls[0])
 
     def _refuse_nan(self, hidden: Tensor, index: int) -> None:
         if not bool(torch.isfinite(hidden).all()):
