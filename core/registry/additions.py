@@ -18,7 +18,8 @@ from typing import Any
 from core.base.text import one_line
 from core.registry.formats import EXPORTS, Format
 from core.registry.losses import LOSSES, Loss
-from core.registry.methods import METHODS, Method, with_symbols
+from core.registry.method import Method, with_symbols
+from core.registry.methods import METHODS
 from core.registry.metrics import METRICS, Metric, of_tasks
 from core.registry.tasks import TASK_SETS, TaskSet
 

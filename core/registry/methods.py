@@ -13,96 +13,12 @@ Contracts of `entry` by `kind` (see CONTRIBUTING.md):
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Literal
-
-from pydantic import BaseModel, ConfigDict
-
-Family = Literal["weight", "depth", "width", "experts"]
-Kind = Literal["score", "solver", "layers", "units"]
-Statistic = Literal[
-    "input_norms",
-    "hessian",
-    "block_influence",
-    "last_hidden",
-    "unit_activations",
-    "fluctuation",
-    "second_moments",
-    "gradients",
-    "expert_saliency",
-]
-
-
-class Method(BaseModel):
-    """One way to choose what to remove."""
-
-    model_config = ConfigDict(frozen=True)
-    id: str
-    label: str
-    family: Family
-    kind: Kind
-    entry: str
-    summary: str
-    source: str
-    needs: frozenset[Statistic] = frozenset()
-    compare: Literal["matrix", "row"] = "row"
-    """What a weight's score is ranked against: the whole matrix, or its own output row."""
-    symbol: str = ""
-    """Plotly marker: one shape a method, so that colour is never the only difference. Empty: the next that is free."""
-    color: int = 0
-    """Index into the Okabe-Ito palette. 0: the next after those of the methods before it."""
-    search_windows: int = 0
-    """Calibration windows on which the loss without each layer is measured, layer after layer; 0: no search."""
-    search_tries: int = 0
-    """Layers that are measured before one goes; 0: every one that is left."""
-    needs_adapter: bool = False
-    """True where the architecture must be known (its blocks, heads and neurons)."""
-
-    @property
-    def structured(self) -> bool:
-        """True where parts are physically removed, so the model is really smaller."""
-        return self.family != "weight"
-
-    @property
-    def ranks_hidden(self) -> bool:
-        """Whether a width method ranks hidden channels too, beside neurons and heads."""
-        return not self.needs & {"fluctuation", "second_moments"}
-
-    @property
-    def calibrated(self) -> bool:
-        return bool(self.needs)
-
+from core.registry.method import SPARE, with_symbols
+from core.registry.method import Family as Family
+from core.registry.method import Method as Method
+from core.registry.method import Statistic as Statistic
 
 _ZEROES = " Only zeroes weights: neither the file nor the latency shrinks on ordinary kernels."
-
-_SPARE = (
-    "triangle-left",
-    "triangle-right",
-    "hexagon2",
-    "hash",
-    "triangle-ne",
-    "triangle-sw",
-    "triangle-nw",
-    "triangle-se",
-)
-"""Shapes that no step or baseline has, each with hollow and dotted forms."""
-
-
-def with_symbols(methods: Iterable[Method]) -> dict[str, Method]:
-    """The methods by id; one without a symbol or a colour gets the next free one, in their order.
-
-    Beyond eight that name none, shapes come again.
-    """
-    known = list(methods)
-    free = [s for s in _SPARE if s not in {m.symbol for m in known}] or list(_SPARE)
-    found: dict[str, Method] = {}
-    for at, m in enumerate(known):
-        if not m.symbol:
-            m = m.model_copy(update={"symbol": free[0], "color": m.color or 1 + at % 7})
-            free = [*free[1:], free[0]]
-        found[m.id] = m
-    return found
-
 
 METHODS: dict[str, Method] = with_symbols(
     (
@@ -314,7 +230,7 @@ METHODS: dict[str, Method] = with_symbols(
 HEALED = "+healed"
 """Ends the id under which candidates of a method stand that were healed: in charts they are a method of their own."""
 
-_HEALED_SYMBOLS = [s for s in ("star", *_SPARE) if s not in {m.symbol for m in METHODS.values()}]
+_HEALED_SYMBOLS = [s for s in ("star", *SPARE) if s not in {m.symbol for m in METHODS.values()}]
 
 
 def method(method_id: str) -> Method | None:

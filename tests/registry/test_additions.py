@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 
 from core.base.settings import Settings
-from core.registry.methods import METHODS, Method, with_symbols
+from core.registry.method import Method, with_symbols
+from core.registry.methods import METHODS
 from tests.layout.modules import ROOT
 
 PACKAGE = Path(__file__).with_name("package")
