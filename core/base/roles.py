@@ -18,7 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from core.base.errors import RetortError
 
 Role = Literal["viewer", "editor", "admin"]
-Right = Literal["look", "run", "note", "delete", "fetch", "rebuild"]
+Right = Literal["look", "run", "note", "delete", "fetch", "rebuild", "backup"]
 
 ROLES: tuple[Role, ...] = ("viewer", "editor", "admin")
 """From the least to the most."""
@@ -30,6 +30,7 @@ NEEDS: dict[Right, tuple[Role, str]] = {
     "delete": ("admin", "deleting runs or votes"),
     "fetch": ("admin", "downloading models and texts"),
     "rebuild": ("admin", "making the index of the data folder again"),
+    "backup": ("admin", "saving or restoring the data folder"),
 }
 """The least role for each right, and the right in words. Downloads are an admin's: they take disk, and terms are
 accepted in everybody's name."""

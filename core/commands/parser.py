@@ -124,6 +124,8 @@ def parser(words: Sequence[str] | None = None) -> argparse.ArgumentParser:
     add("time", "time_again:time", "Time candidates of a run again beside the dense model.", own=True)
     add("cluster", "cluster:cluster", "Say what a Ray cluster offers to runs with 'executor: ray'.", own=True)
     add("home", "home:home", "Check the data folder, or make its index again from the folders in it.", own=True)
+    add("backup", "backup:backup", "Save the data folder in one archive, while Retort runs.", own=True)
+    add("restore", "backup:restored", "Put such an archive into an empty data folder.", own=True)
     add("fetch", "samples:fetch", "Fetch samples: models and texts that need no hub.", own=True)
     return top
 

@@ -46,3 +46,18 @@ def test_any_command_makes_a_lost_index_again_and_says_so_in_one_line(study: Cli
     assert [r["id"] for r in json.loads(done.stdout)["runs"]] == [run]
     assert [line for line in done.stderr.splitlines() if "made again from the folders: 1 run and" in line], done.stderr
     assert study("runs").stderr == ""
+
+
+@pytest.mark.slow
+def test_a_home_is_saved_and_comes_back_in_another_folder(study: Cli) -> None:
+    run = Store(study.settings).runs.add("sweep", "A study", "path:/m", {}, LOCAL)
+    archive, elsewhere = study.settings.home.parent / "b.tar.gz", study.settings.home.parent / "elsewhere"
+    done = study("backup", str(archive), "--json")
+    told = json.loads(done.stdout)
+    assert done.returncode == 0 and told["file"] == str(archive) and told["files"] > 1
+    done = study("restore", str(archive))
+    assert done.returncode == 2 and "holds data already" in done.stderr
+    done = study("restore", str(archive), "--home", str(elsewhere))
+    assert done.returncode == 0 and "1 run" in done.stdout
+    done = study("runs", "--json", "--home", str(elsewhere))
+    assert [r["id"] for r in json.loads(done.stdout)["runs"]] == [run]

@@ -83,6 +83,7 @@ INSIDE = {
         "used_exactly",
         "used_quickly",
     ],
+    "backup": ["back_up", "restore"],
     "home_check": ["check_home", "rebuild_home"],
     "kinds": ["download", "fetch", "run_recipe", "sensitivity", "time_again", "work_of"],
     "cleanup": ["sweep_up"],
