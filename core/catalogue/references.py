@@ -5,16 +5,19 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, cast
 
 from core.base.errors import RetortError
-from core.base.integrity import damage
+from core.base.integrity import damage, seal
 from core.base.roles import Actor, may, not_here
 from core.base.settings import Settings
 from core.base.text import one_line
 from core.base.untrusted_files import readable
+from core.catalogue.adapters import CONFIG as ADAPTER_CONFIG
+from core.catalogue.adapters import is_adapter, merge, read_adapter
 from core.catalogue.checks import check_model_folder, inside_roots, read_json, refuse_outside_links
 from core.catalogue.fingerprint import folder_fingerprint
 from core.catalogue.hub import fetch_snapshot
@@ -66,7 +69,7 @@ class ResolvedModel:
 
 
 def resolve(text: str, settings: Settings, actor: Actor | None) -> ResolvedModel:
-    """From a reference to a folder plain transformers can load.
+    """From a reference to a folder plain transformers can load; an adapter is merged into its model first.
 
     Args:
         text: the reference.
@@ -85,7 +88,7 @@ def _resolve(reference: Reference, settings: Settings, actor: Actor | None) -> R
     if reference.kind == "sample":
         return _sample(reference, settings)
     if reference.kind == "path":
-        return _path(reference, settings)
+        return _path(reference, settings, actor)
     if reference.kind == "hub":
         return _hub(reference, settings, actor)
     return _run(reference, settings)
@@ -106,13 +109,43 @@ def _sample(reference: Reference, settings: Settings) -> ResolvedModel:
     return ResolvedModel(reference, folder, folder_fingerprint(folder, settings), provenance)
 
 
-def _path(reference: Reference, settings: Settings) -> ResolvedModel:
+def _path(reference: Reference, settings: Settings, actor: Actor | None) -> ResolvedModel:
     folder = inside_roots(reference.name, settings)
+    if is_adapter(folder):
+        return _adapter(reference, folder, settings, actor)
     check_model_folder(folder)
     refuse_outside_links(folder, settings)
     manifest = read_manifest(folder) or Manifest()
     provenance = {"source": str(folder), "licence": manifest.licence, "note": manifest.note}
     return ResolvedModel(reference, folder, folder_fingerprint(folder, settings), provenance)
+
+
+def _adapter(reference: Reference, folder: Path, settings: Settings, actor: Actor | None) -> ResolvedModel:
+    """The adapter merged into its base, which is resolved as any model; merged once and kept in the home."""
+    refuse_outside_links(folder, settings)
+    adapter = read_adapter(folder)
+    local = adapter.base.startswith(("/", "./", "../", "~")) or (folder / adapter.base).is_dir()
+    place = adapter.base if adapter.base.startswith(("/", "~")) else str(folder / adapter.base)
+    try:
+        base = resolve(f"path:{place}" if local else f"hub:{adapter.base}", settings, actor)
+    except RetortError as error:
+        raise RetortError(
+            f"The model that this adapter belongs to could not be opened: {error.cause}",
+            f"{error.remedy} The adapter names it in {ADAPTER_CONFIG} ('base_model_name_or_path'), which may also be a "
+            "folder.",
+        ) from error
+    key = hashlib.sha256(f"{base.fingerprint} {folder_fingerprint(folder, settings)}".encode()).hexdigest()[:24]
+    merged = settings.home / "merged" / key
+    if model_damage(merged) is not None:
+        merge(adapter, base.folder, merged)
+        seal(merged)
+    check_model_folder(merged)
+    provenance = {
+        **base.provenance,
+        "source": f"adapter {folder}, merged into {base.reference}",
+        "made_from": str(base.reference),
+    }
+    return ResolvedModel(reference, merged, folder_fingerprint(merged, settings), provenance)
 
 
 def _hub(reference: Reference, settings: Settings, actor: Actor | None) -> ResolvedModel:

@@ -27,6 +27,7 @@ _PLACES = (
     "samples",
     "sensitivity",
     "latency-tables",
+    "merged",
 )
 _NAMES = (f"*{PARTIAL}", "*.tmp")  # the second as earlier versions named theirs
 
