@@ -15,7 +15,7 @@ from core.catalogue.fitness import obstacle
 from core.catalogue.safetensors_header import read_headers
 from core.catalogue.shape import Shape, read_shape
 from core.catalogue.vocabulary import vocabulary_kind
-from core.registry.families import FAMILIES, reads
+from core.registry.families import FAMILIES, ONNX, reads
 from core.registry.formats import Format
 
 _GROWING_ROPES = ("dynamic",)
@@ -95,6 +95,8 @@ def onnx(model: Described) -> str | None:
         )
     if _rope_kind(model.config) in _GROWING_ROPES:
         return "its position encoding changes with the length of the text, which an ONNX graph of PyTorch cannot"
+    if ONNX in model.shape.stays:
+        return model.shape.stays[ONNX]
     if model.shape.experts:
         return "PyTorch cannot write the products of its experts as an ONNX graph"
     return None
@@ -162,7 +164,7 @@ def quantisable(config: dict[str, Any]) -> str | None:
     shape = read_shape(config)
     if packed_weights(config):
         return "its weights are packed already"
-    if shape.family in ("gpt2", "gptj"):
+    if shape.family == "gpt2":
         return "GPT-2 keeps its weights in a layer of its own kind (Conv1D), which torchao leaves as it is"
     if shape.experts:
         return "its experts are stored in one block each layer, which torchao leaves as it is"

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from core.base.errors import RetortError
-from core.catalogue.kinds import refuse_unserved
+from core.catalogue.kinds import kind_of, refuse_unserved
+from core.catalogue.mask_token import refuse_without_mask
 from core.catalogue.token_ids import refuse_tokens_beyond
 
 
@@ -22,9 +23,12 @@ def refuse_unfit(folder: Path, config: dict[str, Any], tensors: Mapping[str, Any
         tensors: `TensorFacts` of its weights, by name.
 
     Raises:
-        RetortError: a class Retort does not serve, a head that would be lost, or tokens without an embedding.
+        RetortError: a class Retort does not serve, a head that would be lost, tokens without an embedding, or no token
+            to hide words behind where the model guesses hidden words.
     """
     refuse_unserved(config, tensors)
+    if kind_of(config, tensors) == "masked":
+        refuse_without_mask(folder)
     refuse_tokens_beyond(folder, {name: facts.shape for name, facts in tensors.items()})
 
 

@@ -40,7 +40,8 @@ class Shape(BaseModel):
     """For each layer of a causal model that caches keys and values, the sliding window they are cut to; None: no
     window."""
     stays: dict[str, str] = {}
-    """Parts that cannot be taken out, each with the reason (`core.registry.families.staying`)."""
+    """Parts that cannot be taken out, and what else is not possible, each with the reason
+    (`core.registry.families.staying`)."""
     pinned: tuple[int, ...] = ()
     """Layers that have to stay."""
 

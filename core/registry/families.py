@@ -54,6 +54,8 @@ PARTS = ("layers", "neurons", "heads", "kv_groups", "hidden", "experts")
 """All parts that recipes name."""
 CALIBRATION = "calibration"
 """What stands among the parts that stay where methods that watch the layers on text cannot work."""
+ONNX = "onnx"
+"""What stands among them where the model cannot be written as an ONNX graph."""
 _WIDTH = ("neurons", "heads", "kv_groups", "hidden")
 _NAMES = {"neurons": "MLP neurons", "kv_groups": "key-value groups", "hidden": "hidden channels"}
 _SLOPES = "the positions (ALiBi) follow from the number of heads, so removing one would change all others"
@@ -146,7 +148,10 @@ FAMILIES: dict[str, Family] = {
                 "causal",
                 adapted=True,
                 counted=False,
-                stays=(Stays(_WIDTH, "its layers have neither heads nor neurons of a width that the config names"),),
+                stays=(
+                    Stays(_WIDTH, "its layers have neither heads nor neurons of a width that the config names"),
+                    Stays((ONNX,), "its state goes from token to token, which no graph for any length can say"),
+                ),
             )
             for name in ("mamba", "mamba2")
         ),
@@ -186,7 +191,10 @@ FAMILIES: dict[str, Family] = {
             gated=False,
             square=True,
             counted=False,
-            stays=(Stays(("heads", "kv_groups", "hidden"), _SLOPES, when=_alibi),),
+            stays=(
+                Stays(("heads", "kv_groups", "hidden"), _SLOPES, when=_alibi),
+                Stays((ONNX,), "ONNX Runtime has no operation for its positions (ALiBi)", when=_alibi),
+            ),
         ),
         *(
             Family(

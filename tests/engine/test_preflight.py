@@ -25,6 +25,7 @@ from core.recipe.recipe import Prune, Recipe
 from core.registry.families import FAMILIES as KNOWN
 from core.registry.methods import METHODS
 from core.store import Store
+from tests.engine.models.wild import edit
 from tests.engine.models.zoo import tiny
 
 PLAIN = [{"loss": "cross_entropy"}]
@@ -44,6 +45,7 @@ def saved(home: Settings, tiny_llama: Path) -> Saved:
         tiny(name, **{"vocab_size": TOKENS, **changes}).save_pretrained(folder)
         for file in ("tokenizer.json", "tokenizer_config.json"):
             shutil.copy(tiny_llama / file, folder)
+        edit(folder, "tokenizer_config.json", mask_token="<|endoftext|>")
         return folder
 
     return save

@@ -13,6 +13,7 @@ from typing import Any
 
 import onnxruntime
 import torch
+from onnxruntime.capi.onnxruntime_pybind11_state import Fail, InvalidGraph, NotImplemented, RuntimeException
 from torch import Tensor
 from transformers import PreTrainedModel
 
@@ -86,9 +87,17 @@ def _trace(model: PreTrainedModel, path: Path, output: str) -> None:
 
 
 def _compare(path: Path, probes: list[tuple[Tensor, Tensor]], expected: list[Tensor]) -> float:
-    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
     largest = 0.0
-    for (ids, mask), wanted in zip(probes, expected, strict=True):
-        (found,) = session.run(None, {"input_ids": ids.numpy(), "attention_mask": mask.numpy()})
+    try:
+        session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+        given = [{"input_ids": ids.numpy(), "attention_mask": mask.numpy()} for ids, mask in probes]
+        outputs = [session.run(None, inputs)[0] for inputs in given]
+    except (Fail, RuntimeException, InvalidGraph, NotImplemented) as error:
+        logger.info("ONNX Runtime failed", exc_info=error)
+        raise RetortError(
+            "ONNX Runtime cannot run the graph that PyTorch wrote of this model.",
+            "Export it as a Hugging Face folder instead.",
+        ) from error
+    for (_, mask), wanted, found in zip(probes, expected, outputs, strict=True):
         largest = max(largest, largest_difference("ONNX graph", torch.from_numpy(found), wanted, mask))
     return largest
