@@ -15,7 +15,7 @@ from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from core.analysis.proportions import WILSON, right_share
-from core.base.errors import RetortError
+from core.base.errors import Impossible, RetortError
 from core.base.progress import Reporter
 from core.engine.data.framing import closing, opened_ids
 from core.engine.evaluate.tasks.items import Item
@@ -133,16 +133,29 @@ def encode(
     """Tokens of context and continuation read as one text, split where the context's own tokens end.
 
     Spaces at the end of the context move to the continuation, where tokenizers want them. A text longer than
-    the model's context loses tokens at its start. An end token that the tokenizer puts after a text is no part of an
-    option; `after` is how many such there are, where that is known.
+    the model's context loses tokens at its start, as in lm-evaluation-harness. An end token that the tokenizer puts
+    after a text is no part of an option; `after` is how many such there are, where that is known.
+
+    Raises:
+        Impossible: the option alone is longer than the context.
     """
     kept = context.rstrip()
     continuation = context[len(kept) :] + continuation
     after = closing(tokenizer) if after is None else after
     whole = opened_ids(tokenizer, kept + continuation, after)
     begin = min(len(opened_ids(tokenizer, kept, after)), len(whole) - 1)
+    if limit is not None and len(whole) - begin > limit:
+        raise option_too_long(f"{limit} tokens", f"one of {len(whole) - begin}")
     tokens = whole[:-1] if limit is None else whole[-(limit + 1) : -1]
-    return Encoded(tuple(tokens), tuple(whole[begin:])[-len(tokens) :])
+    return Encoded(tuple(tokens), tuple(whole[begin:]))
+
+
+def option_too_long(context: str, option: str) -> Impossible:
+    """Why a task cannot be scored, whichever scorer was asked."""
+    return Impossible(
+        f"An answer to choose from is longer than the model's context ({context}; {option}).",
+        "Leave this task out, or use a model that reads longer texts.",
+    )
 
 
 def _pairs(item: Item) -> list[tuple[str, str]]:

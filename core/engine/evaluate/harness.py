@@ -8,7 +8,9 @@ from __future__ import annotations
 import importlib
 import logging
 import tempfile
-from collections.abc import Mapping, Sequence
+import traceback
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -18,13 +20,15 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from core.analysis.proportions import WILSON
 from core.base.errors import RetortError
 from core.base.progress import Reporter
-from core.engine.evaluate.choice import accuracy
+from core.base.text import one_line
+from core.engine.evaluate.choice import accuracy, option_too_long
 from core.registry.measurement import Measurement
 from core.registry.tasks import TASK_SETS, accuracy_id, task_label
 
 EXTRA = "requirements-tasks.txt"
 _COLUMNS = {"boolq": {"doc_to_target": "{{ 1 if answer else 0 }}"}}
 """Where the sample sets name a column otherwise than the harness expects: the right answer of BoolQ."""
+_MOST_WARNINGS = 20
 _SCORES = {"acc": False, "acc_norm": True}  # the harness's name: whether it is length-normalised
 
 
@@ -54,14 +58,13 @@ def harness_measurements(
             "lm-evaluation-harness is not installed.",
             f"Install it with 'pip install -r {EXTRA} -c constraints.txt', or choose Retort's own scorer.",
         ) from None
-    logging.getLogger("lm_eval").setLevel(logging.ERROR)
     wrapped = adapter(pretrained=model, tokenizer=tokenizer, batch_size=batch)
     found: list[Measurement] = []
     for done, task in enumerate(tasks):
         reporter.checkpoint()
         reporter.progress(done, len(tasks), f"Scoring {task_label(task)} with lm-eval.")
         try:
-            with tempfile.TemporaryDirectory(prefix="retort-") as scratch:
+            with _warnings_to(reporter), tempfile.TemporaryDirectory(prefix="retort-") as scratch:
                 chosen = _at_home(manager, task, sets, Path(scratch))
                 results = harness.simple_evaluate(
                     model=wrapped,
@@ -71,6 +74,14 @@ def harness_measurements(
                     bootstrap_iters=0,
                     task_manager=manager,
                 )
+        except AssertionError as error:
+            where = traceback.extract_tb(error.__traceback__)[-1].line or ""
+            if "continuation_enc" in where and "max_length" in where:  # what it asserts of every option
+                raise option_too_long(f"{wrapped.max_length} tokens", "lm-eval does not say which") from error
+            raise RetortError(
+                f"lm-eval could not score {task_label(task)} ({one_line(where, 100)}).",
+                "Leave this task out, or choose Retort's own scorer for it.",
+            ) from error
         except (OSError, ValueError, KeyError, ConnectionError) as error:
             raise RetortError(
                 f"lm-eval could not score {task_label(task)} ({type(error).__name__}).",
@@ -107,11 +118,47 @@ def _at_home(manager: Any, task: str, sets: Path | None, scratch: Path) -> str:
     return str(path)
 
 
+class _Warnings(logging.Handler):
+    """Hands what a library warns of to the run's log, each sentence once."""
+
+    def __init__(self, reporter: Reporter) -> None:
+        super().__init__(logging.WARNING)
+        self._reporter, self._said = reporter, set[str]()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        said = one_line(record.getMessage(), 300)
+        if said not in self._said and len(self._said) < _MOST_WARNINGS:
+            self._said.add(said)
+            self._reporter.event("warning", f"lm-eval: {said}")
+
+
+@contextmanager
+def _warnings_to(reporter: Reporter) -> Iterator[None]:
+    """What the harness warns of stands in the run's log; what it only tells, nowhere."""
+    log, handler = logging.getLogger("lm_eval"), _Warnings(reporter)
+    log.setLevel(logging.WARNING)
+    log.addHandler(handler)
+    try:
+        yield
+    finally:
+        log.removeHandler(handler)
+
+
+def _has_right_answer(item: Mapping[str, Any]) -> bool:
+    """Whether the right answer of an item is one of its options: a place among them, or a text."""
+    target, options = str(item.get("target", "")).strip(), item.get("resps")
+    if target in ("", "None"):
+        return False
+    if target.removeprefix("-").isdigit() and isinstance(options, Sequence) and len(options) > 1:
+        return 0 <= int(target) < len(options)
+    return target != "-100"
+
+
 def _measurements(
     task: str, items: Sequence[Mapping[str, Any]], model: PreTrainedModel, version: str
 ) -> list[Measurement]:
     ordered = sorted(items, key=lambda item: int(item["doc_id"]))
-    without = sum(str(item.get("target", "")).strip() in ("", "-100", "None") for item in ordered)
+    without = sum(not _has_right_answer(item) for item in ordered)
     if without:
         raise RetortError(
             f"lm-eval found no right answer for {without} of {len(ordered)} items of {task_label(task)}.",

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from core.base.errors import RetortError
+from core.base.progress import InMemoryReporter
 from core.base.settings import Settings
 from core.catalogue.samples import is_fetched
-from core.engine.evaluate.harness import _at_home, _measurements
+from core.engine.evaluate.harness import _at_home, _measurements, _warnings_to
 from core.engine.evaluate.tasks.items import load_items
 from core.registry.samples import SAMPLES
 from core.registry.tasks import TASK_SETS
@@ -44,7 +46,23 @@ def test_items_are_the_harnesss_own(name: str, manager: Any, sample_home: Settin
             assert int(record["answer"]) - 1 == item.gold
 
 
-def test_a_set_without_right_answers_is_refused() -> None:
-    items = [{"doc_id": 0, "target": "1", "acc": 1.0}, {"doc_id": 1, "target": "", "acc": 0.0}]
+@pytest.mark.parametrize("wrong", ["", "None", "-100", "-1", "2"])
+def test_a_set_whose_right_answer_is_none_of_its_options_is_refused(wrong: str) -> None:
+    two = [[(-1.0, False)], [(-2.0, False)]]
+    items = [{"doc_id": 0, "target": "1", "resps": two, "acc": 1.0}]
+    items.append({"doc_id": 1, "target": wrong, "resps": two, "acc": 0.0})
     with pytest.raises(RetortError, match="no right answer for 1 of 2 items of BoolQ"):
         _measurements("boolq", items, None, "0.4")  # type: ignore[arg-type]
+
+
+def test_what_the_library_warns_of_is_in_the_log_once() -> None:
+    reporter = InMemoryReporter()
+    with _warnings_to(reporter):
+        for message in ("column 'label' is missing", "column 'label' is missing", "other"):
+            logging.getLogger("lm_eval.api.task").warning(message)
+        logging.getLogger("lm_eval.evaluator").info("Running requests")
+    logging.getLogger("lm_eval").warning("after")
+    assert [(level, said) for level, said, _ in reporter.events] == [
+        ("warning", "lm-eval: column 'label' is missing"),
+        ("warning", "lm-eval: other"),
+    ]

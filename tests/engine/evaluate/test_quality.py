@@ -12,7 +12,7 @@ import pytest
 from datasets import Dataset
 
 from core.analysis.differences import difference
-from core.base.errors import RetortError
+from core.base.errors import Impossible, RetortError
 from core.base.progress import InMemoryReporter
 from core.base.roles import LOCAL
 from core.base.settings import Settings
@@ -133,6 +133,19 @@ def test_the_harness_agrees_item_by_item(tiny_llama: Path, with_copa: Settings) 
     theirs = judged(tiny_llama, with_copa, tasks=["copa"], scorer="lm-eval")["accuracy:copa"]
     assert theirs.samples == mine.samples and len(mine.samples or []) == 8
     assert theirs.settings["scorer"].startswith("lm-eval")
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(importlib.util.find_spec("lm_eval") is None, reason="lm-evaluation-harness is not installed")
+@pytest.mark.parametrize("scorer", ["retort", "lm-eval"])
+def test_an_option_longer_than_the_context_is_refused_by_both_scorers(
+    tiny_llama: Path, with_copa: Settings, scorer: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    short = load_model(tiny_llama, "float32")
+    short.model.config.max_position_embeddings = 3
+    monkeypatch.setattr("tests.engine.evaluate.test_quality.load_model", lambda *_: short)
+    with pytest.raises(Impossible, match=r"An answer to choose from is longer than the model's context \(3 tokens"):
+        judged(tiny_llama, with_copa, tasks=["copa"], scorer=scorer)
 
 
 def test_missing_sets_are_a_sentence(tiny_llama: Path, home: Settings) -> None:
