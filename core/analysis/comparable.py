@@ -14,6 +14,7 @@ _TOLD: Mapping[str, str] = {
     "split": "part of the text",
     "window": "window in tokens",
     "windows": "number of windows",
+    "place": "where windows lie",
     "begins": "framing",
     "tokens": "number of tokens",
     "kind": "kind of measurement",

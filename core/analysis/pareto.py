@@ -27,7 +27,7 @@ _AT_ONCE = 1_000_000
 """Samples of candidates that are compared at once: 8 MB."""
 _ROUNDING = 1e-13
 
-_PAIRED_BY = ("corpus", "split", "window", "begins", "kind", "task", "items")
+_PAIRED_BY = ("corpus", "split", "window", "place", "content", "begins", "kind", "task", "items")
 
 
 def front(values: ArrayLike, better: Sequence[Better]) -> Mask:

@@ -15,7 +15,7 @@ from core.store.rows import SeriesPoint
 
 JUDGED = ("loss", "accuracy")
 """By what a student is judged: the first of these that it has."""
-_SAME = ("corpus", "split", "window", "windows", "tokens", "kind", "begins", "data", "items", "task", "shots")
+_SAME = ("corpus", "split", "window", "windows", "tokens", "place", "kind", "begins", "data", "items", "task", "shots")
 _BEYOND = "More than all: on this text the student now does better than its teacher."
 _FEW = 4  # checks below which nothing is said of the next ones
 LATE = 0.05

@@ -166,7 +166,7 @@ class LabelledSource(NamedTuple):
 
 
 class Evaluation(Corpus):
-    """What quality is measured on: the first `tokens` tokens in windows of `window`, tasks, and a labelled set."""
+    """What quality is measured on: `tokens` tokens in windows of `window` all over the text, tasks, a labelled set."""
 
     split: Name | None = "evaluation"
     tokens: int = Field(8_192, ge=16, le=1_000_000_000)

@@ -10,7 +10,7 @@ from core.recipe.recipe import Distil, Prune, Quantise
 from core.registry.measurement import Measurement
 from core.registry.methods import HEALED
 
-ENGINE_REVISION = 2
+ENGINE_REVISION = 3
 """Raise when a change makes earlier results differ: their trials are then computed again."""
 FIGURES_REVISION = 1
 """Raise when every candidate gets further figures: trials without them are then measured again, while calibration

@@ -182,7 +182,7 @@ class Report:
         if recipe.get("latency"):
             said.append(f"Latency: {settings_in_words(recipe['latency'])}. Other machines give other times.")
         said += self._times()
-        said.append("Ranges of quality are 95 % intervals.")
+        said.append("Ranges of quality are 95 % intervals: about the text and questions used here, not others.")
         said.append("A change is claimed only where it is larger than the error of the measurements.")
         if self.prices.per_hour is not None:
             price = f"{significant(self.prices.per_hour, 4)} {self.prices.currency} an hour"

@@ -5,6 +5,7 @@ Models are Llamas in folders; texts are those of one file without an empty line 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -38,9 +39,11 @@ def matrices(model: Any) -> dict[str, nn.Linear]:
 
 
 def windows(text: Path, folder: Path, tokens: int, window: int) -> Tensor:
-    """The first `tokens` tokens of a text, (windows, window)."""
+    """Of a text cut into windows from its start, as many as hold `tokens`, the middle one of each equal share."""
     ids = AutoTokenizer.from_pretrained(folder)(text.read_text())["input_ids"]
-    return torch.tensor(ids[: tokens // window * window]).view(-1, window)
+    cut = [ids[i : i + window] for i in range(0, len(ids) - window + 1, window)]
+    count = tokens // window
+    return torch.tensor([cut[math.floor(len(cut) * (i + 0.5) / count)] for i in range(count)])
 
 
 @torch.no_grad()

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import torch
-from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers import AutoModelForCausalLM
 
 from core.analysis.comparable import why_apart
 from core.base.errors import Cancelled, RetortError
@@ -24,6 +24,7 @@ from core.engine.run.prune_step import Source, needed, statistics_for
 from core.recipe.recipe import Prune, Recipe
 from core.recipe.results import Result, Trial
 from core.registry.measurement import find_metric
+from tests.engine import by_hand
 from tests.engine.conftest import Memory
 
 OTHER_TEXT = "\n\n".join(
@@ -57,14 +58,8 @@ def sweep(model: Path, texts: tuple[Path, Path], **more: Any) -> Recipe:
 
 
 def dense_perplexity(model: Path, text: Path) -> float:
-    """By plain transformers: the first eight windows of 64 tokens."""
-    tokenizer = AutoTokenizer.from_pretrained(model)
-    ids = tokenizer("\n\n".join(p for p in text.read_text().split("\n\n")))["input_ids"][: 8 * 64]
-    plain = AutoModelForCausalLM.from_pretrained(model, dtype=torch.float32).eval()
-    with torch.no_grad():
-        logits = plain(torch.tensor(ids).view(8, 64)).logits[:, :-1]
-    loss = torch.nn.functional.cross_entropy(logits.flatten(0, 1), torch.tensor(ids).view(8, 64)[:, 1:].flatten())
-    return math.exp(float(loss))
+    """By plain transformers: eight windows of 64 tokens, all over the text."""
+    return math.exp(by_hand.loss(by_hand.model_of(model), by_hand.windows(text, model, 512, 64)))
 
 
 def perplexities(results: list[Result]) -> list[float]:

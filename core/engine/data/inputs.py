@@ -20,6 +20,8 @@ from core.recipe.recipe import Recipe
 from core.registry.formatting import percent
 
 _REFUSED_OVERLAP = 0.05
+PLACE = "evenly over the text, which intervals are about"
+"""Where windows lie; what intervals say goes for that text, not for others."""
 
 
 @dataclass(frozen=True)
@@ -71,6 +73,7 @@ def prepare(
         "split": evaluation.split,
         "window": evaluation.window,
         "tokens": int(eval_windows.numel()),
+        "place": PLACE,
         "start_token": evaluation.start_token,
         "begins": spoken(tokenizer, frame),
         "content": digest_of(eval_windows)[:16],

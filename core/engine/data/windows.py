@@ -17,6 +17,10 @@ if TYPE_CHECKING:
 
 SEPARATOR = "\n\n"
 """Documents are joined by a blank line."""
+_DRAWN_WITH = 0
+"""Seed by which documents of a long corpus are drawn for evaluation."""
+_READ_WHOLE = 100_000
+"""Tokens up to which a text is read whole for evaluation, which takes less than a second."""
 _SHINGLE_WORDS = 13
 """Length of a shared run that counts as overlap (Brown et al. 2020, appendix C)."""
 _CHARACTERS_PER_TOKEN = 12
@@ -32,7 +36,11 @@ def digest_of(tokens: torch.Tensor) -> str:
 def evaluation_windows(
     texts: list[str], tokenizer: PreTrainedTokenizerBase, tokens: int, window: int, frame: Frame | None = None
 ) -> torch.Tensor:
-    """The first `tokens` tokens in windows that do not overlap; a last, shorter one is left out.
+    """Windows that do not overlap and lie evenly over the whole text; one that is just as long is read from end to end.
+
+    Neighbouring windows are alike, so the first ones alone say less of a text than their number promises: intervals
+    over them cover its mean in 87 to 90 of 100 cases instead of 95. Of a corpus far longer than needed, documents drawn
+    once for all are enough.
 
     Every window starts (and ends) with `frame`; None: with what the tokenizer itself puts around a text.
 
@@ -49,10 +57,17 @@ def evaluation_windows(
         )
     frame = special_frame(tokenizer) if frame is None else frame
     body = _body(window, frame)
-    ids = _first_tokens(texts, tokenizer, count * body)
-    if len(ids) < count * body:
+    enough = _sampled(texts, max(4 * count * body, _READ_WHOLE), torch.Generator().manual_seed(_DRAWN_WITH))
+    ids = torch.tensor(_all_tokens(enough, tokenizer))
+    slots = len(ids) // body
+    if slots < count:
         _too_short(len(ids), count * body, f"{count} windows of {window}")
-    return _framed(torch.tensor(ids[: count * body]).view(count, body), frame)
+    return _framed(ids[: slots * body].view(slots, body)[spread(slots, count)], frame)
+
+
+def spread(slots: int, count: int) -> torch.Tensor:
+    """Which of `slots` windows are read: (count,), the middle one of each equal share of them."""
+    return (2 * torch.arange(count) + 1) * slots // (2 * count)
 
 
 def calibration_windows(
@@ -113,21 +128,6 @@ def _framed(body: torch.Tensor, frame: Frame) -> torch.Tensor:
 
 def _all_tokens(texts: list[str], tokenizer: PreTrainedTokenizerBase) -> list[int]:
     return list(tokenizer(SEPARATOR.join(texts), add_special_tokens=False, verbose=False)["input_ids"])
-
-
-def _first_tokens(texts: list[str], tokenizer: PreTrainedTokenizerBase, needed: int) -> list[int]:
-    """At least `needed` tokens of the joined text if it has them, without tokenising a long rest.
-
-    A cut changes only the tokens beside it, so a margin makes the first `needed` those of the whole text.
-    """
-    text = SEPARATOR.join(texts)
-    margin = 64
-    limit = (needed + margin) * _CHARACTERS_PER_TOKEN
-    while True:
-        ids = list(tokenizer(text[:limit], add_special_tokens=False, verbose=False)["input_ids"])
-        if limit >= len(text) or len(ids) >= needed + margin:
-            return ids
-        limit *= 2
 
 
 def _sampled(texts: list[str], tokens: int, generator: torch.Generator) -> list[str]:

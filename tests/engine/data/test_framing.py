@@ -59,8 +59,9 @@ def test_an_end_token_is_in_no_window_and_in_no_option() -> None:
     text = "\n\n".join(TEXT)
     plain = tokenizer(text, add_special_tokens=False)["input_ids"]
     frame = frame_for(tokenizer, "causal")
-    windows = evaluation_windows([text], tokenizer, 96, 32, frame)
-    assert windows.tolist() == [[BOS, *plain[31 * i : 31 * (i + 1)]] for i in range(3)]
+    count = len(plain) // 31
+    windows = evaluation_windows([text], tokenizer, 32 * count, 32, frame)
+    assert windows.tolist() == [[BOS, *plain[31 * i : 31 * (i + 1)]] for i in range(count)]
     assert not (calibration_windows([text], tokenizer, 4, 32, 0, frame) == EOS).any()
     assert not any((window == EOS).any() for window in pack([text], tokenizer, 32, frame))
     assert opened_ids(tokenizer, "The river") == [BOS, *tokenizer("The river", add_special_tokens=False)["input_ids"]]
@@ -99,7 +100,8 @@ def test_a_run_measures_what_was_asked_for_and_says_so(
         loss = find_metric(result.measurements, "loss")
         assert loss is not None and loss.settings["start_token"] == start
         assert loss.settings["begins"] == ("with <|endoftext|>" if before else "with the text itself")
-        windows = torch.tensor([before + ids[body * i : body * (i + 1)] for i in range(8)])
+        cut = [ids[i : i + body] for i in range(0, len(ids) - body + 1, body)]
+        windows = torch.tensor([before + cut[len(cut) * (2 * i + 1) // 16] for i in range(8)])  # all over the text
         with torch.no_grad():
             expected = float(plain(windows, labels=windows).loss)
         assert math.isclose(loss.value, expected, rel_tol=1e-4)

@@ -45,12 +45,24 @@ def bert_like(tiny_llama: Path) -> Any:
 
 
 @pytest.mark.parametrize(("tokens", "window"), [(64, 64), (1000, 128), (1024, 128), (4096, 7 * 16)])
-def test_evaluation_takes_the_first_tokens(
+def test_evaluation_windows_lie_evenly_over_the_text(
     documents: list[str], tokenizer: Any, ids: list[int], tokens: int, window: int
 ) -> None:
     found = evaluation_windows(documents, tokenizer, tokens, window)
-    assert found.shape == (tokens // window, window) and found.dtype == torch.int64
-    assert found.flatten().tolist() == ids[: tokens // window * window]
+    count, slots = tokens // window, len(ids) // window
+    assert found.shape == (count, window) and found.dtype == torch.int64
+    starts = places(found, ids)
+    assert all(s % window == 0 and s < slots * window for s in starts), "whole windows from the start of the text"
+    gaps = {b - a for a, b in itertools.pairwise(starts)}
+    assert not gaps or max(gaps) - min(gaps) <= window and min(gaps) >= slots // count * window
+    before, after = starts[0], slots * window - starts[-1] - window
+    assert abs(before - after) <= window, "as much is left at the start as at the end"
+
+
+def test_text_that_is_just_enough_is_read_from_end_to_end(documents: list[str], tokenizer: Any, ids: list[int]) -> None:
+    count = len(ids) // 96
+    found = evaluation_windows(documents, tokenizer, count * 96, 96)
+    assert found.flatten().tolist() == ids[: count * 96]
 
 
 def test_evaluation_can_use_all_tokens_but_no_more(documents: list[str], tokenizer: Any, ids: list[int]) -> None:
@@ -71,7 +83,7 @@ def test_every_window_carries_the_tokenizers_own_frame(
     assert special_frame(tokenizer) == ((), ()) and special_frame(bert_like) == ((0,), (0,))
     found = evaluation_windows(documents, bert_like, 256, 64)
     assert found.shape == (4, 64) and set(found[:, 0].tolist()) == set(found[:, -1].tolist()) == {0}
-    assert found[:, 1:-1].flatten().tolist() == ids[: 4 * 62]
+    assert all(row in [ids[i : i + 62] for i in range(0, len(ids), 62)] for row in found[:, 1:-1].tolist())
     framed = calibration_windows(documents, bert_like, 4, 64, 0)
     assert framed.shape == (4, 64) and set(framed[:, 0].tolist()) == set(framed[:, -1].tolist()) == {0}
 
@@ -115,9 +127,10 @@ def test_calibration_of_a_too_short_text_says_what_is_there_and_needed(documents
 def test_a_long_corpus_is_sampled_not_tokenised_whole(tokenizer: Any) -> None:
     """Random documents of a long corpus: windows come from all over it, not from its start."""
     corpus = [f"document {i} " + "word " * 40 for i in range(20_000)]
-    found = calibration_windows(corpus, tokenizer, 8, 64, 0)
-    numbers = [int(n) for row in found for n in tokenizer.decode(row).split() if n.isdigit() and len(n) > 3]
-    assert numbers and max(numbers) > 10_000
+    read = calibration_windows(corpus, tokenizer, 8, 64, 0), evaluation_windows(corpus, tokenizer, 8 * 64, 64)
+    for found in read:
+        numbers = [int(n) for row in found for n in tokenizer.decode(row).split() if n.isdigit() and len(n) > 3]
+        assert numbers and max(numbers) > 10_000
 
 
 def test_empty_and_tiny_windows_are_refused(documents: list[str], bert_like: Any) -> None:
