@@ -149,14 +149,33 @@ def _said(value: Any) -> str:
     return one_line(str(value), 60)
 
 
+_GPT2_POSITIONS, _QWEN3_HEAD = 1024, 128
+"""What transformers' reader of GGUF files takes for granted."""
+
+
 def gguf_remark(model: Described) -> str:
     """What to know of its GGUF form."""
-    shape = model.shape
+    shape, said = model.shape, []
     odd = sorted({w for w in (shape.hidden, shape.intermediate) if w and w % _K_QUANT_BLOCK})
-    if not odd:
-        return ""
-    sizes = " and ".join(str(w) for w in odd)
-    return f"K-quants need rows that are multiples of {_K_QUANT_BLOCK}; rows of {sizes} fall back to other types."
+    if odd:
+        sizes = " and ".join(str(w) for w in odd)
+        said.append(
+            f"K-quants need rows that are multiples of {_K_QUANT_BLOCK}; rows of {sizes} fall back to other types."
+        )
+    if left_out := _unread(model):
+        said.append(f"llama.cpp reads the file; plain transformers does not read it back, as it leaves out {left_out}.")
+    return " ".join(said)
+
+
+def _unread(model: Described) -> str:
+    """What transformers' reader of GGUF takes to be the usual where this model has its own; '' for most."""
+    config, family = model.config, model.shape.family
+    head = config.get("head_dim")
+    if family == "gpt2" and config.get("n_positions", _GPT2_POSITIONS) != _GPT2_POSITIONS:
+        return f"the {config['n_positions']} positions"
+    hidden, heads = config.get("hidden_size"), config.get("num_attention_heads")
+    usual = _QWEN3_HEAD if family == "qwen3" else hidden // heads if hidden and heads else head
+    return f"the head size of {head}" if family in ("qwen2", "qwen3") and head and head != usual else ""
 
 
 def quantisable(config: dict[str, Any]) -> str | None:

@@ -1,7 +1,8 @@
 """int8 weights through torchao: one scale per row of each linear layer, activations made int8 as they come.
 
-`Int8DynamicActivationInt8WeightConfig` of torchao: symmetric, w = scale * q with q in [-127, 127] for each
-output row, and a scale for each token's activations; the product is computed in integers (`torch._int_mm`).
+`Int8DynamicActivationInt8WeightConfig` of torchao: symmetric, w = scale * q with q in [-128, 127] and
+scale = max |w| / 127.5 for each output row, and a scale for each token's activations; the product is computed in
+integers (`torch._int_mm`).
 """
 
 from __future__ import annotations

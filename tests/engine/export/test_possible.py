@@ -128,3 +128,19 @@ def test_the_doctor_lists_every_form_with_its_reason() -> None:
     assert [told[o].possible for o in ("int8", "huggingface", "onnx", "gguf")] == [False, True, False, False]
     assert all(o.why.endswith(".") for o in told.values() if not o.possible)
     assert export_options(Described(LLAMA, "gpt-2"))[0].possible
+
+
+@pytest.mark.parametrize(
+    ("config", "unread"),
+    [
+        ({"model_type": "qwen3", "head_dim": 128}, ""),
+        ({"model_type": "qwen3", "head_dim": 64}, "the head size of 64"),
+        ({"model_type": "qwen2", "head_dim": 128}, "the head size of 128"),
+        ({"model_type": "qwen2"}, ""),
+        ({"model_type": "llama", "head_dim": 32}, ""),
+    ],
+)
+def test_what_plain_transformers_does_not_read_back_is_said(config: dict[str, Any], unread: str) -> None:
+    sizes = {"hidden_size": 256, "num_attention_heads": 4, "num_key_value_heads": 2}
+    remark = remark_on(EXPORTS["gguf"], Described(LLAMA | sizes | config, "gpt-2"))
+    assert (unread in remark) if unread else remark == ""
