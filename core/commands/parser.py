@@ -1,7 +1,8 @@
 """The command line, over the same code as the pages: `python -m core COMMAND`.
 
 Every command takes `--home DIR` and `--json` (one JSON document on standard output; progress goes to
-standard error). Exit status: 0, 1 where the work failed, 2 for bad input.
+standard error). Exit status: 0, 1 where the work failed, 2 for bad input, 3 where
+what a recipe asserts is not kept.
 """
 
 from __future__ import annotations
@@ -93,6 +94,8 @@ def parser(words: Sequence[str] | None = None) -> argparse.ArgumentParser:
         one.add_argument("recipe", type=Path, metavar="RECIPE.yaml")
         one.add_argument("--detach", action="store_true", help="queue it, print its id and leave it to the runner")
         one.set_defaults(only="sweep" if name == "sweep" else None)
+    one = add("check", "check:check", "Look up everything a recipe needs, in all its steps, and run nothing.")
+    one.add_argument("recipe", type=Path, metavar="RECIPE.yaml")
     one = add("runs", "listing:listing", "List runs, newest first.")
     one.add_argument("--limit", type=_count, default=20, help="at most so many (default: 20)")
     one.add_argument("--state", choices=["queued", "running", "done", "failed", "cancelled"], action="append")

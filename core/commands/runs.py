@@ -5,12 +5,14 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 
+from core.analysis.asserted import all_held
 from core.base.errors import RetortError
 from core.base.roles import LOCAL
 from core.base.settings import Settings
 from core.base.text import one_line
 from core.catalogue.references import resolve
 from core.catalogue.samples import refuse_unfetched
+from core.commands.asserted import BROKEN, asserted_of, verdicts_of
 from core.commands.outcome import exports_of, failures, put_exports, put_notes, say_failures
 from core.commands.show import run_document, show_results
 from core.commands.terminal import Line, put, put_json, say
@@ -20,6 +22,7 @@ from core.preflight.notes import beforehand
 from core.preflight.samples import missing
 from core.recipe.files import load_recipe
 from core.recipe.recipe import Recipe
+from core.recipe.results import Result
 from core.store import EventRow, RunRow, Store, TrialRow
 
 
@@ -33,7 +36,7 @@ def start(chosen: argparse.Namespace, settings: Settings) -> int:
     if chosen.only == "sweep" and recipe.sweep is None:
         raise RetortError("This recipe has steps, not a sweep.", f"Use: python -m core run {chosen.recipe}")
     actions.check_limits(recipe, settings)
-    _refuse_what_is_not_here(recipe, settings)
+    refuse_what_is_not_here(recipe, settings)
     actions.check_recipe(recipe, settings)
     for note in beforehand(recipe):
         say(note)
@@ -42,7 +45,7 @@ def start(chosen: argparse.Namespace, settings: Settings) -> int:
     return _follow(run_id, chosen, settings)
 
 
-def _refuse_what_is_not_here(recipe: Recipe, settings: Settings) -> None:
+def refuse_what_is_not_here(recipe: Recipe, settings: Settings) -> None:
     """A model or sample text that is missing is said now, not by a run that fails later. The hub is not asked."""
     if not recipe.model.startswith("hub:"):
         resolve(recipe.model, settings, None)
@@ -101,12 +104,22 @@ def _outcome(run: RunRow, chosen: argparse.Namespace, settings: Settings) -> int
     trials, results = store.trials.of(run.id), store.candidates.results(run_id=run.id)
     exports = exports_of(run, trials, settings)
     if chosen.json:
-        put_json(run_document(run, trials, results) | {"exports": exports})
+        put_json(run_document(run, trials, results) | {"exports": exports, "asserted": asserted_of(run, results)})
     elif results:
         show_results(results)
         put_notes(results)
         put_exports(exports)
-    return _status(run, trials)
+    return _status(run, trials) or _kept(run, results, chosen.json)
+
+
+def _kept(run: RunRow, results: Sequence[Result], quiet: bool) -> int:
+    """Says what the recipe asserts and what came of it; 3 where something was not kept."""
+    found = [] if run.active else verdicts_of(run, results)
+    if found and not quiet:
+        put("")
+        for verdict in found:
+            put(verdict.sentence)
+    return 0 if all_held(found) else BROKEN
 
 
 def _follow(run_id: str, chosen: argparse.Namespace, settings: Settings) -> int:

@@ -24,7 +24,7 @@ from core.jobs.damaged import damaged
 from core.jobs.executors import start_detached
 from core.jobs.locks import FileLock
 from core.jobs.runner import runner_lock
-from core.preflight.check import refuse_impossible
+from core.preflight.start import refuse_unready
 from core.recipe.hooks import STOP_AND_KEEP
 from core.recipe.names import model_name
 from core.recipe.recipe import Recipe
@@ -109,13 +109,13 @@ def check_recipe(recipe: Recipe, settings: Settings) -> None:
     """Refuses what can be known to fail before it starts; pages and the command line ask before they offer to start.
 
     Raises:
-        RetortError: too many trials, more memory than a job may take, or a trial or step that cannot be done.
+        RetortError: too many trials, more memory or disk than there is, or a trial, a step or data that cannot be used.
     """
     check_limits(recipe, settings)
     guards.refuse_oversized(recipe, settings)
     queued = Store(settings).runs.find(kinds=("sensitivity",), states=ACTIVE, model=recipe.model)
     coming = [SensitivitySpec.model_validate(run.recipe) for run in queued]
-    refuse_impossible(recipe, settings, coming=coming)
+    refuse_unready(recipe, settings, coming)
 
 
 def check_limits(recipe: Recipe, settings: Settings) -> None:

@@ -13,9 +13,9 @@ from core.base.settings import Settings
 from core.base.text import one_line
 from core.base.untrusted_files import reason
 from core.catalogue.samples import refuse_unfetched
+from core.data.classes import classes_of
 from core.data.labelled import labelled_rows
 from core.data.tables import UNREADABLE
-from core.engine.data.classes import classes_of
 from core.engine.data.corpora import open_rows
 from core.engine.data.lengths import cut_texts
 from core.recipe.parts import LabelledSource

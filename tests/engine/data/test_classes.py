@@ -8,8 +8,8 @@ from core.base.errors import RetortError
 from core.base.roles import LOCAL
 from core.base.settings import Settings
 from core.catalogue.classifiers import unjudged
+from core.data.classes import classes_of
 from core.data.labelled import plain_label
-from core.engine.data.classes import classes_of
 from core.engine.data.classification import load_labelled
 from core.recipe.parts import LabelledSource
 
