@@ -19,7 +19,6 @@ from core.data.tables import open_data
 from core.recipe.distil import TrainingData
 from core.recipe.parts import Columns
 from core.recipe.recipe import Distil, Prune, Recipe, Select
-from core.registry.methods import METHODS
 
 _READ_WHOLE = 50_000_000
 """Bytes up to which labelled files are read whole; of larger ones the first rows tell."""
@@ -88,7 +87,7 @@ def _calibrated(recipe: Recipe) -> bool:
     options = [o for s in recipe.steps if isinstance(s, Select) for o in s.options]
     prunes = [s for s in recipe.steps if isinstance(s, Prune)] + options
     prunes += recipe.sweep.trials() if recipe.sweep is not None else []
-    return any(METHODS[p.method].calibrated or p.allocation == "owl" for p in prunes)
+    return any(p.calibrated for p in prunes)
 
 
 def _usable(source: Source, names: tuple[str, ...] | None, settings: Settings) -> tuple[str, ...] | None:

@@ -25,7 +25,7 @@ from core.recipe.distil_parts import TeacherTexts as TeacherTexts
 from core.recipe.distil_parts import Term as Term
 from core.recipe.distil_parts import TrainingBudget as TrainingBudget
 from core.recipe.distil_parts import TrainingData as TrainingData
-from core.recipe.parts import Layer, Seed, Strict
+from core.recipe.parts import Layer, Seed, StepName, Strict
 from core.recipe.references import model_parts, pasted
 
 _STEPS = 10_000_000
@@ -42,6 +42,7 @@ class Distil(Strict):
     """
 
     step: Literal["distil", "finetune"] = "distil"
+    name: StepName = ""
     teacher: str = "baseline"
     student: str = "current"
     design: Design | None = None
@@ -139,6 +140,8 @@ class Distil(Strict):
 
     def label(self, done: str = "") -> str:
         """What is done; `done` is what was used of the budget where it ended early (`TrainingBudget.cut_short`)."""
+        if self.name:
+            return self.name + (f" ({done})" if done else "")
         with_what = f" ({', '.join(self._means())})" if self._means() else ""
         return f"{self._way()}, {done or self.budget.label()}{with_what}"
 

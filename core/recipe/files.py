@@ -45,7 +45,8 @@ def _plain(value: object) -> object:
     """Plain data; fields that are left out by default (None, an empty list) stay out."""
     if isinstance(value, BaseModel):
         fields = type(value).model_fields
-        return {k: _plain(v) for k, v in value if not (v in (None, ()) and v == fields[k].default)}
+        said = {k: v for k, v in value if not (v in (None, ()) and v == fields[k].default)}
+        return {fields[k].serialization_alias or k: _plain(v) for k, v in said.items()}
     if isinstance(value, tuple):
         return [_plain(v) for v in value]
     return value

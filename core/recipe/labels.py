@@ -39,6 +39,9 @@ def done(step: Prune | Distil | Quantise, facts: Mapping[str, Any]) -> str:
     return step.label()
 
 
-def joined(before: str, step: str) -> str:
-    """The label of a model that was made from the one labelled `before`; '' for the model as it came."""
-    return f"{before} + {step}" if before else step
+def joined(before: str, step: str, name: str = "") -> str:
+    """The label of a model that was made from the one labelled `before`; '' for the model as it came.
+
+    `name`: the step's own, by which its model is called alone.
+    """
+    return f"{before} + {step}" if before and not name else step

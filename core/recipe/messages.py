@@ -192,11 +192,11 @@ def _keys_at(path: Path, data: object) -> set[str]:
     for part in path:
         data = _child(data, part)
         if isinstance(part, str):
-            fields = [m.model_fields[part] for m in models if part in m.model_fields]
+            fields = [f for m in models for name, f in m.model_fields.items() if part in (name, f.serialization_alias)]
             models = [m for f in fields for m in _models((f.annotation, *f.metadata))]
         step = data.get("step") if isinstance(data, dict) else None
         models = [m for m in models if step is None or not _steps(m) or step in _steps(m)]
-    return {name for m in models for name in m.model_fields}
+    return {f.serialization_alias or name for m in models for name, f in m.model_fields.items()}
 
 
 def _steps(model: type[BaseModel]) -> tuple[str, ...]:

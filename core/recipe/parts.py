@@ -39,6 +39,10 @@ Name = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(shown)
 """What a column, a part, a task or a module is called."""
 
 
+StepName = Annotated[str, Field(max_length=120), AfterValidator(shown)]
+"""What the model that a step makes is called, alone; left out: what was done to it."""
+
+
 class Strict(BaseModel):
     """Unknown keys are refused, and values of another type: text or true for a number, a number for text, NaN.
 

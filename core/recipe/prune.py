@@ -7,7 +7,20 @@ from typing import Literal
 from pydantic import Field, field_validator, model_validator
 
 from core.recipe.heal import heals
-from core.recipe.parts import Allocation, Fraction, Heal, Layer, Mode, Part, Pattern, Seed, Strict, Target, n_of_m
+from core.recipe.parts import (
+    Allocation,
+    Fraction,
+    Heal,
+    Layer,
+    Mode,
+    Part,
+    Pattern,
+    Seed,
+    StepName,
+    Strict,
+    Target,
+    n_of_m,
+)
 from core.registry.methods import METHODS
 
 
@@ -15,6 +28,7 @@ class Prune(Strict):
     """One pruning step. Weight methods take `sparsity`, structured ones a `target`."""
 
     step: Literal["prune"] = "prune"
+    name: StepName = ""
     method: str
     sparsity: Fraction | None = None
     pattern: Pattern = "unstructured"
@@ -99,6 +113,9 @@ class Prune(Strict):
         return METHODS[self.method].calibrated or self.allocation == "owl" or self.heal != "none"
 
     def label(self) -> str:
+        """The step's own name, or what it does."""
+        if self.name:
+            return self.name
         name = METHODS[self.method].label
         if self.target is not None:
             parts = f" ({', '.join(self.parts)})" if self.parts else ""

@@ -10,8 +10,9 @@ import itertools
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field, field_validator, model_validator
+from pydantic import AfterValidator, AliasChoices, Field, field_validator, model_validator
 
+from core.recipe.asserts import Asserts as Asserts
 from core.recipe.budget import Budget as Budget
 from core.recipe.distil import Distil as Distil
 from core.recipe.heal import heals
@@ -29,6 +30,7 @@ from core.recipe.parts import Part as Part
 from core.recipe.parts import Pattern as Pattern
 from core.recipe.parts import Seed as Seed
 from core.recipe.parts import Sizes as Sizes
+from core.recipe.parts import StepName as StepName
 from core.recipe.parts import Strict as Strict
 from core.recipe.parts import Target as Target
 from core.recipe.parts import n_of_m as n_of_m
@@ -56,12 +58,13 @@ class Quantise(Strict):
     """Keep the weights of the linear layers as int8, with one scale per row; activations follow at run time."""
 
     step: Literal["quantise"] = "quantise"
+    name: StepName = ""
     format: Literal["int8"] = "int8"
     of: Literal["current", "baseline"] = "current"
     """baseline: the model as it came; the steps that follow go on with the one before."""
 
     def label(self) -> str:
-        return f"{self.format} weights"
+        return self.name or f"{self.format} weights"
 
 
 class Export(Strict):
@@ -213,6 +216,10 @@ class Recipe(Strict):
     sweep: Sweep | None = None
     minutes: float | None = Field(None, gt=0.0, le=1e7)
     """The run stops after so many at a stretch, keeps what it has, and can be resumed; None: no limit."""
+    asserts: Asserts | None = Field(
+        None, validation_alias=AliasChoices("assert", "asserts"), serialization_alias="assert"
+    )
+    """What must hold in the end; `python -m core run` ends with status 3 where it does not."""
     seed: Seed = 0
     executor: Literal["local", "ray", "ray-sharded"] = "local"
     """ray: nodes of a Ray cluster measure a sweep's trials and train; sharded: each keeps a part (docs/cluster.md)."""

@@ -19,6 +19,7 @@ from core.recipe.results import Result
 from core.report import charts
 from core.report.bars import bars
 from core.report.brand import Brand, readable
+from core.report.classes import ClassTable, class_table
 from core.report.model import Report
 from core.report.picture import Picture
 from core.report.presented import presented
@@ -47,6 +48,7 @@ class Card:
     """Its bars; empty where it has none."""
     zeros: bool
     """Whether a share of it counts zeros only."""
+    classes: ClassTable | None
 
 
 @dataclass(frozen=True)
@@ -104,6 +106,7 @@ def _card(report: Report, candidate: Result, chart: str) -> Card:
         chart,
         _both(chart, drawn),
         any(s.metric == NOMINAL for s in shares),
+        class_table(candidate, report.baseline),
     )
 
 

@@ -27,6 +27,7 @@ from core.report.brand import Brand
 from core.report.costs import MONEY_FORMULA, Prices, energy_per_million, money_per_million
 from core.report.energy import energy_notes, with_power
 from core.report.figure import Figure, settings_in_words
+from core.report.outcome_notes import outcome_notes
 from core.report.proposal import proposal, recommended
 from core.report.said import Said
 from core.report.shown_metrics import COSTS, FOR_EXECUTIVES, PLAIN_QUALITIES, QUALITIES, WISHED
@@ -191,6 +192,7 @@ class Report:
         if self.outcome.sentence:
             bounds = "; ".join(bound_words(m, limit) for m, limit in self.limits)
             said.append(f"Limits: {bounds}. {self.outcome.sentence}")
+        said += outcome_notes(self.run, self.results, self.chosen, self.baseline)
         missing = [metric(m).label.lower() for m in WISHED if not all(find(r, m) for r in self.chosen)]
         if self.prices.watts is not None:  # then energy is said to be estimated
             missing = [m for m in missing if m != metric("energy_j_per_token").label.lower()]

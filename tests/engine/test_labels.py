@@ -7,8 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from core.analysis.promised_vs_measured import verdict
+from core.engine.run.stages import stages_of
 from core.recipe.hooks import STOP_AND_KEEP
+from core.recipe.recipe import Recipe
 from core.recipe.results import Result
+from core.recipe.trial_keys import Identity
 from core.registry.measurement import find_metric
 from tests.engine.conftest import Memory
 
@@ -123,3 +126,18 @@ def _loss(result: Result) -> float:
     found = find_metric(result.measurements, "loss")
     assert found is not None
     return found.value
+
+
+def test_a_step_with_a_name_makes_a_model_of_that_name() -> None:
+    steps: list[dict[str, object]] = [
+        {"step": "prune", "method": "magnitude", "sparsity": 0.5},
+        {"step": "finetune", "name": "Small student", "losses": [{"loss": "cross_entropy"}], "budget": {"steps": 1}},
+        {"step": "quantise"},
+    ]
+    recipe = Recipe.model_validate({"model": "sample:minilm", "steps": steps})
+    assert [s.trial.label for s in stages_of(recipe, Identity("m"))] == [
+        "Dense baseline",
+        "Magnitude 50 %",
+        "Small student",
+        "Small student + int8 weights",
+    ]

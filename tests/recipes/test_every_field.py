@@ -48,8 +48,21 @@ TARGETS = [
     {"megabytes": 50.0},
     {"sizes": SIZES},
 ]
+ASSERTS = {
+    "of": "every",
+    "loss_percent": 5.0,
+    "accuracy_points": 1.0,
+    "f1_points": 1.0,
+    "agreement_percent": 90.0,
+    "recall": 0.5,
+    "class_recall": {"spam": 0.9},
+    "megabytes": 30.0,
+    "prefill_ms": 9.0,
+    "decode_ms": 5.0,
+}
 COMMON = {
     "name": "Study",
+    "assert": ASSERTS,
     "model": "path:/models/a",
     "calibration": CALIBRATION,
     "evaluation": EVALUATION,
@@ -82,6 +95,7 @@ SWEEP = COMMON | {
 }
 DISTIL = {
     "step": "distil",
+    "name": "Student",
     "teacher": "step:1",
     "student": "run:abc",
     "losses": [
@@ -118,6 +132,7 @@ STEPS = COMMON | {
     "steps": [
         {
             "step": "prune",
+            "name": "Sparse",
             "method": "wanda",
             "sparsity": 0.3,
             "pattern": "unstructured",
@@ -155,7 +170,7 @@ STEPS = COMMON | {
         {"step": "evaluate"},
         {"step": "measure"},
         {"step": "export", "format": "onnx"},
-        {"step": "quantise", "format": "int8", "of": "current"},
+        {"step": "quantise", "name": "Packed", "format": "int8", "of": "current"},
     ]
 }
 SPEC = {

@@ -8,6 +8,7 @@ from typing import Literal
 
 from core.base.errors import Impossible
 from core.engine.run.candidate import MeasureSpec
+from core.recipe import labels
 from core.recipe.recipe import Distil, Evaluate, Export, Measure, Prune, Quantise, Recipe, Select, Step
 from core.recipe.results import Trial
 from core.recipe.trial_keys import Identity, chain_key
@@ -92,7 +93,9 @@ class _Plan:
         self, steps: Sequence[Changing], wanted: MeasureSpec, exports: tuple[Export, ...], role: Role = "step"
     ) -> None:
         """A stage that is one step after the others of `steps`."""
-        label = " + ".join(s.label() for s in steps) if steps else "Dense baseline"
+        label = "" if steps else "Dense baseline"
+        for step in steps:
+            label = labels.joined(label, step.label(), getattr(step, "name", ""))
         self._append(steps[-1] if steps else None, label, self._key(steps, wanted), wanted, exports, role)
 
     def select(self, step: Select, wanted: MeasureSpec, exports: tuple[Export, ...]) -> None:

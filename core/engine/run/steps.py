@@ -164,7 +164,7 @@ class _StageRunner:
             named = before.result.label
             shape = labels.shape(before.result.facts, dense.facts) if stage.role == "recovery" and dense else ""
             named += f" ({shape})" if shape else ""
-        label = labels.joined(named, labels.done(trial.step, facts))
+        label = labels.joined(named, labels.done(trial.step, facts), trial.step.name)
         return trial.model_copy(update={"label": label})
 
     def _before(self, stage: Stage) -> StageOutput:
