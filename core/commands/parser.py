@@ -96,6 +96,7 @@ def parser(words: Sequence[str] | None = None) -> argparse.ArgumentParser:
         one.set_defaults(only="sweep" if name == "sweep" else None)
     one = add("check", "check:check", "Look up everything a recipe needs, in all its steps, and run nothing.")
     one.add_argument("recipe", type=Path, metavar="RECIPE.yaml")
+    add("schema", "schema:show", "Print the JSON Schema of recipes, for editors.", own=True)
     one = add("runs", "listing:listing", "List runs, newest first.")
     one.add_argument("--limit", type=_count, default=20, help="at most so many (default: 20)")
     one.add_argument("--state", choices=["queued", "running", "done", "failed", "cancelled"], action="append")

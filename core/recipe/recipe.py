@@ -219,7 +219,7 @@ class Recipe(Strict):
     asserts: Asserts | None = Field(
         None, validation_alias=AliasChoices("assert", "asserts"), serialization_alias="assert"
     )
-    """What must hold in the end; `python -m core run` ends with status 3 where it does not."""
+    """What must hold in the end; the command that follows the run ends with status 3 where it does not."""
     seed: Seed = 0
     executor: Literal["local", "ray", "ray-sharded"] = "local"
     """ray: nodes of a Ray cluster measure a sweep's trials and train; sharded: each keeps a part (docs/cluster.md)."""
