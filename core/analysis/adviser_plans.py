@@ -126,7 +126,7 @@ TECHNIQUES: tuple[Technique, ...] = (
             "quality:nearly_all": -4,
         },
         kept=0.87,
-        methods=("block_influence", "angular", "loss_ablation", "depth_taylor"),
+        methods=("block_influence", "angular", "loss_ablation", "healed_loss", "evolved", "depth_taylor"),
         sweep={"grid": [{"method": ["block_influence"], "target": [{"block_fraction": f} for f in (0.07, 0.13, 0.2)]}]},
     ),
     Technique(

@@ -128,6 +128,22 @@ METHODS: dict[str, Method] = with_symbols(
             source="Shopkhoev et al. 2025, ReplaceMe, chosen by the loss as in Song et al. 2024, SLEB",
         ),
         Method(
+            id="evolved",
+            label="Layer removal (evolutionary search)",
+            family="depth",
+            kind="layers",
+            entry="core.engine.prune.evolved:evolved",
+            needs=frozenset({"block_influence"}),
+            symbol="triangle-ne",
+            color=2,
+            needs_adapter=True,
+            search_windows=8,
+            search_tries=16,
+            summary="Searches for the layers without which the healed model stays nearest to the dense one. Best with "
+            "healing; slowest to choose, really smaller and faster.",
+            source="Sieberling et al. 2024, EvoPress, judged after healing",
+        ),
+        Method(
             id="depth_taylor",
             label="Layer removal (gradients)",
             family="depth",

@@ -61,7 +61,8 @@ def about(say: DeltaGenerator, seen: dict[str, Any]) -> None:
     basis = f"{seen['probe_tokens']} tokens of the evaluation text"
     if seen["calibration_tokens"]:
         basis += f", calibrated on {seen['calibration_tokens']:,} tokens"
-    say.caption(f":material/visibility: Preview of {md(seen['label'])}: {basis}. Not a measurement.")
+    cut = " Shown as cut: once measured it is healed, which costs it less quality." if seen.get("heals") else ""
+    say.caption(f":material/visibility: Preview of {md(seen['label'])}: {basis}. Not a measurement.{cut}")
 
 
 def written(place: DeltaGenerator, written: dict[str, Any]) -> None:

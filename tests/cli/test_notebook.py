@@ -95,7 +95,7 @@ def test_its_cells_do_the_run_again(study: Cli, tmp_path: Path) -> None:
     rows = [line.split() for line in done.stdout.splitlines() if " perplexity  " in line]
     assert len(rows) == 4 and all(row[-1] == row[-2] != "-" for row in rows), done.stdout
     assert "4 of 4 candidates measured" in done.stdout
-    assert "1 layer removed: LlamaForCausalLM" in done.stdout
+    assert "1 layer removed, healed: LlamaForCausalLM" in done.stdout
     keys = {p.parent.name for p in empty.home.glob("candidates/*/result.json")}
     assert keys == {c["key"] for c in first["candidates"]}, "the same keys: nothing that counts was changed"
     assert (tmp_path / f"run-{first['id']}.html").stat().st_size > 100_000

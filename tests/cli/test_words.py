@@ -26,9 +26,9 @@ sweep:
       target: [{remove_layers: 2}]
 """
 REASON = (
-    "'Layer removal (angular distance), 2 layers removed' failed: This method removes 2 layers in a row, and the "
-    "protected layers leave no such row. Protect other layers, remove fewer, or choose block influence. The same again "
-    "would fail the same way: start a changed recipe as a new run."
+    "'Layer removal (angular distance), 2 layers removed, healed' failed: This method removes 2 layers in a row, and "
+    "the protected layers leave no such row. Protect other layers, remove fewer, or choose block influence. The same "
+    "again would fail the same way: start a changed recipe as a new run."
 )
 DISTIL = """\
 steps:
@@ -71,7 +71,7 @@ def test_a_failed_trial_is_named_with_its_reason_and_no_resume_is_offered(study:
     status, document = study.json("runs")
     assert status == 0
     told = document["runs"][0]
-    assert [f["trial"] for f in told["failed"]] == ["Layer removal (angular distance), 2 layers removed"]
+    assert [f["trial"] for f in told["failed"]] == ["Layer removal (angular distance), 2 layers removed, healed"]
     assert told["failed"][0]["cause"].startswith("This method removes 2 layers in a row")
     assert told["resume_can_help"] is False
 

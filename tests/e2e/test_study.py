@@ -80,10 +80,10 @@ def test_a_small_study_from_the_first_click_to_the_chart(visits: Visits, worksho
     expect(page.locator("h1")).to_have_text("Trade-offs")
     tab.settles()
     expect(page.get_by_test_id("stMain")).to_contain_text(recommended(store, run.id))
-    smaller = next(r for r in store.candidates.rows(run_id=run.id) if r.method == "block_influence")
+    smaller = next(r for r in store.candidates.rows(run_id=run.id) if r.method == "block_influence+healed")
     tab.clicks_point(smaller.key)
     card = page.get_by_test_id("stMain")
-    expect(card).to_contain_text("A. Layer removal (block influence), 1 layer removed")
+    expect(card).to_contain_text("A. Layer removal (block influence), 1 layer removed, healed")
     expect(card).to_contain_text("of the dense size")
     expect(card).to_contain_text(str(workshop.home / "candidates"))  # where the model lies, to take away
     tab.is_well()

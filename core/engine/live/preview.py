@@ -26,6 +26,7 @@ from core.engine.live.warm import Warm, previewable, probe_losses, warm
 from core.engine.models.chunked_head import ChunkedHead
 from core.engine.prune.statistics import Statistics
 from core.engine.prune.structured import prune_structure
+from core.recipe.heal import heals
 from core.recipe.recipe import Corpus, Prune
 from core.registry.methods import METHODS
 
@@ -155,5 +156,6 @@ def _figures(ready: Warm, prune: Prune, model: PreTrainedModel, losses: list[flo
         "token_ms": milliseconds * after / before,
         "dense_token_ms": milliseconds,
         "dtype": str(dense.dtype).removeprefix("torch."),
+        "heals": heals(prune.method) and prune.heal == "none",  # a measurement of it usually is
         "calibration_tokens": ready.calibration.numel() if METHODS[prune.method].calibrated else 0,
     }

@@ -30,6 +30,7 @@ from core.engine.run.prune_step import Source, statistics_for
 from core.engine.run.sensitivity import evaluation_of
 from core.engine.run.session import Session
 from core.recipe.budget import Budget, said
+from core.recipe.heal import USUAL
 from core.recipe.recipe import Grid, Latency, Prune, Recipe, Sizes, Sweep, Target
 from core.recipe.results import Result
 from core.recipe.trial_keys import chain_key
@@ -231,6 +232,6 @@ def _grid(session: Session, option: Option) -> Grid:
     """The shape as a block of one trial: layers by block influence, neurons by their activations."""
     full = adapter_for(session.loaded.model).sizes.get("neurons", option.neurons)
     if option.neurons == full:
-        return Grid(method=("block_influence",), target=(Target(sizes=Sizes(layers=option.layers)),))
+        return Grid(method=("block_influence",), target=(Target(sizes=Sizes(layers=option.layers)),), heal=USUAL)
     sizes = Sizes(layers=option.layers, intermediate=option.neurons)
-    return Grid(method=("width_activations",), target=(Target(sizes=sizes),))
+    return Grid(method=("width_activations",), target=(Target(sizes=sizes),), heal=USUAL)
