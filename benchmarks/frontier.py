@@ -47,6 +47,7 @@ from core.recipe.recipe import Latency, Prune, Recipe, Target
 
 _METHODS = {
     "healed-loss": ("healed_loss", True),
+    "evolved": ("evolved", True),
     "obs": ("width_obs", True),
     "activations-healed": ("width_activations", True),
     "block-influence-healed": ("block_influence", True),
@@ -135,7 +136,9 @@ def _row(bench: Bench, row: str, kept: float, args: argparse.Namespace, settings
     share = _blocks(made) / _blocks(bench.loaded.model)
     print(f"{row:24} {share:6.3f} {before:8.3f} {seconds:8.0f} {64e3 / times['prefill_ms']:7.0f}", end="")
     print(f" {times['decode_ms']:7.1f}", end="", flush=True)
-    with tempfile.TemporaryDirectory() as folder:
+    models = settings.home / "models"
+    models.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=models) as folder:
         path = Path(folder) / "made"
         if args.minutes:
             save_model(made, bench.loaded.tokenizer, path, {"Name": row})

@@ -70,7 +70,7 @@ def lesson(**changes: Any) -> dict[str, Any]:
 
 
 def structured(method: str, **target: Any) -> dict[str, Any]:
-    more = {k: target.pop(k) for k in ("parts", "protect", "multiple") if k in target}
+    more = {k: target.pop(k) for k in ("parts", "protect", "multiple", "heal") if k in target}
     return {"step": "prune", "method": method, "target": target, **more}
 
 
@@ -120,7 +120,7 @@ REFUSED: list[tuple[str, list[dict[str, Any]], str]] = [
     ),
     (
         "llama",
-        [structured("width_flap", block_fraction=0.2), {"step": "export", "format": "gguf"}],
+        [structured("width_flap", block_fraction=0.2, heal="none"), {"step": "export", "format": "gguf"}],
         "its layers have biases",
     ),
     ("llama", [{"step": "quantise"}, {"step": "export", "format": "onnx"}], "int8 weights have no ONNX form"),
@@ -147,7 +147,8 @@ ALLOWED: list[tuple[str, list[dict[str, Any]]]] = [
     ("llama", [structured("width_norm", block_fraction=0.3), structured("width_norm", block_fraction=0.5)]),
     ("llama", [WANDA, lesson(), lesson(lora={"rank": 2}, keep_zeros=False)]),
     ("llama", [structured("block_influence", remove_layers=1), lesson(teacher="step:1", lora={"rank": 2})]),
-    ("llama", [structured("width_flap", block_fraction=0.2), {"step": "export"}]),
+    ("llama", [structured("width_flap", block_fraction=0.2, heal="closed-form"), {"step": "export", "format": "gguf"}]),
+    ("llama", [structured("width_flap", block_fraction=0.2, heal="none"), {"step": "export"}]),
     ("bert", [lesson(losses=PLAIN), {"step": "export", "format": "onnx"}]),
     ("bert-encoder", [lesson(step="finetune", losses=PLAIN, data={**TEXT, **LABELS})]),
     ("mixtral", [structured("reap", sizes={"experts": 2})]),
