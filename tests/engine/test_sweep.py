@@ -9,10 +9,13 @@ import pytest
 import torch
 
 from core.engine.data.windows import calibration_windows
+from core.engine.models.computed_as import attention_of, remarks_on
+from core.engine.models.load import load_model
 from core.engine.pipeline import execute
 from core.recipe.results import Result
 from tests.engine import by_hand
 from tests.engine.conftest import Memory, Study
+from tests.engine.models.families import FAMILIES
 from tests.jobs.tiny_study import TIMED
 
 pytestmark = pytest.mark.slow
@@ -150,3 +153,14 @@ def left_over(home: Path) -> list[Path]:
     """Files under temporary names; notes of what was saved have names of their own."""
     found = (p for p in home.rglob("*") if p.name.startswith(".") or p.suffix in (".partial", ".tmp"))
     return [p for p in found if not p.name.endswith(".sums.json")]
+
+
+def test_how_attention_is_computed_is_recorded_and_the_same_for_all(study: Study) -> None:
+    """transformers has no SDPA for Gemma 2, whose attention scores are capped; for a Llama it has."""
+    llama = load_model(study.model, "float32").model
+    assert attention_of(llama) == "sdpa" and not remarks_on(llama)
+    FAMILIES["gemma2"].build().save_pretrained(study.model)
+    grid = {"method": "width_norm", "target": [{"block_fraction": 0.1}]}
+    dense, smaller = study.run("gemma", sweep={"grid": [grid]}).results.values()
+    assert dense.facts["attention"] == smaller.facts["attention"] == "eager"
+    assert any("no attention of PyTorch's own for a Gemma2ForCausalLM" in note for note in dense.notes)

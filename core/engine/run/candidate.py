@@ -28,6 +28,7 @@ from core.engine.measure.latency import latency
 from core.engine.measure.memory import peak_memory
 from core.engine.measure.patience import Patience
 from core.engine.measure.size import size_measurements
+from core.engine.models.computed_as import attention_of, remarks_on
 from core.engine.models.load import Loaded
 from core.engine.models.roundtrip import ReloadProcess
 from core.engine.models.save import save_model
@@ -155,8 +156,8 @@ class CandidateMeasurer:
             distil=trial.distil.model_dump(mode="json") if trial.distil else None,
             quantise=trial.quantise.model_dump(mode="json") if trial.quantise else None,
             baseline_key=self.baseline.key if self.baseline else trial.key,
-            facts={**shape_of(loaded.model), **report.facts},
-            notes=[*report.notes, *(loaded.remarks if trial.dense else ())],
+            facts={**shape_of(loaded.model), "attention": attention_of(loaded.model), **report.facts},
+            notes=[*report.notes, *((*loaded.remarks, *remarks_on(loaded.model)) if trial.dense else ())],
             recipe=self.recipe.model_dump(mode="json"),
             versions=versions(),
             inputs=self.read,
