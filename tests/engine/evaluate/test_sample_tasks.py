@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import importlib.util
+from pathlib import Path
+
 import pytest
 
 from core.base.progress import InMemoryReporter
 from core.base.settings import Settings
 from core.catalogue.samples import is_fetched
 from core.engine.evaluate.choice import choice_measurements
+from core.engine.evaluate.harness import harness_measurements
 from core.engine.evaluate.tasks.items import load_items
 from core.engine.models.load import load_model
 from core.registry.samples import SAMPLES
 from core.registry.tasks import TASK_SETS
 
 pytestmark = pytest.mark.sample
+ITEMS = 12
 
 
 def test_copa_accuracy_is_the_one_the_harness_finds(sample_home: Settings) -> None:
@@ -23,3 +28,23 @@ def test_copa_accuracy_is_the_one_the_harness_finds(sample_home: Settings) -> No
     items = load_items(TASK_SETS["copa"], sample_home.samples / "tasks")
     accuracy, _ = choice_measurements(loaded.model, loaded.tokenizer, TASK_SETS["copa"], items, 16, InMemoryReporter())
     assert accuracy.value == pytest.approx(0.66, abs=0.011)  # one item of 100 may fall either way
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(importlib.util.find_spec("lm_eval") is None, reason="lm-evaluation-harness is not installed")
+def test_every_bundled_set_is_answered_as_by_the_harness_item_by_item(tiny_llama: Path, sample_home: Settings) -> None:
+    """A model of random weights: hardly any answer is sure, and long questions are cut at their start by both."""
+    if not is_fetched(SAMPLES["tasks"], sample_home):
+        pytest.skip("needs sample:tasks; fetch it with 'python -m core fetch tasks' first")
+    sets, reporter = sample_home.samples / "tasks", InMemoryReporter()
+    loaded = load_model(tiny_llama, "float32")
+    bundled = [task for task in TASK_SETS.values() if not task.brought]
+    theirs = harness_measurements(loaded.model, loaded.tokenizer, [t.id for t in bundled], ITEMS, 16, reporter, sets)
+    found = {m.metric: m.samples for m in theirs}
+    apart = []
+    for task in bundled:
+        items = load_items(task, sets, ITEMS)
+        for mine in choice_measurements(loaded.model, loaded.tokenizer, task, items, 16, reporter):
+            if mine.metric in found and mine.samples != found[mine.metric]:
+                apart.append((mine.metric, mine.samples, found[mine.metric]))
+    assert apart == [] and len(found) >= len(bundled)
