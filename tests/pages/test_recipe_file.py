@@ -43,11 +43,12 @@ def test_a_whole_one_is_started_as_it_stands(opens: Opens, settings: Settings, s
     shutil.copytree(tiny_llama, folder)
     probe_path(settings).write_text(PROBE.model_dump_json())
     text = f"model: path:{folder}\nsweep:\n  grid:\n    - {{method: magnitude, sparsity: [0.3, 0.5]}}\n"
-    text += "calibration: {length: 64}\nevaluation: {window: 64}\n"
+    text += "calibration: {length: 64}\nevaluation: {tokens: 128, window: 64}\n"
     app = opens("distil")
     app.session_state["_recipe-name"], app.session_state["_recipe-text"] = "mine.yaml", text
     app.run()
     assert "2 candidates beside the dense model." in words(app) and app.metric[0].value.startswith("about ")
+    assert "Quality is measured on 2 windows of 64 tokens" in app.warning[0].value
     next(b for b in app.button if b.label == "Start it").click().run()
     run = store.runs.find(kinds=("sweep",))[0]
     assert run.parsed() == load_recipe(text) and run.name == "Magnitude 30 and 50 % of tiny"
