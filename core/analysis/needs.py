@@ -12,7 +12,7 @@ from core.analysis.doctor import memory_needed
 from core.analysis.estimate import computed_in
 from core.base.settings import Settings
 from core.catalogue.anatomy import Anatomy
-from core.recipe.recipe import Distil, Prune, Recipe, Select
+from core.recipe.recipe import Distil, Prune, Recipe, Select, Trim
 from core.registry.methods import METHODS
 
 _FLOAT, _DOUBLE = 4, 8
@@ -48,6 +48,8 @@ def _needs(recipe: Recipe, found: Anatomy, dtype: str) -> Iterator[Need]:
         if isinstance(step, Prune):
             yield Need(_pruning(step, found, dtype), step.label())
             left = 0.0 if METHODS[step.method].structured else left  # how much is left is known when it is done
+        elif isinstance(step, Trim):
+            yield Need(round(2 * left * found.bytes_in(dtype)), step.label())
         elif isinstance(step, Distil):
             yield Need(_training(step, found, dtype, left), step.label())
         elif isinstance(step, Select):

@@ -151,7 +151,7 @@ def _apart(a: Ratio, b: Ratio) -> str:
 
 
 def _step(result: Result) -> str:
-    return json.dumps([result.method, result.prune, result.distil, result.quantise], sort_keys=True)
+    return json.dumps([result.method, result.prune, result.distil, result.quantise, result.trim], sort_keys=True)
 
 
 def _how(m: Measurement) -> dict[str, object]:

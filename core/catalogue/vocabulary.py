@@ -1,4 +1,4 @@
-"""How a tokenizer cuts text, under the name llama.cpp gives each way, from tokenizer.json."""
+"""How a tokenizer cuts text, under the name llama.cpp gives each way, and whether tokens can be taken out of it."""
 
 from __future__ import annotations
 
@@ -6,9 +6,11 @@ from pathlib import Path
 from typing import Any
 
 from core.base.json_io import load
+from core.base.text import one_line
 from core.base.untrusted_files import read_bounded
 
 _TOKENIZER_BYTES = 64_000_000
+_TRIMMED = ("BPE", "WordPiece", "Unigram")
 
 # The rule a family cuts words by, as its tokenizer.json states it -> llama.cpp's name for that rule.
 _QWEN2 = (
@@ -25,6 +27,20 @@ def vocabulary_kind(folder: Path) -> str:
         return _kind(load(read_bounded(path, _TOKENIZER_BYTES)))
     except (OSError, ValueError, AttributeError, LookupError, TypeError):
         return ""
+
+
+def untrimmable(folder: Path) -> str:
+    """Why the vocabulary of this model cannot be trimmed, as part of a sentence; '' where nothing speaks against it."""
+    path = folder / "tokenizer.json"
+    if not path.is_file():
+        return "the model has no tokenizer.json"
+    try:
+        kind = load(read_bounded(path, _TOKENIZER_BYTES))["model"]["type"]
+    except (OSError, ValueError, AttributeError, LookupError, TypeError):
+        return ""  # what cannot be read is said by whoever opens the tokenizer
+    if kind in _TRIMMED:
+        return ""
+    return f"its tokenizer is of the kind {one_line(str(kind), 40)}, and only {', '.join(_TRIMMED)} are known"
 
 
 def _kind(tokenizer: dict[str, Any]) -> str:

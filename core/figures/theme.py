@@ -71,6 +71,7 @@ _STEPS = {
     "distil": MethodStyle("Distilled", "star-triangle-up", 4),
     "finetune": MethodStyle("Fine-tuned", "star-triangle-down", 5),
     "quantise": MethodStyle("int8 weights", "star-diamond", 6),
+    "trim": MethodStyle("Smaller vocabulary", "triangle-se", 3),
 }
 """What is no pruning method and stands on the same charts."""
 

@@ -113,7 +113,7 @@ def document(run: RunRow, results: Sequence[Result]) -> dict[str, object]:
 
 def _candidate(result: Result, comparable: Result) -> dict[str, object]:
     """`comparable`: the result with times that can be compared, which a tracker will do."""
-    step = result.prune or result.distil or result.quantise or {}
+    step = result.prune or result.distil or result.quantise or result.trim or {}
     return {
         "name": one_line(result.label, 200),
         "params": _params({"method": result.method, "baseline": result.baseline, "seconds": result.seconds, **step}),

@@ -16,9 +16,10 @@ from core.catalogue.checks import read_json
 from core.catalogue.classifiers import unjudged
 from core.catalogue.export_check import refuse_export, refuse_quantise
 from core.catalogue.references import ResolvedModel, resolve
+from core.catalogue.vocabulary import untrimmable
 from core.preflight import pruning, training
 from core.preflight.subject import Subject, subject_of
-from core.recipe.recipe import Distil, Export, Measure, Prune, Quantise, Recipe, Select, Step
+from core.recipe.recipe import Distil, Export, Measure, Prune, Quantise, Recipe, Select, Step, Trim
 from core.registry.families import is_adapted
 
 
@@ -167,12 +168,14 @@ class _Walk:
             try:
                 self._one(step)
             except RetortError as error:
-                name = step.label() if isinstance(step, Prune | Distil | Quantise | Select) else step.step
+                name = step.label() if isinstance(step, Prune | Trim | Distil | Quantise | Select) else step.step
                 raise _again(error, f"Step {number} ('{name}') cannot be done: {error.cause}") from None
 
     def _one(self, step: Step) -> None:
         if isinstance(step, Prune):
             self._prune(step)
+        elif isinstance(step, Trim):
+            self._trim()
         elif isinstance(step, Select):
             self._select(step)
         elif isinstance(step, Distil):
@@ -187,6 +190,17 @@ class _Walk:
         if self.current is not None:
             self._refuse(pruning.obstacle(step, self.current, self.recipe.dtype, self.settings, self.coming))
             self.current = self.current.pruned(step)
+        self.at = self.current
+
+    def _trim(self) -> None:
+        self.changed += 1
+        if self.current is not None:
+            reason = untrimmable(self.current.folder)
+            if reason:
+                raise Impossible(
+                    f"The vocabulary cannot be trimmed: {reason}.", "Leave the step out, or choose another model."
+                )
+            self.current = replace(self.current, sized=False, fingerprint="", trimmed=True)
         self.at = self.current
 
     def _select(self, step: Select) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from core.base.settings import Settings
 from core.catalogue.samples import is_fetched
-from core.recipe.recipe import Distil, Recipe, Select
+from core.recipe.recipe import Distil, Recipe, Select, Trim
 from core.registry.sample_types import Sample
 from core.registry.samples import sample
 from core.registry.tasks import TASK_SETS
@@ -24,5 +24,7 @@ def missing(recipe: Recipe, settings: Settings) -> list[Sample]:
         training = step.recovery if isinstance(step, Select) else step
         if isinstance(training, Distil):
             references += [training.data.data, training.teacher, training.student]
+        if isinstance(step, Trim):
+            references += [texts.data for texts in step.texts]
     names = dict.fromkeys(r.removeprefix("sample:").partition("/")[0] for r in references if r.startswith("sample:"))
     return [s for s in map(sample, names) if not is_fetched(s, settings)]

@@ -33,6 +33,7 @@ class Subject:
         sized: False where a step changed sizes in a way that is known only afterwards.
         masked: True where weights were pruned to zero and are still.
         biased: config switches that a step will have turned on.
+        trimmed: True where tokens of the folder's tokenizer will be gone.
     """
 
     folder: Path
@@ -43,6 +44,7 @@ class Subject:
     masked: bool = False
     packed: bool = False
     biased: tuple[str, ...] = ()
+    trimmed: bool = False
 
     @property
     def layers(self) -> int:

@@ -129,7 +129,7 @@ def _teacher(step: Distil, teacher: Subject, learner: Subject) -> RetortError | 
             f"The teacher is a {teacher.task} model and the student a {learner.task} one.",
             "Choose two models for the same task.",
         )
-    if teacher.folder != learner.folder and (theirs := _tokens_in(teacher.folder)):
+    if teacher.folder != learner.folder and not learner.trimmed and (theirs := _tokens_in(teacher.folder)):
         other = next((t for t in _tokens_in(learner.folder) if t not in theirs), None)
         if other is not None:
             return Impossible(

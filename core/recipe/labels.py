@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from core.recipe.recipe import Distil, Prune, Quantise
+from core.recipe.recipe import Distil, Prune, Quantise, Trim
 
 _SIZES = {
     "layers": "layers",
@@ -18,6 +18,7 @@ _SIZES = {
     "heads": "heads",
     "kv_heads": "key-value heads",
     "experts": "experts",
+    "vocabulary": "tokens",
 }
 
 
@@ -31,11 +32,13 @@ def shape(facts: Mapping[str, Any], dense: Mapping[str, Any]) -> str:
     return ", ".join(f"{a:,} of {b:,} {name}" for a, b, name in pairs if a is not None and b is not None and a != b)
 
 
-def done(step: Prune | Distil | Quantise, facts: Mapping[str, Any]) -> str:
+def done(step: Prune | Distil | Quantise | Trim, facts: Mapping[str, Any]) -> str:
     """What a step did, by the facts of the model it made: of a training that ended early, how far it came."""
     if isinstance(step, Distil) and facts.get("stopped"):
         used = step.budget.cut_short(facts["steps"], facts["tokens"], facts["training_seconds"])
         return step.label(used)
+    if isinstance(step, Trim):
+        return step.label(facts.get("tokens"))
     return step.label()
 
 

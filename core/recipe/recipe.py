@@ -37,6 +37,7 @@ from core.recipe.parts import n_of_m as n_of_m
 from core.recipe.parts import shown
 from core.recipe.prune import Prune as Prune
 from core.recipe.references import ModelReference, model_parts
+from core.recipe.trim import Trim as Trim
 from core.registry.formats import EXPORTS
 from core.registry.formatting import percent
 from core.registry.methods import METHODS
@@ -118,7 +119,7 @@ class Select(Strict):
 MOST_AT_ONCE = 0.34
 """Share of the blocks' parameters one `select` may remove (Muralidharan et al. 2024: a third)."""
 
-Step = Annotated[Prune | Distil | Quantise | Select | Evaluate | Measure | Export, Field(discriminator="step")]
+Step = Annotated[Prune | Trim | Distil | Quantise | Select | Evaluate | Measure | Export, Field(discriminator="step")]
 
 
 _LISTED = 10_000
@@ -284,6 +285,12 @@ class Recipe(Strict):
         """Every training among the steps, recoveries included."""
         steps = [s.recovery if isinstance(s, Select) else s for s in self.steps]
         return [s for s in steps if isinstance(s, Distil)]
+
+    @property
+    def retokenises(self) -> bool:
+        """Whether a model may come out of it that cuts text into other tokens than its own model does."""
+        others = any(t.student != "current" for t in self.trainings)
+        return others or any(isinstance(s, Trim) for s in self.steps)
 
     @property
     def kind(self) -> Literal["sweep", "recipe"]:

@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from core.recipe.recipe import Distil, Prune, Quantise
+from core.recipe.recipe import Distil, Prune, Quantise, Trim
 from core.registry.measurement import Measurement
 from core.registry.methods import HEALED
 
@@ -22,7 +22,7 @@ FILE_BYTES = 128_000_000
 
 
 class Trial(BaseModel):
-    """One point of a sweep, or one stage of a recipe. No `prune`, `distil` or `quantise`: the dense baseline."""
+    """One point of a sweep, or one stage of a recipe. Without a step of its own: the dense baseline."""
 
     model_config = ConfigDict(frozen=True)
     index: int
@@ -31,11 +31,12 @@ class Trial(BaseModel):
     prune: Prune | None = None
     distil: Distil | None = None
     quantise: Quantise | None = None
+    trim: Trim | None = None
 
     @property
-    def step(self) -> Prune | Distil | Quantise | None:
+    def step(self) -> Prune | Distil | Quantise | Trim | None:
         """The step that made this model."""
-        return self.prune or self.distil or self.quantise
+        return self.prune or self.distil or self.quantise or self.trim
 
     @property
     def dense(self) -> bool:
@@ -44,7 +45,7 @@ class Trial(BaseModel):
 
     @property
     def method(self) -> str:
-        """Registry id of the pruning method, 'distil', 'finetune', 'quantise', or 'dense'; with `HEALED` if healed.
+        """Registry id of the pruning method, 'distil', 'finetune', 'quantise', 'trim', or 'dense'; with `HEALED` if healed.
 
         What was learnt decides, not what the step is called: the teacher's own texts are its teaching.
         """
@@ -76,6 +77,7 @@ class Result(BaseModel):
     prune: dict[str, Any] | None = None
     distil: dict[str, Any] | None = None
     quantise: dict[str, Any] | None = None
+    trim: dict[str, Any] | None = None
     parent: str | None = None
     """Key of the candidate it was made from, where that is not the model itself."""
     baseline: bool = False

@@ -70,7 +70,6 @@ SPARE = (
     "triangle-ne",
     "triangle-sw",
     "triangle-nw",
-    "triangle-se",
 )
 """Shapes that no step or baseline has, each with hollow and dotted forms."""
 
@@ -78,7 +77,7 @@ SPARE = (
 def with_symbols(methods: Iterable[Method]) -> dict[str, Method]:
     """The methods by id; one without a symbol or a colour gets the next free one, in their order.
 
-    Beyond eight that name none, shapes come again.
+    Beyond seven that name none, shapes come again.
     """
     known = list(methods)
     free = [s for s in SPARE if s not in {m.symbol for m in known}] or list(SPARE)

@@ -81,6 +81,15 @@ METRICS: dict[str, Metric] = {
             "Share of the predicted positions where the most likely token is the baseline's.",
             3,
         ),
+        _m(
+            "bits_per_byte",
+            "Bits per byte",
+            "bits",
+            "lower",
+            "quality",
+            "What the text takes when the model predicts it: its loss in bits over its bytes, whatever its tokens are.",
+            4,
+        ),
         _m("accuracy", "Accuracy", "", "higher", "quality", "Share of items answered correctly.", 3),
         _m(
             "accuracy_norm",

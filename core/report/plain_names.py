@@ -48,6 +48,8 @@ def _own(r: Result, dense: Result | None) -> str:
         return "trained by a teacher"
     if r.method == "finetune":
         return "trained further"
+    if r.method == "trim":
+        return "with the words its texts need"
     if r.method == "quantise":
         return "stored in 8 bits"
     sparsity = sparsity_of(r)

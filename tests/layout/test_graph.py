@@ -13,7 +13,7 @@ FILES = (*DATA, "core.catalogue")
 READ = (*FILES, "core.data")
 STORED = (*FILES, "core.store")
 RESULTS = (*STORED, "core.analysis", "core.figures", "core.report")
-TORCH = tuple(f"core.engine.{part}" for part in ("data", "models", "prune", "measure", "evaluate"))
+TORCH = tuple(f"core.engine.{part}" for part in ("data", "models", "prune", "trim", "measure", "evaluate"))
 RUN = (*READ, "core.analysis", *TORCH, "core.engine.distil", "core.engine.export")
 JOBS = (*STORED, "core.analysis", "core.preflight", "core.jobs")
 PAGES = (*RESULTS, "core.data", "core.preflight", "core.jobs", "core.jobs.preview", "core.integrations", "pages.frame")
@@ -34,6 +34,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "core.engine.data": READ,
     "core.engine.models": (*READ, "core.engine.data"),
     "core.engine.prune": (*READ, "core.engine.data", "core.engine.models"),
+    "core.engine.trim": (*READ, "core.engine.models", "core.engine.prune"),
     "core.engine.measure": (*FILES, "core.analysis", "core.engine.models", "core.engine.prune"),
     "core.engine.evaluate": (*READ, "core.analysis", "core.engine.data", "core.engine.models"),
     "core.engine.distil": (*READ, "core.engine.data", "core.engine.models", "core.engine.prune"),

@@ -13,8 +13,9 @@ from core.base.progress import Reporter
 from core.base.roles import Actor
 from core.base.settings import Settings
 from core.catalogue.kinds import Task
-from core.engine.data.corpora import load_texts
+from core.engine.data.corpora import Say, load_texts
 from core.engine.data.framing import frame_for, spoken
+from core.engine.data.window_texts import WindowText, window_texts
 from core.engine.data.windows import calibration_windows, digest_of, evaluation_windows, overlap
 from core.recipe.recipe import Recipe
 from core.registry.formatting import percent
@@ -31,6 +32,19 @@ class Inputs:
     calibration: torch.Tensor | None  # (sequences, length), None where no step is calibrated
     evaluation: torch.Tensor  # (windows, window)
     settings: dict[str, Any]  # corpus, split, window, tokens of the evaluation
+    tokenizer: Any = None  # whose tokens these are
+    before: int = 0  # start tokens of each evaluation window
+
+    def reads(self, tokenizer: Any) -> bool:
+        """Whether these tokens mean the same to a model with this tokenizer."""
+        if self.tokenizer is None or tokenizer is self.tokenizer:
+            return True
+        same: bool = tokenizer.get_vocab() == self.tokenizer.get_vocab()
+        return same
+
+    def texts(self) -> list[WindowText]:
+        """The text of each evaluation window."""
+        return window_texts(self.evaluation, self.tokenizer, self.before)
 
 
 def prepare(
@@ -58,14 +72,7 @@ def prepare(
     cal_windows = None
     if calibrated:
         _fits(calibration.length, context, "calibration.length")
-        cal_windows = calibration_windows(
-            load_texts(calibration, settings, actor, tokenizer, say),
-            tokenizer,
-            calibration.sequences,
-            calibration.length,
-            calibration.seed,
-            frame_for(tokenizer, task, calibration.start_token),
-        )
+        cal_windows = calibration_for(recipe, tokenizer, task, settings, actor, say)
         shared = overlap(tokenizer.batch_decode(eval_windows), tokenizer.batch_decode(cal_windows))
         refuse_overlap(shared, "the calibration text", reporter)
     said = {
@@ -78,7 +85,21 @@ def prepare(
         "begins": spoken(tokenizer, frame),
         "content": digest_of(eval_windows)[:16],
     }
-    return Inputs(cal_windows, eval_windows, said)
+    return Inputs(cal_windows, eval_windows, said, tokenizer, len(frame.before))
+
+
+def calibration_for(
+    recipe: Recipe, tokenizer: Any, task: Task, settings: Settings, actor: Actor, say: Say = lambda text: None
+) -> torch.Tensor:
+    """The recipe's calibration windows in the tokens of a tokenizer, `(sequences, length)`.
+
+    Raises:
+        RetortError: a text is missing, empty or too short.
+    """
+    spec = recipe.calibration
+    frame = frame_for(tokenizer, task, spec.start_token)
+    texts = load_texts(spec, settings, actor, tokenizer, say)
+    return calibration_windows(texts, tokenizer, spec.sequences, spec.length, spec.seed, frame)
 
 
 def _fits(length: int, context: int | None, name: str) -> None:

@@ -75,7 +75,7 @@ def perplexity(
         "samples": "mean loss of each window, nats",
         "interval": STUDENT,
     }
-    return [*_measurements(reading.losses, model, told), *_divergence(reading, model, told, against)]
+    return [*loss_measurements(reading.losses, model, told), *_divergence(reading, model, told, against)]
 
 
 def _asked(
@@ -106,8 +106,8 @@ def causal_losses(model: PreTrainedModel, windows: Tensor, batch: int, reporter:
     return read(model, left_to_right(windows), batch, reporter, MEASURED).losses
 
 
-def _measurements(losses: Tensor, model: PreTrainedModel, record: dict[str, Any]) -> list[Measurement]:
-    """From losses (windows, predicted tokens)."""
+def loss_measurements(losses: Tensor, model: PreTrainedModel, record: dict[str, Any]) -> list[Measurement]:
+    """Perplexity and loss from losses (windows, predicted tokens)."""
     samples = losses.double().mean(dim=1).tolist()  # (windows,)
     loss = mean_interval(samples)
     bounds = loss.bounds

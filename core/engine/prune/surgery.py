@@ -82,7 +82,7 @@ def cut(model: PreTrainedModel, architecture: Architecture, keep: Keep) -> PreTr
         at = None if index is None else position[index]
         target = name if at is None else architecture.full_name(model, at, inner)
         kept[target] = _gather(tensor, architecture, model, name, keep, at)
-    return _build(model, config, kept)
+    return build(model, config, kept)
 
 
 def new_config(model: PreTrainedModel, architecture: Architecture, keep: Keep) -> Any:
@@ -210,7 +210,12 @@ def _add_bias(
             state[name] = state[name] + vector.to(state[name])
 
 
-def _build(model: PreTrainedModel, config: Any, state: dict[str, Tensor]) -> PreTrainedModel:
+def build(model: PreTrainedModel, config: Any, state: dict[str, Tensor]) -> PreTrainedModel:
+    """A model of the same class from a new config and all of its tensors, by name.
+
+    Raises:
+        RetortError: transformers refuses the sizes.
+    """
     transformers_logging.disable_progress_bar()
     config.architectures = [type(model).__name__]
     try:

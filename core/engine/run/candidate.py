@@ -19,7 +19,9 @@ import core
 from core.analysis.paired_times import paired_ratio
 from core.base.integrity import seal, unseal
 from core.base.progress import Reporter
-from core.engine.data.inputs import Inputs
+from core.engine.data.framing import frame_for
+from core.engine.data.inputs import Inputs, calibration_for
+from core.engine.data.window_texts import placed_ids
 from core.engine.evaluate.added import added_measurements
 from core.engine.evaluate.baseline_predictions import BaselinePredictions
 from core.engine.evaluate.perplexity import perplexity
@@ -155,6 +157,7 @@ class CandidateMeasurer:
             prune=trial.prune.model_dump(mode="json") if trial.prune else None,
             distil=trial.distil.model_dump(mode="json") if trial.distil else None,
             quantise=trial.quantise.model_dump(mode="json") if trial.quantise else None,
+            trim=trial.trim.model_dump(mode="json") if trial.trim else None,
             baseline_key=self.baseline.key if self.baseline else trial.key,
             facts={**shape_of(loaded.model), "attention": attention_of(loaded.model), **report.facts},
             notes=[*report.notes, *((*loaded.remarks, *remarks_on(loaded.model)) if trial.dense else ())],
@@ -189,7 +192,11 @@ class CandidateMeasurer:
             self.first,
             record=self.predictions if result.baseline else None,
             against=None if result.baseline else self.predictions,
+            per_byte=self.recipe.retokenises,
         )
+        if not self.inputs.reads(loaded.tokenizer):
+            result.notes += notes
+            return found
         added, more = added_measurements(loaded, self.inputs.evaluation)
         result.notes += [*notes, *more]
         return [*found, *added]
@@ -214,11 +221,25 @@ class CandidateMeasurer:
         return [found] if found is not None else []
 
     def _round_trip(self, loaded: Loaded, folder: Path) -> RoundTrip:
-        ids = self.inputs.evaluation[:1, :_COMPARED_TOKENS]  # (1, tokens)
+        ids = self._compared(loaded)  # (1, tokens)
         with torch.inference_mode():
             out = loaded.model(input_ids=ids.to(loaded.model.device))
         logits = out.logits if "logits" in out else out.last_hidden_state
         return self.fresh.check(folder, ids, logits)
+
+    def _compared(self, loaded: Loaded) -> torch.Tensor:
+        """The first tokens of the evaluation text, as this model cuts it."""
+        if self.inputs.reads(loaded.tokenizer):
+            return self.inputs.evaluation[:1, :_COMPARED_TOKENS]
+        frame = frame_for(loaded.tokenizer, loaded.task, self.recipe.evaluation.start_token)
+        ids, _ = placed_ids(self.inputs.texts()[0], loaded.tokenizer, frame.before)
+        return torch.tensor([ids[:_COMPARED_TOKENS]])
+
+    def calibration(self, loaded: Loaded) -> torch.Tensor | None:
+        """The calibration windows, as this model cuts their text; None where no step is calibrated."""
+        if self.inputs.calibration is None or self.inputs.reads(loaded.tokenizer):
+            return self.inputs.calibration
+        return calibration_for(self.recipe, loaded.tokenizer, loaded.task, self.hooks.settings, self.hooks.actor)
 
 
 def timed(
@@ -270,6 +291,7 @@ _SHAPE = {
     "heads": "num_attention_heads",
     "kv_heads": "num_key_value_heads",
     "experts": "num_local_experts",
+    "vocabulary": "vocab_size",
 }
 
 

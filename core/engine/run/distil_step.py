@@ -50,7 +50,7 @@ class DistilTask:
         facts: of the pruning steps before, in order (which layers are left).
         teacher: the model of the step that `spec.teacher` names, and how many of `facts` led to it.
         dtype: the recipe's dtype.
-        windows: calibration windows, for a student designed by importance.
+        windows: the calibration windows in a model's own tokens, for a student designed by importance.
         checkpoints: where this step's checkpoints lie.
         run_folder: where the user's wish to stop and keep is looked for.
     """
@@ -60,7 +60,7 @@ class DistilTask:
     current: Saved
     facts: Sequence[dict[str, Any]]
     dtype: str
-    windows: torch.Tensor | None
+    windows: Callable[[Loaded], torch.Tensor | None]
     checkpoints: Path
     run_folder: Path
     teacher: tuple[Saved, int] | None = None
@@ -187,7 +187,7 @@ def _student(
     spec = task.spec
     if spec.design is not None:
         assert teacher is not None
-        made = design_student(teacher, spec.design, None, task.windows, reporter)
+        made = design_student(teacher, spec.design, None, task.windows(teacher), reporter)
         return made.loaded, spec.design.model_dump_json(), made.layers_kept, made.report
     if spec.student != "current":
         resolved = resolve(spec.student, settings, actor)

@@ -17,15 +17,17 @@ from core.catalogue.samples import is_fetched
 from core.engine.data.classification import load_labelled
 from core.engine.data.inputs import Inputs
 from core.engine.evaluate.baseline_predictions import BaselinePredictions
+from core.engine.evaluate.by_text import bits_per_byte, losses_by_text
 from core.engine.evaluate.choice import choice_measurements
 from core.engine.evaluate.classify import classification_measurements, limit_of
 from core.engine.evaluate.harness import harness_measurements
 from core.engine.evaluate.paired_loss import loss_change
-from core.engine.evaluate.perplexity import perplexity
+from core.engine.evaluate.perplexity import perplexity, safe_exp
 from core.engine.evaluate.tasks.items import load_items
 from core.engine.models.compatibility import class_names
 from core.engine.models.load import Loaded
 from core.recipe.recipe import Evaluation
+from core.registry.formatting import show
 from core.registry.measurement import Measurement, find_metric
 from core.registry.samples import SAMPLES
 from core.registry.tasks import TASK_SETS
@@ -34,6 +36,10 @@ StandIns = Mapping[str, tuple[str, Measurement]]
 """By metric: which candidate stands in for a baseline that lacks the metric, and its figure."""
 
 DIVERGENCE_LEFT_OUT = "How far its predictions are from the original's was not measured: {}."
+MASKED_OTHERWISE = (
+    "Its loss was not measured: it cuts text into other tokens than the original, and how well it fills gaps of its "
+    "own tokens cannot be compared."
+)
 UNJUDGED = "It has no head yet, so its quality was not measured: it neither predicts words nor tells classes apart."
 
 
@@ -48,6 +54,7 @@ def judge(
     stand_ins: StandIns = MappingProxyType({}),
     record: BaselinePredictions | None = None,
     against: BaselinePredictions | None = None,
+    per_byte: bool = False,
 ) -> tuple[list[Measurement], list[str]]:
     """Measures what this kind of model can be judged by; also sentences on what it cannot.
 
@@ -55,6 +62,9 @@ def judge(
     this is the baseline), and with `wanted.tasks` accuracies. Classifiers: accuracy and F1 on
     `wanted.labelled`. Each accuracy says how it compares with the baseline's on the same items (McNemar); where the
     baseline has none, because it has no head yet, with that of the first candidate of the run that has one.
+
+    A model with other tokens than the baseline's is asked for the same text, and its loss is per token of the
+    baseline's. `per_byte` adds bits per byte, in which models with different tokens are compared.
 
     Raises:
         RetortError: the asked sets are missing, or the model's output is not a number.
@@ -64,7 +74,7 @@ def judge(
     if loaded.task == "classification":
         found, notes = _classes(loaded, wanted, settings, actor, reporter)
     else:
-        found, notes = _text(loaded, wanted, inputs, reporter, record, against)
+        found, notes = _text(loaded, wanted, inputs, reporter, record, against, baseline, per_byte)
         more, said = _accuracies(loaded, wanted, settings, actor, reporter)
         found, notes = [*found, *more], [*notes, *said]
     return _beside(found, baseline, stand_ins), notes
@@ -88,8 +98,12 @@ def _text(
     reporter: Reporter,
     record: BaselinePredictions | None,
     against: BaselinePredictions | None,
+    baseline: Sequence[Measurement],
+    per_byte: bool,
 ) -> tuple[list[Measurement], list[str]]:
     """Perplexity, and the distance to the baseline's predictions, or why there is none."""
+    if not inputs.reads(loaded.tokenizer):
+        return _other_tokens(loaded, wanted, inputs, baseline, reporter)
     found = perplexity(
         loaded.model,
         inputs.evaluation,
@@ -100,7 +114,31 @@ def _text(
         record=record,
         against=against,
     )
+    loss = find_metric(found, "loss")
+    if per_byte and loaded.task == "causal" and loss is not None:
+        found.append(bits_per_byte(loss, inputs.texts()))
     return found, [DIVERGENCE_LEFT_OUT.format(against.left_out)] if against is not None and against.left_out else []
+
+
+def _other_tokens(
+    loaded: Loaded, wanted: Evaluation, inputs: Inputs, baseline: Sequence[Measurement], reporter: Reporter
+) -> tuple[list[Measurement], list[str]]:
+    """The loss of the same text, in the original's unit."""
+    dense = find_metric(baseline, "loss")
+    if loaded.task != "causal" or dense is None:
+        return [], [MASKED_OTHERWISE]
+    told = {**dense.settings, "batch": 1}
+    found, own = losses_by_text(loaded, inputs, wanted.start_token, told, reporter)
+    loss = find_metric(found, "loss")
+    assert loss is not None
+    asked = int(told["predicted_tokens"])
+    per_own = loss.value * asked / own
+    return found, [
+        f"It cuts text into other tokens than the original: {own:,} where that takes {asked:,}. So perplexity and loss "
+        "are those of the same text for each token of the original; for each of its own they would be "
+        f"{show('perplexity', safe_exp(per_own))} and {show('loss', per_own)}, which is another unit.",
+        DIVERGENCE_LEFT_OUT.format("it gives probabilities to other tokens"),
+    ]
 
 
 def _accuracies(

@@ -9,11 +9,11 @@ from typing import Literal
 from core.base.errors import Impossible
 from core.engine.run.candidate import MeasureSpec
 from core.recipe import labels
-from core.recipe.recipe import Distil, Evaluate, Export, Measure, Prune, Quantise, Recipe, Select, Step
+from core.recipe.recipe import Distil, Evaluate, Export, Measure, Prune, Quantise, Recipe, Select, Step, Trim
 from core.recipe.results import Trial
 from core.recipe.trial_keys import Identity, chain_key
 
-Changing = Prune | Distil | Quantise | Select
+Changing = Prune | Trim | Distil | Quantise | Select
 SpreadBy = Callable[[Sequence[Changing]], Sequence[str]]
 Role = Literal["step", "aside", "option", "recovery"]
 
@@ -133,11 +133,13 @@ class _Plan:
             prune=step if isinstance(step, Prune) else None,
             distil=step if isinstance(step, Distil) else None,
             quantise=step if isinstance(step, Quantise) else None,
+            trim=step if isinstance(step, Trim) else None,
         )
         self.stages.append(Stage(trial, wanted, exports, role, rank, last))
 
     def _key(self, steps: Sequence[Changing], wanted: MeasureSpec, rank: int | None = None) -> str:
-        how = {**asdict(wanted), "rank": rank, "sensitivities": list(self.spread_by(steps))}
+        per_byte = {"per_byte": True} if self.recipe.retokenises else {}
+        how = {**asdict(wanted), **per_byte, "rank": rank, "sensitivities": list(self.spread_by(steps))}
         return chain_key(self.recipe, self.identity, steps, how)
 
 

@@ -30,6 +30,7 @@ from core.engine.run.distil_step import DistilTask, Saved, Train, distil_step
 from core.engine.run.prune_step import Source, apply, needed, spread_by, statistics_for
 from core.engine.run.session import Session
 from core.engine.run.stages import Changing, Stage, stages_of
+from core.engine.run.trim_step import trim_step
 from core.recipe import labels
 from core.recipe.recipe import Export, Prune, Select
 from core.recipe.results import Result, Trial
@@ -227,6 +228,8 @@ class _StageRunner:
         if trial.quantise is not None:
             refuse_quantise(before.saved.folder)
             return quantise(before.saved.folder, session.recipe.dtype, session.reporter)
+        if trial.trim is not None:
+            return trim_step(before.saved.folder, trial.trim, self.bench, session.reporter)
         if trial.distil is None:
             return _prune(session, self.bench, trial, before.saved)
         task = DistilTask(
@@ -235,7 +238,7 @@ class _StageRunner:
             current=before.saved,
             facts=before.facts,
             dtype=session.recipe.dtype,
-            windows=self.bench.inputs.calibration,
+            windows=self.bench.calibration,
             checkpoints=session.hooks.run_folder / "checkpoints" / trial.key,
             run_folder=session.hooks.run_folder,
             teacher=self._teacher(trial.distil.earlier_step),
@@ -269,7 +272,7 @@ def _calibrated(trial: Trial) -> bool:
 def _prune(session: Session, bench: CandidateMeasurer, trial: Trial, current: Saved) -> tuple[Loaded, PruneReport]:
     assert trial.prune is not None
     loaded = load_model(current.folder, session.recipe.dtype)
-    source = Source(loaded, folder_fingerprint(current.folder, session.hooks.settings), bench.inputs.calibration)
+    source = Source(loaded, folder_fingerprint(current.folder, session.hooks.settings), bench.calibration(loaded))
     statistics = statistics_for(source, needed([trial.prune]), session.hooks.settings, session.reporter)
     return apply(source, trial.prune, statistics, session.reporter, session.hooks.settings)
 

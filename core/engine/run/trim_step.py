@@ -1,0 +1,41 @@
+"""A trim step of a recipe: reads the texts it names, trims the model, and hands back a candidate."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from core.base.progress import Reporter
+from core.base.roles import Actor
+from core.base.settings import Settings
+from core.engine.data.classification import load_labelled
+from core.engine.data.corpora import load_texts
+from core.engine.models.load import Loaded, load_model
+from core.engine.prune.prune_report import PruneReport
+from core.engine.run.candidate import CandidateMeasurer
+from core.engine.trim.vocabulary import Wish, trim
+from core.recipe.references import text_form
+from core.recipe.trim import Trim, TrimTexts
+
+
+def trim_step(folder: Path, spec: Trim, bench: CandidateMeasurer, reporter: Reporter) -> tuple[Loaded, PruneReport]:
+    """The trimmed model, and what is to be said about it.
+
+    Raises:
+        RetortError: a text cannot be read, or the vocabulary cannot be trimmed.
+    """
+    settings, actor = bench.hooks.settings, bench.hooks.actor
+    loaded = load_model(folder, bench.recipe.dtype)
+    reporter.progress(0, 1, "Reading the texts whose tokens stay.")
+    texts = [text for one in spec.texts for text in _texts(one, settings, actor)]
+    reporter.checkpoint()
+    judged = bench.inputs.tokenizer.batch_decode(bench.inputs.evaluation, skip_special_tokens=True)
+    trimmed, report = trim(loaded, Wish(texts, spec.floor, spec.named), judged, settings.cache)
+    return trimmed, report
+
+
+def _texts(one: TrimTexts, settings: Settings, actor: Actor) -> list[str]:
+    try:
+        text_form(one.data)
+    except ValueError:  # of labelled texts only the texts count
+        return load_labelled(one.data, settings).texts
+    return load_texts(one, settings, actor)
