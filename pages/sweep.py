@@ -17,8 +17,8 @@ from core.jobs.waiting import waits_for
 from core.recipe.recipe import Recipe
 from core.registry.formatting import show_bytes
 from core.store import RunRow, Store, TrialRow
-from pages.forms import sample_study, sizes, sweep, yardstick
-from pages.frame import charts, home
+from pages.forms import sample_study, sizes, sweep, trim, yardstick
+from pages.frame import charts, home, shell
 from pages.frame.cached import cached
 from pages.frame.states import empty
 from pages.frame.text import md
@@ -41,12 +41,18 @@ def plan() -> None:
     left, right = st.columns([5, 3], gap="large")
     with left:
         data = sweep.form(str(resolved.reference), found)
+        trim.section(str(resolved.reference), found, data, follow)
     with right:
         recipe = PAGE.before_it_starts(partial(checked, data), partial(offer, found))
         if recipe is not None:
             as_file(recipe, "sweep.yaml", "sweep")
     with trying:  # last, so that the page is whole while a preview is worked out
         slider.section(str(resolved.reference), found, data)
+
+
+def follow(run_id: str) -> None:
+    """A recipe of steps is followed on the page of such runs."""
+    st.switch_page(shell.path("distil"), query_params={"run": run_id})
 
 
 def checked(data: dict[str, Any]) -> Recipe:

@@ -4,25 +4,16 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field
 
 from core.base.text import one_line
-from core.recipe.parts import Corpus, Name, Strict
-from core.recipe.references import labelled_form, text_form
+from core.recipe.parts import Corpus, Name, StepName, Strict
 
 
 class TrimTexts(Corpus):
-    """Texts whose tokens stay: as any corpus, or labelled texts, of which only the texts count."""
+    """Texts whose tokens stay."""
 
     split: Name | None = "training"
-
-    @field_validator("data")
-    @classmethod
-    def known_data(cls, value: str) -> str:
-        try:
-            return labelled_form(value)
-        except ValueError:
-            return text_form(value)
 
     @property
     def named(self) -> str:
@@ -34,6 +25,7 @@ class Trim(Strict):
     """Keeps the tokens that stand at least `floor` times in `texts`, and what the tokenizer needs to write any text."""
 
     step: Literal["trim"] = "trim"
+    name: StepName = ""
     texts: tuple[TrimTexts, ...] = Field((TrimTexts(),), min_length=1, max_length=100)
     floor: int = Field(1, ge=1, le=1_000_000_000)
 
@@ -47,4 +39,4 @@ class Trim(Strict):
         """What is done; with the number of tokens that stayed once it is known."""
         size = "" if tokens is None else f" of {tokens:,} tokens"
         often = "" if self.floor == 1 else f", seen {self.floor:,} times"
-        return f"Vocabulary{size} for {self.named}{often}"
+        return self.name or f"Vocabulary{size} for {self.named}{often}"

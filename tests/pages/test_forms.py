@@ -11,6 +11,7 @@ import pytest
 from core.analysis.estimate import MachineProbe, probe_path
 from core.base.settings import Settings
 from core.recipe.files import load_recipe
+from core.recipe.recipe import Recipe, Trim
 from core.store import Store
 from tests.pages.conftest import Opens, words
 
@@ -123,6 +124,20 @@ def test_the_form_estimates_and_starts_what_it_shows(
     run = next(r for r in store.runs.find() if r.kind == "sweep")
     assert run.parsed() == recipe
     assert app.query_params["run"] == run.id
+
+
+def test_a_smaller_vocabulary_is_explained_and_started_with_the_measurements_of_the_form(
+    opens: Opens, folder: str, store: Store
+) -> None:
+    app = opens("sweep", model=folder, sparsity=["40"], **{"trim-floor": "3", "trim-minutes": "2"})
+    assert "12.3 k numbers" in words(app)
+    sweep = load_recipe(next(c.value for c in app.code if "sweep:" in c.value))
+    next(b for b in app.button if b.label == "Trim the vocabulary").click().run()
+    recipe = next(r for r in store.runs.find() if r.kind == "recipe").parsed()
+    assert isinstance(recipe, Recipe)
+    assert [s.step for s in recipe.steps] == ["trim", "evaluate", "measure", "distil", "evaluate", "measure"]
+    assert recipe.steps[0] == Trim(floor=3)
+    assert (recipe.evaluation, recipe.latency) == (sweep.evaluation, sweep.latency)
 
 
 def test_a_size_fills_in_the_form_and_each_says_its_time(

@@ -141,6 +141,7 @@ STEPS = COMMON | {
             "protect": [0],
             "seed": 1,
         },
+        {"step": "trim", "name": "Own words", "texts": [TEXT], "floor": 2},
         {
             "step": "prune",
             "method": "width_norm",

@@ -139,7 +139,7 @@ class _Plan:
 
     def _key(self, steps: Sequence[Changing], wanted: MeasureSpec, rank: int | None = None) -> str:
         per_byte = {"per_byte": True} if self.recipe.retokenises else {}
-        how = {**asdict(wanted), **per_byte, "rank": rank, "sensitivities": list(self.spread_by(steps))}
+        how = {**asdict(wanted), "rank": rank, "sensitivities": list(self.spread_by(steps)), **per_byte}
         return chain_key(self.recipe, self.identity, steps, how)
 
 

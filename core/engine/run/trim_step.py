@@ -5,16 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 from core.base.progress import Reporter
-from core.base.roles import Actor
-from core.base.settings import Settings
-from core.engine.data.classification import load_labelled
 from core.engine.data.corpora import load_texts
 from core.engine.models.load import Loaded, load_model
 from core.engine.prune.prune_report import PruneReport
 from core.engine.run.candidate import CandidateMeasurer
 from core.engine.trim.vocabulary import Wish, trim
-from core.recipe.references import text_form
-from core.recipe.trim import Trim, TrimTexts
+from core.recipe.trim import Trim
 
 
 def trim_step(folder: Path, spec: Trim, bench: CandidateMeasurer, reporter: Reporter) -> tuple[Loaded, PruneReport]:
@@ -26,16 +22,8 @@ def trim_step(folder: Path, spec: Trim, bench: CandidateMeasurer, reporter: Repo
     settings, actor = bench.hooks.settings, bench.hooks.actor
     loaded = load_model(folder, bench.recipe.dtype)
     reporter.progress(0, 1, "Reading the texts whose tokens stay.")
-    texts = [text for one in spec.texts for text in _texts(one, settings, actor)]
+    texts = [text for one in spec.texts for text in load_texts(one, settings, actor, loaded.tokenizer)]
     reporter.checkpoint()
     judged = bench.inputs.tokenizer.batch_decode(bench.inputs.evaluation, skip_special_tokens=True)
     trimmed, report = trim(loaded, Wish(texts, spec.floor, spec.named), judged, settings.cache)
     return trimmed, report
-
-
-def _texts(one: TrimTexts, settings: Settings, actor: Actor) -> list[str]:
-    try:
-        text_form(one.data)
-    except ValueError:  # of labelled texts only the texts count
-        return load_labelled(one.data, settings).texts
-    return load_texts(one, settings, actor)

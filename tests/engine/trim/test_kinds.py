@@ -6,9 +6,12 @@ import json
 from typing import Any
 
 import pytest
+import torch
 from tokenizers import Tokenizer, models
+from transformers import PreTrainedTokenizerFast
 
 from core.base.errors import Impossible
+from core.engine.data.window_texts import placed_ids, window_texts
 from core.engine.trim.bpe import passed_through, ranks_of
 from core.engine.trim.measured import compared, counted
 from core.engine.trim.needed import needed_tokens
@@ -84,6 +87,17 @@ def test_figures_are_those_of_a_count_by_hand() -> None:
         places += {(number, at) for (start, end), _ in both for at in range(start, end)}
     assert (cut.characters, cut.as_before) == (sum(map(len, texts)), len(places))
     assert compared(["the river"], before, before).share == 1.0
+
+
+def test_the_text_of_a_window_is_counted_in_bytes_and_found_again_in_other_tokens() -> None:
+    before = PreTrainedTokenizerFast(tokenizer_object=made("bytes"))
+    after = PreTrainedTokenizerFast(tokenizer_object=trimmed(made("bytes"), OWN)[0])
+    row = before("naïve маяк 河流 never", add_special_tokens=False)["input_ids"]
+    (text,) = window_texts(torch.tensor([row]), before, 0)
+    assert text.whole == "naïve маяк 河流 never"
+    assert text.bytes == len(text.whole.encode()) - len(text.given.encode()) > len(text.asked)
+    ids, first = placed_ids(text, after, ())
+    assert (after.decode(ids[:first]), after.decode(ids[first:])) == (text.given, text.asked)
 
 
 def test_a_floor_leaves_rarer_tokens_out() -> None:
