@@ -45,7 +45,7 @@ class Trial(BaseModel):
 
     @property
     def method(self) -> str:
-        """Registry id of the pruning method, 'distil', 'finetune', 'quantise', 'trim', or 'dense'; with `HEALED` if healed.
+        """Id of the pruning method (with `HEALED` if healed), 'distil', 'finetune', 'quantise', 'trim' or 'dense'.
 
         What was learnt decides, not what the step is called: the teacher's own texts are its teaching.
         """

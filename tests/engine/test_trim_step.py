@@ -28,6 +28,13 @@ def texts(study: Study, path: Path) -> list[dict[str, object]]:
     return [{"data": f"path:{path}", "split": None}]
 
 
+def evenly(ids: list[int]) -> torch.Tensor:
+    """16 windows of 64 tokens, the middle one of each equal share of the text."""
+    slots = len(ids) // 64
+    rows = torch.tensor(ids[: slots * 64]).view(slots, 64)
+    return torch.stack([rows[int((i + 0.5) * slots / 16)] for i in range(16)])
+
+
 def figure(result: Result, metric: str) -> Measurement:
     found = find_metric(result.measurements, metric)
     assert found is not None, metric
@@ -63,8 +70,7 @@ def test_it_combines_with_every_other_step_and_is_judged_on_the_same_text(study:
     kept = AutoTokenizer.from_pretrained(folder).get_vocab()
     columns = sorted(i for t, i in tokenizer.get_vocab().items() if t in kept)
     assert len(columns) == trimmed.facts["vocabulary"] == trimmed.facts["tokens"] < 384
-    ids = tokenizer(study.evaluation.read_text().replace("\n\n\n", "\n\n"))["input_ids"][:1024]
-    windows = torch.tensor(ids).view(16, 64)
+    windows = evenly(tokenizer(study.evaluation.read_text())["input_ids"])
     with torch.no_grad():
         logits = model(windows).logits[:, :-1].double()
     asked = windows[:, 1:, None]
@@ -98,9 +104,8 @@ def test_texts_with_other_words_take_more_tokens_and_are_still_judged(study: Stu
     folder = memory.candidate_folder(trimmed.key) / "model"
     model, tokenizer = AutoModelForCausalLM.from_pretrained(folder), AutoTokenizer.from_pretrained(folder)
     before = AutoTokenizer.from_pretrained(study.model)
-    ids = before(study.evaluation.read_text())["input_ids"][:1024]
     sums = []
-    for window in torch.tensor(ids).view(16, 64):
+    for window in evenly(before(study.evaluation.read_text())["input_ids"]):
         given = tokenizer(before.decode(window[:1]), add_special_tokens=False)["input_ids"]
         whole = tokenizer(before.decode(window), add_special_tokens=False)["input_ids"]
         assert whole[: len(given)] == given

@@ -34,7 +34,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "core.engine.data": READ,
     "core.engine.models": (*READ, "core.engine.data"),
     "core.engine.prune": (*READ, "core.engine.data", "core.engine.models"),
-    "core.engine.trim": (*READ, "core.engine.models", "core.engine.prune"),
+    "core.engine.trim": (*FILES, "core.engine.models", "core.engine.prune"),
     "core.engine.measure": (*FILES, "core.analysis", "core.engine.models", "core.engine.prune"),
     "core.engine.evaluate": (*READ, "core.analysis", "core.engine.data", "core.engine.models"),
     "core.engine.distil": (*READ, "core.engine.data", "core.engine.models", "core.engine.prune"),

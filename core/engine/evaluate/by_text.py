@@ -13,13 +13,12 @@ from typing import Any
 
 import torch
 
-from core.analysis.statistics import bootstrap_mean
+from core.analysis.statistics import STUDENT, mean_interval
 from core.base.errors import RetortError
 from core.base.progress import Reporter
 from core.engine.data.framing import frame_for
 from core.engine.data.inputs import Inputs
 from core.engine.data.window_texts import WindowText, placed_ids
-from core.engine.evaluate.divergence import INTERVAL
 from core.engine.evaluate.perplexity import MEASURED, loss_measurements
 from core.engine.models.chunked_head import ChunkedHead, token_losses
 from core.engine.models.context import context_of
@@ -71,21 +70,21 @@ def bits_per_byte(loss: Measurement, texts: Sequence[WindowText]) -> Measurement
     tokens = int(loss.settings["predicted_tokens"]) / len(loss.samples)
     mean = sum(t.bytes for t in texts) / len(texts)
     samples = [s * tokens / math.log(2) / mean for s in loss.samples]
-    bits = bootstrap_mean(samples)
-    bounded = not math.isnan(bits.low)
+    bits = mean_interval(samples)
+    low, high = bits.bounds
     return loss.model_copy(
         update={
             "metric": BITS,
             "unit": "bits",
             "value": bits.value,
-            "low": bits.low if bounded else None,
-            "high": bits.high if bounded else None,
+            "low": low,
+            "high": high,
             "samples": samples,
             "settings": {
                 **{k: v for k, v in loss.settings.items() if k != "per"},
                 "bytes": sum(t.bytes for t in texts),
                 "samples": "bits of each window over the mean bytes of a window",
-                "interval": INTERVAL,
+                "interval": STUDENT,
             },
         }
     )
