@@ -36,6 +36,7 @@ from core.engine.models.roundtrip import ReloadProcess
 from core.engine.models.save import save_model
 from core.engine.prune.prune_report import PruneReport
 from core.engine.run.quality import judge
+from core.engine.run.shape import shape_of
 from core.recipe.hooks import Hooks
 from core.recipe.recipe import Latency, Recipe
 from core.recipe.results import Result, RoundTrip, Trial
@@ -282,24 +283,6 @@ def _from_round_trip(trip: RoundTrip, loaded: Loaded) -> list[Measurement]:
             settings={"tokens": _COMPARED_TOKENS, "cached_equals_uncached": trip.cached_equals_uncached},
         ),
     ]
-
-
-_SHAPE = {
-    "layers": "num_hidden_layers",
-    "hidden": "hidden_size",
-    "intermediate": "intermediate_size",
-    "heads": "num_attention_heads",
-    "kv_heads": "num_key_value_heads",
-    "experts": "num_local_experts",
-    "vocabulary": "vocab_size",
-}
-
-
-def shape_of(model: PreTrainedModel) -> dict[str, int]:
-    """The sizes of a model, as far as its config names them."""
-    config = model.config.get_text_config()
-    found = {name: getattr(config, key, None) for name, key in _SHAPE.items()}
-    return {name: value for name, value in found.items() if isinstance(value, int)}
 
 
 def versions() -> dict[str, str]:
