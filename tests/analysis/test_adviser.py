@@ -139,7 +139,9 @@ situations = st.builds(
 @given(situations)
 def test_there_is_always_advice_and_zeros_never_lead_it(situation: Situation) -> None:
     plans, refused = advise(situation)
-    assert len(plans) + len(refused) == len(TECHNIQUES)
+    solved = [p for p in plans if p.technique.id == "solved"]  # worked out for the memory that was named
+    assert len(solved) <= (situation.memory_mb is not None)
+    assert len(plans) - len(solved) + len(refused) == len(TECHNIQUES)
     assert plans[-1].technique.id == "zeros" and plans[0].technique.id != "zeros"
     for one in plans:
         said = {word for answer, word in WORDS.items() if one.technique.points.get(answer, 0) > 0}

@@ -118,13 +118,13 @@ def test_layers_beyond_those_of_the_config_are_no_disagreement(home: Settings, t
 
 
 def test_a_family_nobody_knows_here_is_sized_where_it_is_loaded(home: Settings, tmp_path: Path) -> None:
-    """The light side cannot count a BLOOM; whoever loads it can, without taking its memory."""
+    """The light side cannot count a CodeGen; whoever loads it can, without taking its memory."""
     import transformers
 
-    config = transformers.BloomConfig(vocab_size=96, hidden_size=32, n_layer=2, n_head=4)
-    folder = tmp_path / "bloom"
-    transformers.BloomForCausalLM(config).save_pretrained(folder)
-    huge = saying(folder, tmp_path / "huge", hidden_size=16384, n_layer=70, n_head=128)
+    config = transformers.CodeGenConfig(vocab_size=96, n_embd=32, n_layer=2, n_head=4, rotary_dim=4)
+    folder = tmp_path / "codegen"
+    transformers.CodeGenForCausalLM(config).save_pretrained(folder)
+    huge = saying(folder, tmp_path / "huge", n_embd=16384, n_layer=70, n_head=128)
     assert anatomy(huge).stated_parameters == 0 and anatomy(huge).obstacle == ""
     with pytest.raises(RetortError) as refused:
         load_model(huge)

@@ -34,6 +34,6 @@ def test_the_schema_tells_keys_apart_and_says_what_they_mean(
     assert printed == json.loads(json.dumps(schema()))
     assert printed["required"] == ["model"] and printed["additionalProperties"] is False
     steps = printed["properties"]["steps"]["items"]["discriminator"]["mapping"]
-    assert set(steps) == {"prune", "distil", "finetune", "quantise", "select", "evaluate", "measure", "export"}
+    assert set(steps) == {"prune", "distil", "finetune", "quantise", "trim", "select", "evaluate", "measure", "export"}
     said = printed["$defs"]["LabelledSet"]["properties"]["classes"]["description"]
     assert said == "Which class of the model a label of the file stands for, where the two are called differently."

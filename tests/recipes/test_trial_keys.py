@@ -276,7 +276,8 @@ def test_every_field_of_a_training_step_counts(path: tuple[Any, ...]) -> None:
     before, after = Distil.model_validate(TRAINING), unchecked(Distil, with_other(TRAINING, path))
     of = steps(lesson())
     one, two = (keys(of.model_copy(update={"steps": (of.steps[0], step)})) for step in (before, after))
-    assert one[0] == two[0] and one[1] != two[1]
+    other_tokens = path == ("student",)  # another model may cut text in another way: then all are judged per byte too
+    assert (one[0] != two[0]) == other_tokens and one[1] != two[1]
 
 
 def test_a_distillation_by_cross_entropy_is_not_a_fine_tuning() -> None:

@@ -54,6 +54,7 @@ def open_tokenizer(folder: Path) -> Opened:
         RetortError: none that can be loaded, or one that cannot be made to follow its own file.
     """
     given = _guarded(folder, lambda: _read(AutoTokenizer, folder))
+    _refuse_empty(folder, given)
     remarks: list[str] = []
     if (folder / FILE).is_file():
         file = _Lazy(folder)
@@ -79,6 +80,15 @@ def reads_alike(tokenizer: Any, file: Tokenizer) -> bool:
         ):
             return False
     return True
+
+
+def _refuse_empty(folder: Path, tokenizer: Any) -> None:
+    """Where a folder has no tokenizer, transformers 5 makes one of some families out of nothing: it reads no text."""
+    if not any(tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"] for text in PROBES):
+        raise RetortError(
+            f"There is no tokenizer in '{folder.name}': what transformers makes without its files reads no text.",
+            "Copy the tokenizer's files (tokenizer.json, tokenizer_config.json) into the folder.",
+        )
 
 
 class _Lazy:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from tokenizers import Tokenizer
-from transformers import AutoTokenizer
+from transformers import AutoTokenizer, GPT2Config
 
 from core.base.errors import RetortError
 from core.engine.models.load import load_model
@@ -143,3 +143,10 @@ def _copied(source: Path, target: Path) -> Path:
     import shutil
 
     return Path(shutil.copytree(source, target))
+
+
+def test_a_folder_without_a_tokenizer_is_refused_where_transformers_makes_an_empty_one(tmp_path: Path) -> None:
+    """transformers 5.24 gives a GPT-2 without its files a tokenizer of one token, which reads every text as nothing."""
+    GPT2Config(vocab_size=96, n_embd=32, n_layer=2, n_head=4).save_pretrained(tmp_path)
+    with pytest.raises(RetortError, match="reads no text"):
+        open_tokenizer(tmp_path)
