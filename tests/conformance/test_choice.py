@@ -91,6 +91,8 @@ def test_options_with_one_input_are_computed_once(loaded: tuple[Any, Any]) -> No
 def test_a_text_beyond_the_context_loses_its_start(loaded: tuple[Any, Any]) -> None:
     _, tokenizer = loaded
     whole = tokenizer.encode("one two three four five six seven eight")
-    cut = encode(tokenizer, "one two three four five six", " seven eight", limit=5)
-    assert list(cut.tokens) == whole[-6:-1]
-    assert list(cut.targets) == whole[len(tokenizer.encode("one two three four five six")) :][-5:]
+    begins = len(tokenizer.encode("one two three four five six"))
+    limit = len(whole) - begins + 2
+    cut = encode(tokenizer, "one two three four five six", " seven eight", limit=limit)
+    assert list(cut.tokens) == whole[-limit - 1 : -1] and begins > 3, "three tokens of the question are left"
+    assert list(cut.targets) == whole[begins:]

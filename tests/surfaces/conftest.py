@@ -16,6 +16,8 @@ from tests.pages.conftest import settings as settings
 from tests.pages.conftest import store as store
 from tests.surfaces.studies import STUDIES, write
 
+BY_SIZE = {"x": "disk_bytes", "y": "perplexity"}
+"""Axes that the tests ask for in the address, else engineers see what is removed against the loss."""
 PRICES = Prices(per_hour=2.5, currency="EUR", watts=300.0)
 
 
@@ -33,7 +35,8 @@ class Home:
         results = known.candidates.results(run_id=run)
         keys = picks or tuple(r.key for r in results if not r.baseline)
         told = "engineers" if audience == "engineers" else "executives"
-        return build(known.runs.get(run), results, keys, audience=told, prices=PRICES)
+        axes = (BY_SIZE["x"], BY_SIZE["y"]) if told == "engineers" else None
+        return build(known.runs.get(run), results, keys, audience=told, prices=PRICES, axes=axes)
 
     def form(self, study: str, form: str, audience: str = "engineers") -> bytes:
         found = {"html": "html", "pptx": "pptx", "pdf": "pdf", "csv": "csv", "json": "json"}[form]

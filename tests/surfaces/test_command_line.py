@@ -10,7 +10,7 @@ import pytest
 from core.commands.parser import main
 from core.commands.show import show_results
 from core.store import Store
-from tests.surfaces.conftest import Home
+from tests.surfaces.conftest import BY_SIZE, Home
 from tests.surfaces.expected import DENSE, FOUR, STUDIES, WANDA_37
 from tests.surfaces.readers import Deck, Page, csv_tables, json_tables, terminal
 from tests.surfaces.studies import key
@@ -119,7 +119,7 @@ def test_a_report_without_picks_knows_the_candidates_and_the_original_of_its_run
     for study in ("large", "small"):
         out = tmp_path / f"{study}.html"
         command = ["report", studies.runs[study], "--out", str(out), "--home", str(studies.settings.home)]
-        assert main([*command, "--audience", "engineers"]) == 0
+        assert main([*command, "--audience", "engineers", "--x", BY_SIZE["x"], "--y", BY_SIZE["y"]]) == 0
         page = Page(out.read_text("utf-8"))
         assert page.points() == {
             name: (figures["Weights on disk"].value, figures["Perplexity"].value)

@@ -16,7 +16,7 @@ from core.jobs import actions
 from core.registry.measurement import find_metric
 from core.store import Store
 from tests.pages.conftest import Opens, links, words
-from tests.surfaces.conftest import Home
+from tests.surfaces.conftest import BY_SIZE, Home
 from tests.surfaces.expected import DENSE, FOUR, MAGNITUDE, SHARES, SIX, STUDIES, THREE, WANDA_20, WANDA_24, WANDA_37
 from tests.surfaces.readers import Drawing, Page, bars, marks
 from tests.surfaces.studies import BY_NAME, LARGE_SHORTER, SHORTER, WANDA_LITTLE, WANDA_MUCH, key, result, write
@@ -168,7 +168,8 @@ def test_a_table_of_thousands_holds_numbers_with_the_unit_in_the_head(
 
 def slides(opens: Opens, home: Home, study: str, **query: Any) -> list[tuple[dict[str, Any], Drawing]]:
     """Every slide of the presenter: what it is given, and its chart."""
-    page = opens("report", run=home.runs[study], present="1", audience="engineers", price="2.5", watts="300", **query)
+    asked = {"present": "1", "audience": "engineers", "price": "2.5", "watts": "300", **BY_SIZE, **query}
+    page = opens("report", run=home.runs[study], **asked)
     found = []
     while True:
         told = json.loads(page.get("bidi_component")[0].proto.json)
@@ -214,7 +215,8 @@ def report_of_page(report: Any) -> Any:
 
 
 def preview(opens: Opens, run: str, **query: Any) -> Page:
-    return Page(opens("report", run=run, audience="engineers", **query).get("iframe")[0].proto.srcdoc)
+    asked = {"audience": "engineers", **BY_SIZE, **query}
+    return Page(opens("report", run=run, **asked).get("iframe")[0].proto.srcdoc)
 
 
 def test_the_second_study_opened_is_not_the_first(opens: Opens, studies: Home) -> None:
