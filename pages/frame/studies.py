@@ -7,6 +7,7 @@ from functools import lru_cache
 from core.store import RunRow, Store
 from pages.frame import home
 from pages.frame.cached import cached
+from pages.frame.example import PREFIX
 from pages.frame.text import flat
 
 KINDS = ("sweep", "recipe")
@@ -31,4 +32,5 @@ def label(run: RunRow) -> str:
 
 @lru_cache(1024)  # a list of them is labelled at every rerun
 def _label(run_id: str, name: str, model: str) -> str:
-    return f"{flat(name, 60)} ({flat(model, 40)}, {run_id[-6:]})"
+    apart = "" if run_id.startswith(PREFIX) else f", {run_id[-6:]}"  # there is one example, told by its name
+    return f"{flat(name, 60)} ({flat(model, 40)}{apart})"

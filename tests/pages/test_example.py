@@ -42,7 +42,11 @@ def test_its_charts_and_its_report_are_shown_as_an_example_of_a_named_machine(
     assert "Example, measured on a small server on " in said and "not your machine" in said
     assert "Promised and measured" in said and app.get("plotly_chart")
     studies = next(m for m in app.multiselect if m.key == "run")
-    assert studies.value == [RUN] and len(studies.options) == 1
+    assert (
+        studies.value == [RUN]
+        and len(studies.options) == 1
+        and studies.options[0].endswith(": Sample study (sample:smollm2-135m)")
+    )
     report = opens("report", run=RUN)
     assert report.get("iframe") and "Example, measured on a small server" in words(report).replace("\\", "")
     assert [r.id for r in store.runs.find()] == [mine]
