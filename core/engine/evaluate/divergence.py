@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
@@ -14,14 +13,6 @@ from core.analysis.statistics import STUDENT, Interval, mean_interval
 from core.registry.measurement import Measurement
 
 GROUPED = "95 %, Wilson's score interval for windows of dependent answers"
-
-
-def divergence(baseline: Tensor, candidate: Tensor) -> tuple[Tensor, Tensor]:
-    """KL(baseline || candidate) in nats and top-1 agreement, from float32 logits (rows, vocabulary)."""
-    p, q = baseline.log_softmax(dim=1), candidate.log_softmax(dim=1)
-    # Where the baseline gives no probability at all (a logit of -inf) the term is 0, not NaN.
-    terms = torch.where(p.isneginf(), 0.0, p.exp() * (p - q))
-    return terms.sum(dim=1).clamp_min(0.0), baseline.argmax(dim=1) == candidate.argmax(dim=1)
 
 
 def divergence_measurements(

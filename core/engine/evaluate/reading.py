@@ -10,9 +10,9 @@ from transformers import PreTrainedModel
 
 from core.base.progress import Reporter
 from core.engine.evaluate.baseline_predictions import BaselinePredictions
-from core.engine.evaluate.divergence import divergence
 from core.engine.evaluate.questions import Questions
 from core.engine.models.chunked_head import ChunkedHead, losses_of, refuse_not_finite
+from core.engine.models.divergence import divergence
 
 
 class Reading(NamedTuple):

@@ -16,11 +16,11 @@ from torch import Tensor
 
 from core.base.errors import Impossible, RetortError
 from core.engine.data.framing import opened_ids
-from core.engine.evaluate.divergence import divergence
 from core.engine.live.generate import Draw, drawn, encoded, next_tokens, prompt_of, references_of, writer
 from core.engine.live.host import Host
 from core.engine.models.chunked_head import ChunkedHead
 from core.engine.models.context import context_of
+from core.engine.models.divergence import divergence
 from core.engine.models.load import Loaded
 from core.engine.models.shared_tokens import SharedTokens, shared_tokens
 

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from core.base.errors import RetortError
+from core.engine.models.divergence import divergence
 from core.engine.prune.depth import DepthContext
 from core.engine.prune.folded_runs import FoldedRuns, parted
 from core.engine.prune.gradients import refuse_unless_causal
@@ -57,7 +58,7 @@ class _Evolution:
     folded: FoldedRuns
     judged: Tensor
     _dense: list[Tensor] = field(default_factory=list)
-    """Log-probabilities of the dense model, (length, vocabulary) a window."""
+    """Logits of the dense model, (length, vocabulary) a window."""
     _known: dict[tuple[Choice, int], float] = field(default_factory=dict)
 
     def run(self) -> Choice:
@@ -104,16 +105,10 @@ class _Evolution:
         if (choice, windows) not in self._known:
             self.context.reporter.checkpoint()
             with self.folded.without(choice, prefix):
-                found = [_kl(self._dense[at], self._predicted(at)) for at in range(windows)]
-            self._known[choice, windows] = sum(found) / windows
+                found = [divergence(self._dense[at].float(), self._predicted(at))[0] for at in range(windows)]
+            self._known[choice, windows] = sum(float(kl.mean()) for kl in found) / windows
         return self._known[choice, windows]
 
     def _predicted(self, at: int) -> Tensor:
         logits: Tensor = self.context.model(self.judged[at : at + 1], use_cache=False).logits
-        return logits[0].float().log_softmax(-1)
-
-
-def _kl(dense: Tensor, found: Tensor) -> float:
-    """Mean over tokens of KL between rows of log-probabilities (tokens, vocabulary)."""
-    p = dense.float()
-    return float((p.exp() * (p - found)).sum(-1).mean())
+        return logits[0].float()

@@ -6,6 +6,8 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
+from core.engine.models.divergence import divergence
+
 _WINDOWS = 8
 
 
@@ -22,7 +24,7 @@ class AsCut:
     ) -> None:
         self._dense, self._model, self._windows = dense, model, held_out[:_WINDOWS].to(model.device)
         self._kept = [(p, p.detach().clone()) for m in modules for p in m.parameters()]
-        self._before = divergence(dense, model, self._windows)
+        self._before = mean_divergence(dense, model, self._windows)
 
     def put_back_unless_nearer(self) -> tuple[float, float] | None:
         """KL from the dense model, as cut and now (nats); where it is not lower, all is put back.
@@ -30,7 +32,7 @@ class AsCut:
         Each matrix is nearer to what it should give, and yet all of them together may not be: errors can add up.
         None for a model without predictions to compare, whose changes stay.
         """
-        now = divergence(self._dense, self._model, self._windows)
+        now = mean_divergence(self._dense, self._model, self._windows)
         if self._before is None or now is None:
             return None
         if now >= self._before:
@@ -40,7 +42,7 @@ class AsCut:
         return self._before, now
 
 
-def divergence(dense: PreTrainedModel, model: PreTrainedModel, windows: Tensor) -> float | None:
+def mean_divergence(dense: PreTrainedModel, model: PreTrainedModel, windows: Tensor) -> float | None:
     """Mean KL divergence from the dense model's predictions, in nats; None where a model gives no logits.
 
     Args:
@@ -52,7 +54,7 @@ def divergence(dense: PreTrainedModel, model: PreTrainedModel, windows: Tensor) 
             asked, given = (m(input_ids=window) for m in (dense, model))
             if "logits" not in asked:
                 return None
-            p, q = (o.logits.float().flatten(0, -2).log_softmax(-1) for o in (asked, given))  # (tokens, vocabulary)
-        total += float((p.exp() * (p - q)).sum(dtype=torch.float64))
-        count += len(p)
+            kl, _ = divergence(*(o.logits.float().flatten(0, -2) for o in (asked, given)))  # (tokens,)
+        total += float(kl.sum(dtype=torch.float64))
+        count += len(kl)
     return total / count
