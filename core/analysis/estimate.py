@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from core.base.json_io import load
 from core.base.settings import Settings
 from core.base.untrusted_files import read_bounded
-from core.recipe.recipe import Distil, Evaluation, Prune, Recipe, Select
+from core.recipe.recipe import Distil, Evaluation, Prune, Recipe, Select, Sweep
 from core.recipe.results import Result
 from core.registry.methods import METHODS
 from core.registry.tasks import TASK_SETS
@@ -125,8 +125,7 @@ def estimate(recipe: Recipe, size: ModelSize, settings: Settings, earlier: Seque
     """
     assert recipe.sweep is not None
     prunes = recipe.sweep.trials()
-    kept = _kept(recipe, prunes)
-    disk = size.disk_bytes * (kept + 1)  # one is always being written
+    disk = size.disk_bytes * models_on_disk(recipe.sweep)
     count = len(prunes) + 1
     probe = read_probe(settings)
     if probe is None:
@@ -171,13 +170,11 @@ def measuring_seconds(recipe: Recipe, sizes: Sequence[ModelSize], settings: Sett
     return None if probe is None else sum(_trial(recipe, None, size, probe) for size in sizes)
 
 
-def _kept(recipe: Recipe, prunes: list[Prune]) -> int:
-    assert recipe.sweep is not None
-    if recipe.sweep.keep == "all":
-        return len(prunes)
-    if recipe.sweep.keep == "structured":
-        return sum(METHODS[p.method].structured for p in prunes)
-    return 0
+def models_on_disk(sweep: Sweep) -> int:
+    """The most models a sweep has on disk at once: those that are kept, and one that is being written."""
+    prunes = sweep.trials()
+    kept = {"all": len(prunes), "structured": sum(METHODS[p.method].structured for p in prunes), "none": 0}
+    return kept[sweep.keep] + 1
 
 
 def _forward(tokens: int, size: ModelSize, probe: MachineProbe) -> float:

@@ -14,13 +14,18 @@ def unjudged(config: Mapping[str, Any]) -> str | None:
     Args:
         config: the model's config.json.
     """
-    if not str((config.get("architectures") or [""])[0]).endswith("ForSequenceClassification"):
+    if not is_classifier(config):
         return None
     if config.get("problem_type") == "multi_label_classification":
         return "it gives several classes to one text (multi-label), which Retort does not judge"
     if config.get("problem_type") == "regression" or _classes(config) == 1:
         return "it gives one number (regression or reward), which Retort does not judge"
     return None
+
+
+def is_classifier(config: Mapping[str, Any]) -> bool:
+    """Whether the model gives classes to whole texts."""
+    return str((config.get("architectures") or [""])[0]).endswith("ForSequenceClassification")
 
 
 def _classes(config: Mapping[str, Any]) -> int:

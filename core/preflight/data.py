@@ -10,6 +10,7 @@ from core.base.errors import RetortError
 from core.base.settings import Settings
 from core.base.text import one_line
 from core.catalogue.checks import read_json
+from core.catalogue.classifiers import is_classifier
 from core.catalogue.data_files import data_files
 from core.catalogue.references import resolve
 from core.data.classes import classes_of
@@ -128,7 +129,6 @@ def _class_names(recipe: Recipe, settings: Settings) -> tuple[str, ...] | None:
     except RetortError:
         return None
     named = config.get("id2label")
-    classifier = str((config.get("architectures") or [""])[0]).endswith("ForSequenceClassification")
-    if not classifier or not isinstance(named, Mapping):
+    if not is_classifier(config) or not isinstance(named, Mapping):
         return None
     return tuple(str(name) for _, name in sorted(named.items(), key=lambda n: int(n[0]) if n[0].isdecimal() else 0))

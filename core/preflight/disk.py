@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import shutil
 
+from core.analysis.estimate import models_on_disk
 from core.base.errors import RetortError
 from core.base.settings import Settings
 from core.catalogue.anatomy import anatomy
 from core.catalogue.references import resolve
 from core.recipe.recipe import Distil, Evaluate, Measure, Recipe, Select
 from core.registry.formatting import show_bytes
-from core.registry.methods import METHODS
 
 _TRAINING = 8
 """Times a model's bfloat16 file that a checkpoint takes: float32 weights and two moments, beside the one before."""
@@ -22,11 +22,7 @@ def disk_bytes(recipe: Recipe, model_bytes: int) -> int:
     All models are taken to be as large as the first.
     """
     if recipe.sweep is not None:
-        keep = recipe.sweep.keep
-        trials = recipe.sweep.trials()
-        structured = sum(METHODS[p.method].structured for p in trials)
-        kept = {"all": len(trials), "structured": structured, "none": 0}[keep]
-        return model_bytes * (kept + 1)
+        return model_bytes * models_on_disk(recipe.sweep)
     written = 1
     for step in recipe.steps:
         if isinstance(step, Select):

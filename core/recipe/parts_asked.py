@@ -9,7 +9,7 @@ from core.recipe.recipe import Part, Prune
 from core.registry.families import cannot, either, width_parts
 from core.registry.methods import Method
 
-_BY_SIZE: dict[str, Part] = {
+PART_OF_SIZE: dict[str, Part] = {
     "layers": "layers",
     "intermediate": "neurons",
     "heads": "heads",
@@ -17,6 +17,7 @@ _BY_SIZE: dict[str, Part] = {
     "hidden": "hidden",
     "experts": "experts",
 }
+"""The part that each key of `target.sizes` is the number of."""
 
 
 def step_parts(method: Method, asked: tuple[Part, ...]) -> tuple[Part, ...]:
@@ -34,7 +35,7 @@ def staying_asked(method: Method, prune: Prune, square: bool, stays: Mapping[str
         stays: `core.registry.families.staying` of the model.
     """
     sizes = prune.target.sizes if prune.target is not None else None
-    asked = [_BY_SIZE[name] for name, wanted in sizes or () if wanted is not None]
+    asked = [PART_OF_SIZE[name] for name, wanted in sizes or () if wanted is not None]
     for part in asked or step_parts(method, prune.parts):
         if part in stays:
             possible = width_parts(square, stays, method.ranks_hidden)

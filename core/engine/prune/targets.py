@@ -17,6 +17,7 @@ from core.base.errors import Impossible
 from core.engine.models.architectures import Architecture, Sizes
 from core.engine.models.tokenizer_files import write_tokenizer
 from core.engine.prune.surgery import Counts, count_parameters
+from core.recipe.parts_asked import PART_OF_SIZE
 from core.recipe.recipe import Part, Prune, Target
 from core.recipe.recipe import Sizes as AskedSizes
 from core.registry.formatting import percent
@@ -221,16 +222,8 @@ def _explicit(question: Question, asked: AskedSizes) -> Plan:
     _enough_layers(question, architecture.layers - layers)
     if question.parts == ("layers",) and any(v is not None for k, v in asked if k != "layers"):
         raise Impossible("This method removes layers only.", "Leave the other sizes out, or choose a width method.")
-    named: dict[str, Part] = {
-        "layers": "layers",
-        "intermediate": "neurons",
-        "heads": "heads",
-        "kv_heads": "kv_groups",
-        "hidden": "hidden",
-        "experts": "experts",
-    }
     for key, wanted in asked:
-        part = named[key]
+        part = PART_OF_SIZE[key]
         if wanted is None or part == "layers":
             continue
         axis: Any = "kv_heads" if part == "kv_groups" else part
