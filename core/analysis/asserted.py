@@ -14,8 +14,11 @@ from core.recipe.results import Result
 from core.registry.formatting import interval, shown, significant
 from core.registry.metrics import metric
 
-_UPPER = {"megabytes": ("disk_bytes", 1e6, "MB"), "prefill_ms": ("prefill_ms", 1.0, "ms"),
-          "decode_ms": ("decode_ms", 1.0, "ms")}  # fmt: skip
+_UPPER = {
+    "megabytes": ("disk_bytes", 1e6, "MB"),
+    "prefill_ms": ("prefill_ms", 1.0, "ms"),
+    "decode_ms": ("decode_ms", 1.0, "ms"),
+}
 _UNCERTAIN = "; its error does not rule the other out"
 
 

@@ -33,9 +33,14 @@ def of(key: str, samples: list[float], windows: int, disk: float, bounds: tuple[
     found.append(Measurement(metric="disk_bytes", value=disk, unit="B"))
     method = "dense" if key == "dense" else "magnitude"
     return Result(
-        key=key, label=key, model="sample:m", method=method, baseline=key == "dense", baseline_key="dense",
+        key=key,
+        label=key,
+        model="sample:m",
+        method=method,
+        baseline=key == "dense",
+        baseline_key="dense",
         measurements=found,
-    )  # fmt: skip
+    )
 
 
 DENSE = of("dense", [3.0, 3.0], 2, 100.0)

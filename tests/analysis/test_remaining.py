@@ -18,10 +18,26 @@ def run(kind: str = "sweep", steps: list[dict[str, Any]] | None = None, **fields
     recipe = {"name": "n", "model": "sample:x", "steps": steps} if steps else {}
     values: dict[str, Any] = {"done": 0.0, "total": 0.0, **fields}
     return RunRow(
-        seq=1, id="r", kind=kind, name="n", model="sample:x", recipe=recipe, state="running", message="",
-        created=START, started=START, finished=None, attempts=1, cause="", remedy="", cancel_requested=False, tags=(),
-        notes="", version="", **values,
-    )  # fmt: skip
+        seq=1,
+        id="r",
+        kind=kind,
+        name="n",
+        model="sample:x",
+        recipe=recipe,
+        state="running",
+        message="",
+        created=START,
+        started=START,
+        finished=None,
+        attempts=1,
+        cause="",
+        remedy="",
+        cancel_requested=False,
+        tags=(),
+        notes="",
+        version="",
+        **values,
+    )
 
 
 def trials(*rows: tuple[str | None, Times]) -> list[TrialRow]:

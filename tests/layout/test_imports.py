@@ -126,6 +126,13 @@ def test_modules_hold_one_idea() -> None:
     assert long == {}
 
 
+def test_the_formatter_is_switched_off_nowhere() -> None:
+    switch = "# fmt" + ":"
+    folders = ("core", "pages", "tests", "scripts", "benchmarks")
+    off = [p for f in folders for p in (ROOT / f).rglob("*.py") if switch in p.read_text("utf-8")]
+    assert off == []
+
+
 def test_no_remote_code_no_pickles_no_stubs() -> None:
     found = []
     for name, path in modules().items():

@@ -34,9 +34,15 @@ def classifier(tmp_path_factory: pytest.TempPathFactory, tiny_llama: Path) -> Pa
     """A model that tells ham from spam."""
     folder = tmp_path_factory.mktemp("classifier") / "model"
     config = BertConfig(
-        vocab_size=384, hidden_size=16, num_hidden_layers=2, num_attention_heads=2, intermediate_size=16,
-        max_position_embeddings=64, id2label={0: "ham", 1: "spam"}, label2id={"ham": 0, "spam": 1},
-    )  # fmt: skip
+        vocab_size=384,
+        hidden_size=16,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        intermediate_size=16,
+        max_position_embeddings=64,
+        id2label={0: "ham", 1: "spam"},
+        label2id={"ham": 0, "spam": 1},
+    )
     BertForSequenceClassification(config).save_pretrained(folder)
     for file in ("tokenizer.json", "tokenizer_config.json"):
         shutil.copy(tiny_llama / file, folder)
@@ -86,7 +92,7 @@ def test_a_recipe_whose_data_is_there_passes(study: dict[str, Any], home: Settin
         (("evaluation", "labelled", "columns"), {"label": "body"}, NO_CLASS),
         (("steps", 1, "student"), "nomodel", "Step 2, student: '{root}/nomodel' does not exist."),
     ],
-)  # fmt: skip
+)
 def test_what_any_step_needs_is_looked_up(
     study: dict[str, Any], home: Settings, place: tuple[Any, ...], changed: Any, cause: str
 ) -> None:
