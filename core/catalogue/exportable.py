@@ -169,13 +169,12 @@ def gguf_remark(model: Described) -> str:
 
 def _unread(model: Described) -> str:
     """What transformers' reader of GGUF takes to be the usual where this model has its own; '' for most."""
-    config, family = model.config, model.shape.family
-    head = config.get("head_dim")
-    if family == "gpt2" and config.get("n_positions", _GPT2_POSITIONS) != _GPT2_POSITIONS:
-        return f"the {config['n_positions']} positions"
-    hidden, heads = config.get("hidden_size"), config.get("num_attention_heads")
-    usual = _QWEN3_HEAD if family == "qwen3" else hidden // heads if hidden and heads else head
-    return f"the head size of {head}" if family in ("qwen2", "qwen3") and head and head != usual else ""
+    shape = model.shape
+    if shape.family == "gpt2" and shape.context not in (None, _GPT2_POSITIONS):
+        return f"the {shape.context} positions"
+    hidden, heads, head = shape.hidden, shape.heads, shape.head_dim
+    usual = _QWEN3_HEAD if shape.family == "qwen3" else hidden // heads if hidden and heads else head
+    return f"the head size of {head}" if shape.family in ("qwen2", "qwen3") and head and head != usual else ""
 
 
 def quantisable(config: dict[str, Any]) -> str | None:

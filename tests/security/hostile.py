@@ -17,12 +17,15 @@ from hypothesis import strategies as st
 
 EXAMPLES = int(os.environ.get("RETORT_FUZZ_EXAMPLES", "100"))
 """Examples a test; `RETORT_FUZZ_EXAMPLES=20000` for a long run."""
+SAME = "RETORT_FUZZ_EXAMPLES" not in os.environ
+"""Whether every run takes the same examples: where all tests run, a change fails for what it changed; a long run
+looks for what nobody has seen."""
 SECONDS = 60
 """No reader may take longer over one file, even on a busy machine. (They take milliseconds.)"""
 
 HARMLESS = [HealthCheck.function_scoped_fixture, HealthCheck.too_slow, HealthCheck.data_too_large]
-fuzz = settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=HARMLESS)
-fuzz_slowly = settings(max_examples=max(1, EXAMPLES // 5), deadline=None, suppress_health_check=HARMLESS)
+fuzz = settings(max_examples=EXAMPLES, deadline=None, derandomize=SAME, suppress_health_check=HARMLESS)
+fuzz_slowly = settings(fuzz, max_examples=max(1, EXAMPLES // 5))
 
 RAW = (
     "null",

@@ -221,6 +221,7 @@ def test_headers_with_damaged_bytes(world: Settings, content: bytes, claim: int 
 
 
 @fuzz
+@example(text=json.dumps(CONFIG | {"hidden_size": [32], "text_config": {"hidden_size": 32}}), family="llama")
 @given(text=spoiled(CONFIG), family=st.sampled_from(FAMILIES))
 def test_configs_with_spoiled_places(world: Settings, text: str, family: str) -> None:
     opened(folder_of(world, config_json=text.replace('"llama"', f'"{family}"')), world)
