@@ -246,7 +246,8 @@ METHODS: dict[str, Method] = with_symbols(
 HEALED = "+healed"
 """Ends the id under which candidates of a method stand that were healed: in charts they are a method of their own."""
 
-_HEALED_SYMBOLS = [s for s in ("star", *SPARE) if s not in {m.symbol for m in METHODS.values()}]
+_HEALED_SYMBOLS = [s for s in reversed(SPARE) if s not in {m.symbol for m in METHODS.values()}]
+"""The triangles first: they are least like the others. None is the baseline's star."""
 
 
 def method(method_id: str) -> Method | None:

@@ -15,7 +15,7 @@ from core.figures.point import Point
 from core.figures.theme import DARK, LIGHT, OKABE_ITO, Theme, method_style, safe
 from core.figures.tradeoff import alt, clipped, crowded, tradeoff
 from core.registry.measurement import Measurement
-from core.registry.methods import METHODS
+from core.registry.methods import HEALED, METHODS
 
 
 def measured(metric: str, value: float, spread: float = 0.0, obtained: str = "measured") -> Measurement:
@@ -162,7 +162,9 @@ def test_every_method_has_a_shape_of_its_own_with_hollow_and_dotted_forms() -> N
     for base in symbols:
         assert {base, f"{base}-open", f"{base}-dot", f"{base}-open-dot"} <= valid, base
     assert len(set(symbols)) == len(symbols), "one shape a method"
-    assert "star" not in symbols, "the star is the baseline's"
+    healed = [method_style(name + HEALED).symbol for name in METHODS]
+    assert "star" not in [*symbols, *healed], "the star is the baseline's"
+    assert not set(symbols) & {h for h, m in zip(healed, METHODS.values(), strict=True) if m.structured}
 
 
 def luminance(color: str) -> float:
