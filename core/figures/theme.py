@@ -13,7 +13,7 @@ from functools import lru_cache
 import plotly.graph_objects as go
 
 from core.base.text import one_line
-from core.registry.methods import method
+from core.registry.methods import method, symbol_of
 
 OKABE_ITO = ("#000000", "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#F0E442")
 """Okabe and Ito 2008, "Color universal design". Index 0 is the neutral one: it becomes the ink of the theme."""
@@ -81,7 +81,7 @@ def method_style(method_id: str) -> MethodStyle:
     known = method(method_id)
     if known is None:
         return _STEPS.get(method_id, MethodStyle(method_id, "star-square", 0))
-    return MethodStyle(known.label, known.symbol, known.color)
+    return MethodStyle(known.label, symbol_of(method_id), known.color)
 
 
 def safe(text: str, limit: int = 160) -> str:

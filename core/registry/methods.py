@@ -246,8 +246,7 @@ METHODS: dict[str, Method] = with_symbols(
 HEALED = "+healed"
 """Ends the id under which candidates of a method stand that were healed: in charts they are a method of their own."""
 
-_HEALED_SYMBOLS = [s for s in reversed(SPARE) if s not in {m.symbol for m in METHODS.values()}]
-"""The triangles first: they are least like the others. None is the baseline's star."""
+_AS_CUT = [s for s in SPARE if s not in {m.symbol for m in METHODS.values()}]
 
 
 def method(method_id: str) -> Method | None:
@@ -255,9 +254,14 @@ def method(method_id: str) -> Method | None:
     known = METHODS.get(plain(method_id))
     if known is None or plain(method_id) == method_id:
         return known
-    place = [m for m in METHODS.values() if m.structured].index(known) if known.structured else 0
-    symbol = _HEALED_SYMBOLS[place % len(_HEALED_SYMBOLS)]
-    return known.model_copy(update={"id": method_id, "label": f"{known.label}, healed", "symbol": symbol})
+    return known.model_copy(update={"id": method_id, "label": f"{known.label}, healed"})
+
+
+def symbol_of(method_id: str) -> str:
+    """The shape of a method on charts. What is cut and not healed, the exception, has a shape of its own."""
+    known = METHODS[plain(method_id)]
+    cut = [m.id for m in METHODS.values() if m.family in ("depth", "width")]
+    return _AS_CUT[cut.index(method_id) % len(_AS_CUT)] if method_id in cut else known.symbol
 
 
 def plain(method_id: str) -> str:

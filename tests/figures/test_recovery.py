@@ -11,7 +11,7 @@ from core.figures.recovery import rank_flips, recoveries
 from core.figures.theme import LIGHT, method_style
 from core.figures.tradeoff import tradeoff
 from core.registry.measurement import Measurement
-from core.registry.methods import METHODS
+from core.registry.methods import HEALED, METHODS
 
 
 def point(key: str, x: float, y: float, method: str = "width_activations", parent: str | None = None) -> Point:
@@ -65,5 +65,6 @@ def test_arrows_go_from_before_to_after_on_both_kinds_of_axis(log: bool) -> None
 
 
 def test_no_step_shares_its_shape_with_another_or_with_a_method() -> None:
-    shapes = [method_style(m).symbol for m in (*METHODS, "dense", "distil", "finetune", "quantise")]
+    usual = (m + HEALED for m in METHODS)
+    shapes = [method_style(m).symbol for m in (*usual, "dense", "distil", "finetune", "quantise", "trim")]
     assert len(set(shapes)) == len(shapes)
