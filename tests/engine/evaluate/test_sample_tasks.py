@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib.util
+import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -18,7 +20,6 @@ from core.registry.samples import SAMPLES
 from core.registry.tasks import TASK_SETS
 
 pytestmark = pytest.mark.sample
-ITEMS = 12
 
 
 def test_copa_accuracy_is_the_one_the_harness_finds(sample_home: Settings) -> None:
@@ -31,19 +32,25 @@ def test_copa_accuracy_is_the_one_the_harness_finds(sample_home: Settings) -> No
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize(("count", "reads"), [(100, 384), pytest.param(500, 1_536, marks=pytest.mark.long)])
 @pytest.mark.skipif(importlib.util.find_spec("lm_eval") is None, reason="lm-evaluation-harness is not installed")
-def test_every_bundled_set_is_answered_as_by_the_harness_item_by_item(tiny_llama: Path, sample_home: Settings) -> None:
+def test_every_bundled_set_is_answered_as_by_the_harness_item_by_item(
+    tiny_llama: Path, sample_home: Settings, tmp_path: Path, count: int, reads: int
+) -> None:
     """A model of random weights: hardly any answer is sure, and long questions are cut at their start by both."""
     if not is_fetched(SAMPLES["tasks"], sample_home):
         pytest.skip("needs sample:tasks; fetch it with 'python -m core fetch tasks' first")
     sets, reporter = sample_home.samples / "tasks", InMemoryReporter()
-    loaded = load_model(tiny_llama, "float32")
+    folder = shutil.copytree(tiny_llama, tmp_path / "longer")
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | {"max_position_embeddings": reads}))
+    loaded = load_model(folder, "float32")
     bundled = [task for task in TASK_SETS.values() if not task.brought]
-    theirs = harness_measurements(loaded.model, loaded.tokenizer, [t.id for t in bundled], ITEMS, 16, reporter, sets)
+    theirs = harness_measurements(loaded.model, loaded.tokenizer, [t.id for t in bundled], count, 16, reporter, sets)
     found = {m.metric: m.samples for m in theirs}
     apart = []
     for task in bundled:
-        items = load_items(task, sets, ITEMS)
+        items = load_items(task, sets, count)
         for mine in choice_measurements(loaded.model, loaded.tokenizer, task, items, 16, reporter):
             if mine.metric in found and mine.samples != found[mine.metric]:
                 apart.append((mine.metric, mine.samples, found[mine.metric]))
