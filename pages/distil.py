@@ -13,6 +13,7 @@ from core.analysis.estimate import measuring_seconds, training_seconds
 from core.base.errors import RetortError
 from core.catalogue.anatomy import Anatomy
 from core.jobs import actions
+from core.preflight.tokens import differing
 from core.recipe.distil import TrainingBudget
 from core.recipe.recipe import Calibration, Distil, Evaluation, Recipe
 from core.registry.formatting import show
@@ -34,21 +35,22 @@ def plan() -> None:
     resolved, found = chosen
     left, right = st.columns([5, 3], gap="large")
     with left:
-        step = form(found)
+        step = form(str(resolved.reference), found)
     with right:
         recipe = PAGE.before_it_starts(partial(checked, str(resolved.reference), step, found), partial(offer, found))
         if recipe is not None:
             as_file(recipe, "distil.yaml", "run")
 
 
-def form(found: Anatomy) -> dict[str, object]:
+def form(teacher: str, found: Anatomy) -> dict[str, object]:
     step: dict[str, object] = {"step": "distil", "teacher": "baseline"}
     with st.container(border=True):
         st.header("Who learns", anchor=False)
         step |= distil.student(found)
     with st.container(border=True):
         st.header("What it learns by", anchor=False)
-        step["losses"] = distil.losses()
+        student = str(step.get("student") or "")
+        step["losses"] = distil.losses(differing(teacher, student, home.settings()) if student else None)
     with st.container(border=True):
         st.header("From which text, and for how long", anchor=False)
         step["data"] = distil.data(found.shape.context)

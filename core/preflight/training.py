@@ -1,26 +1,19 @@
 """Whether a distil or fine-tune step fits its models, as far as their files tell.
 
-The engine checks the loaded models once more (`core.engine.distil.run.check_fit`).
+The engine checks the loaded models once more (`core.engine.distil.fit.check_fit`).
 """
 
 from __future__ import annotations
 
 from dataclasses import replace
-from functools import lru_cache
-from pathlib import Path
 
 from core.base.errors import Impossible, RetortError
-from core.base.json_io import load
 from core.base.settings import Settings
-from core.base.text import one_line
-from core.base.untrusted_files import read_bounded
 from core.catalogue.references import resolve
 from core.catalogue.safetensors_header import read_headers
+from core.preflight import tokens
 from core.preflight.subject import Subject, subject_of
 from core.recipe.recipe import Distil
-
-_TOKENIZER_BYTES = 64_000_000
-_WAY_OUT = "Choose a student whose tokens the teacher has as well."
 
 
 def known(reference: str, settings: Settings) -> Subject | None:
@@ -75,6 +68,7 @@ def _data(step: Distil, learner: Subject) -> RetortError | None:
     if task in ("masked", "encoder"):
         what = {"on_policy": step.on_policy, "teacher_texts": step.teacher_texts}
         asked = [name for name, value in what.items() if value is not None]
+        asked += [t.loss for t in step.losses if t.described.by_text]
         asked += ["form: chat"] if form == "chat" else []
         asked += ["streaming"] if step.data.streaming else []
         if asked:
@@ -129,13 +123,9 @@ def _teacher(step: Distil, teacher: Subject, learner: Subject) -> RetortError | 
             f"The teacher is a {teacher.task} model and the student a {learner.task} one.",
             "Choose two models for the same task.",
         )
-    if teacher.folder != learner.folder and not learner.trimmed and (theirs := _tokens_in(teacher.folder)):
-        other = next((t for t in _tokens_in(learner.folder) if t not in theirs), None)
-        if other is not None:
-            return Impossible(
-                f"The student has tokens that the teacher lacks ({one_line(repr(other), 40)} is one).", _WAY_OUT
-            )
-    return None
+    if learner.trimmed:
+        return None
+    return tokens.obstacle(step, teacher.folder, learner.folder, learner.task)
 
 
 def _design(step: Distil, teacher: Subject | None) -> RetortError | None:
@@ -153,21 +143,3 @@ def _design(step: Distil, teacher: Subject | None) -> RetortError | None:
         if wanted is not None and there and wanted > there:
             return Impossible(f"The teacher has {there} for '{name}', less than {wanted}.", "Ask for less.")
     return None
-
-
-def _tokens_in(folder: Path) -> frozenset[str]:
-    path = folder / "tokenizer.json"
-    try:
-        facts = path.stat()
-        return _read_tokens(path, facts.st_mtime_ns, facts.st_size)
-    except (OSError, ValueError, AttributeError, LookupError, TypeError):
-        return frozenset()
-
-
-@lru_cache(maxsize=8)
-def _read_tokens(path: Path, changed: int, size: int) -> frozenset[str]:
-    """Every token of a tokenizer.json."""
-    found = load(read_bounded(path, _TOKENIZER_BYTES))
-    vocabulary = found["model"]["vocab"]
-    tokens = vocabulary if isinstance(vocabulary, dict) else (piece[0] for piece in vocabulary)
-    return frozenset(map(str, tokens)) | {str(t["content"]) for t in found.get("added_tokens") or ()}

@@ -92,6 +92,7 @@ class Distil(Strict):
         if self.micro_batch is not None and self.micro_batch > self.batch:
             raise ValueError(f"'micro_batch' is {self.micro_batch}, and the whole 'batch' only {self.batch}")
         self._layers_fit()
+        self._tokens_fit()
         self._cache_fits()
         self._writing_fits()
         return self
@@ -101,6 +102,20 @@ class Distil(Strict):
             raise ValueError("no loss here compares layers: leave out 'layer_map'")
         if len(set(self.layer_map)) < len(self.layer_map):
             raise ValueError("'layer_map' names a pair twice")
+
+    def _tokens_fit(self) -> None:
+        if not self.by_text:
+            return
+        others = [t.loss for t in self.losses if t.described.needs_teacher and not t.described.by_text]
+        if others:
+            raise ValueError(
+                f"{', '.join(others)} compares token by token, and {self._across()} behind the same text: use one kind"
+            )
+        if self.data.form != "text":
+            raise ValueError(f"{self._across()} compares running text: use 'form: text', or other losses")
+
+    def _across(self) -> str:
+        return next(t.loss for t in self.losses if t.described.by_text)
 
     def _cache_fits(self) -> None:
         if self.cache is None:
@@ -126,6 +141,11 @@ class Distil(Strict):
     def needs_teacher(self) -> bool:
         """True where some loss compares with a teacher (teacher texts also need one, once)."""
         return any(t.described.needs_teacher for t in self.losses)
+
+    @property
+    def by_text(self) -> bool:
+        """True where teacher and student are compared behind the same text, whatever their tokens are."""
+        return any(t.described.by_text for t in self.losses)
 
     @property
     def earlier_step(self) -> int | None:

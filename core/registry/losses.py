@@ -3,95 +3,14 @@
 `entry` names the function in the engine that computes it, imported by the worker only. A new loss is
 one function there and one line here; pages and recipes pick it up. Another package adds one by an entry point of the
 group `retort.losses` (docs/extending.md).
-
-Contracts of `entry` by `kind`. All return one float per unit (token, or example when classifying):
-    distribution  `f(student, teacher, **parameters) -> (n,)` on log-probabilities `(n, classes)`. The caller
-                  divides logits by the temperature first and multiplies the result by its square.
-    logits        `f(student, teacher, **parameters) -> (n,)` on raw logits `(n, classes)`
-    labels        `f(student, targets) -> (n,)` on raw logits `(n, classes)` and gold classes `(n,)`
-    states        `f(student, teacher, **parameters) -> (n,)` on hidden states `(n, width)` of equal width
-    relations     `f(student, teacher, allowed) -> (batch, length)` on one projection's relation vectors
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Literal
-
-from pydantic import BaseModel, ConfigDict
-
-Kind = Literal["distribution", "logits", "labels", "states", "relations"]
-Group = Literal["logit", "soft", "feature", "task"]
-Value = float | str
-
-GROUPS: dict[Group, str] = {
-    "soft": "Soft labels",
-    "logit": "Logit matching",
-    "feature": "Features inside the model",
-    "task": "The task itself",
-}
-
-
-class Parameter(BaseModel):
-    """One number or one choice of a loss. Numbers have `low` and `high`; choices have `choices` (id to label)."""
-
-    model_config = ConfigDict(frozen=True)
-    id: str
-    label: str
-    default: Value
-    explain: str
-    low: float | None = None
-    high: float | None = None
-    choices: dict[str, str] = {}
-
-    def refusal(self, value: Value) -> str | None:
-        """Why `value` cannot be used, or None where it can."""
-        if self.choices:
-            known = ", ".join(self.choices)
-            return None if value in self.choices else f"'{self.id}' is one of {known}; got '{value}'"
-        assert self.low is not None and self.high is not None
-        if isinstance(value, str) or not self.low <= value <= self.high:
-            return f"'{self.id}' goes from {self.low:g} to {self.high:g}; got {value}"
-        return None
-
-
-class Loss(BaseModel):
-    """One way to say how far the student is from what it should learn."""
-
-    model_config = ConfigDict(frozen=True)
-    id: str
-    label: str
-    group: Group
-    kind: Kind
-    entry: str
-    summary: str
-    source: str
-    parameters: tuple[Parameter, ...] = ()
-
-    @property
-    def inline(self) -> str:
-        """The label inside a sentence: names of people keep their capital."""
-        return self.label if self.id == "jensen_shannon" else self.label[0].lower() + self.label[1:]
-
-    @property
-    def needs_teacher(self) -> bool:
-        return self.kind != "labels"
-
-    @property
-    def needs_live_teacher(self) -> bool:
-        """True where a stored top-k of the teacher's probabilities is not enough."""
-        return self.kind in ("logits", "states", "relations")
-
-    def settings(self, given: Mapping[str, Value]) -> dict[str, Value]:
-        """`given` completed with the defaults. Raises ValueError with a sentence for a wrong name or value."""
-        known = {p.id: p for p in self.parameters}
-        for name, value in given.items():
-            if name not in known:
-                raise ValueError(f"'{self.id}' has no '{name}'; it takes {', '.join(known) or 'no parameters'}")
-            if refusal := known[name].refusal(value):
-                raise ValueError(refusal)
-        return {p.id: given.get(p.id, p.default) for p in self.parameters}
-
+from core.registry.loss import GROUPS as GROUPS
+from core.registry.loss import Loss as Loss
+from core.registry.loss import Parameter as Parameter
+from core.registry.loss import Value as Value
 
 _TEMPERATURE = Parameter(
     id="temperature",
@@ -225,6 +144,38 @@ LOSSES: dict[str, Loss] = {
             ),
             summary="Reverse KL against a teacher with some student mixed in.",
             source="Ko et al. 2024, DistiLLM, eq. 5",
+        ),
+        Loss(
+            id="span_likelihood",
+            label="Likelihood of spans (another tokenizer)",
+            group="text",
+            kind="spans",
+            entry="core.engine.distil.spans:binary_kl",
+            parameters=(
+                Parameter(
+                    id="softening",
+                    label="Softening",
+                    default=100.0,
+                    low=1.0,
+                    high=1000.0,
+                    explain="Likelihoods are compared after this root of them is taken: at 1 spans that both find "
+                    "unlikely hardly count, at 100 all do.",
+                ),
+            ),
+            summary="For a teacher with another tokenizer: the student learns how likely its teacher finds each piece "
+            "of the text, cut where both tokenizers end a token.",
+            source="Minixhofer et al. 2025, Universal cross-tokenizer distillation via approximate likelihood matching",
+        ),
+        Loss(
+            id="universal_logits",
+            label="Sorted probabilities (another tokenizer)",
+            group="text",
+            kind="universal",
+            entry=f"{_DIVERGENCES}:universal_logits",
+            summary="For a teacher with another tokenizer: how sure the student is follows how sure its teacher is "
+            "behind the same text. Both sides' probabilities are sorted by size and compared one by one; which "
+            "tokens they belong to is not, so combine it with the cross-entropy.",
+            source="Boizard et al. 2024, Towards cross-tokenizer distillation: the universal logit distillation loss",
         ),
         Loss(
             id="hidden_mse",

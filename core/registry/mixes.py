@@ -61,6 +61,13 @@ MIXES: dict[str, Mix] = {
             summary="Jensen-Shannon; give it a share of texts the student writes itself.",
         ),
         Mix(
+            id="other_tokenizer",
+            label="A teacher with another tokenizer",
+            terms=(("span_likelihood", 1.0, {}), ("cross_entropy", 0.5, {})),
+            summary="How likely the teacher finds each piece of the text, and half the text itself. For two models "
+            "whose tokens differ; all other mixes compare token by token.",
+        ),
+        Mix(
             id="finetune",
             label="Fine-tuning",
             terms=(("cross_entropy", 1.0, {}),),

@@ -56,7 +56,7 @@ def student(found: Anatomy) -> dict[str, object]:
         accept_new_options=True,
         index=options.index(wanted) if wanted in options else 0 if options else None,
         format_func=lambda r: flat(labels.get(r, r), 120),
-        help="It must share the teacher's tokenizer. A sample, path:/folder, hub:organisation/name or run:KEY.",
+        help="A sample, path:/folder, hub:organisation/name or run:KEY. Its tokenizer may differ from the teacher's.",
     )
     return {"student": (chosen or "").strip()}
 
@@ -79,13 +79,24 @@ def _design(found: Anatomy) -> dict[str, object]:
     return data
 
 
-def losses() -> list[dict[str, object]]:
-    """The mix: a named one, or any weighted terms."""
-    choices = [*MIXES, _OWN]
+def losses(lacking: str | None) -> list[dict[str, object]]:
+    """The mix: a named one, or any weighted terms.
+
+    `lacking`: a token of the student's that the teacher does not have; only losses that compare by the text are then
+    offered.
+    """
+    mixes = {i: m for i, m in MIXES.items() if not lacking or _fits_across(*(t for t, _, _ in m.terms))}
+    if lacking:
+        st.info(
+            f"Teacher and student have different tokenizers: {md(lacking)} is one of the student's tokens, and the "
+            "teacher does not have it. So they are compared by the text, wherever a token ends with both.",
+            icon=":material/join_inner:",
+        )
+    choices = [*mixes, _OWN]
     mix = st.selectbox(
         "What it learns by",
         choices,
-        key="mix",
+        key="mix-across" if lacking else "mix",
         bind=URL,
         format_func=lambda m: "A mix of my own" if m == _OWN else MIXES[m].label,
     )
@@ -94,13 +105,18 @@ def losses() -> list[dict[str, object]]:
         return [{"loss": i, "weight": w, "parameters": dict(p)} for i, w, p in MIXES[mix].terms]
     chosen = st.multiselect(
         "Losses",
-        list(LOSSES),
-        default=["soft_labels", "cross_entropy"],
-        key="losses",
+        [i for i in LOSSES if not lacking or _fits_across(i)],
+        default=["span_likelihood" if lacking else "soft_labels", "cross_entropy"],
+        key="losses-across" if lacking else "losses",
         bind=URL,
         format_func=lambda i: f"{LOSSES[i].label} ({GROUPS[LOSSES[i].group].lower()})",
     )
     return [_term(i) for i in chosen if i in LOSSES]
+
+
+def _fits_across(*losses: str) -> bool:
+    """Whether none of the losses compares token by token."""
+    return all(LOSSES[i].by_text or not LOSSES[i].needs_teacher for i in losses)
 
 
 def _term(loss_id: str) -> dict[str, object]:

@@ -269,3 +269,24 @@ def test_nothing_is_refused_that_the_engine_can_do(name: str, saved: Saved, home
             plan_for(Question(model, None, architecture, parts, removable, step.multiple), step)
     assert refused > 5, "the test looked at something"
     assert isinstance(subject, Subject)
+
+
+def test_another_tokenizer_is_taught_by_the_text(saved: Saved, home: Settings, tmp_path: Path) -> None:
+    model, stranger = saved("llama"), saved("llama")
+    path = stranger / "tokenizer.json"
+    read = json.loads(path.read_text())
+    read["model"]["vocab"] = {f"{token}x": number for token, number in read["model"]["vocab"].items()}
+    path.write_text(json.dumps(read))
+    other = f"path:{stranger}"
+    with pytest.raises(Impossible, match="compare token by token") as refused:
+        refuse_impossible(recipe(model, lesson(teacher=other)), home)
+    assert "span_likelihood" in refused.value.remedy and "teacher_texts" in refused.value.remedy
+    refuse_impossible(recipe(model, lesson(teacher=other, losses=[{"loss": "span_likelihood"}])), home)
+    texts = {"losses": [{"loss": "cross_entropy"}], "teacher_texts": {"sequences": 4, "prompt": 8}}
+    refuse_impossible(recipe(model, lesson(teacher=other, **texts)), home)
+    chat = {"data": f"path:{tmp_path}/a.jsonl", "form": "chat", "length": 32}
+    with pytest.raises(Impossible, match="template of its own"):
+        refuse_impossible(recipe(model, lesson(teacher=other, **texts, data=chat)), home)
+    masked = saved("bert")
+    with pytest.raises(Impossible, match="'span_likelihood' needs a model that continues a text"):
+        refuse_impossible(recipe(masked, lesson(losses=[{"loss": "span_likelihood"}])), home)

@@ -208,3 +208,22 @@ def test_a_failed_run_says_why(opens: Opens, settings: Settings, store: Store, t
     app = opens("distil", run=run_id)
     assert "The loss is not a number" in words(app).replace("\\", "")
     assert any(b.label == "Retry" for b in app.button)
+
+
+def test_a_student_with_another_tokenizer_is_taught_by_the_text(
+    opens: Opens, settings: Settings, tiny_llama: Path
+) -> None:
+    model_in(settings, tiny_llama)
+    folder = settings.home / "models" / "stranger"
+    shutil.copytree(tiny_llama, folder)
+    read = json.loads((folder / "tokenizer.json").read_text())
+    read["model"]["vocab"] = {f"{token}`": number for token, number in read["model"]["vocab"].items()}
+    (folder / "tokenizer.json").write_text(json.dumps(read))
+    asked = {"teacher": f"path:{settings.home}/models/teacher", "student": "Another model"}
+    assert "different tokenizers" not in words(opens("distil", **asked))
+    app = opens("distil", **asked, **{"student-model": f"path:{folder}"})
+    assert not app.exception and "Teacher and student have different tokenizers" in words(app)
+    mix = app.selectbox(key="mix-across")
+    assert mix.options == ["A teacher with another tokenizer", "Fine-tuning", "A mix of my own"]
+    assert mix.value == "other_tokenizer"
+    assert not next(b for b in app.button if b.label == "Start").disabled

@@ -21,7 +21,8 @@ from core.cluster.transfer import archive_name, pack
 from core.engine.cluster.training import TrainingTask, train
 from core.engine.cluster.training_mailbox import Mailbox
 from core.engine.distil.batches import Examples
-from core.engine.distil.run import TrainContext, check_fit
+from core.engine.distil.fit import check_fit
+from core.engine.distil.run import TrainContext
 from core.engine.distil.trainer import TrainingOutcome
 from core.engine.models.load import Loaded, load_model
 from core.engine.models.save import save_model

@@ -46,7 +46,8 @@ def nothing_counts(losses: list[Loss], batch: Batch) -> None:
         "distribution": not bool(batch.scored.any()),
         "states": not bool(batch.positions.any()),
     }
-    empty |= {"logits": empty["distribution"], "relations": empty["states"]}
+    empty |= dict.fromkeys(("logits", "universal", "spans"), empty["distribution"])
+    empty["relations"] = empty["states"]
     silent = [loss.label for loss in losses if empty[loss.kind]]
     if silent:
         raise RetortError(

@@ -4,12 +4,39 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 
 IGNORED = -100
+
+
+@dataclass(frozen=True)
+class Reading:
+    """The texts of a batch as a teacher with a tokenizer of its own reads them, and where the two can be compared.
+
+    Attributes:
+        ids: `(batch, tokens)` the teacher's token ids.
+        attended: `(batch, tokens)` bool, False for padding.
+        places: `(batch, outputs)` at each of the student's outputs that counts the teacher's position behind the same
+            text; -1 elsewhere.
+        ends: `(batch, outputs)` the teacher's position where the span of text that begins there ends; -1 elsewhere.
+        spans: `(batch, outputs)` the number of the span each of the student's outputs predicts a part of; -1: of none.
+    """
+
+    ids: Tensor
+    attended: Tensor
+    places: Tensor
+    ends: Tensor
+    spans: Tensor
+
+    def to(self, device: torch.device | str) -> Reading:
+        return replace(self, **{f.name: getattr(self, f.name).to(device) for f in fields(self)})
+
+    def split(self, size: int) -> list[Reading]:
+        parts = [getattr(self, f.name).split(size) for f in fields(self)]
+        return [Reading(*tensors) for tensors in zip(*parts, strict=True)]
 
 
 @dataclass(frozen=True)
@@ -23,6 +50,7 @@ class Batch:
         scored: `(batch, outputs)` bool, where the student's and the teacher's distributions are compared.
         positions: `(batch, length)` bool, where their hidden states are compared.
         index: `(batch,)` number of each sequence in the data set, -1 for one written during training.
+        reading: the same texts in the tokens of a teacher that cuts them otherwise.
 
     `outputs` is `length` for a language model and 1 for a classifier.
     """
@@ -33,14 +61,18 @@ class Batch:
     scored: Tensor
     positions: Tensor
     index: Tensor
+    reading: Reading | None = None
 
     def to(self, device: torch.device | str) -> Batch:
-        return replace(self, **{f.name: getattr(self, f.name).to(device) for f in fields(self)})
+        return replace(self, **{name: part.to(device) for name, part in self._parts().items()})
 
     def split(self, size: int) -> list[Batch]:
         """Micro-batches of at most `size` sequences, in order."""
-        parts = [getattr(self, f.name).split(size) for f in fields(self)]
-        return [Batch(*tensors) for tensors in zip(*parts, strict=True)]
+        parts = {name: part.split(size) for name, part in self._parts().items()}
+        return [Batch(**dict(zip(parts, each, strict=True))) for each in zip(*parts.values(), strict=True)]
+
+    def _parts(self) -> dict[str, Any]:
+        return {f.name: part for f in fields(self) if (part := getattr(self, f.name)) is not None}
 
     @property
     def tokens(self) -> int:

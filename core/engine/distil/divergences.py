@@ -79,6 +79,18 @@ def _mix(first: Tensor, second: Tensor, share: float) -> Tensor:
     return torch.logaddexp(first + math.log(share), second + math.log1p(-share))
 
 
+def universal_logits(student: Tensor, teacher: Tensor) -> Tensor:
+    """Sum of |p_student - p_teacher|, each side sorted by size, of log-probabilities over different vocabularies.
+
+    `(n, classes)` and `(n, other classes)` to `(n,)`; the smaller vocabulary is filled up with zeros (Boizard et al.
+    2024, universal logit distillation, eq. 5).
+    """
+    own, theirs = (x.exp().sort(-1, descending=True).values for x in (student, teacher))
+    short = own.shape[-1] - theirs.shape[-1]
+    own, theirs = F.pad(own, (0, max(0, -short))), F.pad(theirs, (0, max(0, short)))
+    return (own - theirs).abs().sum(-1)
+
+
 def logit_mse(student: Tensor, teacher: Tensor) -> Tensor:
     """Mean squared difference of the logits, each centred on its own mean; `(n, classes)` to `(n,)`.
 

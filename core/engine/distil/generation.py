@@ -17,6 +17,7 @@ from torch import Tensor
 from core.base.durable_files import make_folder, write
 from core.base.errors import RetortError
 from core.base.progress import Reporter
+from core.engine.data.framing import frame_for
 from core.engine.distil.batch_sampler import seed_for
 from core.engine.distil.batches import IGNORED, Answers, Batch, Examples
 from core.engine.distil.outputs import Outputs
@@ -116,7 +117,13 @@ def teacher_texts(
             f"The teacher should continue {spec.sequences} texts, and the data has {examples.count}.",
             "Ask for fewer sequences, or use more text.",
         )
-    prompts = examples.take(range(spec.sequences), 0).ids[:, : spec.prompt]
+    begun = examples.take(range(spec.sequences), 0)
+    if not bool(begun.attended[:, : spec.prompt].all()):
+        raise RetortError(
+            f"Some of the texts have fewer than the {spec.prompt} tokens the teacher should continue.",
+            "Ask for a shorter 'prompt', or use longer texts.",
+        )
+    prompts = begun.ids[:, : spec.prompt]
     identity = [_WAY, fingerprint, spec.model_dump(), length, seed, batch]  # a batch shares its random numbers
     digest = hashlib.sha256(json.dumps(identity, sort_keys=True).encode() + prompts.numpy().tobytes())
     path = parent / f"{digest.hexdigest()[:24]}.jsonl"
@@ -157,22 +164,26 @@ class _Read:
         return replace(batch, ids=self.shared.read(batch.ids))
 
 
-def retold(written: Answers, teacher: Loaded, student: Loaded) -> Answers:
+def retold(written: Answers, teacher: Loaded, student: Loaded, length: int, framed: bool = False) -> Answers:
     """What a teacher wrote, in the student's tokens: by its text, since a teacher may use tokens the student lacks.
 
-    A text that ended there ends here.
+    A text that ended there ends here; longer ones are cut at `length` tokens. `framed`: their special tokens differ, so
+    the teacher's are left out and the student's own stand before the text.
     """
     ends, end = end_tokens(teacher.model), student.tokenizer.eos_token_id
+    opening = list(frame_for(student.tokenizer, student.task).before) if framed else []
     rows: list[tuple[Tensor, Tensor]] = []
     for ids, counted in written.examples:
         said = ids[counted].tolist()
         ended = bool(said) and said[-1] in ends
         before, after = (
-            teacher.tokenizer.decode(part) for part in (ids[~counted].tolist(), said[:-1] if ended else said)
+            teacher.tokenizer.decode(part, skip_special_tokens=framed)
+            for part in (ids[~counted].tolist(), said[:-1] if ended else said)
         )
         prompt, answer = (student.tokenizer(t, add_special_tokens=False)["input_ids"] for t in (before, after))
         answer = [*answer, end] if ended and end is not None else answer
-        whole = torch.tensor([*prompt, *answer], dtype=torch.int64)
+        prompt = [*opening, *prompt]
+        whole = torch.tensor([*prompt, *answer], dtype=torch.int64)[:length]
         rows.append((whole, torch.arange(len(whole)) >= len(prompt)))
     return Answers(rows, padding_token(student.model))
 

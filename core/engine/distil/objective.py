@@ -17,10 +17,12 @@ import torch
 from torch import Tensor, nn
 
 from core.engine.distil.batches import IGNORED, Batch
+from core.engine.distil.divergences import log_probabilities
 from core.engine.distil.feature_terms import FeatureTerms
 from core.engine.distil.loss_terms import LossTerm, loss_terms
 from core.engine.distil.outputs import Outputs
-from core.engine.distil.teacher import LiveTeacher, Rows, Teacher
+from core.engine.distil.spans import SpanRows, next_token, span_rows
+from core.engine.distil.teacher import LiveTeacher, ReadingTeacher, Rows, Teacher
 from core.recipe.distil import Term
 from core.registry.losses import Loss
 
@@ -89,11 +91,13 @@ class Objective:
     def _run(self, batch: Batch, totals: Normalisers, wanted: Sequence[LossTerm], learn: bool) -> dict[str, Tensor]:
         on_logits = [p for p in wanted if p.loss.group != "feature"]
         chosen = batch.scored | (batch.targets != IGNORED)  # (batch, outputs)
-        rows = self._teacher_rows(batch, chosen, any(p.loss.needs_teacher for p in wanted))
+        chosen = chosen if batch.reading is None else chosen | (batch.reading.spans >= 0)
+        rows = self._teacher_rows(batch, chosen, any(p.loss.needs_teacher and p.loss.kind != "spans" for p in wanted))
         with self.student.precision():
             with self.features.student if self.features else nullcontext():
                 picked = self.student.states(batch)[chosen]  # (batch, outputs, width) to (n, width)
-            sums, gradient = self._through_head(picked, batch, chosen, rows, on_logits, totals, learn)
+            spans = self._spans(picked.detach(), batch, chosen, [p for p in wanted if p.loss.kind == "spans"])
+            sums, gradient = self._through_head(picked, batch, chosen, rows, spans, on_logits, totals, learn)
         roots: list[Tensor] = [] if gradient is None else [picked]
         seeds: list[Tensor | None] = [] if gradient is None else [gradient]
         if self.features is not None:
@@ -114,6 +118,15 @@ class Objective:
             return self.teacher.rows(batch, chosen, self.student.chunk)
         return [None] * len(_pieces(int(chosen.sum()), self.student.chunk))
 
+    def _spans(self, states: Tensor, batch: Batch, chosen: Tensor, parts: Sequence[LossTerm]) -> SpanRows | None:
+        if not parts:
+            return None
+        assert isinstance(self.teacher, ReadingTeacher) and batch.reading is not None
+        gold = batch.ids.roll(-1, 1)[chosen]
+        own = next_token(self.student, states, gold)
+        likelihoods = self.teacher.span_likelihoods(batch)[chosen]
+        return span_rows(parts, own, gold, batch.reading.spans[chosen], likelihoods)
+
     def _weighted(self, parts: Sequence[LossTerm], sums: dict[str, Tensor], totals: Normalisers) -> Tensor:
         terms = [p.weight / totals.count(p.loss) * sums[p.name] for p in parts if p.name in sums]
         return torch.stack(terms).sum()
@@ -124,6 +137,7 @@ class Objective:
         batch: Batch,
         chosen: Tensor,
         rows: Iterable[Rows | None],
+        spans: SpanRows | None,
         parts: Sequence[LossTerm],
         totals: Normalisers,
         learn: bool,
@@ -135,9 +149,11 @@ class Objective:
         targets, scored = self.student.gold(batch)[chosen].split(size), batch.scored[chosen].split(size)
         sums = {p.name: torch.zeros((), device=picked.device) for p in parts}
         gradients: list[Tensor] = []
-        for states, gold, counts, teacher in zip(picked.detach().split(size), targets, scored, rows, strict=True):
+        inputs = zip(picked.detach().split(size), targets, scored, rows, strict=True)
+        for n, (states, gold, counts, teacher) in enumerate(inputs):
             logits = self.student.logits(states.requires_grad_(learn))  # (chunk, classes)
-            chunk = _Chunk(logits, torch.zeros_like(logits) if learn else None, gold, counts, teacher)
+            own = None if spans is None else spans[n * size : (n + 1) * size]
+            chunk = _Chunk(logits, torch.zeros_like(logits) if learn else None, gold, counts, teacher, own)
             with _exact(logits.device):
                 for block in _pieces(len(logits), self.student.block):
                     found = self._on_block(chunk, block, parts, totals)
@@ -155,7 +171,8 @@ class Objective:
         """Sum of each term over some rows of a chunk; their gradient goes into the same rows of its `logit_grad`."""
         own = chunk.logits.detach()[rows].float().requires_grad_(chunk.logit_grad is not None)
         teacher = chunk.teacher[rows] if chunk.teacher is not None else None
-        found = chunk_losses(parts, own, chunk.gold[rows], chunk.counts[rows], teacher)
+        spans = chunk.spans[rows] if chunk.spans is not None else None
+        found = chunk_losses(parts, own, chunk.gold[rows], chunk.counts[rows], teacher, spans)
         if chunk.logit_grad is not None:
             self._weighted(parts, found, totals).backward()
             if own.grad is not None:
@@ -173,6 +190,7 @@ class _Chunk:
     gold: Tensor
     counts: Tensor
     teacher: Rows | None
+    spans: SpanRows | None
 
 
 def _pieces(length: int, size: int) -> list[slice]:
@@ -193,7 +211,12 @@ def _text_loss(student: Outputs, parts: Sequence[LossTerm]) -> list[LossTerm]:
 
 
 def chunk_losses(
-    parts: Sequence[LossTerm], logits: Tensor, targets: Tensor, scored: Tensor, teacher: Rows | None
+    parts: Sequence[LossTerm],
+    logits: Tensor,
+    targets: Tensor,
+    scored: Tensor,
+    teacher: Rows | None,
+    spans: SpanRows | None = None,
 ) -> dict[str, Tensor]:
     """Sum of each term over one chunk.
 
@@ -201,6 +224,7 @@ def chunk_losses(
         logits: `(n, classes)` float32 of the student.
         targets: `(n,)` gold classes or `IGNORED`.
         scored: `(n,)` bool, where distributions are compared.
+        spans: what the losses on spans need.
     """
     found: dict[str, Tensor] = {}
     pairs: dict[float, tuple[Tensor, Tensor]] = {}
@@ -209,7 +233,15 @@ def chunk_losses(
             counted = targets != IGNORED
             found[part.name] = part.function(logits, targets.clamp_min(0))[counted].sum()
             continue
+        if part.loss.kind == "spans":
+            assert spans is not None
+            found[part.name] = spans.each(part.name, logits).sum()
+            continue
         assert teacher is not None
+        if part.loss.kind == "universal":
+            both = (log_probabilities(x[scored]) for x in (logits, teacher.logits))
+            found[part.name] = part.function(*both, **part.arguments).sum()
+            continue
         if part.loss.kind == "logits":
             each = part.function(teacher.own(logits), teacher.logits, **part.arguments)
         else:

@@ -11,14 +11,15 @@ from pathlib import Path
 import torch
 from accelerate import Accelerator  # type: ignore[import-untyped]
 
-from core.base.errors import Impossible, RetortError
+from core.base.errors import Impossible
 from core.base.progress import Reporter
 from core.engine.distil.activation_hooks import layers_of
 from core.engine.distil.batch_sampler import Order
-from core.engine.distil.batches import Batch, Examples, LabelledExamples
+from core.engine.distil.batches import Batch, Examples
 from core.engine.distil.classification_head import head_parameters
 from core.engine.distil.feature_terms import FeatureTerms
 from core.engine.distil.features import layer_map
+from core.engine.distil.fit import check_fit
 from core.engine.distil.fixed_masks import Zeros
 from core.engine.distil.generation import on_policy, read_by, retold, teacher_texts
 from core.engine.distil.lora import add_lora, merge_lora
@@ -26,12 +27,12 @@ from core.engine.distil.loss_terms import LossTerm, loss_terms
 from core.engine.distil.objective import Objective
 from core.engine.distil.outputs import Outputs
 from core.engine.distil.parallel import shard_blocks
+from core.engine.distil.reading import Reader, ReadExamples, Retokenised, unread
 from core.engine.distil.state import Evaluated
 from core.engine.distil.teacher import Teacher
 from core.engine.distil.teacher_cache_reader import CachedTeacher
 from core.engine.distil.teaching import teacher_itself, teacher_of
 from core.engine.distil.trainer import Trainer, TrainingOutcome
-from core.engine.models.context import context_of, padding_of, pools_last
 from core.engine.models.load import Loaded
 from core.engine.models.shared_tokens import SharedTokens, shared_tokens
 from core.recipe.distil import Distil
@@ -77,7 +78,7 @@ def distil(
         Cancelled: asked to stop; a checkpoint was written.
     """
     check_fit(student, teacher, spec, examples)
-    shared = _shared(student, teacher)
+    shared, reader = _tokens(student, teacher, spec)
     accelerator = Accelerator(cpu=not torch.cuda.is_available())
     for loaded in (student, teacher):
         if loaded is not None:
@@ -88,7 +89,7 @@ def distil(
     if teacher is not None and spec.teacher_texts is not None:
         examples = teacher_texts(
             Outputs(teacher.model, teacher.task),
-            read_by(examples, shared),
+            read_by(examples, shared) if reader is None else Retokenised(examples, reader),
             spec.teacher_texts,
             spec.data.length,
             train_context.teacher,
@@ -97,7 +98,10 @@ def distil(
             spec.seed,
             train_context.reporter,
         )
-        examples = examples if shared is None else retold(examples, teacher, student)
+        if shared is not None or reader is not None:
+            examples = retold(examples, teacher, student, spec.data.length, framed=reader is not None)
+    if spec.by_text and reader is not None:
+        examples = ReadExamples(examples, reader)
     _prepare(student, spec)
     if train_context.shard:
         shard_blocks(student.model, accelerator)
@@ -118,8 +122,8 @@ def distil(
         )
         objective = Objective(student_outputs, teacher_outputs, parts, features)
         itself = teacher_itself(student, teacher, spec, parts, shared)
-        never = shared.unknown if shared is not None else ()
-        outcome = _train(objective, spec, examples, train_context, accelerator, itself, never)
+        rewrite = _rewrite(student_outputs, spec, shared, reader)
+        outcome = _train(objective, spec, examples, train_context, accelerator, itself, rewrite)
     finally:
         if features is not None:
             features.close()
@@ -133,52 +137,43 @@ def distil(
     return outcome
 
 
-def check_fit(student: Loaded, teacher: Loaded | None, spec: Distil, examples: Examples) -> None:
-    """Refuses what would fail later or, worse, work wrongly."""
-    if teacher is None and (spec.needs_teacher or spec.teacher_texts is not None):
-        raise RetortError("These losses compare with a teacher, and none was given.", "Choose a teacher.")
-    if teacher is not None:
-        if teacher.model is student.model:
-            raise RetortError("Teacher and student are the same model in memory.", "Load the student separately.")
-        if teacher.task != student.task and spec.needs_teacher:
-            raise Impossible(
-                f"The teacher is a {teacher.task} model and the student a {student.task} one.",
-                "Choose two models for the same task.",
-            )
-    if student.task == "encoder" and any(t.described.group != "feature" for t in spec.losses):
-        raise Impossible(
-            "The student has no output layer, so only what happens inside it can be compared.",
-            "Use the hidden state or attention relation losses, or give the model a head for its task first.",
-        )
-    if (student.task == "classification") != isinstance(examples, LabelledExamples):
-        raise Impossible(
-            "The data and the student do not fit: a classifier needs texts with labels, a language model plain text.",
-            "Set 'form: labels' for a classifier, and 'text' or 'chat' otherwise.",
-        )
-    if student.task == "classification" and pools_last(student.model) and padding_of(student.model.config) is None:
-        token = student.tokenizer.eos_token_id
-        number = f", such as {token}, its end token" if token is not None else ""
-        raise RetortError(
-            "This classifier looks at the last token that is not padding, and its config does not say which token is.",
-            f"Write 'pad_token_id' into its config.json{number}.",
-        )
-    if student.task != "causal" and (spec.on_policy or spec.teacher_texts or spec.data.form == "chat"):
-        raise Impossible(
-            "This step needs a model that continues a text, and the student does not.",
-            "Leave out 'on_policy', 'teacher_texts' and 'form: chat', or choose a causal language model.",
-        )
-    context = context_of(student.model)
-    if context is not None and spec.data.length > context:
-        raise Impossible(
-            f"The sequences are {spec.data.length} tokens long, and the student reads at most {context}.",
-            f"Set 'length' to {context} or less.",
-        )
+def _tokens(student: Loaded, teacher: Loaded | None, spec: Distil) -> tuple[SharedTokens | None, Reader | None]:
+    """How two models are compared whose tokens are not the same throughout: token by token, or by the text.
 
-
-def _shared(student: Loaded, teacher: Loaded | None) -> SharedTokens | None:
+    Raises:
+        Impossible: the losses compare token by token, and the tokenizers differ; or what is read is no running text.
+    """
     if teacher is None:
+        return None, None
+    if not spec.by_text:
+        try:
+            return shared_tokens(teacher.tokenizer, student.tokenizer, teacher.model, student.model), None
+        except Impossible:
+            if spec.needs_teacher:
+                raise
+    if spec.data.form != "text":
+        raise Impossible(
+            "Teacher and student use different tokens, and each writes a conversation by a template of its own.",
+            "Use 'form: text', or a teacher that shares the student's tokenizer.",
+        )
+    return None, Reader(student, teacher)
+
+
+def _rewrite(
+    student: Outputs, spec: Distil, shared: SharedTokens | None, reader: Reader | None
+) -> Callable[[Batch, int], Batch] | None:
+    """What puts the student's own texts into a batch; None where it writes none."""
+    how = spec.on_policy
+    if how is None:
         return None
-    return shared_tokens(teacher.tokenizer, student.tokenizer, teacher.model, student.model)
+    never = shared.unknown if shared is not None else ()
+
+    def rewrite(batch: Batch, seed: int) -> Batch:
+        if reader is None:
+            return on_policy(student, batch, how, seed, never)
+        return reader.read(on_policy(student, unread(batch), how, seed))
+
+    return rewrite
 
 
 def _prepare(student: Loaded, spec: Distil) -> None:
@@ -221,12 +216,8 @@ def _train(
     train_context: TrainContext,
     accelerator: Accelerator,
     itself: Objective | None,
-    never: Sequence[int],
+    rewrite: Callable[[Batch, int], Batch] | None,
 ) -> TrainingOutcome:
-    def rewrite(batch: Batch, seed: int) -> Batch:
-        assert spec.on_policy is not None
-        return on_policy(objective.student, batch, spec.on_policy, seed, never)
-
     trainer = Trainer(
         objective,
         Order(examples, spec.held_out, spec.batch, spec.seed),
@@ -235,7 +226,7 @@ def _train(
         identity_of(spec, train_context),
         train_context.reporter,
         accelerator,
-        rewrite if spec.on_policy is not None else None,
+        rewrite,
         train_context.stop_and_keep,
         train_context.checked,
         train_context.saved,

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import nullcontext
+from dataclasses import replace
 from typing import Protocol
 
 import torch
 from torch import Tensor
 
 from core.engine.distil.activation_hooks import ActivationHooks
-from core.engine.distil.batches import Batch
+from core.engine.distil.batches import Batch, Reading
 from core.engine.distil.divergences import log_probabilities
 from core.engine.distil.outputs import Outputs
+from core.engine.distil.spans import next_token
 from core.engine.models.shared_tokens import SharedTokens
 
 
@@ -89,3 +91,40 @@ class LiveTeacher:
     def _logits(self, states: Tensor) -> LiveRows:
         with self.outputs.precision():
             return LiveRows(self.outputs.logits(states), self.shared)
+
+
+class ReadingTeacher(LiveTeacher):
+    """A causal teacher with a tokenizer of its own: of each batch it reads `batch.reading`.
+
+    Its rows are those behind the same text as the student's; where nothing is compared they mean nothing.
+    """
+
+    def __init__(self, outputs: Outputs) -> None:
+        super().__init__(outputs)
+        self._latest: tuple[Reading, Tensor] | None = None
+
+    def rows(self, batch: Batch, chosen: Tensor, chunk: int) -> Iterator[Rows]:
+        reading, states = self._read(batch)
+        sequence = chosen.nonzero()[:, 0]  # (n,)
+        picked = states[sequence, reading.places[chosen].clamp_min(0)]  # (n, width)
+        return (self._logits(part) for part in picked.split(chunk))
+
+    @torch.no_grad()
+    def span_likelihoods(self, batch: Batch) -> Tensor:
+        """`(batch, outputs)` log-likelihood in nats of the span that begins at each output; not a number elsewhere."""
+        reading, states = self._read(batch)
+        with self.outputs.precision():
+            each = next_token(self.outputs, states[:, :-1].flatten(0, 1), reading.ids[:, 1:].flatten())
+        so_far = each.view(len(states), -1).double().cumsum(1)
+        so_far = torch.nn.functional.pad(so_far, (1, 0))  # (batch, tokens): of all tokens up to each
+        begun, ended = (so_far.gather(1, at.clamp_min(0)) for at in (reading.places, reading.ends))
+        return (ended - begun).float().masked_fill(reading.places < 0, float("nan"))
+
+    @torch.no_grad()
+    def _read(self, batch: Batch) -> tuple[Reading, Tensor]:
+        """What it reads of a batch, and its states `(batch, tokens, width)`; of the same batch computed once."""
+        reading = batch.reading
+        assert reading is not None
+        if self._latest is None or self._latest[0] is not reading:
+            self._latest = (reading, self._states(replace(batch, ids=reading.ids, attended=reading.attended)))
+        return self._latest

@@ -14,7 +14,7 @@ from core.engine.distil.feature_terms import FeatureTerms
 from core.engine.distil.loss_terms import LossTerm
 from core.engine.distil.objective import Objective
 from core.engine.distil.outputs import Outputs
-from core.engine.distil.teacher import LiveTeacher, Teacher
+from core.engine.distil.teacher import LiveTeacher, ReadingTeacher, Teacher
 from core.engine.distil.teacher_cache import build_cache
 from core.engine.distil.teacher_cache_reader import CachedTeacher
 from core.engine.models.compatibility import label_order
@@ -44,6 +44,8 @@ def teacher_of(
     """
     if teacher is None or not spec.needs_teacher:
         return None
+    if spec.by_text:
+        return ReadingTeacher(Outputs(teacher.model, teacher.task))
     order = _order(student, teacher)
     outputs = Outputs(teacher.model, teacher.task, order, shared=shared)
     compared = shared if student.task in ("causal", "masked") else None  # classes are compared otherwise
@@ -75,8 +77,11 @@ def teacher_itself(
     parts: Sequence[LossTerm],
     shared: SharedTokens | None = None,
 ) -> Objective | None:
-    """The teacher in the student's place, with the terms that do not look inside; None where it teaches nothing."""
-    if teacher is None or not spec.needs_teacher or student.task == "encoder":
+    """The teacher in the student's place, with the terms that do not look inside.
+
+    None where it teaches nothing, or cannot read the student's tokens.
+    """
+    if teacher is None or not spec.needs_teacher or spec.by_text or student.task == "encoder":
         return None
     live = LiveTeacher(Outputs(teacher.model, teacher.task, _order(student, teacher), shared=shared))
     return Objective(live.outputs, live, [p for p in parts if p.loss.group != "feature"])

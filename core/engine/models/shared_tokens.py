@@ -18,7 +18,10 @@ from torch import Tensor
 from core.base.errors import Impossible
 from core.engine.models.probes import PROBES
 
-_WAY_OUT = "Choose a student whose tokens the teacher has too, or let the student learn the teacher's texts instead."
+_WAY_OUT = (
+    "Use the loss span_likelihood, which compares by the text, let the student learn the teacher's texts "
+    "('teacher_texts' with the loss cross_entropy alone), or choose a student whose tokens the teacher has too."
+)
 _NONE = -1
 
 
