@@ -59,7 +59,7 @@ def main() -> None:
 
 
 def _block_parameters(model: torch.nn.Module) -> int:
-    return sum(p.numel() for p in find_blocks(model)[1].parameters())
+    return sum(p.numel() for block in find_blocks(model) for p in block.parameters())
 
 
 class _BlockClock:
@@ -67,7 +67,7 @@ class _BlockClock:
 
     def __init__(self, model: torch.nn.Module) -> None:
         self.seconds = self._since = 0.0
-        for block in find_blocks(model)[1]:
+        for block in find_blocks(model):
             block.register_forward_pre_hook(self._enter)
             block.register_forward_hook(self._leave)
 

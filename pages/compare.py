@@ -13,7 +13,12 @@ from pages.comparison.models import Chosen
 from pages.frame import home, live_answer
 from pages.frame.states import refused
 
-_DOES = {"causal": "writes text", "masked": "fills gaps in a text", "classification": "tells classes apart"}
+_DOES = {
+    "causal": "writes text",
+    "masked": "fills gaps in a text",
+    "classification": "tells classes apart",
+    "seq2seq": "writes a target to a source",
+}
 
 
 def main() -> None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from core.registry.families import CALIBRATION, FAMILIES, ONNX, PARTS, Family, Stays
+from core.registry.families import FAMILIES
+from core.registry.family import CALIBRATION, ONNX, PARTS, Family, Stays
 
 PAGE = Path(__file__).parent.parent / "docs" / "families.md"
 _HEAD = """# Families

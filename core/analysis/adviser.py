@@ -41,6 +41,8 @@ class Subject:
     adapted: bool = True
     """Whether Retort can take parts out of this architecture."""
     context: int | None = None
+    pair: bool = False
+    """Whether it has an encoder and a decoder, which Retort prunes and does not train."""
 
 
 @dataclass(frozen=True)
@@ -101,12 +103,12 @@ class Situation:
 
 CONDITIONS: Mapping[str, tuple[Callable[[Situation], bool], str]] = {
     "fits": (lambda s: s.memory_mb is not None and s.fits, "no memory was named that the model fits into"),
-    "causal": (lambda s: not s.subject.encoder, "it is for models that write text"),
+    "causal": (lambda s: not s.subject.encoder and not s.subject.pair, "it is for models that write text"),
     "adapted": (lambda s: s.subject.adapted, "Retort cannot take parts out of this architecture"),
     "dense": (lambda s: s.subject.experts < 2, "neurons inside experts cannot be taken out"),
     "layers": (lambda s: s.subject.layers > 2, "the model has too few layers to take some out"),
     "experts": (lambda s: s.subject.experts > 1, "the model is no mixture of experts"),
-    "encoder": (lambda s: s.subject.encoder, "it needs a text encoder, such as sample:minilm"),
+    "encoder": (lambda s: s.subject.encoder and not s.subject.pair, "it needs a text encoder, such as sample:minilm"),
     "text": (lambda s: s.data != "none", "it needs text to train on"),
     "labels": (lambda s: s.data == "labels", "it needs labelled texts"),
     "time": (lambda s: s.compute != "minutes", "it needs hours of a processor or a graphics card"),
@@ -205,7 +207,8 @@ def _plan(technique: Technique, situation: Situation, measured: Sequence[tuple[M
 def _solved(situation: Situation) -> list[Technique]:
     of = situation.subject
     trains = situation.data != "none" and situation.compute != "minutes"
-    causal = not of.encoder
+    trains = trains and not of.pair
+    causal = not of.encoder and not of.pair
     found = solved(
         situation.wish,
         adapted=of.adapted,

@@ -14,7 +14,8 @@ from core.base.text import one_line
 from core.catalogue.anatomy import Anatomy
 from core.catalogue.exportable import Described, quantisable, reason_against, remark_on
 from core.recipe.recipe import Grid, Recipe, Sweep, Target
-from core.registry.families import CALIBRATION, PARTS, cannot, either, is_adapted, is_square, width_parts
+from core.registry.families import cannot, either, is_adapted, is_square, width_parts
+from core.registry.family import CALIBRATION, PARTS
 from core.registry.formats import EXPORTS
 from core.registry.formatting import show_bytes
 from core.registry.methods import METHODS, Method

@@ -112,7 +112,7 @@ def _anatomy(folder: Path, config: dict[str, Any]) -> Anatomy:
         for name, facts in tensors.items()
         if facts.dtype in FLOATS and not is_buffer(name) and not (tied and TIED_COPY.match(name))
     }
-    layers = _by_layer(parameters)
+    layers = _by_layer(parameters, shape.encoder_layers)
     count = sum(parameters.values())
     inner = config.get("text_config")
     stated = stated_parameters({**config, **inner} if isinstance(inner, dict) else config, shape)
@@ -148,10 +148,10 @@ def _sum_parts(parameters: dict[str, int]) -> dict[Part, int]:
     return {part: sums[part] for part in PARTS if sums[part]}
 
 
-def _by_layer(parameters: dict[str, int]) -> tuple[Layer, ...]:
+def _by_layer(parameters: dict[str, int], encoder_layers: int) -> tuple[Layer, ...]:
     inside: dict[int, dict[str, int]] = {}
     for name, count in parameters.items():
-        index, _ = layer_of(name)
+        index, _ = layer_of(name, encoder_layers)
         if index is not None:
             inside.setdefault(index, {})[name] = count
     return tuple(Layer(index=i, parameters=_sum_parts(inside[i])) for i in sorted(inside))

@@ -15,7 +15,8 @@ from core.catalogue.fitness import obstacle
 from core.catalogue.safetensors_header import read_headers
 from core.catalogue.shape import Shape, read_shape
 from core.catalogue.vocabulary import vocabulary_kind
-from core.registry.families import FAMILIES, ONNX, reads
+from core.registry.families import FAMILIES, reads
+from core.registry.family import ONNX
 from core.registry.formats import Format
 
 _GROWING_ROPES = ("dynamic",)
@@ -87,6 +88,8 @@ def onnx(model: Described) -> str | None:
         return "its int8 weights have no ONNX form; export before the quantise step"
     if model.shape.task == "unknown":
         return "its config does not say what the model computes"
+    if model.shape.task == "seq2seq":
+        return "it has an encoder and a decoder, and Retort writes graphs of models with one stack of layers"
     last = model.shape.task == "classification" and reads(model.shape.family) == "causal"
     if last and model.config.get("pad_token_id") is None:
         return (

@@ -1,7 +1,8 @@
 """What kind of model a folder holds: from the class its config names and the heads its files hold.
 
-Retort serves models that predict the next token, that fill in masked ones, that put whole texts into classes, and
-encoders without a head. Any other class is refused by name, since loading it as one of these would drop its head.
+Retort serves models that predict the next token, that fill in masked ones, that write a target to a source (encoder
+and decoder), that put whole texts into classes, and encoders without a head. Any other class is refused by name, since
+loading it as one of these would drop its head.
 """
 
 from __future__ import annotations
@@ -14,13 +15,14 @@ from core.base.errors import RetortError
 from core.base.text import one_line
 from core.registry.families import FAMILIES, reads
 
-Task = Literal["causal", "masked", "classification", "encoder"]
+Task = Literal["causal", "masked", "seq2seq", "classification", "encoder"]
 """What a model that Retort serves computes."""
 Kind = Task | Literal["unknown"]
 
 SERVED = (
     "Retort works with models that predict the next token (ForCausalLM, LMHeadModel) or masked ones (ForMaskedLM), "
-    "classify texts (ForSequenceClassification), or are encoders without a head."
+    "write a target to a source (T5 and BART ForConditionalGeneration), classify texts (ForSequenceClassification), or "
+    "are encoders without a head."
 )
 _ENDINGS: tuple[tuple[tuple[str, ...], Kind], ...] = (
     (("ForCausalLM", "LMHeadModel"), "causal"),
@@ -50,7 +52,7 @@ _PAIRS = frozenset(
 
 # Heads by their tensors' names, and the kinds of model that have them.
 _HEADS: tuple[tuple[re.Pattern[str], frozenset[Kind]], ...] = (
-    (re.compile(r"^(\w+\.)?(lm_head|embed_out)\."), frozenset({"causal", "masked"})),
+    (re.compile(r"^(\w+\.)?(lm_head|embed_out)\."), frozenset({"causal", "masked", "seq2seq"})),
     (re.compile(r"^(cls\.predictions|vocab_\w+|generator_\w+|predictions)\."), frozenset({"causal", "masked"})),
     (re.compile(r"^(classifier|pre_classifier|score|classification_head)\."), frozenset({"classification"})),
     (
@@ -64,7 +66,8 @@ def kind_of(config: dict[str, Any], names: Iterable[str] = ()) -> Kind:
     """The kind, from a parsed config.json and, where it names no class, from the tensors' `names`."""
     named = class_of(config)
     if _pair(config) and not named.endswith("ForCausalLM"):
-        return "unknown"
+        known = reads(str(config.get("model_type"))) == "pair"
+        return "seq2seq" if known and named.endswith("ForConditionalGeneration") else "unknown"
     if not named:
         return _guessed(config, list(names))
     for endings, kind in _ENDINGS:
@@ -125,7 +128,7 @@ def _guessed(config: dict[str, Any], names: list[str]) -> Kind:
     family = str(config.get("model_type"))
     heads = {kinds for pattern, kinds in _HEADS if any(pattern.match(name) for name in names)}
     if not heads:  # a tied head is not stored
-        return reads(family) or "unknown"
+        return "causal" if reads(family) == "causal" else "encoder" if reads(family) == "encoder" else "unknown"
     if len(heads) > 1 or family not in FAMILIES:
         return "unknown"
     predicts = "causal" in next(iter(heads))

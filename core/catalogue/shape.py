@@ -13,6 +13,7 @@ from core.registry.families import FAMILIES, pinned, reads, staying
 
 _MOST = 1 << 40
 _LAYERS = ("num_hidden_layers", "n_layer", "n_layers")
+_STACKS = ("num_layers", "num_decoder_layers", "encoder_layers", "decoder_layers")
 _MOST_LAYERS = 10_000
 """What no model comes near. A config that states more states nothing that can be used."""
 
@@ -24,8 +25,11 @@ class Shape(BaseModel):
     family: str
     known: bool
     task: str
-    """causal, masked, classification or encoder; 'unknown' for what Retort does not serve."""
+    """causal, masked, seq2seq, classification or encoder; 'unknown' for what Retort does not serve."""
     layers: int | None
+    """Of an encoder-decoder those of both, the encoder's first."""
+    encoder_layers: int = 0
+    """How many of the layers are the encoder's, of an encoder-decoder."""
     hidden: int | None
     heads: int | None
     kv_heads: int | None
@@ -49,7 +53,7 @@ class Shape(BaseModel):
 def absurd_layers(config: dict[str, Any]) -> bool:
     """True where a config states more layers than any model has: transformers would build them one by one."""
     text = config.get("text_config")
-    stated = [part.get(name) for part in (config, text) if isinstance(part, dict) for name in _LAYERS]
+    stated = [part.get(name) for part in (config, text) if isinstance(part, dict) for name in (*_LAYERS, *_STACKS)]
     return any(isinstance(number, int | float) and number > _MOST_LAYERS for number in stated)
 
 
@@ -60,9 +64,14 @@ def read_shape(config: dict[str, Any]) -> Shape:
     family = one_line(str(inner.get("model_type") or "unknown"), 80)
     known = family in FAMILIES
     hidden = _number(inner, "hidden_size", "n_embd", "dim", "d_model")
-    heads = _number(inner, "num_attention_heads", "n_head", "n_heads")
+    encoder = _number(inner, "num_layers", "encoder_layers", most=_MOST_LAYERS) if reads(family) == "pair" else None
+    heads = _number(inner, "num_attention_heads", "n_head", "n_heads", "num_heads", "encoder_attention_heads")
     layers = _number(inner, *_LAYERS, most=_MOST_LAYERS)
-    intermediate = _number(inner, "intermediate_size", "n_inner", "ffn_dim", "hidden_dim", "ffn_hidden_size")
+    if encoder is not None:
+        layers = encoder + (_number(inner, "num_decoder_layers", "decoder_layers", most=_MOST_LAYERS) or encoder)
+    intermediate = _number(
+        inner, "intermediate_size", "n_inner", "ffn_dim", "hidden_dim", "ffn_hidden_size", "d_ff", "encoder_ffn_dim"
+    )
     if intermediate is None and hidden and family in ("gpt2", "gptj", "bloom", "mpt", "falcon"):
         intermediate = 4 * hidden
     return Shape(
@@ -70,10 +79,11 @@ def read_shape(config: dict[str, Any]) -> Shape:
         known=known,
         task=kind_of(config),
         layers=layers,
+        encoder_layers=encoder or 0,
         hidden=hidden,
         heads=heads,
         kv_heads=_kv_heads(inner) or (heads if known else None),
-        head_dim=_number(inner, "head_dim") or (hidden // heads if known and hidden and heads else None),
+        head_dim=_number(inner, "head_dim", "d_kv") or (hidden // heads if known and hidden and heads else None),
         intermediate=intermediate,
         experts=_number(inner, "num_local_experts", "num_experts", "n_routed_experts"),
         active_experts=_number(inner, "num_experts_per_tok"),
@@ -81,7 +91,7 @@ def read_shape(config: dict[str, Any]) -> Shape:
         context=usable_positions(family, inner.get),
         windows=_windows(inner, family, layers or 0),
         stays=staying(family, inner),
-        pinned=pinned(family),
+        pinned=pinned(family, encoder or 0),
     )
 
 

@@ -21,7 +21,7 @@ _PIECES = 64
 
 def is_tied(config: dict[str, Any], task: str, tensors: Mapping[str, TensorFacts]) -> bool:
     """Args: the parsed config, what the model does, and its tensors by name (with the files they lie in)."""
-    if task not in ("causal", "masked"):
+    if task not in ("causal", "masked", "seq2seq"):
         return False
     heads = [facts for name, facts in tensors.items() if TIED_COPY.match(name) and name.endswith("weight")]
     if not heads:  # without a stored head transformers ties it

@@ -15,7 +15,7 @@ from core.base.untrusted_files import read_bounded
 TOKENIZER_BYTES = 64_000_000
 _CONFIG_BYTES = 24_000_000
 EMBEDDING = re.compile(
-    r"(^|\.)(embed_tokens|wte|embed_in|word_embeddings|tok_embeddings|token_embedding|embeddings|tokens_embed)\.weight$"
+    r"(^|\.)(embed_tokens|wte|embed_in|word_embeddings|tok_embeddings|token_embedding|embeddings|tokens_embed|shared)\.weight$"
 )
 
 

@@ -63,6 +63,11 @@ def obstacle(step: Distil, start: Subject, learner: Subject, settings: Settings)
 
 def _data(step: Distil, learner: Subject) -> RetortError | None:
     task, form, context = learner.task, step.data.form, learner.found.shape.context
+    if task == "seq2seq":
+        return Impossible(
+            "Training is for models with one stack of layers, and this one has an encoder and a decoder.",
+            "Prune its weights, or choose a causal language model.",
+        )
     if task == "classification" and form != "labels":
         return Impossible("A classifier learns from texts with labels, and this text has none.", "Set 'form: labels'.")
     if task in ("masked", "encoder"):

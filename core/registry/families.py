@@ -6,56 +6,11 @@ themselves. A new architecture is one file in `core/engine/models/architectures/
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 from typing import Any, Literal
 
-Config = Mapping[str, Any]
-"""A parsed config.json, or the same values by name."""
+from core.registry.family import CALIBRATION, ONNX, PARTS, Config, Family, Stays
 
-
-@dataclass(frozen=True)
-class Stays:
-    """Parts (as recipes name them) that cannot be taken out, though others can."""
-
-    parts: tuple[str, ...]
-    why: str
-    """A clause that goes on after 'because'."""
-    when: Callable[[Config], bool] | None = None
-    """In which models of the family; None: in all."""
-
-
-@dataclass(frozen=True)
-class Family:
-    """What is known of a `model_type` without its weights."""
-
-    id: str
-    reads: Literal["causal", "encoder"]
-    """`causal`: each token sees the ones before it. `encoder`: every token sees all."""
-    adapted: bool = False
-    """Layers, heads, neurons and channels can be taken out: `core.engine.models.architectures` has an adapter."""
-    gated: bool = True
-    """The feed-forward part has three matrices, of which one gates; otherwise it has two."""
-    learned_positions: bool = False
-    """Positions are a table of embeddings; otherwise they are computed."""
-    square: bool = False
-    """Its hidden size is always heads times head size, so that the two change together."""
-    gguf: str = ""
-    """The name llama.cpp knows the family under, where Retort writes it as GGUF."""
-    stays: tuple[Stays, ...] = ()
-    """Which parts cannot be taken out all the same."""
-    pinned: tuple[int, ...] = ()
-    """Layers that cannot be taken out: they hold what all others use."""
-    counted: bool = True
-    """Its parameters follow from the usual sizes in its config (`core.catalogue.stated`)."""
-
-
-PARTS = ("layers", "neurons", "heads", "kv_groups", "hidden", "experts")
-"""All parts that recipes name."""
-CALIBRATION = "calibration"
-"""What stands among the parts that stay where methods that watch the layers on text cannot work."""
-ONNX = "onnx"
-"""What stands among them where the model cannot be written as an ONNX graph."""
 _WIDTH = ("neurons", "heads", "kv_groups", "hidden")
 _NAMES = {"neurons": "MLP neurons", "kv_groups": "key-value groups", "hidden": "hidden channels"}
 _SLOPES = "the positions (ALiBi) follow from the number of heads, so removing one would change all others"
@@ -76,6 +31,11 @@ def _encoder(name: str, **more: Any) -> Family:
     """A family built like BERT."""
     usual: dict[str, Any] = {"gated": False, "learned_positions": True, "square": True}
     return Family(name, "encoder", adapted=True, **{**usual, **more})
+
+
+def _pair(name: str, **more: Any) -> Family:
+    """A family with an encoder and a decoder."""
+    return Family(name, "pair", counted=False, **more)
 
 
 def _crossing(config: Config) -> bool:
@@ -155,6 +115,7 @@ FAMILIES: dict[str, Family] = {
             )
             for name in ("mamba", "mamba2")
         ),
+        *(_pair(name) for name in ("t5", "mt5", "bart")),
         Family("phi", "causal", adapted=True, gated=False),
         Family("gptj", "causal", adapted=True, gated=False, square=True),
         Family("gpt_neox", "causal", adapted=True, gated=False, square=True),
@@ -239,7 +200,7 @@ FAMILIES: dict[str, Family] = {
 }
 
 
-def reads(model_type: str) -> Literal["causal", "encoder"] | None:
+def reads(model_type: str) -> Literal["causal", "encoder", "pair"] | None:
     """How models of this `model_type` read; None where it is not known."""
     return FAMILIES[model_type].reads if model_type in FAMILIES else None
 
@@ -278,6 +239,13 @@ def width_parts(square: bool, stays: Mapping[str, str], method_ranks_hidden: boo
     return [p for p in alone if p not in stays and (p != "hidden" or method_ranks_hidden)]
 
 
-def pinned(model_type: str) -> tuple[int, ...]:
-    """Layers of such models that have to stay."""
-    return FAMILIES[model_type].pinned if model_type in FAMILIES else ()
+def pinned(model_type: str, encoder_layers: int = 0) -> tuple[int, ...]:
+    """Layers of such models that have to stay; of an encoder-decoder's layers the first of each stack.
+
+    Args:
+        encoder_layers: how many of the layers are the encoder's.
+    """
+    family = FAMILIES.get(model_type)
+    if family is not None and family.reads == "pair":
+        return (0, encoder_layers)
+    return family.pinned if family else ()

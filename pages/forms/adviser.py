@@ -131,6 +131,7 @@ def subject_of(reference: str, found: Anatomy) -> Subject:
         found.shape.layers or 0,
         found.shape.experts or 0,
         encoder=found.shape.task in ("encoder", "masked", "classification"),
+        pair=found.shape.task == "seq2seq",
         adapted=is_adapted(found.shape.family),
         context=found.shape.context,
     )

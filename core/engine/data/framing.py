@@ -34,7 +34,7 @@ def frame_for(tokenizer: Any, task: str, start: StartToken = "tokenizer") -> Fra
     """What stands around a window.
 
     Args:
-        task: what the model does; one that predicts the next token gets nothing after a text.
+        task: what the model does; one that predicts the next token, or writes a target, gets nothing after a text.
         start: `tokenizer`: before it stands what the tokenizer puts there; `none`: nothing; `each`: its start token,
             whether it puts it there or not.
 
@@ -42,7 +42,7 @@ def frame_for(tokenizer: Any, task: str, start: StartToken = "tokenizer") -> Fra
         RetortError: `each`, and the tokenizer has no start token.
     """
     own = special_frame(tokenizer)
-    after = () if task == "causal" else own.after
+    after = () if task in ("causal", "seq2seq") else own.after
     if start == "none":
         return Frame((), after)
     return Frame(own.before or _start(tokenizer), after) if start == "each" else Frame(own.before, after)

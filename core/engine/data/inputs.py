@@ -15,6 +15,7 @@ from core.base.settings import Settings
 from core.catalogue.kinds import Task
 from core.engine.data.corpora import Say, load_texts
 from core.engine.data.framing import frame_for, spoken
+from core.engine.data.pairs import load_pairs, pair_windows
 from core.engine.data.window_texts import WindowText, window_texts
 from core.engine.data.windows import calibration_windows, digest_of, evaluation_windows, overlap
 from core.recipe.recipe import Recipe
@@ -23,6 +24,8 @@ from core.registry.formatting import percent
 _REFUSED_OVERLAP = 0.05
 PLACE = "evenly over the text, which intervals are about"
 """Where windows lie; what intervals say goes for that text, not for others."""
+PAIRED = "the prompt of each pair; its completion is the target"
+SPLIT = "the first half of each window; the second half is the target"
 
 
 @dataclass(frozen=True)
@@ -67,13 +70,19 @@ def prepare(
     _fits(evaluation.window, context, "evaluation.window")
     frame = frame_for(tokenizer, task, evaluation.start_token)
     say = partial(reporter.event, "info")
-    texts = load_texts(evaluation, settings, actor, tokenizer, say)
-    eval_windows = evaluation_windows(texts, tokenizer, evaluation.tokens, evaluation.window, frame)
+    pairs = load_pairs(evaluation, settings, actor, say) if task == "seq2seq" else []
+    if pairs:
+        count = max(1, evaluation.tokens // evaluation.window)
+        eval_windows = pair_windows(pairs, tokenizer, count, evaluation.window, say)
+    else:
+        texts = load_texts(evaluation, settings, actor, tokenizer, say)
+        eval_windows = evaluation_windows(texts, tokenizer, evaluation.tokens, evaluation.window, frame)
     cal_windows = None
     if calibrated:
         _fits(calibration.length, context, "calibration.length")
         cal_windows = calibration_for(recipe, tokenizer, task, settings, actor, say)
-        shared = overlap(tokenizer.batch_decode(eval_windows), tokenizer.batch_decode(cal_windows))
+        read = (tokenizer.batch_decode(w, skip_special_tokens=bool(pairs)) for w in (eval_windows, cal_windows))
+        shared = overlap(*read)
         refuse_overlap(shared, "the calibration text", reporter)
     said = {
         "corpus": evaluation.data,
@@ -84,6 +93,7 @@ def prepare(
         "start_token": evaluation.start_token,
         "begins": spoken(tokenizer, frame),
         "content": digest_of(eval_windows)[:16],
+        **({"source": PAIRED if pairs else SPLIT} if task == "seq2seq" else {}),
     }
     return Inputs(cal_windows, eval_windows, said, tokenizer, len(frame.before))
 
@@ -98,6 +108,8 @@ def calibration_for(
     """
     spec = recipe.calibration
     frame = frame_for(tokenizer, task, spec.start_token)
+    if task == "seq2seq" and (pairs := load_pairs(spec, settings, actor, say)):
+        return pair_windows(pairs, tokenizer, spec.sequences, spec.length, say, spec.seed)
     texts = load_texts(spec, settings, actor, tokenizer, say)
     return calibration_windows(texts, tokenizer, spec.sequences, spec.length, spec.seed, frame)
 

@@ -27,7 +27,7 @@ class ActivationHooks:
     """
 
     def __init__(self, model: PreTrainedModel, states: Iterable[int], relations: Iterable[int]) -> None:
-        blocks = find_blocks(model)[1]
+        blocks = find_blocks(model)
         self._kept: dict[tuple[str, int], Tensor] = {}
         self._open = False
         self._handles = [blocks[i].register_forward_hook(self._keep("state", i, _first)) for i in states]
@@ -132,4 +132,4 @@ def fresh_projection(student: int, teacher: int, seed: int) -> nn.Linear:
 
 def layers_of(model: PreTrainedModel) -> int:
     """Number of blocks."""
-    return len(find_blocks(model)[1])
+    return len(find_blocks(model))

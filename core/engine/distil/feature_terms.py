@@ -41,7 +41,7 @@ class FeatureTerms:
         causal: bool,
         seed: int = 0,
     ) -> None:
-        _check_pairs(pairs, len(find_blocks(student)[1]), len(find_blocks(teacher)[1]))
+        _check_pairs(pairs, len(find_blocks(student)), len(find_blocks(teacher)))
         self._pairs = {p.name: pairs if p.settings["layers"] == "every" else pairs[-1:] for p in _features(parts)}
         states = sorted({pair for p in _features(parts, "states") for pair in self._pairs[p.name]})
         relations = sorted({pair for p in _features(parts, "relations") for pair in self._pairs[p.name]})

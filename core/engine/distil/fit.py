@@ -26,6 +26,11 @@ def check_fit(student: Loaded, teacher: Loaded | None, spec: Distil, examples: E
             "The student has no output layer, so only what happens inside it can be compared.",
             "Use the hidden state or attention relation losses, or give the model a head for its task first.",
         )
+    if student.task == "seq2seq":
+        raise Impossible(
+            "Training is for models with one stack of layers, and this one has an encoder and a decoder.",
+            "Prune its weights, or choose a causal language model.",
+        )
     if (student.task == "classification") != isinstance(examples, LabelledExamples):
         raise Impossible(
             "The data and the student do not fit: a classifier needs texts with labels, a language model plain text.",

@@ -25,7 +25,7 @@ def shard_blocks(model: nn.Module, accelerator: Accelerator) -> None:
     A block's whole weights exist while it computes. What stands outside the blocks stays whole on every process.
     """
     mesh = init_device_mesh(accelerator.device.type, (accelerator.num_processes,))
-    for block in find_blocks(model)[1]:
+    for block in find_blocks(model):
         # True: a block that nothing stands above would otherwise stay whole after it computed.
         part: Any = fully_shard(block, mesh=mesh, reshard_after_forward=True)
         # Each process's gradient is its share of the step's already, so they are added, not averaged.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
@@ -16,16 +17,18 @@ GROUPED = "95 %, Wilson's score interval for windows of dependent answers"
 
 
 def divergence_measurements(
-    kl: Tensor, agree: Tensor, model: PreTrainedModel, settings: Mapping[str, Any]
+    kl: Tensor, agree: Tensor, model: PreTrainedModel, settings: Mapping[str, Any], counted: Tensor | None = None
 ) -> list[Measurement]:
     """Mean KL to the baseline and top-1 agreement, from those of every position (windows, positions).
 
-    `samples` are the means of each window.
+    `samples` are the means of each window. `counted`: the positions that are text (`Reading.counted`); None: all.
     """
-    record = {**settings, "positions": kl.numel(), "direction": "KL(baseline || candidate)"}
-    nats, hits = kl.double().mean(dim=1).tolist(), agree.sum(dim=1).tolist()  # (windows,) each
-    shares = [100.0 * n / agree.shape[1] for n in hits]
-    same = grouped_share(hits, [agree.shape[1]] * len(hits))
+    counted = torch.ones_like(agree) if counted is None else counted
+    asked = counted.sum(dim=1).tolist()  # (windows,)
+    record = {**settings, "positions": sum(asked), "direction": "KL(baseline || candidate)"}
+    nats, hits = kl.double().mean(dim=1).tolist(), (agree & counted).sum(dim=1).tolist()  # (windows,) each
+    shares = [100.0 * n / of for n, of in zip(hits, asked, strict=True)]
+    same = grouped_share(hits, asked)
     percent = Interval(*(100.0 * end for end in same))
     return [
         _measurement("kl_to_teacher", "nats", mean_interval(nats), nats, model, {**record, "interval": STUDENT}),

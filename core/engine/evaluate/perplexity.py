@@ -1,4 +1,5 @@
-"""Perplexity of causal models on non-overlapping windows; of masked ones as a labelled pseudo-perplexity.
+"""Perplexity of causal models on non-overlapping windows; of encoder-decoders that of the target given the source; of
+masked models a labelled pseudo-perplexity.
 
 Mean negative log-likelihood over all predicted tokens, then exp: a window of w tokens predicts w - 1.
 Windows are full, so padding never counts.
@@ -21,7 +22,7 @@ from core.engine.evaluate.baseline_predictions import BaselinePredictions
 from core.engine.evaluate.divergence import divergence_measurements
 from core.engine.evaluate.masked import MASKED_SHARE, masked_questions
 from core.engine.evaluate.masked import MEASURED as MASKED
-from core.engine.evaluate.questions import Questions, left_to_right
+from core.engine.evaluate.questions import Questions, left_to_right, source_to_target
 from core.engine.evaluate.reading import Reading, read
 from core.engine.models.chunked_head import language_model_kind
 from core.registry.formatting import LARGEST_PERPLEXITY
@@ -29,6 +30,9 @@ from core.registry.measurement import Measurement
 
 _LARGEST_LOSS = math.log(LARGEST_PERPLEXITY)
 MEASURED = "Measured perplexity"
+TARGET = (
+    "perplexity of the target: each of its tokens predicted from the source and those before it; padding not counted"
+)
 
 
 def perplexity(
@@ -70,7 +74,7 @@ def perplexity(
         "kind": how,
         "window": windows.shape[1],
         "windows": windows.shape[0],
-        "predicted_tokens": reading.losses.numel(),
+        "predicted_tokens": reading.losses.numel() if reading.counted is None else int(reading.counted.sum()),
         "batch": batch,
         "samples": "mean loss of each window, nats",
         "interval": STUDENT,
@@ -82,7 +86,10 @@ def _asked(
     model: PreTrainedModel, windows: Tensor, tokenizer: PreTrainedTokenizerBase | None, seed: int
 ) -> tuple[Questions, str, str]:
     """What the model has to predict, how that is called, and what the progress says."""
-    if language_model_kind(model) == "causal":
+    kind = language_model_kind(model)
+    if kind == "seq2seq":
+        return source_to_target(model, windows), TARGET, MEASURED
+    if kind == "causal":
         return left_to_right(windows), "perplexity: every token predicted from those before it in its window", MEASURED
     how = f"pseudo-perplexity: {MASKED_SHARE:.0%} of the tokens masked at once (seed {seed}), loss of those only"
     return masked_questions(windows, tokenizer, seed), how, MASKED
@@ -94,7 +101,7 @@ def _divergence(
     """KL and agreement, as far as they are figures."""
     if reading.kl is None or reading.agree is None or against is None:
         return []
-    found = divergence_measurements(reading.kl, reading.agree, model, told)
+    found = divergence_measurements(reading.kl, reading.agree, model, told, reading.counted)
     if not bool(torch.isfinite(reading.kl).all()):
         against.left_out = "it gives no probability at all to tokens that the original expects"
         return found[1:]

@@ -16,11 +16,16 @@ from core.engine.models.divergence import divergence
 
 
 class Reading(NamedTuple):
-    """For every predicted token, (windows, predicted) on the CPU. No KL and agreement without a comparison."""
+    """For every predicted token, (windows, predicted) on the CPU. No KL and agreement without a comparison.
+
+    Where some of the targets are padding, losses and KL are 0 there, and those that count are scaled so that the mean
+    over all positions is the mean over those that count: a longer target weighs more, as its tokens do.
+    """
 
     losses: Tensor  # nats, float32
     kl: Tensor | None = None  # KL(baseline || model), nats, float32
     agree: Tensor | None = None  # bool: the baseline's most likely token is this model's too
+    counted: Tensor | None = None  # bool; None: all are
 
 
 @torch.inference_mode()
@@ -60,7 +65,12 @@ def read(
     if record is not None:
         record.end(questions)
     losses, *others = (torch.cat(values).view(count, -1) for values in zip(*found, strict=True))
-    return Reading(losses, *others)
+    if questions.counted is None:
+        return Reading(losses, *others)
+    weight = questions.counted / questions.counted.float().mean()
+    return Reading(
+        losses * weight, *(o if o.dtype == torch.bool else o * weight for o in others), counted=questions.counted
+    )  # type: ignore[misc]
 
 
 def _judged(

@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from transformers import Cache, PreTrainedModel
+from transformers import Cache, EncoderDecoderCache, PreTrainedModel
 
 from core.base.errors import Impossible, RetortError
 from core.base.progress import Reporter
@@ -22,6 +22,7 @@ from core.engine.measure.clock import OtherLoad, elapsed_ms, spread
 from core.engine.measure.devices import machine_name
 from core.engine.measure.patience import ACCEPTED, BLOCKS, Block, Patience, error_of, kept, surroundings
 from core.engine.models.context import context_of
+from core.engine.models.source_target import start_token
 from core.recipe.recipe import Latency
 from core.registry.formatting import percent
 from core.registry.measurement import Measurement
@@ -157,9 +158,15 @@ def _interleaved(
 
 
 def run_once(model: PreTrainedModel, prompt: Tensor, new_tokens: int) -> Times:
-    """One prefill of prompt (batch, tokens), then `new_tokens` one by one (the first comes with the prefill)."""
+    """One prefill of prompt (batch, tokens), then `new_tokens` one by one (the first comes with the prefill).
+
+    An encoder-decoder reads the prompt as its source, and its decoder starts from its start token.
+    """
     out: Any = None
+    pair = bool(model.config.is_encoder_decoder)
     inputs: dict[str, Any] = {"input_ids": prompt}
+    if pair:
+        inputs["decoder_input_ids"] = torch.full_like(prompt[:, :1], start_token(model))
     if new_tokens:
         inputs["use_cache"] = True
         if "logits_to_keep" in inspect.signature(model.forward).parameters:
@@ -171,17 +178,29 @@ def run_once(model: PreTrainedModel, prompt: Tensor, new_tokens: int) -> Times:
 
     times = Times(prefill=[elapsed_ms(forward, model.device)])
     for _ in range(new_tokens - 1):
-        inputs |= {"input_ids": out.logits[:, -1:].argmax(dim=-1), "cache": out.cache}  # (batch, 1)
+        chosen = out.logits[:, -1:].argmax(dim=-1)  # (batch, 1)
+        if pair:
+            inputs.pop("input_ids", None)
+            inputs |= {"encoder_outputs": (out.encoder_last_hidden_state,), "decoder_input_ids": chosen}
+        else:
+            inputs["input_ids"] = chosen
+        inputs["cache"] = out.cache
         times.decode.append(elapsed_ms(forward, model.device))
     if new_tokens:
-        times.cache_tokens = prompt.shape[1] + new_tokens - 1
+        times.cache_tokens = prompt.shape[1] + new_tokens - (0 if pair else 1)
         times.cache_bytes = cache_bytes(out.cache) / (times.cache_tokens * prompt.shape[0])
     return times
 
 
 def cache_bytes(cache: Cache) -> int:
     """Bytes of keys and values held by `cache`."""
-    held = [t for layer in cache.layers for t in (getattr(layer, "keys", None), getattr(layer, "values", None))]
+    parts = (
+        (cache.self_attention_cache, cache.cross_attention_cache)
+        if isinstance(cache, EncoderDecoderCache)
+        else (cache,)
+    )
+    layers = [layer for part in parts for layer in part.layers]
+    held = [t for layer in layers for t in (getattr(layer, "keys", None), getattr(layer, "values", None))]
     return sum(t.numel() * t.element_size() for t in held if isinstance(t, Tensor))
 
 

@@ -17,6 +17,7 @@ from transformers import PreTrainedModel
 from transformers.models.auto.modeling_auto import MODEL_FOR_MASKED_LM_MAPPING_NAMES
 
 from core.base.errors import RetortError
+from core.engine.models.source_target import inputs_of
 
 _CHUNK_BYTES = 64 << 20  # float32 logits held at once by the chunked head
 _PLAIN_BYTES = 512 << 20  # logits of a whole batch, where the head cannot be run apart
@@ -50,9 +51,13 @@ class ChunkedHead:
         return max(1, min(asked, _PLAIN_BYTES // size))
 
     def features(self, ids: Tensor, attention_mask: Tensor | None = None) -> Tensor:
-        """What `rows` needs, from token ids (batch, tokens): (batch, tokens, hidden), or the logits themselves."""
+        """What `rows` needs, from token ids (batch, tokens): (batch, tokens, hidden), or the logits themselves.
+
+        Of an encoder-decoder they are those of the target (`core.engine.models.source_target`).
+        """
         body = self.model.base_model if self.chunked else self.model
-        out = body(input_ids=ids, attention_mask=attention_mask, **_no_cache(self.model))
+        given = {"attention_mask": attention_mask, **inputs_of(self.model, ids)}
+        out = body(**given, **_no_cache(self.model))
         features: Tensor = out.last_hidden_state if self.chunked else out.logits
         return features
 
@@ -100,15 +105,14 @@ def refuse_not_finite(losses: Tensor) -> None:
 
 
 def language_model_kind(model: PreTrainedModel) -> str:
-    """'causal' or 'masked'.
+    """'causal', 'seq2seq' or 'masked'.
 
-    Raises RetortError for a model that predicts no tokens, or that is an encoder-decoder.
+    Raises RetortError for a model that predicts no tokens.
     """
-    if not model.config.is_encoder_decoder:
-        if model.can_generate():
-            return "causal"
-        if type(model).__name__ in MODEL_FOR_MASKED_LM_MAPPING_NAMES.values():
-            return "masked"
+    if model.can_generate():
+        return "seq2seq" if model.config.is_encoder_decoder else "causal"
+    if type(model).__name__ in MODEL_FOR_MASKED_LM_MAPPING_NAMES.values():
+        return "masked"
     raise RetortError(
         f"{type(model).__name__} is not a language model that predicts the tokens of a text, so it has no perplexity.",
         "Measure it by its accuracy on a task instead, or choose a causal or masked language model.",
@@ -122,8 +126,9 @@ def _separable_head(model: PreTrainedModel, ids: Tensor) -> torch.nn.Module | No
     if head is None or body is model:
         return None
     with torch.inference_mode():
-        expected = model(input_ids=ids, **_no_cache(model)).logits
-        hidden = getattr(body(input_ids=ids, **_no_cache(model)), "last_hidden_state", None)
+        given = inputs_of(model, ids)
+        expected = model(**given, **_no_cache(model)).logits
+        hidden = getattr(body(**given, **_no_cache(model)), "last_hidden_state", None)
         if hidden is None or hidden.shape[-1] != getattr(head, "in_features", hidden.shape[-1]):
             return None
         same = torch.equal(head(hidden), expected)

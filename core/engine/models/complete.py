@@ -85,7 +85,7 @@ def settle_ties(model: PreTrainedModel) -> list[str]:
     tied, said = head_is_tied(model), bool(model.config.get_text_config().tie_word_embeddings)
     for config in (model.config, model.config.get_text_config()):
         config.tie_word_embeddings = tied
-    if tied == said:
+    if tied == said or model.config.is_encoder_decoder:  # T5's config says 'tied' in memory, whatever its file says
         return []
     if tied:
         return ["The config says that the output head is stored apart, and it is the word embeddings: kept as one."]

@@ -25,6 +25,7 @@ from transformers import (
     AutoModel,
     AutoModelForCausalLM,
     AutoModelForMaskedLM,
+    AutoModelForSeq2SeqLM,
     AutoModelForSequenceClassification,
     PreTrainedModel,
 )
@@ -45,6 +46,7 @@ logger = logging.getLogger("retort")
 _CLASSES: dict[Task, Any] = {
     "causal": AutoModelForCausalLM,
     "masked": AutoModelForMaskedLM,
+    "seq2seq": AutoModelForSeq2SeqLM,
     "classification": AutoModelForSequenceClassification,
     "encoder": AutoModel,
 }

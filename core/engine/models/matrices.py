@@ -26,7 +26,7 @@ class Matrix:
 
     Attributes:
         name: unique in the model: the module's name, with `.parameter.expert` where experts are fused.
-        block_index: the block it lies in, counted from 0.
+        block_index: the block it lies in, counted from 0; a decoder's blocks are counted on from its encoder's.
         part: its name inside the block, the same in every block (`mlp.down_proj`).
         module: the module that holds the parameter.
         transposed: True where it is stored as `(in, out)` (GPT-2's Conv1D, some fused experts).
@@ -67,20 +67,15 @@ class Matrix:
         self.stored.copy_(weight)
 
 
-def find_blocks(model: nn.Module) -> tuple[str, nn.ModuleList]:
-    """The stack of repeated blocks: its name in the model, and the blocks in order.
+def find_stacks(model: nn.Module) -> list[tuple[str, nn.ModuleList]]:
+    """The stacks of repeated blocks, each with its name in the model: one, or the encoder's and then the decoder's.
 
-    It is the outermost list of modules that each hold linear layers, of one kind where there is such a
+    A stack is the outermost list of modules that each hold linear layers, of one kind where there is such a
     list; of several (a model with two towers), the one with the most weights.
 
     Raises:
-        RetortError: there is none, or the model has an encoder and a decoder.
+        RetortError: there is none, or an encoder-decoder has not two.
     """
-    if getattr(getattr(model, "config", None), "is_encoder_decoder", False):
-        raise RetortError(
-            "This model has an encoder and a decoder, and pruning handles a single stack of layers.",
-            "Choose a decoder-only model (Llama, GPT) or an encoder-only one (BERT).",
-        )
     stacks: list[tuple[str, nn.ModuleList]] = []
     for name, module in model.named_modules():
         inside = any(name.startswith(f"{outer}.") for outer, _ in stacks)
@@ -93,7 +88,23 @@ def find_blocks(model: nn.Module) -> tuple[str, nn.ModuleList]:
             "This model has no repeated layers with weight matrices in them.",
             "Choose a transformer model whose layers are a list of blocks.",
         )
-    return max(stacks, key=lambda s: sum(p.numel() for p in s[1].parameters()))
+    if getattr(getattr(model, "config", None), "is_encoder_decoder", False):
+        if len(stacks) != 2:
+            raise RetortError(
+                f"This model has an encoder and a decoder, and {len(stacks)} stacks of layers were found in it.",
+                "Choose a T5 or BART model, or one with a single stack (Llama, GPT, BERT).",
+            )
+        return sorted(stacks, key=lambda s: "decoder" in s[0])
+    return [max(stacks, key=lambda s: sum(p.numel() for p in s[1].parameters()))]
+
+
+def find_blocks(model: nn.Module) -> list[nn.Module]:
+    """All blocks in the order they are counted: of an encoder-decoder the encoder's, then the decoder's.
+
+    Raises:
+        RetortError: as `find_stacks`.
+    """
+    return [block for _, stack in find_stacks(model) for block in stack]
 
 
 def prunable(model: nn.Module) -> list[Matrix]:
@@ -102,12 +113,12 @@ def prunable(model: nn.Module) -> list[Matrix]:
     Raises:
         RetortError: the model has no such matrix (nothing would be pruned, silently).
     """
-    prefix, blocks = find_blocks(model)
     experts = number_of_experts(model)
+    named = [(f"{prefix}.{i}", block) for prefix, stack in find_stacks(model) for i, block in enumerate(stack)]
     found: list[Matrix] = []
-    for index, block in enumerate(blocks):
+    for index, (place, block) in enumerate(named):
         for part, module in block.named_modules():
-            name = f"{prefix}.{index}.{part}"
+            name = f"{place}.{part}"
             if isinstance(module, (nn.Linear, Conv1D)):
                 matrix = Matrix(name, index, part, module, transposed=isinstance(module, Conv1D))
                 if not _is_router(matrix, experts):
@@ -125,9 +136,8 @@ def unknown_parts(model: nn.Module) -> list[str]:
     They are named by their place in a block. Kernels of convolutions are not among them: they are no
     linear maps.
     """
-    _, blocks = find_blocks(model)
     found: dict[str, None] = {}
-    for block in blocks:
+    for block in find_blocks(model):
         for part, module in block.named_modules():
             if not is_fused_experts(module) and not isinstance(module, _CONVOLUTIONS):
                 own = module.named_parameters(recurse=False)

@@ -10,6 +10,7 @@ from transformers import PreTrainedModel
 
 from core.base.errors import RetortError
 from core.engine.models.context import padding_of
+from core.engine.models.source_target import inputs_of
 from core.engine.models.tokenizer import first_sentence
 
 logger = logging.getLogger("retort")
@@ -27,7 +28,7 @@ def refuse_unreadable(model: PreTrainedModel) -> None:
     token = (int(padding_of(config) or 0) + 1) % max(1, int(getattr(config, "vocab_size", 1)))
     ids = torch.full((1, _TOKENS), token, dtype=torch.int64, device=model.device)
     try:
-        model(input_ids=ids, attention_mask=torch.ones_like(ids))
+        model(**{"attention_mask": torch.ones_like(ids), **inputs_of(model, ids)})
     except torch.OutOfMemoryError:
         raise
     except (RuntimeError, ValueError, TypeError, IndexError, KeyError, AttributeError, NotImplementedError) as error:

@@ -17,6 +17,7 @@ from transformers import (
     AutoModel,
     AutoModelForCausalLM,
     AutoModelForMaskedLM,
+    AutoModelForSeq2SeqLM,
     AutoModelForSequenceClassification,
     GenerationConfig,
     GenerationMixin,
@@ -36,6 +37,8 @@ def auto_class(folder: str) -> Any:
         name = (json.load(file).get("architectures") or [""])[0]
     if name.endswith(("ForCausalLM", "LMHeadModel")):
         return AutoModelForCausalLM
+    if name.endswith("ForConditionalGeneration"):
+        return AutoModelForSeq2SeqLM
     if name.endswith("ForMaskedLM"):
         return AutoModelForMaskedLM
     return AutoModelForSequenceClassification if name.endswith("ForSequenceClassification") else AutoModel
@@ -65,9 +68,15 @@ def in_float32(model: Any) -> Any:
 
 
 def generate(model: Any, prompt: torch.Tensor, new_tokens: int, use_cache: bool) -> torch.Tensor:
-    """(1, prompt and new tokens), greedy and without an end. What the model's own settings ask for (beams, stop
-    strings, another kind of cache) is not looked at: transformers would fill in from them what the call leaves open."""
-    model.generation_config = GenerationConfig()
+    """(1, prompt and new tokens; of an encoder-decoder the new ones alone), greedy and without an end.
+
+    What the model's own settings ask for (beams, stop strings, another kind of cache) is not looked at: transformers
+    would fill in from them what the call leaves open.
+    """
+    start = getattr(model.config, "decoder_start_token_id", None)
+    if start is None:
+        start = model.generation_config.decoder_start_token_id
+    model.generation_config = GenerationConfig(decoder_start_token_id=start)
     with torch.inference_mode():
         tokens: torch.Tensor = model.generate(
             prompt,
@@ -80,14 +89,17 @@ def generate(model: Any, prompt: torch.Tensor, new_tokens: int, use_cache: bool)
     return tokens
 
 
-def same_tokens(model: Any, cached: torch.Tensor, uncached: torch.Tensor) -> bool:
+def same_tokens(model: Any, prompt: torch.Tensor, cached: torch.Tensor, uncached: torch.Tensor) -> bool:
     """Equal, or different only from a position on where the two tokens are tied to rounding."""
     differ = (cached != uncached).any(dim=0).nonzero()
     if not len(differ):
         return True
     position = int(differ[0])
+    given = {"input_ids": uncached[:, :position]}
+    if model.config.is_encoder_decoder:
+        given = {"input_ids": prompt, "decoder_input_ids": uncached[:, :position]}
     with torch.inference_mode():
-        logits = model(uncached[:, :position], use_cache=False).logits[:, -1].float()  # (batch, vocabulary)
+        logits = model(**given, use_cache=False).logits[:, -1].float()  # (batch, vocabulary)
     gap = logits.gather(1, uncached[:, position : position + 1]) - logits.gather(1, cached[:, position : position + 1])
     return bool((gap.abs() <= 1e-4 * logits.abs().amax(dim=1, keepdim=True)).all())
 
@@ -97,15 +109,15 @@ def check(request: dict[str, Any]) -> dict[str, Any]:
     kind = auto_class(request["folder"])
     model = kind.from_pretrained(request["folder"], local_files_only=True, dtype="auto", **FORWARD).eval()
     given = load_file(request["tensors"])
+    expected = given.pop("logits")
     with torch.inference_mode():
-        out = model(given["input_ids"])
+        out = model(**given)
     logits = out.logits if hasattr(out, "logits") else out.last_hidden_state
-    expected = given["logits"]
     if logits.shape != expected.shape:
         return {"error": f"its output has shape {tuple(logits.shape)} where {tuple(expected.shape)} was expected"}
     difference = float((logits.float() - expected.float()).abs().max())
     answer: dict[str, Any] = {"max_logit_difference": difference, "cached_equals_uncached": None}
-    if kind is AutoModelForCausalLM:
+    if kind in (AutoModelForCausalLM, AutoModelForSeq2SeqLM):
         prompt = given["input_ids"][:1, : request["prompt"]]
         cached = generate(model, prompt, request["new_tokens"], use_cache=True)
         answer["peak_memory_bytes"] = peak_memory()
@@ -113,7 +125,7 @@ def check(request: dict[str, Any]) -> dict[str, Any]:
             model = in_float32(model)
             cached = generate(model, prompt, request["new_tokens"], use_cache=True)
         uncached = generate(model, prompt, request["new_tokens"], use_cache=False)
-        answer["cached_equals_uncached"] = same_tokens(model, cached, uncached)
+        answer["cached_equals_uncached"] = same_tokens(model, prompt, cached, uncached)
     else:
         answer["peak_memory_bytes"] = peak_memory()
     answer["foreign_modules"] = sorted(m for m in sys.modules if m.split(".")[0] in ("core", "pages", "retort"))

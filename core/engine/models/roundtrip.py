@@ -47,7 +47,14 @@ class ReloadProcess:
         self.stop()
 
     def check(
-        self, folder: Path, input_ids: Tensor, expected_logits: Tensor, *, prompt: int = 16, new_tokens: int = 8
+        self,
+        folder: Path,
+        input_ids: Tensor,
+        expected_logits: Tensor,
+        *,
+        decoder_input_ids: Tensor | None = None,
+        prompt: int = 16,
+        new_tokens: int = 8,
     ) -> RoundTrip:
         """Reloads the model in `folder` and compares it with the model it was saved from.
 
@@ -56,7 +63,8 @@ class ReloadProcess:
             input_ids: (batch, length) token ids.
             expected_logits: what the model gave for them before it was saved (last hidden states for a
                 model without a head), with no attention mask.
-            prompt: tokens of the first row that `generate` continues, for causal models.
+            decoder_input_ids: what the decoder of an encoder-decoder read with them, (batch, length).
+            prompt: tokens of the first row that `generate` continues, or writes a target to.
             new_tokens: tokens it writes with and without the key-value cache, which must be the same.
 
         Raises:
@@ -64,10 +72,10 @@ class ReloadProcess:
         """
         with tempfile.TemporaryDirectory() as scratch:
             tensors = Path(scratch) / "expected.safetensors"
-            save_file(
-                {"input_ids": input_ids.cpu().contiguous(), "logits": expected_logits.detach().cpu().contiguous()},
-                tensors,
-            )
+            held = {"input_ids": input_ids, "logits": expected_logits.detach()}
+            if decoder_input_ids is not None:
+                held["decoder_input_ids"] = decoder_input_ids
+            save_file({name: tensor.cpu().contiguous() for name, tensor in held.items()}, tensors)
             answer = self._ask(
                 {
                     "folder": str(Path(folder).resolve()),

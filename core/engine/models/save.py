@@ -128,6 +128,8 @@ def _loader(model: PreTrainedModel) -> str:
     name = type(model).__name__
     if name.endswith(("ForCausalLM", "LMHeadModel")):
         return "AutoModelForCausalLM"
+    if name.endswith("ForConditionalGeneration"):
+        return "AutoModelForSeq2SeqLM"
     for task in ("ForMaskedLM", "ForSequenceClassification"):
         if name.endswith(task):
             return f"AutoModel{task}"

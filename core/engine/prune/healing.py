@@ -63,6 +63,9 @@ def heal(
     Raises:
         RetortError: values are not finite.
     """
+    if model.config.is_encoder_decoder:
+        report.note("Not healed: what a decoder reads changes with its encoder, so no layer can be solved by itself.")
+        return
     started = time.perf_counter()
     architecture = adapter_for(model)
     tasks, left_out = _tasks(architecture, architecture.blocks(model), keep)

@@ -11,7 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from core.engine.models.matrices import find_blocks
-from core.engine.prune.stream import first_tensor, replaced_forwards
+from core.engine.prune.block_calls import first_tensor
+from core.engine.prune.stream import replaced_forwards
 
 
 class Prefix:
@@ -26,7 +27,7 @@ class Prefix:
     """
 
     def __init__(self, model: nn.Module, limit: int = 2**31) -> None:
-        _, self._blocks = find_blocks(model)
+        self._blocks = find_blocks(model)
         self._outputs: dict[bytes, list[Any]] = {}
         self._room = limit
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -41,7 +41,7 @@ def removals(
     Raises:
         RetortError: a loss is not finite.
     """
-    _, blocks = find_blocks(model)
+    blocks = find_blocks(model)
     kept = Kept.open(path, identity or {})
     todo: list[tuple[int, int | None]] = [(i, None) for i in range(len(blocks))]
     if heads is not None:
@@ -67,7 +67,7 @@ def removals(
 
 
 @contextmanager
-def without_layer(blocks: nn.ModuleList, layer: int) -> Iterator[None]:
+def without_layer(blocks: Sequence[nn.Module] | nn.ModuleList, layer: int) -> Iterator[None]:
     """The block hands its input on inside; what it returns keeps its type."""
     block = blocks[layer]
     own, before = block.__dict__.get("forward"), block.forward
@@ -88,7 +88,9 @@ def without_layer(blocks: nn.ModuleList, layer: int) -> Iterator[None]:
 
 
 @contextmanager
-def _without_head(blocks: nn.ModuleList, architecture: Architecture | None, layer: int, head: int) -> Iterator[None]:
+def _without_head(
+    blocks: Sequence[nn.Module], architecture: Architecture | None, layer: int, head: int
+) -> Iterator[None]:
     assert architecture is not None
     assert architecture.family.head_site is not None
     rows = slice(head * architecture.head_dim, (head + 1) * architecture.head_dim)

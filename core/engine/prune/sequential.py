@@ -5,7 +5,8 @@ from __future__ import annotations
 import tempfile
 from pathlib import Path
 
-from torch import Tensor, nn
+from torch import Tensor
+from transformers import PreTrainedModel
 
 from core.base.progress import Reporter
 from core.engine.models.matrices import prunable
@@ -19,7 +20,7 @@ from core.recipe.recipe import Prune
 
 
 def prune_sequential(
-    model: nn.Module,
+    model: PreTrainedModel,
     prune: Prune,
     windows: Tensor,
     reporter: Reporter,

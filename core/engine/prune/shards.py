@@ -18,10 +18,10 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from core.base.durable_files import replacing_folder
-from core.base.errors import RetortError
+from core.base.errors import Impossible, RetortError
 from core.base.progress import Reporter
 from core.engine.models.load import hollow_model
-from core.engine.models.matrices import find_blocks, prunable
+from core.engine.models.matrices import find_stacks, prunable
 from core.engine.models.older_readers import complete_config
 from core.engine.models.packed import count_nonzero
 from core.engine.models.save import model_card
@@ -85,7 +85,13 @@ class _Pruning:
         self.folder, self.out, self.prune, self.reporter = folder, out, prune, reporter
         self.files = tensor_files(folder)
         self.model: PreTrainedModel = hollow_model(folder)
-        self.prefix, self.blocks = find_blocks(self.model)
+        stacks = find_stacks(self.model)
+        if len(stacks) > 1:
+            raise Impossible(
+                "A model with an encoder and a decoder cannot be pruned file by file.",
+                "Prune it on a machine with more memory.",
+            )
+        self.prefix, self.blocks = stacks[0]
         self.writer = ShardWriter(out, shard_bytes)
         self.report = PruneReport()
         self.stored = 0

@@ -14,6 +14,7 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
+from transformers import PreTrainedModel
 
 from core.base import json_io
 from core.base.durable_files import make_folder, replacing
@@ -60,7 +61,7 @@ def weight_observers(model: nn.Module, needs: Collection[Statistic], reporter: R
 
 
 def collect(
-    model: nn.Module,
+    model: PreTrainedModel,
     windows: Tensor,
     observers: Sequence[Observer],
     reporter: Reporter,
@@ -139,14 +140,17 @@ class Statistics:
         Raises:
             RetortError: linear inputs were not gathered.
         """
+        index, part = name.removeprefix(f"{self.prefix}.").split(".", 1)
+        return self._module(int(index), part)
+
+    def _module(self, index: int, part: str) -> ModuleStatistics:
         if not self.has(LinearInputs.key):
             raise RetortError("The calibration holds no input statistics.", "Run the calibration again.")
-        index, part = name.removeprefix(f"{self.prefix}.").split(".", 1)
-        return module_statistics(_block_file(self.folder, int(index)), part)
+        return module_statistics(_block_file(self.folder, index), part)
 
     def of(self, matrix: Matrix) -> ModuleStatistics:
-        """`module(matrix.name)`; a matrix that saw nothing has norms of 0."""
-        found = self.module(matrix.name)
+        """What went into a matrix; one that saw nothing has norms of 0."""
+        found = self._module(matrix.block_index, matrix.part)
         return found if found.tokens else ModuleStatistics(torch.zeros(matrix.shape[1]), 0)
 
     @property

@@ -7,19 +7,21 @@ differ between blocks where attention windows do). Afterwards each block is call
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from itertools import zip_longest
-from typing import Any
+from typing import Any, NoReturn
 
 import torch
 from torch import Tensor, nn
-from transformers.cache_utils import Cache
+from transformers import PreTrainedModel
 
 from core.base.errors import RetortError
 from core.base.progress import Reporter
-from core.engine.models.matrices import find_blocks, text_config
+from core.engine.models.matrices import find_stacks, text_config
+from core.engine.models.source_target import batches_of
+from core.engine.prune.block_calls import Call, first_tensor, same_values, shared, split
 from core.engine.prune.observers import Observer
 
 _PROBE_TOKENS = 16
@@ -30,27 +32,27 @@ class _Stop(Exception):
 
 
 @dataclass
-class _Call:
-    """What a block is called with besides its hidden states."""
-
-    args: tuple[Any, ...]
-    kwargs: dict[str, Any]
-    key: str | None  # the keyword the hidden states go under, or None for the first positional argument
-
-    def run(self, block: nn.Module, hidden: Tensor) -> Tensor:
-        if self.key is not None:
-            return first_tensor(block(*self.args, **{**self.kwargs, self.key: hidden}))
-        return first_tensor(block(hidden, *self.args, **self.kwargs))
-
-
-@dataclass
 class _Seen:
     """One forward of the model, seen from its blocks."""
 
     order: list[int] = field(default_factory=list)  # which block each call was of
-    calls: list[_Call] = field(default_factory=list)
+    calls: list[Call] = field(default_factory=list)
     hidden: list[Tensor] = field(default_factory=list)  # what went into each call
     outputs: list[Any] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class _Passing:
+    """What a stack's blocks return while they hand their input on.
+
+    Attributes:
+        shapes: for each call of a block, the length of the tuple it returns, or 0 where it returns a tensor.
+        computed: what stands behind the hidden states in the tuple is computed (the first block of T5 gives the
+            others their positions there); otherwise it is None.
+    """
+
+    shapes: tuple[int, ...]
+    computed: bool = False
 
 
 class BlockStream:
@@ -58,7 +60,8 @@ class BlockStream:
 
     Args:
         model: any transformers model whose blocks follow each other directly; a block may be called several times
-            in a row (ALBERT), and is watched at each.
+            in a row (ALBERT), and is watched at each. Of an encoder-decoder the decoder's blocks follow the encoder's:
+            they are entered once the encoder's last block has been passed, and read what the encoder gives then.
         windows: token ids `(sequences, length)`, no padding.
         batch: sequences that go through a block at once.
 
@@ -67,18 +70,16 @@ class BlockStream:
             its hidden states, so that running block by block would not equal its forward.
     """
 
-    def __init__(self, model: nn.Module, windows: Tensor, batch: int = 4) -> None:
+    def __init__(self, model: PreTrainedModel, windows: Tensor, batch: int = 4) -> None:
         self.model = model
-        self.prefix, self.blocks = find_blocks(model)
+        self._stacks = [stack for _, stack in find_stacks(model)]
+        self.prefix = find_stacks(model)[0][0]
+        self.blocks = [block for stack in self._stacks for block in stack]
         self.sequences, self.length = int(windows.shape[0]), int(windows.shape[1])
-        device = next(model.parameters()).device
-        self._batches = [part.to(device) for part in windows.split(batch)]
+        self._batches = batches_of(model, windows, batch)
         self.hidden: list[Tensor] = []  # one (batch, length, hidden) a batch, in the compute dtype
-        self._calls: list[list[list[_Call]]] = []  # by batch, by block, in order
-        with _inference(model):
-            shapes = self._probe(self._batches[0][:1, :_PROBE_TOKENS])
-            for ids in self._batches:
-                self._enter(ids, shapes)
+        self._calls: list[list[list[Call]]] = [[] for _ in self._batches]  # by batch, by block, in order
+        self._enter_stack(self._stacks[0])
 
     @property
     def tokens(self) -> int:
@@ -114,6 +115,8 @@ class BlockStream:
         finally:
             for handle in handles:
                 handle.remove()
+        if keep and len(self._stacks) > 1 and index == len(self._stacks[0]) - 1:
+            self._enter_stack(self._stacks[1])
 
     def watch(self, index: int, hidden: Sequence[Tensor], observers: Sequence[Observer]) -> None:
         """Block `index` reads other hidden states, (batch, length, hidden) a batch; nothing moves on."""
@@ -143,74 +146,88 @@ class BlockStream:
                 "Run again with dtype float32, or check the model file.",
             )
 
-    def _probe(self, ids: Tensor) -> list[int]:
-        """Checks on a few tokens that blocks can be run one by one.
+    def _enter_stack(self, stack: nn.ModuleList) -> None:
+        """All windows come to the first block of a stack."""
+        self.hidden = []
+        with _inference(self.model):
+            few = {name: value[:1, :_PROBE_TOKENS] for name, value in self._batches[0].items()}
+            passing = self._probe(few, stack)
+            for number, inputs in enumerate(self._batches):
+                self._enter(number, inputs, stack, passing)
 
-        Returns:
-            For each call of a block, the length of the tuple it returns, or 0 where it returns a tensor.
-        """
-        true = self._forward(ids, shapes=None)
-        if sorted(true.order) != true.order or set(true.order) != set(range(len(self.blocks))):
+    def _probe(self, inputs: Mapping[str, Tensor], stack: nn.ModuleList) -> _Passing:
+        """Checks on a few tokens that blocks can be run one by one; what they return then."""
+        true = self._forward(inputs, stack)
+        if sorted(true.order) != true.order or set(true.order) != set(range(len(stack))):
             self._refuse("calls its layers in another number or order than it lists them")
         for i, output in enumerate(true.outputs):
             self._refuse_nan(first_tensor(output), true.order[i])
         for i in range(1, len(true.calls)):
             if not torch.equal(true.hidden[i], first_tensor(true.outputs[i - 1])):
                 self._refuse(f"changes the hidden states between layers {i - 1} and {i}")
-        shapes = [len(out) if isinstance(out, tuple) else 0 for out in true.outputs]
-        passed = self._forward(ids, shapes)
-        for i, (a, b) in enumerate(zip(true.calls, passed.calls, strict=True)):
-            if not (_same(a.args, b.args) and _same(a.kwargs, b.kwargs)):
-                self._refuse(f"computes what it gives layer {i} from the layers before it")
-        return shapes
+        shapes = tuple(len(out) if isinstance(out, tuple) else 0 for out in true.outputs)
+        for passing in (_Passing(shapes), _Passing(shapes, computed=True)):
+            passed = self._forward(inputs, stack, passing)
+            same = [
+                same_values(a.args, b.args) and same_values(a.kwargs, b.kwargs)
+                for a, b in zip(true.calls, passed.calls, strict=True)
+            ]
+            if all(same):
+                return passing
+        self._refuse(f"computes what it gives layer {same.index(False)} from the layers before it")
 
-    def _refuse(self, what: str) -> None:
+    def _refuse(self, what: str) -> NoReturn:
         raise RetortError(
             f"This model {what}, so it cannot be calibrated layer by layer.",
             "Use a method that needs no calibration, such as magnitude, or another model.",
         )
 
-    def _enter(self, ids: Tensor, shapes: list[int]) -> None:
-        seen = self._forward(ids, shapes)
-        before = [call for calls in self._calls[-1] for call in calls] if self._calls else None
+    def _enter(self, number: int, inputs: Mapping[str, Tensor], stack: nn.ModuleList, passing: _Passing) -> None:
+        seen = self._forward(inputs, stack, passing)
+        before = [call for calls in self._calls[number - 1][-len(stack) :] for call in calls] if number else None
         for i, call in enumerate(seen.calls):
             # masks and positions are the same for every full batch, and mostly for every block: hold them once
             for other in (before[i] if before else None, seen.calls[i - 1] if i else None):
                 if other is not None:
-                    call.args = tuple(_shared(a, b) for a, b in zip_longest(call.args, other.args))[: len(call.args)]
-                    call.kwargs = {k: _shared(v, other.kwargs.get(k)) for k, v in call.kwargs.items()}
-        by_block: list[list[_Call]] = [[] for _ in self.blocks]
+                    call.args = tuple(shared(a, b) for a, b in zip_longest(call.args, other.args))[: len(call.args)]
+                    call.kwargs = {k: shared(v, other.kwargs.get(k)) for k, v in call.kwargs.items()}
+        by_block: list[list[Call]] = [[] for _ in stack]
         for index, call in zip(seen.order, seen.calls, strict=True):
             by_block[index].append(call)
-        self._calls.append(by_block)
+        self._calls[number] += by_block
         self.hidden.append(seen.hidden[0])
 
-    def _forward(self, ids: Tensor, shapes: list[int] | None) -> _Seen:
-        """One whole forward; with `shapes` the blocks pass their input through, and the head is not reached."""
+    def _forward(self, inputs: Mapping[str, Tensor], stack: nn.ModuleList, passing: _Passing | None = None) -> _Seen:
+        """One whole forward; with `passing` the stack's blocks hand their input on, and the head is not reached."""
         seen = _Seen()
 
         def before(index: int, forward: Any, *args: Any, **kwargs: Any) -> Any:
-            call, hidden = _split(args, kwargs)
+            call, hidden = split(args, kwargs)
             at = len(seen.calls)
             seen.order.append(index)
             seen.calls.append(call)
             seen.hidden.append(hidden)
-            if shapes is None:
+            if passing is None:
                 seen.outputs.append(forward(*args, **kwargs))
+            elif not passing.shapes[at]:
+                seen.outputs.append(hidden)
+            elif passing.computed:
+                seen.outputs.append((hidden, *forward(*args, **kwargs)[1:]))
             else:
-                seen.outputs.append((hidden, *[None] * (shapes[at] - 1)) if shapes[at] else hidden)
-            if shapes is not None and len(seen.outputs) == len(shapes):
+                seen.outputs.append((hidden, *[None] * (passing.shapes[at] - 1)))
+            if passing is not None and len(seen.outputs) == len(passing.shapes):
                 raise _Stop
             return seen.outputs[-1]
 
-        with replaced_forwards(self.blocks, before), suppress(_Stop):
-            self.model(input_ids=ids)
+        with replaced_forwards(stack, before), suppress(_Stop):
+            self.model(**inputs)
         return seen
 
 
 @contextmanager
-def replaced_forwards(blocks: nn.ModuleList, function: Any) -> Iterator[None]:
+def replaced_forwards(blocks: Iterable[nn.Module], function: Any) -> Iterator[None]:
     """Each block's forward becomes `function(index, its forward, ...)`."""
+    blocks = list(blocks)
     own = [block.__dict__.get("forward") for block in blocks]
     for i, block in enumerate(blocks):
 
@@ -243,39 +260,3 @@ def _inference(model: nn.Module) -> Iterator[None]:
         model.train(training)
         if cache is not None:
             config.use_cache = cache
-
-
-def _split(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[_Call, Tensor]:
-    """The call without its hidden states, and the hidden states."""
-    kwargs = {k: None if isinstance(v, Cache) else v for k, v in kwargs.items()}
-    if args:
-        return _Call(args[1:], kwargs, None), args[0]
-    hidden = kwargs.pop("hidden_states", None)
-    if not isinstance(hidden, Tensor):
-        raise RetortError(
-            "The layers of this model do not take hidden states as their first argument.",
-            "Use a method that needs no calibration, such as magnitude, or another model.",
-        )
-    return _Call((), kwargs, "hidden_states"), hidden
-
-
-def first_tensor(output: Any) -> Tensor:
-    """The hidden states in what a block returns."""
-    first: Tensor = output[0] if isinstance(output, tuple) else output
-    return first
-
-
-def _same(a: Any, b: Any) -> bool:
-    """Equal in value, tensors included."""
-    if isinstance(a, Tensor) and isinstance(b, Tensor):
-        return a is b or (a.shape == b.shape and a.dtype == b.dtype and torch.equal(a, b))
-    if isinstance(a, (tuple, list)) and isinstance(b, (tuple, list)):
-        return len(a) == len(b) and all(_same(x, y) for x, y in zip(a, b, strict=True))
-    if isinstance(a, dict) and isinstance(b, dict):
-        return a.keys() == b.keys() and all(_same(a[k], b[k]) for k in a)
-    return a is b or (type(a) is type(b) and bool(a == b))
-
-
-def _shared(new: Any, old: Any) -> Any:
-    """`old` where both are equal, so that the copy can be freed."""
-    return old if _same(new, old) else new

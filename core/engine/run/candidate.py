@@ -34,6 +34,7 @@ from core.engine.models.computed_as import attention_of, remarks_on
 from core.engine.models.load import Loaded
 from core.engine.models.roundtrip import ReloadProcess
 from core.engine.models.save import save_model
+from core.engine.models.source_target import inputs_of
 from core.engine.prune.prune_report import PruneReport
 from core.engine.run.quality import judge
 from core.engine.run.shape import shape_of
@@ -91,7 +92,7 @@ class CandidateMeasurer:
 
     def know(self, dense: Loaded) -> None:
         """Has the unchanged model read the evaluation text, where this process has not measured it as the baseline."""
-        if self.predictions.asked is None and dense.task in ("causal", "masked"):
+        if self.predictions.asked is None and dense.task in ("causal", "masked", "seq2seq"):
             model, windows = dense.model, self.inputs.evaluation
             batch, tokenizer = self.recipe.evaluation.batch, dense.tokenizer
             perplexity(model, windows, batch, self.reporter, tokenizer=tokenizer, record=self.predictions)
@@ -222,16 +223,18 @@ class CandidateMeasurer:
         return [found] if found is not None else []
 
     def _round_trip(self, loaded: Loaded, folder: Path) -> RoundTrip:
-        ids = self._compared(loaded)  # (1, tokens)
+        ids = self._compared(loaded).to(loaded.model.device)  # (1, tokens)
+        given = {name: value[:, :_COMPARED_TOKENS] for name, value in inputs_of(loaded.model, ids).items()}
+        given.pop("attention_mask", None)
         with torch.inference_mode():
-            out = loaded.model(input_ids=ids.to(loaded.model.device))
+            out = loaded.model(**given)
         logits = out.logits if "logits" in out else out.last_hidden_state
-        return self.fresh.check(folder, ids, logits)
+        return self.fresh.check(folder, given["input_ids"], logits, decoder_input_ids=given.get("decoder_input_ids"))
 
     def _compared(self, loaded: Loaded) -> torch.Tensor:
-        """The first tokens of the evaluation text, as this model cuts it."""
+        """The first window of the evaluation text, as this model cuts it; of an encoder-decoder's all its tokens."""
         if self.inputs.reads(loaded.tokenizer):
-            return self.inputs.evaluation[:1, :_COMPARED_TOKENS]
+            return self.inputs.evaluation[:1]
         frame = frame_for(loaded.tokenizer, loaded.task, self.recipe.evaluation.start_token)
         ids, _ = placed_ids(self.inputs.texts()[0], loaded.tokenizer, frame.before)
         return torch.tensor([ids[:_COMPARED_TOKENS]])

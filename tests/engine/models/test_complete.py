@@ -37,7 +37,7 @@ OTHERS: dict[str, Any] = {
     "BertForMultipleChoice": lambda: t.BertForMultipleChoice(t.BertConfig(**BERT)),
     "BertForNextSentencePrediction": lambda: t.BertForNextSentencePrediction(t.BertConfig(**BERT)),
     "BertForPreTraining": lambda: t.BertForPreTraining(t.BertConfig(**BERT)),
-    "T5ForConditionalGeneration": lambda: t.T5ForConditionalGeneration(T5),
+    "LongT5ForConditionalGeneration": lambda: t.LongT5ForConditionalGeneration(t.LongT5Config(**T5.to_dict())),
     "T5ForSequenceClassification": lambda: t.T5ForSequenceClassification(T5),
     "GPT2DoubleHeadsModel": lambda: t.GPT2DoubleHeadsModel(
         t.GPT2Config(vocab_size=384, n_embd=32, n_layer=2, n_head=2, n_positions=64)

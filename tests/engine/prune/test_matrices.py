@@ -6,7 +6,7 @@ from torch import nn
 
 from core.base.errors import RetortError
 from core.base.progress import InMemoryReporter
-from core.engine.models.matrices import family, find_blocks, prunable, unknown_parts
+from core.engine.models.matrices import family, find_stacks, prunable, unknown_parts
 from core.engine.prune.apply import prune_weights
 from core.recipe.recipe import Prune
 from tests.engine.prune.tiny import FAMILIES, tiny
@@ -18,7 +18,7 @@ EXPECTED = {"llama": 7, "gemma3": 7, "gpt2": 4, "neox": 4, "opt": 6, "bert": 6, 
 def test_every_linear_of_every_block_and_nothing_else(name: str) -> None:
     model = tiny(name)
     found = prunable(model)
-    prefix, blocks = find_blocks(model)
+    ((prefix, blocks),) = find_stacks(model)
     assert len(blocks) == 3
     assert [m.block_index for m in found] == sorted(m.block_index for m in found)
     assert all(sum(m.block_index == i for m in found) == EXPECTED[name] for i in range(3))
@@ -73,7 +73,7 @@ class Unknown(nn.Module):
 
 
 def test_unknown_architectures_need_no_adapter() -> None:
-    name, blocks = find_blocks(Unknown())
+    ((name, blocks),) = find_stacks(Unknown())
     assert name == "tower" and len(blocks) == 2
     assert [m.name for m in prunable(Unknown())] == ["tower.0.0", "tower.0.2", "tower.1.0", "tower.1.2"]
 
@@ -81,7 +81,7 @@ def test_unknown_architectures_need_no_adapter() -> None:
 def test_hybrid_blocks_of_several_kinds() -> None:
     model = nn.Module()
     model.layers = nn.ModuleList([nn.Sequential(nn.Linear(4, 4)), nn.TransformerEncoderLayer(4, 1, 8)])
-    assert find_blocks(model)[0] == "layers"
+    assert find_stacks(model)[0][0] == "layers"
 
 
 def test_experts_stored_in_an_unknown_way_are_said() -> None:
@@ -112,9 +112,15 @@ def test_a_model_without_blocks_is_refused() -> None:
         prunable(nn.Sequential(nn.Linear(4, 4)))
 
 
-def test_encoder_decoder_is_refused() -> None:
+def test_a_decoder_is_counted_on_from_its_encoder() -> None:
     from transformers import T5Config, T5ForConditionalGeneration
 
-    config = T5Config(vocab_size=50, d_model=16, d_kv=4, d_ff=16, num_layers=1, num_heads=2)
-    with pytest.raises(RetortError, match="encoder and a decoder"):
-        find_blocks(T5ForConditionalGeneration(config))
+    config = T5Config(vocab_size=50, d_model=16, d_kv=4, d_ff=16, num_layers=1, num_decoder_layers=2, num_heads=2)
+    model = T5ForConditionalGeneration(config)
+    assert [name for name, _ in find_stacks(model)] == ["encoder.block", "decoder.block"]
+    found = prunable(model)
+    assert [sum(m.block_index == i for m in found) for i in range(3)] == [6, 10, 10]  # a decoder attends twice
+    assert {m.name for m in found} >= {
+        "encoder.block.0.layer.0.SelfAttention.q",
+        "decoder.block.1.layer.2.DenseReluDense.wo",
+    }

@@ -42,7 +42,7 @@ def test_a_layer_counts_as_if_it_were_cut_out(name: str, tmp_path: Path) -> None
         smaller = cut(model, architecture, Keep([i for i in range(3) if i != cell.layer]))
         by_hand = [a - b for a, b in zip(losses(smaller)(), dense, strict=True)]
         assert cell.samples == pytest.approx(by_hand, abs=1e-5)
-        assert cell.parameters == sum(p.numel() for p in find_blocks(model)[1][cell.layer].parameters())
+        assert cell.parameters == sum(p.numel() for p in find_blocks(model)[cell.layer].parameters())
     assert losses(model)() == dense, "nothing stays changed"
 
 
@@ -56,7 +56,7 @@ def test_a_head_counts_as_if_its_columns_were_zero(name: str, output: str, tmp_p
     assert len(heads) == 3 * 4
     for cell in heads[::3]:
         other, head = causal(name), int(str(cell.part).split()[1])
-        weight = find_blocks(other)[1][cell.layer].get_submodule(output).weight
+        weight = find_blocks(other)[cell.layer].get_submodule(output).weight
         assert isinstance(weight, nn.Parameter)
         rows = slice(head * 8, (head + 1) * 8)
         with torch.no_grad():

@@ -24,7 +24,7 @@ def block_io(model: nn.Module, ids: Tensor) -> list[tuple[Tensor, Tensor]]:
         into = args[0] if args else kwargs["hidden_states"]
         seen.append((into.clone(), (out[0] if isinstance(out, tuple) else out).clone()))
 
-    handles = [b.register_forward_hook(hook, with_kwargs=True) for b in find_blocks(model)[1]]
+    handles = [b.register_forward_hook(hook, with_kwargs=True) for b in find_blocks(model)]
     model(input_ids=ids, use_cache=False) if hasattr(model.config, "use_cache") else model(input_ids=ids)
     for handle in handles:
         handle.remove()

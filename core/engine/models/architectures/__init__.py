@@ -14,7 +14,8 @@ from transformers import PreTrainedConfig, PreTrainedModel
 from core.base.errors import Impossible, RetortError
 from core.base.functions import load_function
 from core.engine.models.architectures.base import Axis, Dim, Family, Run, Segment, Shape
-from core.registry.families import PARTS, pinned, staying
+from core.registry.families import pinned, staying
+from core.registry.family import PARTS
 
 FAMILIES: dict[str, list[Family]] = {}
 """The layouts of each model type, of which the first that fits a config is meant."""
