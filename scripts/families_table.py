@@ -39,6 +39,8 @@ def _row(family: Family) -> str:
     if family.square and "hidden" not in always:
         can = [c if c != "hidden channels" else "hidden channels with their heads" for c in can]
     reasons = [_reason(s) for s in family.stays]
+    if family.reads == "pair":
+        reasons.append("the first layer of each stack: a stack needs one, and T5's others need it")
     reasons += [f"layer {i}: the others need it" for i in family.pinned]
     return f"| `{family.id}` | {', '.join(can)} | {'; '.join(reasons)} | {'yes' if family.gguf else ''} |"
 

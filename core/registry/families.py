@@ -12,6 +12,7 @@ from typing import Any, Literal
 from core.registry.family import CALIBRATION, ONNX, PARTS, Config, Family, Stays
 
 _WIDTH = ("neurons", "heads", "kv_groups", "hidden")
+_HEADED = ("heads", "kv_groups", "hidden")
 _NAMES = {"neurons": "MLP neurons", "kv_groups": "key-value groups", "hidden": "hidden channels"}
 _SLOPES = "the positions (ALiBi) follow from the number of heads, so removing one would change all others"
 _EXPERT_NEURONS = Stays(("neurons",), "they lie inside its experts")
@@ -33,9 +34,13 @@ def _encoder(name: str, **more: Any) -> Family:
     return Family(name, "encoder", adapted=True, **{**usual, **more})
 
 
-def _pair(name: str, **more: Any) -> Family:
+def _pair(name: str, *stays: Stays, **more: Any) -> Family:
     """A family with an encoder and a decoder."""
-    return Family(name, "pair", counted=False, **more)
+    return Family(name, "pair", adapted=True, counted=False, stays=stays, **more)
+
+
+def _unlike_stacks(config: Config) -> bool:
+    return config.get("encoder_ffn_dim") != config.get("decoder_ffn_dim")
 
 
 def _crossing(config: Config) -> bool:
@@ -115,7 +120,17 @@ FAMILIES: dict[str, Family] = {
             )
             for name in ("mamba", "mamba2")
         ),
-        *(_pair(name) for name in ("t5", "mt5", "bart")),
+        *(
+            _pair(name, Stays(_HEADED, "all layers of a stack share one table of positions for each head"))
+            for name in ("t5", "mt5")
+        ),
+        _pair(
+            "bart",
+            Stays(_HEADED, "its decoder's two kinds of attention would have to lose the same ones"),
+            Stays(PARTS, "the layers of its encoder and decoder are not equally wide", when=_unlike_stacks),
+            gated=False,
+            learned_positions=True,
+        ),
         Family("phi", "causal", adapted=True, gated=False),
         Family("gptj", "causal", adapted=True, gated=False, square=True),
         Family("gpt_neox", "causal", adapted=True, gated=False, square=True),

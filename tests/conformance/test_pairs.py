@@ -12,8 +12,10 @@ from torch import Tensor, nn
 
 from core.base.progress import InMemoryReporter
 from core.engine.evaluate.perplexity import perplexity
+from core.engine.models.load import Loaded
 from core.engine.models.matrices import prunable
 from core.engine.prune.statistics import collect, weight_observers
+from core.engine.run.sensitivity import evaluation_of
 from tests.engine.pairs import PAIRS, pair_of
 
 WINDOW, PADDING = 24, 0
@@ -49,6 +51,8 @@ def test_the_loss_is_that_of_the_targets_tokens(name: str, padded: bool) -> None
     assert found["loss"].settings["predicted_tokens"] == len(tokens) == (39 if padded else 60)
     shares = [float(part.sum()) * 5 / len(tokens) for part in each]
     assert found["loss"].samples == pytest.approx(shares, abs=1e-5)
+    loaded = Loaded(model, None, Path(), torch.float32, "seq2seq")
+    assert evaluation_of(loaded, ids, 2, InMemoryReporter())() == pytest.approx(shares, abs=1e-5)  # of a sensitivity
 
 
 def _inputs(model: Any, ids: Tensor) -> Iterator[tuple[str, Tensor]]:

@@ -113,6 +113,11 @@ def causal_losses(model: PreTrainedModel, windows: Tensor, batch: int, reporter:
     return read(model, left_to_right(windows), batch, reporter, MEASURED).losses
 
 
+def target_losses(model: PreTrainedModel, windows: Tensor, batch: int, reporter: Reporter) -> Tensor:
+    """Loss in nats of every token of the targets of windows (n, window), as `Reading.losses`: (n, target)."""
+    return read(model, source_to_target(model, windows), batch, reporter, MEASURED).losses
+
+
 def loss_measurements(losses: Tensor, model: PreTrainedModel, record: dict[str, Any]) -> list[Measurement]:
     """Perplexity and loss from losses (windows, predicted tokens)."""
     samples = losses.double().mean(dim=1).tolist()  # (windows,)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -80,7 +80,6 @@ def angular(context: DepthContext) -> list[int]:
     """
     assert context.statistics is not None
     blocks = context.statistics.units(LastHidden.key)
-    states = [block["in"] for block in blocks] + [blocks[-1]["out"]]  # layers + 1 of (sequences, hidden)
     free, n = set(context.removable), context.count
     starts = [s for s in range(len(blocks) - n + 1) if all(i in free for i in range(s, s + n))]
     if not starts:
@@ -88,7 +87,7 @@ def angular(context: DepthContext) -> list[int]:
             f"This method removes {n} layers in a row, and the protected layers leave no such row.",
             "Protect other layers, remove fewer, or choose block influence.",
         )
-    start = min(starts, key=lambda s: angular_distance(states[s], states[s + n]))
+    start = min(starts, key=lambda s: angular_distance(blocks[s]["in"], blocks[s + n - 1]["out"]))
     run = list(range(start, start + n))
     return run + [i for i in context.removable if i not in run]
 
@@ -152,7 +151,7 @@ def _ascending(values: Tensor, removable: tuple[int, ...]) -> list[int]:
     return sorted(removable, key=lambda i: (float(values[i]), i))
 
 
-def _returned(model: PreTrainedModel, blocks: nn.ModuleList, window: Tensor) -> list[int]:
+def _returned(model: PreTrainedModel, blocks: Sequence[nn.Module], window: Tensor) -> list[int]:
     """For each block, the length of the tuple it returns, or 0 where it returns a tensor."""
     found: list[int] = []
 
@@ -170,7 +169,7 @@ def _returned(model: PreTrainedModel, blocks: nn.ModuleList, window: Tensor) -> 
 
 
 def _block_inputs(
-    model: PreTrainedModel, blocks: nn.ModuleList, window: Tensor, gone: list[int], lengths: list[int]
+    model: PreTrainedModel, blocks: Sequence[nn.Module], window: Tensor, gone: list[int], lengths: list[int]
 ) -> list[Tensor]:
     """What goes into each block, (batch, length, hidden), while the blocks in `gone` are skipped."""
     inputs: list[Tensor] = []
@@ -191,7 +190,7 @@ def _block_inputs(
 
 @contextmanager
 def _skipped(
-    blocks: nn.ModuleList, skip: set[int], inputs: list[Tensor], resume: int, lengths: list[int]
+    blocks: Sequence[nn.Module], skip: set[int], inputs: list[Tensor], resume: int, lengths: list[int]
 ) -> Iterator[None]:
     """Blocks in `skip` pass their input through. With `inputs`, block `resume` (which is skipped) gives its
     known input instead, and the blocks before it are not computed. Each returns what it always does (`_returned`)."""

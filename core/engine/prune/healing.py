@@ -15,6 +15,7 @@ stays as it was cut.
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -91,7 +92,9 @@ def heal(
     describe(report, found, divergences, time.perf_counter() - started)
 
 
-def _tasks(architecture: Architecture, blocks: nn.ModuleList, keep: Keep) -> tuple[dict[int, list[_Task]], list[str]]:
+def _tasks(
+    architecture: Architecture, blocks: Sequence[nn.Module], keep: Keep
+) -> tuple[dict[int, list[_Task]], list[str]]:
     """By position among the kept layers the matrices to solve, in the order they are passed; and what is left out."""
     family = architecture.family
     tasks: dict[int, list[_Task]] = {}

@@ -67,7 +67,7 @@ def removals(
 
 
 @contextmanager
-def without_layer(blocks: Sequence[nn.Module] | nn.ModuleList, layer: int) -> Iterator[None]:
+def without_layer(blocks: Sequence[nn.Module], layer: int) -> Iterator[None]:
     """The block hands its input on inside; what it returns keeps its type."""
     block = blocks[layer]
     own, before = block.__dict__.get("forward"), block.forward

@@ -74,13 +74,14 @@ def cut(model: PreTrainedModel, architecture: Architecture, keep: Keep) -> PreTr
     config = new_config(model, architecture, keep)
     _add_bias(state, config, model, architecture, keep)
     position = {layer: i for i, layer in enumerate(keep.layers)}
+    encoder = sum(layer < architecture.encoder_layers for layer in keep.layers)
     kept: dict[str, Tensor] = {}
     for name, tensor in state.items():
         index, inner = architecture.place(model, name)
         if index is not None and index not in position:
             continue
         at = None if index is None else position[index]
-        target = name if at is None else architecture.full_name(model, at, inner)
+        target = name if at is None else architecture.full_name(model, at, inner, encoder)
         kept[target] = _gather(tensor, architecture, model, name, keep, at)
     return build(model, config, kept)
 
@@ -94,7 +95,8 @@ def new_config(model: PreTrainedModel, architecture: Architecture, keep: Keep) -
         derived = isinstance(getattr(type(config), key, None), property)
         if isinstance(entries, list) and len(entries) == architecture.layers and not derived:
             setattr(config, key, [entries[i] for i in keep.layers])
-    setattr(config, family.keys["layers"], len(keep.layers))
+    for key, count in architecture.layer_counts(keep.layers).items():
+        setattr(config, key, count)
     sizes = keep.sizes(architecture)
     for axis, size in sizes.items():
         setattr(config, family.keys[axis], size)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from core.engine.models.architectures import Architecture
-from core.engine.models.architectures.base import Axis
+from core.engine.models.architectures.base import Axis, module_at
 from core.engine.prune.observers import Handle
 
 
@@ -49,7 +49,7 @@ class UnitActivations:
                     a = a.unflatten(-1, (-1, head_dim)).norm(dim=-1)  # (batch, tokens, heads)
                 self._add(axis, a)
 
-            found = _submodule(block, site)
+            found = module_at(block, site)
             if found is not None:
                 handles.append(found.register_forward_pre_hook(inputs))
         for name in self._architecture.family.block_norms:
@@ -57,7 +57,7 @@ class UnitActivations:
             def output(module: nn.Module, args: Any, out: Tensor, name: str = name) -> None:
                 self._add(f"hidden/{name}", out.detach().float())
 
-            norm = _submodule(block, name)
+            norm = module_at(block, name)
             if norm is not None:
                 handles.append(norm.register_forward_hook(output))
         return handles
@@ -101,7 +101,7 @@ class Fluctuation:
             def inputs(module: nn.Module, args: tuple[Any, ...], axis: Axis = axis) -> None:
                 self._merge(axis, args[0].detach().flatten(0, -2))
 
-            found = _submodule(block, site)
+            found = module_at(block, site)
             if found is not None:
                 handles.append(found.register_forward_pre_hook(inputs))
         return handles
@@ -147,7 +147,7 @@ class SecondMoments:
                 count, total = self._sums.get(axis, (0, torch.zeros((), device=x.device)))
                 self._sums[axis] = count + len(x), total + x.T @ x
 
-            found = _submodule(block, site)
+            found = module_at(block, site)
             if found is not None:
                 handles.append(found.register_forward_pre_hook(inputs))
         return handles
@@ -159,11 +159,3 @@ class SecondMoments:
         found = {axis: total / count for axis, (count, total) in self._sums.items()}
         self._sums = {}
         return found
-
-
-def _submodule(block: nn.Module, name: str) -> nn.Module | None:
-    """The module, or None in a block without it (a layer of another kind, or of another layout of its family)."""
-    try:
-        return block.get_submodule(name)
-    except AttributeError:
-        return None

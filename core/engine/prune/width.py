@@ -12,7 +12,7 @@ from transformers.pytorch_utils import Conv1D
 
 from core.base.errors import Impossible
 from core.engine.models.architectures import Architecture, Sizes
-from core.engine.models.architectures.base import Axis
+from core.engine.models.architectures.base import Axis, module_at
 from core.engine.prune.depth import DepthContext
 from core.engine.prune.gradients import taylor_sums
 from core.engine.prune.obs import Removal, removal_scores
@@ -168,7 +168,8 @@ class _Source:
 
     def site_weight(self, axis: Axis, layer: int) -> Tensor:
         """(hidden, columns): the projection that reads the units."""
-        module = self.architecture.blocks(self.model)[layer].get_submodule(unit_sites(self.architecture)[axis])
+        module = module_at(self.architecture.blocks(self.model)[layer], unit_sites(self.architecture)[axis])
+        assert module is not None
         stored = module.weight
         assert isinstance(stored, Tensor)
         weight = stored.detach().float().cpu()
@@ -222,7 +223,8 @@ def _compensate(source: _Source, keep: Keep) -> None:
         if axis not in keep.units:
             continue
         site = unit_sites(architecture)[axis]
-        has_bias = architecture.blocks(source.model)[0].get_submodule(site).bias is not None
+        projection = module_at(architecture.blocks(source.model)[0], site)
+        has_bias = projection is not None and projection.bias is not None
         if not has_bias and axis not in architecture.family.optional_bias:
             notes.append(f"The mean of the removed {axis} is lost: this architecture has no bias there.")
             continue

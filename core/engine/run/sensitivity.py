@@ -23,7 +23,7 @@ from core.base.errors import RetortError
 from core.base.progress import Level, Reporter
 from core.engine.data.inputs import prepare
 from core.engine.evaluate.masked import masked_losses
-from core.engine.evaluate.perplexity import causal_losses
+from core.engine.evaluate.perplexity import causal_losses, target_losses
 from core.engine.measure.breakeven import break_even
 from core.engine.models.architectures import Architecture, adapter_for
 from core.engine.models.chunked_head import language_model_kind
@@ -101,6 +101,8 @@ def evaluation_of(loaded: Loaded, windows: torch.Tensor, batch: int, reporter: R
     def evaluate() -> list[float]:
         if kind == "masked":
             losses = masked_losses(loaded.model, windows, batch, inner, loaded.tokenizer, 0)
+        elif kind == "seq2seq":
+            losses = target_losses(loaded.model, windows, batch, inner)
         else:
             losses = causal_losses(loaded.model, windows, batch, inner)
         per_window: list[float] = losses.double().mean(dim=1).tolist()  # (windows,)

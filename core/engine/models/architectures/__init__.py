@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pkgutil import iter_modules
 from typing import Any
@@ -13,7 +12,7 @@ from transformers import PreTrainedConfig, PreTrainedModel
 
 from core.base.errors import Impossible, RetortError
 from core.base.functions import load_function
-from core.engine.models.architectures.base import Axis, Dim, Family, Run, Segment, Shape
+from core.engine.models.architectures.base import Axis, Dim, Family, Run, Segment, Shape, starred
 from core.registry.families import pinned, staying
 from core.registry.family import PARTS
 
@@ -38,6 +37,7 @@ class Architecture:
         head_dim: 0 where nothing is made of heads.
         stays: parts (as recipes name them) that cannot be taken out, each with the reason.
         pinned: layers that have to stay.
+        encoder_layers: how many of the layers are the encoder's, of an encoder-decoder.
     """
 
     family: Family
@@ -46,6 +46,7 @@ class Architecture:
     head_dim: int
     stays: Mapping[str, str]
     pinned: tuple[int, ...] = ()
+    encoder_layers: int = 0
 
     @property
     def group(self) -> int:
@@ -78,25 +79,43 @@ class Architecture:
         """Rows one unit of the run owns."""
         return run.head_rows * self.head_dim if run.head_rows else 1
 
-    def blocks(self, model: PreTrainedModel) -> nn.ModuleList:
-        """The stack of blocks, first to last."""
-        found = base_of(model).get_submodule(self.family.blocks)
-        assert isinstance(found, nn.ModuleList)
-        return found
+    def blocks(self, model: PreTrainedModel) -> list[nn.Module]:
+        """All blocks, first to last; of an encoder-decoder the encoder's, then the decoder's."""
+        return [block for path in self._stacks for block in base_of(model).get_submodule(path).children()]
+
+    @property
+    def _stacks(self) -> tuple[str, ...]:
+        family = self.family
+        return (family.blocks, family.decoder_blocks) if family.decoder_blocks else (family.blocks,)
 
     def place(self, model: PreTrainedModel, name: str) -> tuple[int | None, str]:
         """(block index, name inside the block) of a parameter, or (None, name below the base model)."""
         prefix = f"{model.base_model_prefix}."
         short = name.removeprefix(prefix) if base_of(model) is not model else name
-        if short.startswith(f"{self.family.blocks}."):
-            index, inner = short.removeprefix(f"{self.family.blocks}.").split(".", 1)
-            return int(index), inner
+        for before, path in zip((0, self.encoder_layers), self._stacks, strict=False):
+            if short.startswith(f"{path}."):
+                index, inner = short.removeprefix(f"{path}.").split(".", 1)
+                return before + int(index), inner
         return None, short
 
-    def full_name(self, model: PreTrainedModel, index: int, inner: str) -> str:
-        """The parameter's name in the whole model: the inverse of `place`."""
+    def full_name(self, model: PreTrainedModel, index: int, inner: str, encoder_layers: int | None = None) -> str:
+        """The parameter's name in the whole model: the inverse of `place`.
+
+        Args:
+            encoder_layers: of the model that is named, where it has lost some.
+        """
         prefix = f"{model.base_model_prefix}." if base_of(model) is not model else ""
+        before = self.encoder_layers if encoder_layers is None else encoder_layers
+        if self.family.decoder_blocks and index >= before:
+            return f"{prefix}{self.family.decoder_blocks}.{index - before}.{inner}"
         return f"{prefix}{self.family.blocks}.{index}.{inner}"
+
+    def layer_counts(self, kept: Sequence[int]) -> dict[str, int]:
+        """What the config says of the number of layers, by key, where only those in `kept` are left."""
+        if not self.family.decoder_blocks:
+            return {self.family.keys["layers"]: len(kept)}
+        encoder = sum(layer < self.encoder_layers for layer in kept)
+        return {self.family.keys["layers"]: encoder, self.family.keys["decoder_layers"]: len(kept) - encoder}
 
     def shape(self, model: PreTrainedModel, name: str) -> Shape:
         """Which units own which rows of a parameter; empty where the family is cut by whole layers only.
@@ -108,7 +127,7 @@ class Architecture:
         if self.family.inside is None:
             return ()
         known = self.family.outside if index is None else self.family.inside
-        inner = re.sub(r"(?<=\.)\d+(?=\.)", "*", inner)
+        inner = starred(inner)
         if inner not in known:
             raise RetortError(
                 f"This {self.family.name} model has a tensor Retort cannot place: '{name}'.", _STILL_WORKS
@@ -154,7 +173,10 @@ def adapter_for(model: PreTrainedModel | PreTrainedConfig) -> Architecture:
     sizes = _sizes(config, family)
     head_dim = getattr(config, "head_dim", None) or (sizes["hidden"] // sizes["heads"] if "heads" in sizes else 0)
     layers = int(getattr(config, family.keys["layers"]))
-    found = Architecture(family, layers, sizes, int(head_dim), stays, pinned(config.model_type))
+    encoder = layers if family.decoder_blocks else 0
+    layers += int(getattr(config, family.keys["decoder_layers"])) if encoder else 0
+    ends = pinned(config.model_type, encoder)
+    found = Architecture(family, layers, sizes, int(head_dim), stays, ends, encoder)
     if isinstance(model, PreTrainedModel):
         found.check(model)
     return found

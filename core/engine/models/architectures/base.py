@@ -8,9 +8,12 @@ per-unit sums, for every family alike.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
+
+from torch import nn
 
 Axis = Literal["hidden", "neurons", "heads", "kv_heads", "experts", "fixed", "grouped"]
 
@@ -83,13 +86,15 @@ class Family:
     Attributes:
         name: as a person calls it.
         model_types: values of `model_type` in config.json.
-        blocks: path of the list of blocks below the base model.
+        blocks: path of the list of blocks below the base model; of an encoder-decoder the encoder's.
+        decoder_blocks: path of the decoder's, whose blocks are counted on from the encoder's.
         keys: config key of each axis, and of `layers`.
         inside: parameters of a block, by name relative to it.
         outside: all others, by name relative to the base model (heads: relative to the whole model).
             An index inside a name is written `*`. None: only whole layers can be taken out, and no parameter is named.
         block_norms: modules of a block whose outputs show how active a hidden channel is.
-        neuron_site: module whose input is the neurons' activations, or None where they cannot be cut.
+        neuron_site: module whose input is the neurons' activations, or None where they cannot be cut. An index inside
+            its name is written `*`, as in those of parameters.
         head_site: module whose input is the heads' outputs side by side, or None where they cannot be cut.
         expert_site: module that is called with (tokens, chosen experts, their gates), or None.
         square: True where the config has no head_dim, so heads times head_dim must stay the hidden size.
@@ -110,6 +115,7 @@ class Family:
     block_norms: tuple[str, ...]
     neuron_site: str | None
     head_site: str | None
+    decoder_blocks: str = ""
     expert_site: str | None = None
     square: bool = False
     hidden_multiple_of_heads: bool = False
@@ -118,3 +124,13 @@ class Family:
     adjust: Callable[[Any, Sequence[int]], None] | None = None
     sized: Callable[[Any], Mapping[Axis, int]] | None = None
     when: Callable[[Any], bool] | None = None
+
+
+def starred(name: str) -> str:
+    """The name with every index inside it written `*`."""
+    return re.sub(r"(?<=\.)\d+(?=\.)", "*", name)
+
+
+def module_at(block: nn.Module, site: str) -> nn.Module | None:
+    """The module a site names, or None in a block without it (of another kind, or of another layout of its family)."""
+    return next((module for name, module in block.named_modules() if name == site or starred(name) == site), None)
