@@ -124,12 +124,13 @@ def _detail(chosen: Chosen, found: dict[str, Any], of: str) -> None:
         format_func=lambda i: marks.option(i - places[0] + 1, tokens[i]),
     )
     rows = []
-    for rank, (one, other) in enumerate(zip(tokens[at]["teacher"], tokens[at]["student"], strict=True), start=1):
+    for rank, (one, two) in enumerate(zip(tokens[at]["teacher"], tokens[at]["student"], strict=True), start=1):
         rows.append(
             {
                 "Rank": str(rank),
                 "First model expects": f"{marks.quoted(one[0])} {percent(one[1], 1)}",
-                "Candidate expects": f"{marks.quoted(other[0])} {percent(other[1], 1)}",
+                "Candidate expects": f"{marks.quoted(two[0])} {percent(two[1], 1)}",
             }
         )
-    st.dataframe(rows, hide_index=True, alt=f"Five likeliest tokens of {flat(chosen.names[0])} and of the candidate")
+    first, other = flat(chosen.names[0]), flat(chosen.names[found["model"]])
+    st.dataframe(rows, hide_index=True, alt=f"Five likeliest tokens of {first} and of {other}")

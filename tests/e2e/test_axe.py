@@ -11,8 +11,10 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page
 
 from core.base.settings import Settings
-from tests.e2e.conftest import Visits
+from core.store import Store
+from tests.e2e.conftest import Visitor, Visits
 from tests.pages.study import failed_run, finished_study
+from tests.pages.test_distil import distilled
 from tests.pages.test_sensitivity import measured
 
 COLOURS = ["color-contrast", "link-in-text-block"]
@@ -85,6 +87,7 @@ def addresses(home: Settings, tiny_llama: Path) -> list[str]:
     model = f"path:{folder}"
     measured(home, model)
     run, broken = finished_study(home, model=model, failed=1), failed_run(home)
+    taught, _ = distilled(Store(home), model, steps=123, best_step=100, training_seconds=120.0)
     of, kind = urlencode({"model": model}), urlencode({"kind": "Folder", "folder": str(folder)})
     return [
         "",
@@ -94,6 +97,7 @@ def addresses(home: Settings, tiny_llama: Path) -> list[str]:
         f"sweep?run={run}",
         f"tradeoffs?run={run}",
         f"distil?{of}",
+        f"distil?run={taught}",
         f"compare?run={run}",
         "runs",
         f"runs?run={run}",
@@ -106,6 +110,14 @@ def findings(page: Page, **options: object) -> list[str]:
     """What axe-core finds: a line an element."""
     found = Axe().run(page, options={"resultTypes": ["violations"], **options}).response["violations"]
     return [f"axe {rule['id']}: {node['html'][:160]}" for rule in found for node in rule["nodes"]]
+
+
+def in_both_themes(tab: Visitor) -> list[str]:
+    """What axe-core finds on an open page; in the dark, of its colours."""
+    found = findings(tab.page)
+    tab.page.emulate_media(color_scheme="dark")
+    tab.settles()
+    return found + findings(tab.page, runOnly=COLOURS)
 
 
 def by_keyboard(page: Page) -> list[str]:
@@ -126,11 +138,7 @@ def test_every_page_is_for_everybody(visits: Visits, home: Settings, addresses: 
     problems: list[str] = []
     for path in addresses:
         page = tab.opens(path)
-        found = findings(page)
-        page.emulate_media(color_scheme="dark")
-        tab.settles()
-        found += findings(page, runOnly=COLOURS)
-        found += by_keyboard(page)
+        found = in_both_themes(tab) + by_keyboard(page)
         page.set_viewport_size({"width": 390, "height": 900})
         tab.settles()
         found += [f"{tab.overflow()} pixels too wide for a phone"] if tab.overflow() else []

@@ -12,6 +12,7 @@ from core.base.settings import Settings
 from core.jobs.preview import client
 from core.store import Store
 from tests.e2e.conftest import Visits
+from tests.e2e.test_axe import in_both_themes
 from tests.pages.study import kept_study
 
 pytestmark = pytest.mark.jobs
@@ -52,6 +53,7 @@ def test_models_are_compared_and_voted_on(visits: Visits, home: Settings, tiny_l
         expect(main.get_by_text("Result so far")).to_be_visible(timeout=120_000)
         tally = Store(home).votes.tally(study["dense"], f"run:{study['a']}")
         assert tally.first + tally.second + tally.neither == 1
+        assert in_both_themes(tab) == []
         tab.is_well()
     finally:
         client.release(home, LOCAL)

@@ -13,6 +13,7 @@ from core.base.text import visible
 from core.jobs.preview import client
 from core.store import Store
 from tests.e2e.conftest import Visits
+from tests.e2e.test_axe import in_both_themes
 from tests.pages.study import kept_study
 
 pytestmark = pytest.mark.jobs
@@ -60,6 +61,7 @@ def test_own_prompts_last_and_reach_the_report(visits: Visits, home: Settings, t
         expect(again.get_by_text("Compare on 2 prompts")).to_be_visible()
         other.settles()
         assert strips(again) == written and other.overflow() <= 0
+        assert in_both_themes(other) == []
         other.is_well()
 
         tab.settles()
