@@ -91,6 +91,14 @@ class FoldedRuns:
         """What the maps leave of the hidden states after each run, on held-out tokens: cheap, no forward needed."""
         return sum(self._fit(run).lacking for run in runs_of(gone))
 
+    def greedy(self, count: int, gone: Sequence[int] = ()) -> tuple[int, ...]:
+        """So many layers that go, ascending: `gone`, and after them one by one those that are made up for best."""
+        found = list(gone)
+        while len(found) < count:
+            left = [i for i in self.context.removable if i not in found]
+            found.append(min(left, key=lambda i: (self.lacking([*found, i]), i)))
+        return tuple(sorted(found))
+
     def rows(self) -> list[list[int]]:
         """The rows of as many layers as go, those first that are made up for best."""
         count, free = self.context.count, set(self.context.removable)
@@ -104,18 +112,22 @@ class FoldedRuns:
         Args:
             prefix: what the layers before the first change give was recorded by it.
         """
+        with self.taken_out(gone), prefix.skipping(max(0, min(gone) - 1)):
+            yield
+
+    @contextmanager
+    def taken_out(self, gone: Sequence[int]) -> Iterator[None]:
+        """The same, whatever else of the model changes; all layers that stay are computed."""
         blocks = self.context.architecture.blocks(self.context.model)
-        runs = runs_of(gone)
         with ExitStack() as changed:
             for layer in gone:
                 changed.enter_context(without_layer(blocks, layer))
-            for start, end in runs:
+            for start, end in runs_of(gone):
                 change = self._fit((start, end)).change
                 if change is not None:
                     site = self.context.architecture.family.neuron_site
                     assert site is not None
                     changed.enter_context(_mapped(blocks[start - 1].get_submodule(site), change))
-            changed.enter_context(prefix.skipping(max(0, min(runs)[0] - 1)))
             yield
 
     def _fit(self, run: Run) -> _Fit:
