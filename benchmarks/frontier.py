@@ -48,6 +48,7 @@ from core.recipe.recipe import Latency, Prune, Recipe, Target
 _METHODS = {
     "healed-loss": ("healed_loss", True),
     "evolved": ("evolved", True),
+    "searched": ("searched", True),
     "obs": ("width_obs", True),
     "activations-healed": ("width_activations", True),
     "block-influence-healed": ("block_influence", True),

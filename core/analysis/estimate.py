@@ -209,6 +209,8 @@ def _search(recipe: Recipe, prune: Prune | None, size: ModelSize, probe: Machine
     windows = 0 if prune is None else min(METHODS[prune.method].search_windows, recipe.calibration.sequences)
     if not windows or not size.layers:
         return 0.0
+    if prune is not None and METHODS[prune.method].kind == "shapes":
+        return METHODS[prune.method].search_tries * _forward(windows * recipe.calibration.length, size, probe)
     blocks = size.block_parameters / size.parameters
     gone = round((1.0 - _share_left(prune, size)) / blocks * size.layers) if blocks else 0
     most = METHODS[prune.method].search_tries if prune is not None else 0

@@ -13,7 +13,7 @@ from core.analysis.sensitivity import SensitivitySpec, find
 from core.base.errors import Impossible, RetortError
 from core.base.settings import Settings
 from core.preflight.subject import Subject
-from core.recipe.parts_asked import staying_asked, step_parts
+from core.recipe.parts_asked import possible_parts, staying_asked
 from core.recipe.recipe import Prune, Sizes, Target
 from core.registry.families import is_square
 from core.registry.formatting import percent, show_bytes
@@ -88,7 +88,7 @@ def _removable(step: Prune, subject: Subject) -> list[int]:
 
 
 def _target(step: Prune, subject: Subject, dtype: str) -> RetortError | None:
-    target, parts, shape = step.target, step_parts(METHODS[step.method], step.parts), subject.found.shape
+    target, parts, shape = step.target, _parts(step, subject), subject.found.shape
     assert target is not None
     if refused := staying_asked(METHODS[step.method], step, is_square(shape.family), shape.stays):
         return refused
@@ -106,6 +106,11 @@ def _target(step: Prune, subject: Subject, dtype: str) -> RetortError | None:
             )
         return _count(target.remove_layers, step, subject)
     return _alone(parts, subject, target) or _amount(target, step, parts, subject, dtype)
+
+
+def _parts(step: Prune, subject: Subject) -> tuple[str, ...]:
+    shape = subject.found.shape
+    return possible_parts(METHODS[step.method], step.parts, is_square(shape.family), shape.stays)
 
 
 def _count(remove: int, step: Prune, subject: Subject) -> RetortError | None:

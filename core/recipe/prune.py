@@ -92,6 +92,18 @@ class Prune(Strict):
         return self
 
     @model_validator(mode="after")
+    def search_has_a_budget(self) -> Prune:
+        if METHODS[self.method].kind != "shapes":
+            return self
+        if self.target is not None and (self.target.sizes is not None or self.target.remove_layers is not None):
+            raise ValueError(
+                f"'{self.method}' finds sizes itself: give 'block_fraction', 'total_fraction' or 'megabytes'"
+            )
+        if set(self.parts) - {"layers", "neurons", "kv_groups"}:
+            raise ValueError(f"'{self.method}' searches over layers, neurons and kv_groups only")
+        return self
+
+    @model_validator(mode="after")
     def heal_fits_method(self) -> Prune:
         if self.heal != "none" and not heals(self.method):
             raise ValueError(

@@ -8,7 +8,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict
 
 Family = Literal["weight", "depth", "width", "experts"]
-Kind = Literal["score", "solver", "layers", "units"]
+Kind = Literal["score", "solver", "layers", "units", "shapes"]
 Statistic = Literal[
     "input_norms",
     "hessian",
@@ -43,7 +43,7 @@ class Method(BaseModel):
     search_windows: int = 0
     """Calibration windows on which the loss without each layer is measured, layer after layer; 0: no search."""
     search_tries: int = 0
-    """Layers that are measured before one goes; 0: every one that is left."""
+    """Layers that are measured before one goes, 0: every one that is left; of a search for a shape, all it measures."""
     needs_adapter: bool = False
     """True where the architecture must be known (its blocks, heads and neurons)."""
 
@@ -55,7 +55,7 @@ class Method(BaseModel):
     @property
     def ranks_hidden(self) -> bool:
         """Whether a width method ranks hidden channels too, beside neurons and heads."""
-        return not self.needs & {"fluctuation", "second_moments"}
+        return self.kind == "units" and not self.needs & {"fluctuation", "second_moments"}
 
     @property
     def calibrated(self) -> bool:

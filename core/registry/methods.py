@@ -9,6 +9,7 @@ Contracts of `entry` by `kind` (see CONTRIBUTING.md):
     solver  `f(weight, stats, sparsity, pattern, report) -> weight`, `(out, in)` float32
     layers  `f(context) -> list[int]`, all removable layers, the first to go first
     units   `f(unit_statistics) -> scores`, one float32 per neuron / head / channel / expert
+    shapes  `f(context, question, prune, work) -> Keep`, what stays of layers and units
 """
 
 from __future__ import annotations
@@ -224,6 +225,22 @@ METHODS: dict[str, Method] = with_symbols(
             summary="Removes the neurons, heads or channels with the smallest weights. Needs no data; really "
             "smaller and faster.",
             source="Li et al. 2017, Pruning filters for efficient convnets",
+        ),
+        Method(
+            id="searched",
+            label="Width and depth (search)",
+            family="width",
+            kind="shapes",
+            entry="core.engine.prune.searched:searched",
+            needs=frozenset({"block_influence"}),
+            symbol="star-diamond",
+            color=3,
+            needs_adapter=True,
+            search_windows=8,
+            search_tries=60,
+            summary="Searches for the widths and the layers with which the healed model stays nearest to the dense "
+            "one. Best with healing; slowest to choose, really smaller and faster.",
+            source="Li et al. 2025, Tyr-the-Pruner, and Sieberling et al. 2024, EvoPress, with levels as in ZipLM",
         ),
         Method(
             id="reap",

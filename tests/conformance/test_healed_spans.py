@@ -36,24 +36,34 @@ def folded(model: Any, *runs: tuple[int, int]) -> Any:
     layers = len(model.model.layers)
     changed = copy.deepcopy(model)
     for start, end in runs:
-        if start == 0:
-            continue
-        name = f"model.layers.{start - 1}.mlp.down_proj"
-        m = seen(model, name)[1][:TOKENS]
-        before, after = (seen(model, f"model.layers.{i - 1}")[1][:TOKENS] for i in (start, end))
-        w = 1 / np.sqrt(np.mean(after**2, axis=1))
-        errors = {}
-        for ridge in RIDGES:
-            change = ridge_by_numpy(m[:FITTED], (after - before)[:FITTED], ridge, False, w[:FITTED])
-            errors[ridge] = np.sum(((after - before - m @ change) * w[:, None])[FITTED:] ** 2)
-        if min(errors.values()) < np.sum(((after - before) * w[:, None])[FITTED:] ** 2):
-            best = min(errors, key=lambda r: errors[r])
-            change = ridge_by_numpy(m[:FITTED], (after - before)[:FITTED], best, False, w[:FITTED])
+        change = made_up(model, start, end)
+        if change is not None:
+            name = f"model.layers.{start - 1}.mlp.down_proj"
             with torch.no_grad():
                 new = matrix(model, name) @ (np.eye(len(change)) + change)
                 changed.get_submodule(name).weight.copy_(torch.tensor(new.T))
     stay = [i for i in range(layers) if not any(start <= i < end for start, end in runs)]
     return cut(changed, adapter_for(changed), Keep(stay))
+
+
+def made_up(model: Any, start: int, end: int) -> np.ndarray | None:
+    """The change of what the MLP before a run writes that makes up for it, None where nothing would be better."""
+    if start == 0:
+        return None
+    m = seen(model, f"model.layers.{start - 1}.mlp.down_proj")[1][:TOKENS]
+    before, after = (seen(model, f"model.layers.{i - 1}")[1][:TOKENS] for i in (start, end))
+    return by_the_best_ridge(m, after - before, 1 / np.sqrt(np.mean(after**2, axis=1)))
+
+
+def by_the_best_ridge(x: np.ndarray, lacking: np.ndarray, w: np.ndarray) -> np.ndarray | None:
+    """Least squares of what is lacking, the ridge chosen on the held-out tokens; None where nothing is better there."""
+    errors = {}
+    for ridge in RIDGES:
+        change = ridge_by_numpy(x[:FITTED], lacking[:FITTED], ridge, False, w[:FITTED])
+        errors[ridge] = np.sum(((lacking - x @ change) * w[:, None])[FITTED:] ** 2)
+    if min(errors.values()) >= np.sum((lacking * w[:, None])[FITTED:] ** 2):
+        return None
+    return ridge_by_numpy(x[:FITTED], lacking[:FITTED], min(errors, key=lambda r: errors[r]), False, w[:FITTED])
 
 
 def loss(model: Any) -> float:

@@ -7,6 +7,7 @@ A change brings a layer or two back, and as many others go; promising is what th
 from __future__ import annotations
 
 import random
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -63,10 +64,15 @@ class Layers:
         return [self.folded.greedy(self.context.count), *(tuple(row) for row in self.folded.rows()[:1])]
 
     def changed(self, choice: Gone, dice: random.Random) -> Gone:
-        kept = [i for i in self.context.removable if i not in choice]
-        count = min(dice.choice((1, 1, 2)), len(kept), len(choice))
-        back = dice.sample(choice, count)
-        return tuple(sorted({*choice, *dice.sample(kept, count)} - set(back)))
+        return swapped(choice, self.context.removable, dice)
 
     def lacking(self, choice: Gone) -> float:
         return self.folded.lacking(choice)
+
+
+def swapped(gone: Gone, removable: Sequence[int], dice: random.Random) -> Gone:
+    """One or two of the layers that are gone come back, and as many others go; none where there are no others."""
+    kept = [i for i in removable if i not in gone]
+    count = min(dice.choice((1, 1, 2)), len(kept), len(gone))
+    back = dice.sample(gone, count)
+    return tuple(sorted({*gone, *dice.sample(kept, count)} - set(back)))

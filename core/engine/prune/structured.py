@@ -6,6 +6,7 @@ import tempfile
 from collections.abc import Iterable
 from contextlib import ExitStack
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -21,15 +22,23 @@ from core.engine.prune.experts import ExpertSaliency
 from core.engine.prune.healing import heal
 from core.engine.prune.observers import BlockInfluence, Observer
 from core.engine.prune.prune_report import PruneReport
+from core.engine.prune.search_work import SearchWork
 from core.engine.prune.statistics import Statistics, collect
 from core.engine.prune.surgery import Keep, count_parameters, cut
 from core.engine.prune.targets import Plan, Question, plan_for
 from core.engine.prune.unit_observers import Fluctuation, SecondMoments, UnitActivations
 from core.engine.prune.width import choose_units
-from core.recipe.parts_asked import staying_asked, step_parts
+from core.recipe.parts_asked import possible_parts, staying_asked
 from core.recipe.recipe import Part, Prune
 from core.registry.formatting import percent
 from core.registry.methods import METHODS, Method, Statistic
+
+
+class _Told(NamedTuple):
+    """Whom a pruning tells what it does."""
+
+    reporter: Reporter
+    report: PruneReport
 
 
 def structure_observers(model: PreTrainedModel, needs: Iterable[Statistic]) -> list[Observer]:
@@ -54,7 +63,12 @@ def structure_observers(model: PreTrainedModel, needs: Iterable[Statistic]) -> l
 
 
 def prune_structure(
-    loaded: Loaded, prune: Prune, statistics: Statistics | None, windows: Tensor | None, reporter: Reporter
+    loaded: Loaded,
+    prune: Prune,
+    statistics: Statistics | None,
+    windows: Tensor | None,
+    reporter: Reporter,
+    work: SearchWork | None = None,
 ) -> tuple[PreTrainedModel, PruneReport]:
     """A smaller model with the parts removed that the method ranks lowest; `loaded.model` is not changed.
 
@@ -62,6 +76,7 @@ def prune_structure(
         prune: a structured method, its target, protected layers, parts and multiple.
         statistics: of the dense model; what the method needs and they lack is gathered on `windows`.
         windows: (sequences, length) calibration tokens, without padding.
+        work: where a search for a shape keeps what it makes; None: nothing is kept.
 
     Raises:
         RetortError: unknown architecture, a target that cannot be met, or parts that cannot be removed here.
@@ -70,19 +85,14 @@ def prune_structure(
     architecture = adapter_for(model)
     parts = parts_of(method, prune, architecture)
     removable = _removable(architecture, prune)
-    plan = plan_for(Question(model, loaded.tokenizer, architecture, parts, removable, prune.multiple), prune)
-    _refuse_uneven(architecture, prune, plan)
+    question = Question(model, loaded.tokenizer, architecture, parts, removable, prune.multiple)
     report = PruneReport()
     healed = prune.heal != "none" and windows is not None and len(windows) > 1
-    with ExitStack() as stack:
-        known = _gathered(model, method, plan, architecture, statistics, windows, reporter, stack)
-        context = DepthContext(
-            model, architecture, known, windows, architecture.layers - plan.layers, removable, reporter, report.notes
-        )
-        layers = _layers(context, method)
-        keep = Keep(layers)
-        if plan.sizes != architecture.sizes:
-            keep = choose_units(context, load_function(method.entry), plan.sizes, layers, compensate=not healed)
+    told = _Told(reporter, report)
+    if method.kind == "shapes":
+        keep = _shape(question, prune, windows, work, told)
+    else:
+        keep = _ranked(question, prune, statistics, windows, healed, told)
     with torch.no_grad():
         smaller = cut(model, architecture, keep)
     if healed and windows is not None:
@@ -93,13 +103,59 @@ def prune_structure(
     return smaller, report
 
 
+def _ranked(
+    question: Question, prune: Prune, statistics: Statistics | None, windows: Tensor | None, healed: bool, told: _Told
+) -> Keep:
+    """What stays where layers and units are ranked."""
+    method, architecture = METHODS[prune.method], question.architecture
+    plan = plan_for(question, prune)
+    _refuse_uneven(architecture, prune, plan)
+    with ExitStack() as stack:
+        known = _gathered(question.model, method, plan, architecture, statistics, windows, told.reporter, stack)
+        context = DepthContext(
+            question.model,
+            architecture,
+            known,
+            windows,
+            architecture.layers - plan.layers,
+            question.removable,
+            told.reporter,
+            told.report.notes,
+        )
+        layers = _layers(context, method)
+        if plan.sizes == architecture.sizes:
+            return Keep(layers)
+        return choose_units(context, load_function(method.entry), plan.sizes, layers, compensate=not healed)
+
+
+def _shape(question: Question, prune: Prune, windows: Tensor | None, work: SearchWork | None, told: _Told) -> Keep:
+    """What stays in the shape that a search finds."""
+    if prune.protect and question.parts != ("layers",):
+        raise _uneven()
+    context = DepthContext(
+        question.model,
+        question.architecture,
+        None,
+        windows,
+        0,
+        question.removable,
+        told.reporter,
+        told.report.notes,
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        work = work or SearchWork(Path(folder))
+        keep: Keep = load_function(METHODS[prune.method].entry)(context, question, prune, work)
+    told.report.facts["search"] = work.found
+    return keep
+
+
 def parts_of(method: Method, prune: Prune, architecture: Architecture) -> tuple[Part, ...]:
     """What the step may remove: the recipe's `parts`, or the method's usual ones.
 
     Raises:
         RetortError: the model has no such parts, or they have to stay.
     """
-    parts = step_parts(method, prune.parts)
+    parts = possible_parts(method, prune.parts, architecture.family.square, architecture.stays)
     if "experts" in parts and architecture.family.expert_site is None:
         raise Impossible("This model has no experts to remove.", "Choose a depth or a width method.")
     if refused := staying_asked(method, prune, architecture.family.square, architecture.stays):
@@ -119,10 +175,14 @@ def _removable(architecture: Architecture, prune: Prune) -> tuple[int, ...]:
 
 def _refuse_uneven(architecture: Architecture, prune: Prune, plan: Plan) -> None:
     if prune.protect and plan.sizes != architecture.sizes:
-        raise RetortError(
-            "Protected layers cannot stay wider than the others: plain transformers reads one size for all layers.",
-            "Leave 'protect' empty, or remove whole layers instead.",
-        )
+        raise _uneven()
+
+
+def _uneven() -> RetortError:
+    return RetortError(
+        "Protected layers cannot stay wider than the others: plain transformers reads one size for all layers.",
+        "Leave 'protect' empty, or remove whole layers instead.",
+    )
 
 
 def _gathered(

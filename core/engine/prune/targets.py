@@ -109,30 +109,41 @@ def _is_nothing(target: Target) -> bool:
 
 def _first_that_fits(question: Question, ladder: Sequence[Plan], target: Target) -> Plan:
     """Bisects the ladder, along which everything shrinks."""
-    dense = question.counts(ladder[0])
-    reached: Callable[[Plan], float]
-    if target.megabytes is not None:
-        wanted = -target.megabytes
-        reached = lambda plan: -question.bytes(plan) / 1e6  # noqa: E731
-    elif target.block_fraction is not None:
-        wanted = target.block_fraction
-        reached = lambda plan: 1 - question.counts(plan).blocks / dense.blocks  # noqa: E731
-    else:
-        assert target.total_fraction is not None
-        wanted = target.total_fraction
-        reached = lambda plan: 1 - question.counts(plan).total / dense.total  # noqa: E731
+    wanted, reached = reach_of(question, target, ladder[0])
     at = bisect.bisect_left(ladder, wanted - _SLACK, key=reached)
     if at < len(ladder):
         return ladder[at]
-    best = reached(ladder[-1])
+    raise too_much(target, wanted, reached(ladder[-1]))
+
+
+def reach_of(
+    question: Question, target: Target, dense: Plan, times: Callable[[Plan], float] | None = None
+) -> tuple[float, Callable[[Plan], float]]:
+    """What a target asks for, and how far a plan gets: it meets the target where that is as much or more.
+
+    Args:
+        target: a share, megabytes or milliseconds.
+        times: milliseconds a token of a plan, for a target of them.
+    """
+    counts = question.counts(dense)
+    if target.megabytes is not None:
+        return -target.megabytes, lambda plan: -question.bytes(plan) / 1e6
+    if target.block_fraction is not None:
+        return target.block_fraction, lambda plan: 1 - question.counts(plan).blocks / counts.blocks
+    assert target.total_fraction is not None
+    return target.total_fraction, lambda plan: 1 - question.counts(plan).total / counts.total
+
+
+def too_much(target: Target, wanted: float, best: float) -> Impossible:
+    """The refusal of a target, with the most that could be reached."""
     if target.megabytes is not None:
         nearest, asked = f"{-best:.1f} MB", f"{target.megabytes:g} MB"
-        raise Impossible(
+        return Impossible(
             f"The model cannot be brought down to {asked} this way; {nearest} is the least.",
             f"Ask for {nearest} or more, or allow more parts to be removed.",
         )
     of = "block parameters" if target.block_fraction is not None else "all parameters"
-    raise Impossible(
+    return Impossible(
         f"At most {percent(best, 1)} of {of} can be removed this way; {percent(wanted, 1)} was asked for.",
         "Ask for less, or allow more parts to be removed.",
     )

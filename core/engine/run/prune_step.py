@@ -16,6 +16,7 @@ from core.engine.models.load import Loaded
 from core.engine.prune.allocation import Curves
 from core.engine.prune.apply import prune_weights
 from core.engine.prune.prune_report import PruneReport
+from core.engine.prune.search_work import SearchWork
 from core.engine.prune.sequential import prune_sequential
 from core.engine.prune.statistics import Statistics, collect, weight_observers
 from core.engine.prune.structured import prune_structure, structure_observers
@@ -79,14 +80,15 @@ def apply(
 ) -> tuple[Loaded, PruneReport]:
     """The pruned model. Weight methods change `source.loaded` itself (see `restore_dense`), structured ones do not.
 
-    `settings` say where measured sensitivities lie, for an allocation that needs one.
+    `settings` say where measured sensitivities lie, for an allocation that needs one, and where a search goes on.
 
     Raises:
         RetortError: the method cannot be applied to this model.
     """
     loaded = source.loaded
     if METHODS[prune.method].structured:
-        model, report = prune_structure(loaded, prune, statistics, source.windows, reporter)
+        work = search_work(source, prune, settings)
+        model, report = prune_structure(loaded, prune, statistics, source.windows, reporter, work)
         return replace(loaded, model=model), report
     measured = curves_for(prune, source.fingerprint, settings)
     curves = measured[1] if measured else None
@@ -98,6 +100,20 @@ def apply(
         report.facts["sensitivity"] = measured[0]
         report.note(f"The sparsity was spread by the sensitivity measured as {measured[0]}.")
     return loaded, report
+
+
+def search_work(source: Source, prune: Prune, settings: Settings | None) -> SearchWork | None:
+    """Where a search for a shape keeps healed parts, for every search of this model and text, and its own judgements.
+
+    An interrupted search finds both again and goes on. None for a method that does not search for a shape.
+    """
+    if METHODS[prune.method].kind != "shapes" or settings is None or source.windows is None:
+        return None
+    model = [ENGINE_REVISION, library_versions(), source.fingerprint, str(source.loaded.dtype)]
+    parts = hashed(["levels", *model, digest_of(source.windows), prune.multiple, sorted(prune.parts)])
+    asked = hashed(prune.model_dump(mode="json", exclude={"name", "heal"}))
+    folder = settings.cache / "search" / parts
+    return SearchWork(folder, folder / f"{asked}.judged")
 
 
 def curves_for(prune: Prune, fingerprint: str, settings: Settings | None) -> tuple[str, Curves] | None:

@@ -51,7 +51,7 @@ def test_every_depth_method_removes_what_it_is_asked_to(method: str) -> None:
     assert parameters(new) < parameters(model)
 
 
-@pytest.mark.parametrize("method", [m.id for m in METHODS.values() if m.family == "width"])
+@pytest.mark.parametrize("method", [m.id for m in METHODS.values() if m.kind == "units" and m.family == "width"])
 @pytest.mark.parametrize("name", ["llama", "gpt2", "gemma3"])
 def test_every_width_method_shrinks_neurons(method: str, name: str) -> None:
     model = tiny(name)
@@ -59,6 +59,27 @@ def test_every_width_method_shrinks_neurons(method: str, name: str) -> None:
     assert report.facts["intermediate"] in (8, 16, 24, 32)
     assert report.facts["block_parameters_removed"] >= 0.2
     assert torch.isfinite(output(new, ids())).all()
+
+
+@pytest.mark.parametrize("name", ["llama", "gpt2", "gemma3"])
+def test_a_search_keeps_to_its_budget(name: str) -> None:
+    """Layers, neurons and groups; GPT-2's heads stay, because its hidden size follows from them."""
+    model = tiny(name)
+    new, report = step(model, "searched", target={"block_fraction": 0.4}, heal="closed-form")
+    assert (
+        1
+        - parameters(new, "layers." if name != "gpt2" else "h.")
+        / parameters(model, "layers." if name != "gpt2" else "h.")
+        >= 0.4
+    )
+    assert report.facts["block_parameters_removed"] >= 0.4
+    assert report.facts["search"]["curve"][-1][1] > 0 and report.facts["heads"] in ((6,) if name == "gpt2" else (3, 6))
+    assert torch.isfinite(output(new, ids())).all()
+
+
+def test_a_search_refuses_less_than_the_smallest_shape() -> None:
+    with pytest.raises(RetortError, match="At most .* of block parameters can be removed this way"):
+        step(tiny("llama"), "searched", target={"block_fraction": 0.99})
 
 
 def test_block_influence_removes_the_layer_that_does_least() -> None:
