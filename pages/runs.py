@@ -14,7 +14,7 @@ from core.store.rows import RunCounts
 from pages.frame import home, shell
 from pages.frame.states import empty
 from pages.frame.text import md, plural, when, zone
-from pages.run import again, detail, filters, lineage, panel, table, track
+from pages.run import again, detail, filters, lineage, panel, search_curve, table, track
 from pages.study import candidates, time_again
 
 PAGE_SIZE = 200
@@ -107,6 +107,7 @@ def one_run(run: RunRow, trials: list[TrialRow]) -> None:
                 query_params={"run": run.id},
             )
         panel.buttons(run, trials, "one")
+    search_curve.of_run(run)
     if run.trials_total:
         st.header("Candidates", anchor=False)
         candidates.show_candidates(run, trials)

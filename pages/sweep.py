@@ -22,7 +22,7 @@ from pages.frame import charts, home, shell
 from pages.frame.cached import cached
 from pages.frame.states import empty
 from pages.frame.text import md
-from pages.run import panel
+from pages.run import panel, search_curve
 from pages.study import slider, tradeoff_data
 from pages.study.study_page import StudyPage, as_file, choose_model, given_name
 
@@ -112,6 +112,7 @@ def progress(run: RunRow, trials: list[TrialRow]) -> None:
             waiting(run)
     with right:
         panel.trials_table(trials, height=_CHART)
+    search_curve.of_run(run)
     with st.expander("Log", icon=":material/terminal:"):
         panel.log_tail(run.id)
 

@@ -6,6 +6,7 @@ The engine decides the rest when it has the weights (`core.engine.prune.targets`
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from core.analysis.doctor import obstacle as method_obstacle
@@ -205,8 +206,30 @@ def most_removable(step: Prune, parts: tuple[str, ...], subject: Subject) -> int
         totals = {layer.index: layer.total for layer in found.layers}
         ranked = sorted((totals.get(i, 0) for i in _removable(step, subject)), reverse=True)
         return sum(ranked[: max(0, subject.layers - 1)])
+    if METHODS[step.method].kind == "shapes":
+        return _beyond_smallest_shape(step, parts, subject)
     full = found.shape.intermediate
     if parts == ("neurons",) and full:
         least = step.multiple if step.multiple < full else full
         return int(sum(layer.parameters.get("mlp", 0) for layer in found.layers) * (1 - least / full)) + 1
     return None
+
+
+def _beyond_smallest_shape(step: Prune, parts: tuple[str, ...], subject: Subject) -> int:
+    """What a search for a shape could take out: all layers that may go, and of those that stay all but the least.
+
+    The least is one multiple of neurons and one key-value group; the search itself goes no further than an eighth.
+    """
+    shape, gone, left = subject.found.shape, 0.0, list(subject.found.layers)
+    if "layers" in parts:
+        may = set(_removable(step, subject))
+        left = sorted(left, key=lambda layer: (layer.index in may, layer.total))
+        stay = max(1, subject.layers - len(may))
+        gone += sum(layer.total for layer in left[stay:])
+        left = left[:stay]
+    for layer in left:
+        if "neurons" in parts and shape.intermediate:
+            gone += layer.parameters.get("mlp", 0) * (1 - min(1, step.multiple / shape.intermediate))
+        if "kv_groups" in parts and shape.heads:
+            gone += layer.parameters.get("attention", 0) * (1 - 1 / (shape.kv_heads or shape.heads))
+    return math.ceil(gone) + 1

@@ -16,6 +16,7 @@ from core.store import RunRow, TrialRow
 from pages.frame import shell
 from pages.frame.states import refused
 from pages.frame.text import duration, flat, md
+from pages.run import search_curve
 from pages.study import make_again, selection
 from pages.study.tradeoff_data import Field, field
 
@@ -45,6 +46,7 @@ def show_candidates(run: RunRow, trials: Sequence[TrialRow]) -> None:
     rows = [trials[i] for i in picked["selection"]["rows"] if i < len(trials)]
     if rows:
         _actions(run, rows[0], rows[0].key in kept)
+        search_curve.of_candidate(rows[0])
     elif run.trials_done:
         st.caption("Pick a candidate to see it on the trade-offs or to use its model.")
     for t in (t for t in trials if t.state == "failed"):

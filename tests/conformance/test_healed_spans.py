@@ -124,7 +124,8 @@ def test_the_search_finds_what_trying_every_choice_finds() -> None:
             found[gone] = float((p * (p / q).log()).sum(-1).mean())
     of = context(model, 2)
     assert tuple(sorted(evolved(of)[:2])) == min(found, key=lambda gone: found[gone])
-    curve = [value for name, _, value in of.reporter.points if name.startswith("KL")]  # type: ignore[attr-defined]
+    name = "search/Layer removal (evolutionary search), 2 layers removed"
+    curve = [value for n, _, value in of.reporter.points if n == name]  # type: ignore[attr-defined]
     assert curve == sorted(curve, reverse=True) and curve[-1] == pytest.approx(min(found.values()), rel=1e-3)
 
 

@@ -89,6 +89,8 @@ REFUSED: list[tuple[str, list[dict[str, Any]], str]] = [
     ("llama", [structured("width_norm", sizes={"intermediate": 41})], "has 40 for 'intermediate', less than 41"),
     ("llama", [structured("width_norm", sizes={"heads": 5})], "5 query heads cannot be shared evenly by 2"),
     ("llama", [structured("width_norm", block_fraction=0.9)], r"At most \d\d.\d % of block parameters can be removed"),
+    ("llama", [structured("searched", block_fraction=0.98)], r"At most 9\d.\d % of block parameters can be removed"),
+    ("llama", [structured("searched", megabytes=0.02)], "cannot be brought down to 0.02 MB this way"),
     ("llama", [structured("block_influence", megabytes=0.001)], "cannot be brought down to 0.001 MB"),
     ("gpt2", [structured("width_norm", block_fraction=0.2, parts=("heads",))], "tied to its heads"),
     ("llama", [structured("width_flap", block_fraction=0.2, parts=("hidden",))], "FLAP ranks neurons and heads"),

@@ -167,3 +167,14 @@ def test_a_run_whose_kept_model_is_gone_says_so_and_makes_it_again(
     assert "is damaged: its folder is missing. 1 more of what this run saved is damaged too." in said
     next(b for b in page.button if b.label == "Make again").click().run()
     assert not page.exception and store.runs.get(run).state == "queued"
+
+
+def test_a_search_shows_its_falling_curve_and_says_what_it_means(
+    opens: Opens, settings: Settings, store: Store
+) -> None:
+    run = finished_study(settings)
+    assert "Search" not in [h.value for h in opens("runs", run=run).header]
+    store.series.add(run, [("search/Width and depth", 24, 0.5), ("search/Width and depth", 40, 0.25)])
+    page = opens("runs", run=run)
+    assert "Search" in [h.value for h in page.header]
+    assert "Width and depth: 40 candidates judged on calibration text; the best leaves a KL of 0.25 nats" in words(page)

@@ -40,7 +40,7 @@ class Evolution(Generic[Choice]):
     """The same search each time for the same seed and judgements.
 
     Attributes:
-        name: of the live series, KL of the best choice by the judgements made until then.
+        name: what the live series is called after `search/`: KL of the best choice, by the judgements made until then.
         what: what is searched for, in sentences.
         curve: judgements so far and KL of the best choice on all windows, whenever a better one was found, and at the
             end.
@@ -80,5 +80,5 @@ class Evolution(Generic[Choice]):
 
     def _tell(self, generation: int, now: float) -> None:
         self.curve.append((self.judge.count, now))
-        self.reporter.series(self.name, self.judge.count, now)
+        self.reporter.series(f"search/{self.name}", self.judge.count, now)
         self.reporter.progress(generation, _GENERATIONS, f"Searching for {self.what}: KL {now:.3f}.")

@@ -18,6 +18,7 @@ from core.engine.prune.evolution import Evolution
 from core.engine.prune.folded_runs import FoldedRuns, parted
 from core.engine.prune.gradients import refuse_unless_causal
 from core.engine.prune.judging import Judge
+from core.recipe.recipe import Target
 from core.registry.methods import METHODS
 
 Gone = tuple[int, ...]
@@ -26,7 +27,7 @@ Gone = tuple[int, ...]
 def evolved(context: DepthContext) -> list[int]:
     """The layers whose absence leaves the healed model nearest to the dense one, then the others.
 
-    The same seed (0) each time. Reports the KL divergence of the best choice after each generation as a series.
+    The same seed (0) each time. The KL divergence of the best choice after each generation is a live series.
 
     Raises:
         RetortError: no calibration text, or a model that does not predict the next token.
@@ -43,7 +44,8 @@ def evolved(context: DepthContext) -> list[int]:
 
 def _searched(context: DepthContext, folded: FoldedRuns, judged: torch.Tensor) -> Gone:
     judge = Judge[Gone](context.model, judged, folded.without, context.reporter)
-    search = Evolution(Layers(context, folded), judge, context.reporter, "KL of the best choice of layers", "layers")
+    name = f"{METHODS['evolved'].label}, {Target(remove_layers=context.count).label()}"
+    search = Evolution(Layers(context, folded), judge, context.reporter, name, "layers")
     best, divergence = search.run()
     context.notes.append(
         f"{judge.count} judgements of layers to remove, after healing, on up to {judge.windows} "

@@ -32,8 +32,6 @@ from core.engine.prune.targets import Question
 from core.recipe.recipe import Prune
 from core.registry.methods import METHODS
 
-SERIES = "KL of the best shape"
-
 
 class Shape(NamedTuple):
     """A smaller model: its widths, and which layers are gone, ascending."""
@@ -70,7 +68,7 @@ def searched(context: DepthContext, question: Question, prune: Prune, work: Sear
         levels.make(context, fitted)
         shapes = Shapes(context, FoldedRuns(context, fitted), levels, left)
         judge = Judge[Shape](context.model, judged, shapes.apart, context.reporter, work.record)
-        search = Evolution(shapes, judge, context.reporter, SERIES, "a shape", prune.seed)
+        search = Evolution(shapes, judge, context.reporter, prune.label(), "a shape", prune.seed)
         best, divergence = search.run()
     work.found = {"curve": [list(point) for point in search.curve], "judged": judge.count, "windows": judge.windows}
     context.notes.append(
