@@ -30,7 +30,7 @@ def check(chosen: argparse.Namespace, settings: Settings) -> int:
     refuse_what_is_not_here(recipe, settings)
     actions.check_recipe(recipe, settings)
     rows = _looked_up(recipe, settings)
-    remarks = beforehand(recipe)
+    remarks = beforehand(recipe, settings)
     if chosen.json:
         put_json({"recipe": recipe.name, "found": [{"what": w, "is": s} for w, s in rows], "remarks": remarks})
         return 0

@@ -38,7 +38,7 @@ def start(chosen: argparse.Namespace, settings: Settings) -> int:
     actions.check_limits(recipe, settings)
     refuse_what_is_not_here(recipe, settings)
     actions.check_recipe(recipe, settings)
-    for note in beforehand(recipe):
+    for note in beforehand(recipe, settings):
         say(note)
     run_id = actions.submit(recipe, settings, LOCAL)
     say(f"Run {run_id} is queued.")

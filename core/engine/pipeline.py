@@ -24,7 +24,7 @@ def execute(recipe: Recipe, hooks: Hooks) -> None:
     """
     session = Session(recipe, hooks)
     refuse_impossible(recipe, hooks.settings, session.resolved)
-    for note in beforehand(recipe):
+    for note in beforehand(recipe, hooks.settings):
         hooks.reporter.event("warning", note)
     if recipe.sweep is not None:
         run_sweep(session, measure_on_cluster if recipe.executor != "local" else None)

@@ -10,6 +10,7 @@ from typing import Literal
 import streamlit as st
 
 from core.base.errors import RetortError
+from core.base.settings import Settings
 from core.preflight.notes import beforehand
 from core.recipe.recipe import Recipe
 from pages.frame.text import md
@@ -55,7 +56,7 @@ def boundary() -> Iterator[None]:
         )
 
 
-def lacking(recipe: Recipe) -> None:
+def lacking(recipe: Recipe, settings: Settings) -> None:
     """What the figures of a recipe will lack."""
-    for note in beforehand(recipe):
+    for note in beforehand(recipe, settings):
         st.warning(md(note, 500), icon=":material/straighten:")

@@ -75,7 +75,7 @@ def _offer(recipe: Recipe) -> None:
         seconds = None  # its model comes first
     st.metric("Time", "not known yet" if seconds is None else about(seconds), width="content")
     panel.machine_timing("recipe", "estimated from a timed probe of this machine" if seconds is not None else "")
-    lacking(recipe)
+    lacking(recipe, home.settings())
     if login.button("run", "Start it", type="primary", icon=":material/play_arrow:", width="stretch"):
         run_id = submissions.submit_with_samples(recipe, home.settings(), login.actor())
         _close()

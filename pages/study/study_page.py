@@ -84,7 +84,7 @@ class StudyPage:
 
     def start_button(self, recipe: Recipe, submit: Callable[[], str]) -> None:
         """What its figures will lack, what is downloaded first, and the button: `submit` queues the run (its id)."""
-        lacking(recipe)
+        lacking(recipe, home.settings())
         if needed := missing(recipe, home.settings()):
             size = show_bytes(sum(s.download_bytes for s in needed))
             st.caption(f"It first downloads {md(' and '.join(s.label for s in needed))}: {size}, once.")

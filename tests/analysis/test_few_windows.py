@@ -10,6 +10,7 @@ from core.analysis.pareto import statuses
 from core.analysis.recommendation import recommend
 from core.analysis.recommendation_words import sentence
 from core.analysis.run_differences import figures
+from core.base.settings import Settings
 from core.commands.show import show_results
 from core.preflight.notes import beforehand
 from core.recipe.recipe import Recipe
@@ -90,7 +91,7 @@ def test_the_terminal_says_so(capsys: pytest.CaptureFixture[str]) -> None:
     assert WHY in shown and "tie" not in shown
 
 
-def test_it_is_said_before_the_start() -> None:
+def test_it_is_said_before_the_start(home: Settings) -> None:
     sweep = {"grid": [{"method": ["magnitude"], "sparsity": [0.5]}]}
     few: dict[str, object] = {
         "name": "n",
@@ -98,9 +99,9 @@ def test_it_is_said_before_the_start() -> None:
         "evaluation": {"tokens": 256, "window": 128},
         "sweep": sweep,
     }
-    assert beforehand(Recipe.model_validate(few)) == [
+    assert beforehand(Recipe.model_validate(few), home) == [
         "Quality is measured on 2 windows of 128 tokens. Below 4 windows a loss has no interval and no difference is "
         "claimed: ask for at least 512 evaluation tokens, or for shorter windows."
     ]
     few["evaluation"] = {"tokens": 512, "window": 128}
-    assert beforehand(Recipe.model_validate(few)) == []
+    assert beforehand(Recipe.model_validate(few), home) == []

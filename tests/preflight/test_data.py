@@ -126,12 +126,21 @@ def test_how_much_is_written_at_most() -> None:
     assert of(sweep={"grid": grid, "keep": "all"}) == 30 and of(sweep={"grid": grid, "keep": "none"}) == 10
 
 
-def test_a_run_without_a_figure_of_quality_says_so_beforehand(study: dict[str, Any]) -> None:
-    assert beforehand(Recipe.model_validate(study)) == []
+def test_a_run_without_a_figure_of_quality_says_so_beforehand(study: dict[str, Any], home: Settings) -> None:
+    assert beforehand(Recipe.model_validate(study), home) == []
     del study["evaluation"]["labelled"]
-    assert "without its accuracy" in beforehand(Recipe.model_validate(study))[0]
+    assert "without its accuracy" in beforehand(Recipe.model_validate(study), home)[0]
     study["steps"] = study["steps"][:1]
-    assert "No step measures quality" in beforehand(Recipe.model_validate(study))[0]
+    assert "No step measures quality" in beforehand(Recipe.model_validate(study), home)[0]
+    study["steps"].append({"step": "evaluate"})
+    assert beforehand(Recipe.model_validate(study), home)[0].startswith(
+        "This model tells classes apart, and no labelled texts are named to judge it on, so the run will end without "
+        "any figure of quality"
+    )
+    config = home.roots[0] / "model" / "config.json"
+    headless = json.loads(config.read_text()) | {"architectures": ["BertModel"]}
+    config.write_text(json.dumps(headless))
+    assert "it neither predicts words nor tells classes apart" in beforehand(Recipe.model_validate(study), home)[0]
 
 
 def test_the_command_says_what_it_found_and_runs_nothing(
