@@ -235,6 +235,7 @@ def evaluation_tokens(evaluation: Evaluation) -> int:
     """Tokens one candidate reads to be judged; of tasks Retort does not know the length, a middling one is taken."""
     items = evaluation.items or _ALL_ITEMS
     per_item = [TASK_SETS[t].item_tokens if t in TASK_SETS else _ITEM_TOKENS for t in evaluation.tasks]
+    per_item += [_ITEM_TOKENS * (1 + t.shots) for t in evaluation.own_tasks]
     return evaluation.tokens + items * sum(per_item)
 
 

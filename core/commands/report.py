@@ -15,7 +15,7 @@ from core.base.settings import Settings
 from core.base.text import one_line
 from core.base.untrusted_files import read_bounded, reason
 from core.commands.terminal import put_json, say
-from core.registry.metrics import METRICS
+from core.registry.metrics import METRICS, metric
 from core.report.forms import FORMS, Form
 from core.store import Store
 
@@ -174,7 +174,8 @@ def _limit(text: str) -> tuple[str, float]:
         value = float(number)
     except ValueError:
         value = math.nan
-    if name not in METRICS or not math.isfinite(value):
+    known = name in METRICS or metric(name).role == "quality"  # of tasks that only a recipe names
+    if not known or not math.isfinite(value):
         raise argparse.ArgumentTypeError(f"'{text[:60]}' is no limit: write one such as disk_bytes=200")
     return name, value * limit_unit(name)[1]
 

@@ -12,8 +12,11 @@ from core.data.columns import Use, meaning_of
 from core.data.conversations import conversation_of
 from core.data.labelled import labelled_rows
 from core.data.left_out import NO_CONVERSATION, NO_TEXT, TORN, LeftOut
+from core.data.question_columns import question_columns
+from core.data.questions import questions
 from core.data.rows import Row, Rows
 from core.data.tables import open_data, plain_text
+from core.recipe.own_tasks import TaskColumns
 from core.recipe.parts import Columns
 
 SHOWN_ROWS = 5
@@ -62,9 +65,9 @@ def preview(name: str, given: Columns, settings: Settings) -> Preview:
         key = hash(tuple(map(str, row.values.values())))
         repeated += key in seen
         seen.add(key)
-    readings = [_reading(rows, given, use) for use in _USES]
+    readings = [*(_reading(rows, given, use) for use in _USES), *_questions(rows)]
     if all(r.obstacle for r in readings):
-        raise RetortError(readings[-1].obstacle, "Name the columns: columns: {text: NAME}.")
+        raise RetortError(readings[len(_USES) - 1].obstacle, "Name the columns: columns: {text: NAME}.")
     shown = tuple({c: _cell(row, c) for c in rows.columns} for row in rows.first[:SHOWN_ROWS])
     return Preview(rows.where, rows.form, rows.files, rows.columns, shown, count, repeated, tuple(readings))
 
@@ -95,6 +98,19 @@ def _reading(rows: Rows, given: Columns, use: Use) -> Reading:
         return Reading(_USES[use], columns, left.total - sum(left.counts.values()), tuple(left.sentences))
     except RetortError as error:
         return Reading(_USES[use], obstacle=error.cause)
+
+
+def _questions(rows: Rows) -> list[Reading]:
+    """The rows as questions with their answers; nothing where they hold none, as most texts do."""
+    try:
+        found = questions(rows, TaskColumns())
+        columns = question_columns(rows, TaskColumns(), found.kind)
+    except RetortError:
+        return []
+    shown = {"question": columns.question, "options": ", ".join(columns.options), "answer": columns.answer}
+    named = {what: one_line(name, 80) for what, name in shown.items() if name}
+    use = "questions with options" if found.kind == "choice" else "questions with an answer to write"
+    return [Reading(use, named, len(found.rows), tuple(n for n in found.notes if n != columns.note))]
 
 
 def _lacks(row: Row, columns: Columns) -> str:

@@ -12,6 +12,7 @@ from importlib.util import find_spec
 from core.analysis.sensitivity import SensitivitySpec
 from core.base.errors import Impossible, RetortError
 from core.base.settings import Settings
+from core.base.text import one_line
 from core.catalogue.checks import read_json
 from core.catalogue.classifiers import unjudged
 from core.catalogue.export_check import refuse_export, refuse_quantise
@@ -138,6 +139,12 @@ def _cluster(recipe: Recipe) -> None:
         raise Impossible(
             f"The labelled texts of {labelled.data} are not sent to a cluster's nodes.",
             "Use a sample: set there, or 'executor: local'.",
+        )
+    own = [t.data for t in recipe.evaluation.own_tasks if t.data.startswith("path:")]
+    if own:
+        raise Impossible(
+            f"The questions of {one_line(own[0], 200)} are not sent to a cluster's nodes.",
+            "Leave 'own_tasks' out there, or use 'executor: local'.",
         )
     if recipe.sweep is not None and recipe.sweep.budget is not None:
         raise Impossible(

@@ -16,8 +16,10 @@ from core.catalogue.references import resolve
 from core.data.classes import classes_of
 from core.data.columns import Use, meaning_of
 from core.data.labelled import LabelledRows, labelled_rows
+from core.data.questions import Questions, left_to_ask, questions_of
 from core.data.tables import open_data
 from core.recipe.distil import TrainingData
+from core.recipe.own_tasks import OwnTask
 from core.recipe.parts import Columns
 from core.recipe.recipe import Distil, Prune, Recipe, Select
 
@@ -50,6 +52,11 @@ def refuse_unusable_data(recipe: Recipe, settings: Settings) -> None:
             names = _usable(source, names, settings)
         except RetortError as error:
             raise type(error)(f"{source.place}: {error.cause}", error.remedy) from None
+    for task in recipe.evaluation.own_tasks:
+        try:
+            _asked(task, recipe.evaluation.items, settings)
+        except RetortError as error:
+            raise type(error)(f"evaluation.own_tasks, '{task.name}': {error.cause}", error.remedy) from None
     for number, step in _trainings(recipe):
         for field, reference in (("teacher", step.teacher), ("student", step.student)):
             if reference.startswith("path:"):
@@ -109,6 +116,19 @@ def _usable(source: Source, names: tuple[str, ...] | None, settings: Settings) -
             f"{one_line(source.data, 200)} has fewer than two classes.", "Check which column holds the label."
         )
     return tuple(known)
+
+
+def _asked(task: OwnTask, items: int | None, settings: Settings) -> None:
+    """Raises RetortError where the questions of a file cannot be read, or where none is left beside the examples."""
+    kind, _, name = task.data.partition(":")
+    if kind == "path":
+        stamps = tuple((str(f), f.stat().st_mtime_ns, f.stat().st_size) for f in data_files(name, settings).files)
+        left_to_ask(_questions_of(name, task, settings, stamps), task, items)
+
+
+@lru_cache(maxsize=16)
+def _questions_of(name: str, task: OwnTask, settings: Settings, stamps: _Stamps) -> Questions:
+    return questions_of(open_data(name, settings), task)
 
 
 @lru_cache(maxsize=64)

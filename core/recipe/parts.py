@@ -7,10 +7,14 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Annotated, Literal, NamedTuple, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
-from core.base.text import is_line
+from core.recipe.own_tasks import OwnTask
 from core.recipe.references import labelled_form, split_form, text_form
+from core.recipe.strict import Name as Name
+from core.recipe.strict import StepName as StepName
+from core.recipe.strict import Strict as Strict
+from core.recipe.strict import shown as shown
 from core.registry.formatting import percent
 from core.registry.tasks import TASK_SETS
 
@@ -26,39 +30,6 @@ Fraction = Annotated[float, Field(ge=0.0, lt=1.0)]
 Seed = Annotated[int, Field(ge=0, lt=2**63)]
 Layer = Annotated[int, Field(ge=0, lt=10_000)]
 """A layer, counted from 0."""
-
-
-def shown(value: str) -> str:
-    """Raises ValueError for text with characters that nobody sees: they could hide or turn what stands beside them."""
-    if not is_line(value):
-        raise ValueError("holds control characters or other characters that cannot be seen")
-    return value
-
-
-Name = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(shown)]
-"""What a column, a part, a task or a module is called."""
-
-
-StepName = Annotated[str, Field(max_length=120), AfterValidator(shown)]
-"""What the model that a step makes is called, alone; left out: what was done to it."""
-
-
-class Strict(BaseModel):
-    """Unknown keys are refused, and values of another type: text or true for a number, a number for text, NaN.
-
-    Values are frozen, so that a recipe can be hashed; lists, as files have them, become tuples.
-    """
-
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, strict=True)
-
-    @model_validator(mode="before")
-    @classmethod
-    def lists_are_tuples(cls, data: object) -> object:
-        return {k: _tuples(v) for k, v in data.items()} if isinstance(data, dict) else data
-
-
-def _tuples(value: object) -> object:
-    return tuple(_tuples(v) for v in value) if isinstance(value, list) else value
 
 
 class Columns(Strict):
@@ -183,6 +154,8 @@ class Evaluation(Corpus):
     items: int | None = Field(200, ge=2, le=10_000_000)
     """The first so many items of each task; None: all."""
     scorer: Literal["retort", "lm-eval"] = "retort"
+    own_tasks: tuple[OwnTask, ...] = Field((), max_length=50)
+    """Questions of your own, with options to choose from or an answer to write. Retort scores them."""
     labelled: LabelledSet | None = None
     """For classification models."""
 
@@ -193,13 +166,20 @@ class Evaluation(Corpus):
             raise ValueError(f"unknown task '{unknown[0]}'; known: {', '.join(TASK_SETS)}, and others by lm-eval")
         if len(set(self.tasks)) < len(self.tasks):
             raise ValueError("a task is listed twice")
+        names = [t.name for t in self.own_tasks]
+        taken = [n for n in names if n in TASK_SETS or n in self.tasks or names.count(n) > 1]
+        if taken:
+            raise ValueError(f"an own task cannot be called '{taken[0]}': another task is; give it another 'name'")
         return self
 
     def identity(self) -> dict[str, object]:
         """What determines figures: settings of tasks only where there are tasks."""
         said = self.model_dump(mode="json")
+        if not self.own_tasks:
+            del said["own_tasks"]
         if not self.tasks:
-            said = {k: v for k, v in said.items() if k not in ("tasks", "items", "scorer")}
+            unused = ("tasks", "scorer") if self.own_tasks else ("tasks", "items", "scorer")
+            said = {k: v for k, v in said.items() if k not in unused}
         if self.labelled is not None and self.labelled.split is None:
             said["labelled"] = {k: v for k, v in said["labelled"].items() if k != "split"}
         return {k: v for k, v in said.items() if k != "labelled" or v is not None}

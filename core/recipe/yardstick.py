@@ -18,6 +18,7 @@ _WORDS = {
     "tasks": "tasks",
     "items": "questions of each task",
     "scorer": "scorer",
+    "own_tasks": "own tasks",
     "labelled": "labelled set",
     "prompt": "prompt tokens",
     "new_tokens": "new tokens",
@@ -45,6 +46,8 @@ class Yardstick:
         said = [f"{e.tokens:,} tokens of {e.data} in windows of {e.window:,}"]
         if e.tasks:
             said.append(f"{', '.join(e.tasks)} ({'all' if e.items is None else e.items} questions each)")
+        if e.own_tasks:
+            said.append(f"your questions {', '.join(t.name for t in e.own_tasks)}")
         if e.labelled is not None:
             said.append(f"the labels of {e.labelled.data}")
         said.append("no times" if t is None else f"times of {t.prompt} + {t.new_tokens} tokens, {t.repeats} repeats")
@@ -74,7 +77,7 @@ def differences(mine: Yardstick, other: Yardstick) -> list[str]:
                 found.append(f"{name}: {'not measured' if a is None else 'measured'} now")
             continue
         ours, theirs = a.model_dump(mode="json"), b.model_dump(mode="json")
-        if not (ours.get("tasks") or theirs.get("tasks")):
+        if not any(d.get("tasks") or d.get("own_tasks") for d in (ours, theirs)):
             ours, theirs = ({k: v for k, v in d.items() if k not in ("items", "scorer")} for d in (ours, theirs))
         found += [
             f"{name}: {_WORDS.get(key, key)} {_said(ours[key])} instead of {_said(theirs[key])}"
@@ -88,5 +91,7 @@ def _said(value: object) -> str:
     if isinstance(value, int) and not isinstance(value, bool):
         return f"{value:,}"
     if isinstance(value, list | tuple):
-        return ", ".join(map(str, value)) or "none"
+        return ", ".join(map(_said, value)) or "none"
+    if isinstance(value, dict):
+        return ", ".join(f"{k} {_said(v)}" for k, v in value.items() if v not in (None, [], {}, ""))
     return "none" if value is None else str(value)

@@ -13,7 +13,7 @@ from core.recipe.heal import heals
 from core.recipe.recipe import Recipe
 from core.registry.methods import METHODS, Method
 from core.registry.tasks import TASK_SETS
-from pages.forms import look
+from pages.forms import look, own_tests
 from pages.frame.text import md
 
 PATTERNS = {"unstructured": "Anywhere", "2:4": "2 of every 4", "4:8": "4 of every 8"}
@@ -37,6 +37,7 @@ def form(reference: str, found: Anatomy) -> dict[str, Any]:
     with st.container(border=True):
         st.header("Texts", anchor=False)
         calibration, evaluation = texts(found.shape.context)
+        evaluation |= own_tests.section(found.shape.task)
     with st.expander("More: seeds, mode, latency, what is kept", icon=":material/settings:"):
         more, latency, keep = extras()
     for block in grid:
@@ -192,15 +193,8 @@ def tasks() -> dict[str, Any]:
     )
     if not chosen:
         return {}
-    items = right.number_input(
-        "Questions of each task",
-        2,
-        100_000,
-        100,
-        key="items",
-        bind=URL,
-        help="More questions take longer and tell smaller differences apart: 100 leave about 10 points either way.",
-    )
+    with right:
+        items = own_tests.questions_each()
     return {"tasks": list(chosen), "items": items}
 
 

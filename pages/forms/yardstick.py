@@ -10,7 +10,7 @@ from core.base.errors import RetortError
 from core.recipe.recipe import Recipe
 from core.recipe.yardstick import Yardstick, differences, yardstick_of
 from core.store import RunRow
-from pages.forms import sample_study
+from pages.forms import own_tests, sample_study
 from pages.frame import home, login, shell
 from pages.frame.states import refused
 from pages.frame.text import flat, md, plural
@@ -44,8 +44,7 @@ def _fields(of: Yardstick) -> Mapping[str, object]:
     for key, corpus in (("cal", of.calibration), ("eval", of.evaluation)):
         if corpus.data != "sample:wiki":
             fields |= {f"{key}-split": corpus.split or "", f"{key}-column": corpus.mapping.text or ""}
-    if of.evaluation.tasks and of.evaluation.items is not None:
-        fields["items"] = of.evaluation.items
+    fields |= own_tests.fields(of.evaluation)
     if of.latency is not None:
         fields |= {"prompt": of.latency.prompt, "new": of.latency.new_tokens, "repeats": of.latency.repeats}
     return fields

@@ -13,6 +13,7 @@ from core.base.settings import Settings
 from core.recipe.files import load_recipe
 from core.recipe.recipe import Recipe, Trim
 from core.store import Store
+from pages.forms.own_tests import task_names
 from tests.pages.conftest import Opens, words
 
 PROBE = MachineProbe(
@@ -124,6 +125,19 @@ def test_the_form_estimates_and_starts_what_it_shows(
     run = next(r for r in store.runs.find() if r.kind == "sweep")
     assert run.parsed() == recipe
     assert app.query_params["run"] == run.id
+
+
+def test_questions_of_ones_own_go_into_the_recipe(opens: Opens, folder: str, settings: Settings) -> None:
+    file = settings.roots[0] / "my questions.csv"
+    file.write_text("question,A,B,answer\nhot?,ice,fire,B\ncold?,ice,fire,A\nwet?,sea,fire,A\n")
+    app = opens("sweep", model=folder, own=[f"path:{file}"], shots="1", items="40")
+    assert "As questions with options: 3 rows" in words(app).replace("\\", "")
+    evaluation = load_recipe(next(c.value for c in app.code if "sweep:" in c.value)).evaluation
+    (task,) = evaluation.own_tasks
+    assert (task.name, task.data, task.shots, evaluation.items) == ("own-my-questions", f"path:{file}", 1, 40)
+    assert task_names(["path:/a/q.csv", "hub:x/q@main"]) == ["own-q", "own-q-2"]
+    file.write_text("question,A,B,answer\nhot?,ice,fire,sun\n")
+    assert "'sun' in line 2" in words(opens("sweep", model=folder, own=[f"path:{file}"])).replace("\\", "")
 
 
 def test_a_smaller_vocabulary_is_explained_and_started_with_the_measurements_of_the_form(

@@ -32,6 +32,22 @@ EVALUATION = TEXT | {
     "tasks": ["piqa"],
     "items": 50,
     "scorer": "retort",
+    "own_tasks": [
+        {
+            "name": "support",
+            "data": "path:/texts/questions.csv",
+            "split": "test",
+            "columns": {"question": "q", "options": ["A", "B"], "answer": "right"},
+            "kind": "choice",
+            "answers": "letter",
+            "match": "contains",
+            "shots": 2,
+            "prompt": "{question}",
+            "chat_template": False,
+            "stop": ["###"],
+            "new_tokens": 16,
+        }
+    ],
     "labelled": {
         "data": "path:/texts/labels.csv",
         "split": "test",
@@ -252,7 +268,7 @@ def _beyond(one: dict[str, Any]) -> Iterator[Any]:
         yield float("inf")
         yield float("-inf")
     if one.get("type") == "string":
-        yield from UNSEEN
+        yield from UNSEEN[:-1] if one.get("format") == "lines" else UNSEEN
         yield from ["no_such_word", "file:/etc/passwd", "http://a.b/c"] if "enum" in one or "const" in one else []
         yield from [""] if "minLength" in one else []
         yield from ["x" * (one["maxLength"] + 1)] if "maxLength" in one else []

@@ -68,10 +68,22 @@ def choice_measurements(
         "samples": "1 for each item answered correctly, else 0",
         "interval": WILSON,
     }
+    return choice_accuracies(task.id, plain, normalised, items, model, record)
+
+
+def choice_accuracies(
+    name: str,
+    plain: Sequence[int],
+    normalised: Sequence[int],
+    items: Sequence[Item],
+    model: PreTrainedModel,
+    record: Mapping[str, Any],
+) -> list[Measurement]:
+    """Both accuracies of the options that were chosen (`answers`)."""
     return [
-        accuracy(accuracy_id(task.id), _right(plain, items), model, {**record, "how": "highest log-likelihood"}),
+        accuracy(accuracy_id(name), _right(plain, items), model, {**record, "how": "highest log-likelihood"}),
         accuracy(
-            accuracy_id(task.id, normalised=True),
+            accuracy_id(name, normalised=True),
             _right(normalised, items),
             model,
             {**record, "how": "highest log-likelihood per character"},

@@ -14,13 +14,16 @@ from core.base.settings import Settings
 from core.catalogue.classifiers import unjudged
 from core.catalogue.rights import refuse_remote_tasks
 from core.catalogue.samples import is_fetched
+from core.data.questions import questions_of
 from core.engine.data.classification import load_labelled
+from core.engine.data.corpora import open_rows
 from core.engine.data.inputs import Inputs
 from core.engine.evaluate.baseline_predictions import BaselinePredictions
 from core.engine.evaluate.by_text import bits_per_byte, losses_by_text
 from core.engine.evaluate.choice import choice_measurements
 from core.engine.evaluate.classify import classification_measurements, limit_of
 from core.engine.evaluate.harness import harness_measurements
+from core.engine.evaluate.own import own_measurements
 from core.engine.evaluate.paired_loss import loss_change
 from core.engine.evaluate.perplexity import perplexity, safe_exp
 from core.engine.evaluate.tasks.items import load_items
@@ -144,9 +147,15 @@ def _other_tokens(
 def _accuracies(
     loaded: Loaded, wanted: Evaluation, settings: Settings, actor: Actor, reporter: Reporter
 ) -> tuple[list[Measurement], list[str]]:
-    if wanted.tasks and loaded.task != "causal":
-        return [], ["Tasks were left out: only a model that continues a text can answer them by likelihood."]
-    return (_tasks(loaded, wanted, settings, actor, reporter) if wanted.tasks else []), []
+    if (wanted.tasks or wanted.own_tasks) and loaded.task != "causal":
+        return [], ["Tasks were left out: only a model that continues a text can answer them."]
+    found = _tasks(loaded, wanted, settings, actor, reporter) if wanted.tasks else []
+    notes: list[str] = []
+    for task in wanted.own_tasks:
+        rows = open_rows(task.data, task.split or "test", settings, actor)
+        more, said = own_measurements(loaded, task, questions_of(rows, task), wanted.items, wanted.batch, reporter)
+        found, notes = [*found, *more], [*notes, *said]
+    return found, notes
 
 
 def _tasks(

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from datasets import Dataset
 
 from core.analysis.differences import difference
@@ -111,8 +112,6 @@ def with_copa(home: Settings) -> Settings:
 
 
 def judged(model: Path, home: Settings, **wanted: Any) -> dict[str, Measurement]:
-    import torch
-
     loaded = load_model(model, "float32")
     inputs = Inputs(None, torch.randint(0, 300, (4, 16), generator=torch.Generator().manual_seed(0)), {})
     found, notes = judge(loaded, Evaluation(**wanted), inputs, [], home, LOCAL, InMemoryReporter())
@@ -124,6 +123,24 @@ def test_a_language_model_answers_the_tasks_of_its_recipe(tiny_llama: Path, with
     found = judged(tiny_llama, with_copa, tasks=["copa"], items=6)
     assert {"perplexity", "loss", "accuracy:copa", "accuracy_norm:copa"} == set(found)
     assert len(found["accuracy:copa"].samples or []) == 6
+
+
+def test_questions_of_ones_own_are_answered_and_paired(tiny_llama: Path, home: Settings) -> None:
+    """A file with options and one without: a record for each item, by which candidates are paired."""
+    rows = [{"question": f"Is {n} even?", "choices": ["no", "yes"], "answer": 1 - n % 2} for n in range(6)]
+    (home.roots[0] / "even.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    (home.roots[0] / "capital.csv").write_text("question,answer\nFrance?,Paris\nItaly?,Rome\nSpain?,Madrid\n")
+    own = [{"name": n.partition(".")[0], "data": f"path:{home.roots[0]}/{n}"} for n in ("even.jsonl", "capital.csv")]
+    own[1] |= {"shots": 1, "match": "contains", "new_tokens": 4}
+    wanted = Evaluation.model_validate({"own_tasks": own, "items": 5})
+    inputs = Inputs(None, torch.randint(0, 300, (4, 16), generator=torch.Generator().manual_seed(0)), {})
+    found, notes = judge(load_model(tiny_llama, "float32"), wanted, inputs, [], home, LOCAL, InMemoryReporter())
+    measured = {m.metric: m for m in found}
+    assert {"accuracy:even", "accuracy_norm:even", "accuracy:capital"} < set(measured)
+    assert len(measured["accuracy:even"].samples or []) == 5 and measured["accuracy:capital"].samples == [0.0, 0.0]
+    assert any(n.startswith("even: The right option was read as its place counted from 0") for n in notes)
+    paired = with_pairs(measured["accuracy:capital"], [measured["accuracy:capital"]])
+    assert paired.settings["paired"]["p"] == 1.0
 
 
 @pytest.mark.slow
