@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Mapping, Sequence
 
 import plotly.graph_objects as go
@@ -11,6 +12,8 @@ from core.registry.formatting import significant
 
 PREFIX = "search/"
 """Begins the names of live series that such searches report; the rest says which search."""
+_LINE, _WIDTH = 20, 36
+"""Pixels of a line of the legend, and characters in it."""
 _DASHES = ("solid", "dash", "dot", "dashdot")
 _SYMBOLS = ("circle", "square", "diamond", "triangle-up")
 
@@ -18,15 +21,15 @@ Searches = Mapping[str, Sequence[tuple[float, float]]]
 """By the name of a search: judgements so far, and KL divergence of the best from the dense model in nats."""
 
 
-def searches(found: Searches, ground: Theme, height: int = 280) -> go.Figure:
+def searches(found: Searches, ground: Theme, height: int = 260) -> go.Figure:
     """A falling line of steps for each search, told apart by dash and marker as well as by colour."""
-    out = figure(ground, height)
+    out = figure(ground, height + _LINE * sum(len(_lines(name)) for name in found))
     for i, (name, points) in enumerate(found.items()):
         color = ground.color(i + 1)
         out.add_scatter(
             x=[x for x, _ in points],
             y=[y for _, y in points],
-            name=safe(name),
+            name="<br>".join(_lines(name)),
             mode="lines+markers",
             line={"color": color, "width": 2, "dash": _DASHES[i % len(_DASHES)], "shape": "hv"},
             marker={"symbol": _SYMBOLS[i % len(_SYMBOLS)], "size": 8, "color": color},
@@ -40,6 +43,11 @@ def searches(found: Searches, ground: Theme, height: int = 280) -> go.Figure:
         uirevision="searches",
     )
     return out
+
+
+def _lines(name: str) -> list[str]:
+    """A name as lines that fit a telephone."""
+    return [safe(line) for line in textwrap.wrap(name, _WIDTH)] or [""]
 
 
 def alt(found: Searches) -> str:

@@ -36,9 +36,13 @@ def of_candidate(trial: TrialRow) -> None:
 
 def _draw(found: Searches, key: str) -> None:
     st.plotly_chart(searches(found, shell.ground()), theme=None, config=charts.STATIC, key=key, alt=alt(found))
-    for name, points in found.items():
-        judged, best = points[-1]
-        st.caption(
-            f"{md(name)}: {plural(int(judged), 'candidate')} judged on calibration text; the best leaves a KL of "
-            f"{significant(best, 3)} nats from the dense model, put together from parts healed apart. Lower is nearer."
-        )
+    said = [
+        f"{md(n)}: {plural(int(p[-1][0]), 'candidate')} judged, best KL {significant(p[-1][1], 3)} nats."
+        for n, p in found.items()
+    ]
+    st.caption("  \n".join(said))
+    st.caption(
+        "KL says how far the predictions of the best candidate so far are from the dense model's on calibration text: "
+        "lower is nearer. Candidates of a search are put together from parts that were healed apart; the best is then "
+        "cut, healed as a whole and measured as any other."
+    )

@@ -177,4 +177,4 @@ def test_a_search_shows_its_falling_curve_and_says_what_it_means(
     store.series.add(run, [("search/Width and depth", 24, 0.5), ("search/Width and depth", 40, 0.25)])
     page = opens("runs", run=run)
     assert "Search" in [h.value for h in page.header]
-    assert "Width and depth: 40 candidates judged on calibration text; the best leaves a KL of 0.25 nats" in words(page)
+    assert "Width and depth: 40 candidates judged, best KL 0.25 nats." in words(page)

@@ -43,7 +43,7 @@ class Evolution(Generic[Choice]):
         name: what the live series is called after `search/`: KL of the best choice, by the judgements made until then.
         what: what is searched for, in sentences.
         curve: judgements so far and KL of the best choice on all windows, whenever a better one was found, and at the
-            end.
+            end of each generation.
     """
 
     space: Space[Choice]
@@ -57,11 +57,14 @@ class Evolution(Generic[Choice]):
     def run(self) -> tuple[Choice, float]:
         """The best choice, and its KL divergence from the dense model on all windows."""
         dice, every = random.Random(self.seed), self.judge.windows
-        best = self._best(self.space.starts())
+        first, *others = sorted(sorted(self.space.starts(), key=repr), key=self.space.lacking)
+        self._judged(first)
+        best = self._best(others, first)
         unchanged = 0
         for generation in range(_GENERATIONS):
             now = self.judge.divergence(best, every)
-            self._tell(generation, now)
+            self._tell(now)
+            self.reporter.progress(generation, _GENERATIONS, f"Searching for {self.what}: KL {now:.3f}.")
             if unchanged == _PATIENCE:
                 break
             changes = {self.space.changed(best, dice) for _ in range(_DRAWN)} - {best}
@@ -71,14 +74,22 @@ class Evolution(Generic[Choice]):
             best = winner
         return best, self.judge.divergence(best, every)
 
-    def _best(self, choices: list[Choice], so_far: Choice | None = None) -> Choice:
+    def _best(self, choices: list[Choice], so_far: Choice) -> Choice:
         """The best of some choices: all on a few windows, where they are many, then the first of them on all."""
-        few, every = min(_FEW, self.judge.windows), self.judge.windows
+        few = min(_FEW, self.judge.windows)
         if len(choices) > _FINALISTS:
             choices = sorted(choices, key=lambda c: self.judge.divergence(c, few))[:_FINALISTS]
-        return min([*([] if so_far is None else [so_far]), *choices], key=lambda c: self.judge.divergence(c, every))
+        return min([so_far, *choices], key=self._judged)
 
-    def _tell(self, generation: int, now: float) -> None:
-        self.curve.append((self.judge.count, now))
-        self.reporter.series(f"search/{self.name}", self.judge.count, now)
-        self.reporter.progress(generation, _GENERATIONS, f"Searching for {self.what}: KL {now:.3f}.")
+    def _judged(self, choice: Choice) -> float:
+        """On all windows; a better one than all before is a point of the curve."""
+        found = self.judge.divergence(choice, self.judge.windows)
+        if not self.curve or found < self.curve[-1][1]:
+            self._tell(found)
+        return found
+
+    def _tell(self, best: float) -> None:
+        point = (self.judge.count, best)
+        if point not in self.curve[-1:]:
+            self.curve.append(point)
+            self.reporter.series(f"search/{self.name}", *point)
