@@ -13,7 +13,7 @@ from core.recipe.parts import Evaluation
 from pages.forms import look
 
 URL: Final = "query-params"
-MATCHES = {"exact": "is the whole answer", "contains": "stands in the answer"}
+MATCHES = {"exact": "equal the expected one", "contains": "hold the expected one"}
 _USUAL_ITEMS = 100
 
 
@@ -78,7 +78,7 @@ def _questions() -> dict[str, Any]:
         "not asked.",
     )
     match = middle.selectbox(
-        "A written answer is right if the expected one",
+        "Written answers must",
         list(MATCHES),
         key="match",
         bind=URL,
