@@ -35,6 +35,7 @@ from core.engine.run.prune_step import Source, apply, needed, statistics_for
 from core.recipe.recipe import Prune, Recipe
 from core.registry.families import is_square, width_parts
 from core.registry.formats import EXPORTS
+from core.registry.methods import METHODS
 from tests.engine.conftest import JUDGED as TEXT
 from tests.engine.conftest import Memory
 from tests.engine.models.families import FAMILIES as MEMBERS
@@ -78,17 +79,13 @@ FAMILIES: dict[str, tuple[str, str, dict[str, Any]]] = {
     ),
     "token classifier": ("BertForTokenClassification", "BertConfig", _BERT),
 }
-METHODS: dict[str, dict[str, Any]] = {
-    "magnitude": {"sparsity": 0.5},
-    "wanda": {"sparsity": 0.5},
-    "sparsegpt": {"sparsity": 0.5},
-    **{m: {"target": {"remove_layers": 1}} for m in ("block_influence", "angular", "loss_ablation", "depth_taylor")},
-    **{
-        f"width_{m}": {"target": {"block_fraction": 0.05}, "multiple": 4}
-        for m in ("activations", "flap", "taylor", "norm")
-    },
-    "reap": {"target": {"sizes": {"experts": 3}}},
+ASKED: dict[str, dict[str, Any]] = {
+    "weight": {"sparsity": 0.5},
+    "depth": {"target": {"remove_layers": 1}},
+    "width": {"target": {"block_fraction": 0.05}, "multiple": 4},
+    "experts": {"target": {"sizes": {"experts": 3}}},
 }
+"""What a step of each family of methods asks for."""
 
 
 def folder_of(name: str, tiny_llama: Path, home: Settings) -> Path:
@@ -115,7 +112,10 @@ def done(work: Callable[[], Any]) -> bool:
 
 def pruned(folder: Path, method: str, home: Settings, out: Path, **more: Any) -> None:
     """The step as a run does it, and the result saved and opened again."""
-    loaded, step = load_model(folder, "float32"), Prune.model_validate({"method": method, **METHODS[method], **more})
+    loaded, step = (
+        load_model(folder, "float32"),
+        Prune.model_validate({"method": method, **ASKED[METHODS[method].family], **more}),
+    )
     refuse_unreadable(loaded.model)
     source = Source(loaded, f"{folder.name}-{method}", torch.randint(5, ROWS, (2, 24)))
     statistics = statistics_for(source, needed([step]), home, InMemoryReporter())
