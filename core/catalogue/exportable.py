@@ -107,8 +107,21 @@ def onnx(model: Described) -> str | None:
 
 def onnx_remark(model: Described) -> str:
     """What to know of its ONNX form."""
-    cache = " No key-value cache: every new token computes the whole text again." * (model.shape.task == "causal")
-    return f"In float32.{cache}"
+    return f"In float32.{_uncached(model)}"
+
+
+def onnx_int8_remark(model: Described) -> str:
+    """What to know of its ONNX form with int8 weights."""
+    return f"Embeddings and norms stay float32; nothing is calibrated.{_uncached(model)}"
+
+
+def onnx_float16_remark(model: Described) -> str:
+    """What to know of its ONNX form in float16."""
+    return f"Smaller; on a CPU not faster, as it computes most of it in float32.{_uncached(model)}"
+
+
+def _uncached(model: Described) -> str:
+    return " No key-value cache: every new token computes the whole text again." * (model.shape.task == "causal")
 
 
 def gguf(model: Described) -> str | None:

@@ -2,6 +2,7 @@
 
 Inputs `input_ids` and `attention_mask` (batch, tokens), both sizes free; output `logits` (or
 `last_hidden_state`). No key-value cache: a text's next token costs the whole text again.
+float16 and int8 weights: `onnx_rounded.py`.
 """
 
 from __future__ import annotations
@@ -11,54 +12,58 @@ import warnings
 from pathlib import Path
 from typing import Any
 
-import onnxruntime
 import torch
-from onnxruntime.capi.onnxruntime_pybind11_state import Fail, InvalidGraph, NotImplemented, RuntimeException
 from torch import Tensor
-from transformers import PreTrainedModel
 
 from core.base.errors import RetortError
 from core.base.progress import Reporter
+from core.engine.export.onnx_folder import FILE, write_around
+from core.engine.export.onnx_run import RUNTIME, outputs
 from core.engine.export.same_function import PlainForward, largest_difference, probe
-from core.engine.models.load import load_model
-from core.engine.models.tokenizer_files import write_tokenizer
+from core.engine.models.load import Loaded, load_model
 
 logger = logging.getLogger("retort")
-FILE = "model.onnx"
 _UNWRITABLE = (RuntimeError, ValueError, TypeError, AttributeError, NotImplementedError, IndexError, KeyError)
 """What tracing a model's own code raises where that code cannot be traced."""
 _COMPARED = ((1, 5, 0), (3, 40, 4))  # batch, tokens, masked at the end of the last row
 
 
 def write(folder: Path, target: Path, reporter: Reporter) -> dict[str, Any]:
-    """Writes `model.onnx` (weights beside it in `model.onnx.data`), in float32, and the tokenizer.
+    """Writes `model.onnx` (weights beside it in `model.onnx.data`), in float32, config, tokenizer and an example.
 
     Raises:
         RetortError: the graph cannot be written, or ONNX Runtime computes something else from it.
     """
     loaded = load_model(folder, "float32")
-    model = loaded.model.cpu()
-    output = "last_hidden_state" if loaded.task == "encoder" else "logits"
-    probes = [probe(model, *sizes) for sizes in _COMPARED]
-    with torch.inference_mode():
-        expected = [PlainForward(model)(*inputs) for inputs in probes]
+    probes, expected = answers(loaded)
     reporter.progress(0, 2, "Writing the ONNX graph.")
-    _trace(model, target / FILE, output)
-    write_tokenizer(loaded.tokenizer, target)
-    del model
+    trace(loaded, target / FILE)
+    write_around(loaded, folder, target)
     loaded.model = None  # type: ignore[assignment] # its weights make room for those of the session
     reporter.checkpoint()
     reporter.progress(1, 2, "Running it in ONNX Runtime.")
-    return {
-        "file": FILE,
-        "max_logit_difference": _compare(target / FILE, probes, expected),
-        "compared_with": "the same model in PyTorch, float32, on random tokens in batches of 1 and 3",
-        "runtime": f"onnxruntime {onnxruntime.__version__}",
-        "key_value_cache": False,
-    }
+    return {"max_logit_difference": _compare(target / FILE, probes, expected), **FACTS}
 
 
-def _trace(model: PreTrainedModel, path: Path, output: str) -> None:
+FACTS = {
+    "file": FILE,
+    "compared_with": "the same model in PyTorch, float32, on random tokens in batches of 1 and 3",
+    "runtime": RUNTIME,
+    "key_value_cache": False,
+}
+
+
+def answers(loaded: Loaded) -> tuple[list[tuple[Tensor, Tensor]], list[Tensor]]:
+    """Random tokens with their masks, each (batch, tokens), and what the model makes of them."""
+    model = loaded.model.cpu()
+    probes = [probe(model, *sizes) for sizes in _COMPARED]
+    with torch.inference_mode():
+        return probes, [PlainForward(model)(*inputs) for inputs in probes]
+
+
+def trace(loaded: Loaded, path: Path) -> None:
+    """Writes the model's graph as it is in memory. Raises RetortError where PyTorch cannot."""
+    model, output = loaded.model, "last_hidden_state" if loaded.task == "encoder" else "logits"
     free = {0: torch.export.Dim.DYNAMIC, 1: torch.export.Dim.DYNAMIC}  # (batch, tokens)
     previous = logging.getLogger("torch.onnx").level
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)
@@ -87,17 +92,8 @@ def _trace(model: PreTrainedModel, path: Path, output: str) -> None:
 
 
 def _compare(path: Path, probes: list[tuple[Tensor, Tensor]], expected: list[Tensor]) -> float:
-    largest = 0.0
-    try:
-        session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
-        given = [{"input_ids": ids.numpy(), "attention_mask": mask.numpy()} for ids, mask in probes]
-        outputs = [session.run(None, inputs)[0] for inputs in given]
-    except (Fail, RuntimeException, InvalidGraph, NotImplemented) as error:
-        logger.info("ONNX Runtime failed", exc_info=error)
-        raise RetortError(
-            "ONNX Runtime cannot run the graph that PyTorch wrote of this model.",
-            "Export it as a Hugging Face folder instead.",
-        ) from error
-    for (_, mask), wanted, found in zip(probes, expected, outputs, strict=True):
-        largest = max(largest, largest_difference("ONNX graph", torch.from_numpy(found), wanted, mask))
-    return largest
+    found = outputs(path, probes)
+    return max(
+        largest_difference("ONNX graph", out, wanted, mask)
+        for (_, mask), wanted, out in zip(probes, expected, found, strict=True)
+    )
