@@ -20,7 +20,7 @@ from core.registry.family import ONNX
 from core.registry.formats import Format
 
 _GROWING_ROPES = ("dynamic",)
-_K_QUANT_BLOCK = 256
+_K_QUANT_BLOCK, _BLOCK = 256, 32
 
 
 @dataclass(frozen=True)
@@ -117,7 +117,7 @@ def onnx_int8_remark(model: Described) -> str:
 
 def onnx_float16_remark(model: Described) -> str:
     """What to know of its ONNX form in float16."""
-    return f"Smaller; on a CPU not faster, as it computes most of it in float32.{_uncached(model)}"
+    return f"A CPU computes in float32 what it has no float16 kernel for.{_uncached(model)}"
 
 
 def _uncached(model: Described) -> str:
@@ -178,9 +178,24 @@ def gguf_remark(model: Described) -> str:
         said.append(
             f"K-quants need rows that are multiples of {_K_QUANT_BLOCK}; rows of {sizes} fall back to other types."
         )
-    if left_out := _unread(model):
-        said.append(f"llama.cpp reads the file; plain transformers does not read it back, as it leaves out {left_out}.")
-    return " ".join(said)
+    return " ".join([*said, *_llama_cpp_alone(model)])
+
+
+def gguf_blocks_remark(model: Described) -> str:
+    """What to know of its GGUF form with weights in blocks."""
+    shape, said = model.shape, []
+    wide = (shape.heads or 0) * (shape.head_dim or 0)
+    odd = sorted({w for w in (shape.hidden, shape.intermediate, wide) if w and w % _BLOCK})
+    if odd:
+        sizes = " and ".join(str(w) for w in odd)
+        said.append(f"Blocks hold {_BLOCK} weights; rows of {sizes} are no multiple of that and stay float16.")
+    return " ".join([*said, *_llama_cpp_alone(model)])
+
+
+def _llama_cpp_alone(model: Described) -> list[str]:
+    left_out = _unread(model)
+    alone = f"llama.cpp reads the file; plain transformers does not read it back, as it leaves out {left_out}."
+    return [alone] if left_out else []
 
 
 def _unread(model: Described) -> str:

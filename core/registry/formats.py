@@ -82,5 +82,25 @@ EXPORTS: dict[str, Format] = {
             "gguf",
             (".gguf",),
         ),
+        Format(
+            "gguf-q8_0",
+            "GGUF, Q8_0",
+            "The same file with weights of 8 bits in blocks, read back and compared.",
+            "core.engine.export.gguf:write_q8_0",
+            f"{_REASONS}:gguf",
+            f"{_REASONS}:gguf_blocks_remark",
+            "gguf",
+            (".gguf",),
+        ),
+        Format(
+            "gguf-q4_0",
+            "GGUF, Q4_0",
+            "The same file with weights of 4 bits in blocks, its head in Q8_0, read back and compared.",
+            "core.engine.export.gguf:write_q4_0",
+            f"{_REASONS}:gguf",
+            f"{_REASONS}:gguf_blocks_remark",
+            "gguf",
+            (".gguf",),
+        ),
     )
 }

@@ -99,6 +99,16 @@ def test_what_is_read_back_is_the_same_function(family: str, tmp_path: Path, tin
     assert sum(p.numel() for p in again.parameters()) == sum(p.numel() for p in model.parameters())
 
 
+@pytest.mark.parametrize("family", ["qwen3", "gpt2"])
+def test_rounded_weights_are_read_back_in_every_layout(family: str, tmp_path: Path, tiny_llama: Path) -> None:
+    folder = saved(build(family).eval(), tmp_path / "model", tiny_llama)
+    facts = export(EXPORTS["gguf-q8_0"], folder, tmp_path / "out", "x", InMemoryReporter())
+    assert facts["max_logit_difference"] <= 1e-5 and 0.0 < facts["relative_error"] <= 0.02
+    matrices = {t.name: t.tensor_type.name for t in gguf.GGUFReader(tmp_path / "out" / "model.gguf").tensors}
+    down = "F16" if family == "qwen3" else "Q8_0"  # rows of 48 and of 128
+    assert (matrices["blk.0.ffn_up.weight"], matrices["blk.1.ffn_down.weight"]) == ("Q8_0", down)
+
+
 def test_half_precision_stays_as_it_is_stored(tmp_path: Path, tiny_llama: Path) -> None:
     model = build("llama").to(torch.bfloat16).eval()
     folder = saved(model, tmp_path / "model", tiny_llama)

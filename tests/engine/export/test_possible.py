@@ -39,6 +39,9 @@ def test_an_ordinary_llama_goes_everywhere() -> None:
     assert [reason(f) for f in ("huggingface", "onnx", "gguf")] == [None, None, None]
     remark = remark_on(EXPORTS["gguf"], Described(LLAMA, "gpt-2"))
     assert remark == "K-quants need rows that are multiples of 256; rows of 576 fall back to other types."
+    assert remark_on(EXPORTS["gguf-q4_0"], Described(LLAMA, "gpt-2")) == ""
+    narrow = remark_on(EXPORTS["gguf-q4_0"], Described(LLAMA | {"intermediate_size": 1500}, "gpt-2"))
+    assert narrow == "Blocks hold 32 weights; rows of 1500 are no multiple of that and stay float16."
 
 
 @pytest.mark.parametrize(
@@ -116,7 +119,7 @@ def test_quantised_models_are_neither_pruned_nor_quantised_again() -> None:
             Recipe.model_validate({"name": "x", "model": "sample:x", "steps": steps})
     aside = [{"step": "quantise", "of": "baseline"}, prune, {"step": "quantise"}]
     assert len(Recipe.model_validate({"name": "x", "model": "sample:x", "steps": aside}).steps) == 3
-    with pytest.raises(ValidationError, match="unknown format 'pickle'; known: huggingface, onnx, gguf"):
+    with pytest.raises(ValidationError, match="unknown format 'pickle'; known: huggingface, onnx, onnx-int8, "):
         Recipe.model_validate({"name": "x", "model": "sample:x", "steps": [{"step": "export", "format": "pickle"}]})
 
 
