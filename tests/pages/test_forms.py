@@ -70,7 +70,11 @@ def test_a_folder_shows_its_anatomy(opens: Opens, folder: str) -> None:
         "int8 weights": "Yes",
         "Hugging Face folder": "Yes",
         "ONNX": "Yes",
+        "ONNX, int8": "Yes",
+        "ONNX, float16": "Yes",
         "GGUF": "Yes",
+        "GGUF, Q8_0": "Yes",
+        "GGUF, Q4_0": "Yes",
     }
     cells = [str(v) for v in app.table[0].value.to_numpy().ravel()]
     assert "Key-value cache, per token" in cells and "256 B" in cells, "2 x 2 heads x 8 x 2 bytes x 4 layers"
