@@ -233,7 +233,7 @@ METHODS: dict[str, Method] = with_symbols(
             kind="shapes",
             entry="core.engine.prune.searched:searched",
             needs=frozenset({"block_influence"}),
-            symbol="star-diamond",
+            symbol="hexagon2",
             color=3,
             needs_adapter=True,
             search_windows=8,
@@ -263,8 +263,6 @@ METHODS: dict[str, Method] = with_symbols(
 HEALED = "+healed"
 """Ends the id under which candidates of a method stand that were healed: in charts they are a method of their own."""
 
-_AS_CUT = [s for s in SPARE if s not in {m.symbol for m in METHODS.values()}]
-
 
 def method(method_id: str) -> Method | None:
     """The method, healed or not, or None for an id this version does not know."""
@@ -278,7 +276,8 @@ def symbol_of(method_id: str) -> str:
     """The shape of a method on charts. What is cut and not healed, the exception, has a shape of its own."""
     known = METHODS[plain(method_id)]
     cut = [m.id for m in METHODS.values() if m.family in ("depth", "width")]
-    return _AS_CUT[cut.index(method_id) % len(_AS_CUT)] if method_id in cut else known.symbol
+    free = [s for s in SPARE if s not in {m.symbol for m in METHODS.values()}] or SPARE
+    return free[cut.index(method_id) % len(free)] if method_id in cut else known.symbol
 
 
 def plain(method_id: str) -> str:

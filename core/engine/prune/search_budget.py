@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable
 from typing import NamedTuple
 
 from core.engine.models.architectures import Architecture, Sizes
@@ -22,7 +21,7 @@ class Widths(NamedTuple):
     kv_groups: int
 
 
-def layers_left(question: Question, prune: Prune, times: Callable[[Plan], float] | None = None) -> dict[Widths, int]:
+def layers_left(question: Question, prune: Prune) -> dict[Widths, int]:
     """By pair of widths the most layers that meet the target; pairs that cannot meet it are left out.
 
     Raises:
@@ -31,7 +30,7 @@ def layers_left(question: Question, prune: Prune, times: Callable[[Plan], float]
     assert prune.target is not None
     architecture = question.architecture
     dense = Plan(architecture.layers, dict(architecture.sizes))
-    wanted, reached = reach_of(question, prune.target, dense, times)
+    wanted, reached = reach_of(question, prune.target, dense)
     least = architecture.layers
     if "layers" in question.parts:
         least = max(1, architecture.layers - len(question.removable))

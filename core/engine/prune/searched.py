@@ -55,7 +55,7 @@ def searched(context: DepthContext, question: Question, prune: Prune, work: Sear
     if context.windows is None or len(context.windows) < 2:
         raise RetortError("Searching for a shape needs two calibration sequences.", "Choose a text.")
     refuse_unless_causal(context.model, "Searching for a shape")
-    left = layers_left(question, prune, work.times)
+    left = layers_left(question, prune)
     windows = context.windows.to(context.model.device)
     fitted, judged = parted(windows, METHODS[prune.method].search_windows)
     own, every = own_widths(context.architecture), pairs(question)

@@ -116,15 +116,8 @@ def _first_that_fits(question: Question, ladder: Sequence[Plan], target: Target)
     raise too_much(target, wanted, reached(ladder[-1]))
 
 
-def reach_of(
-    question: Question, target: Target, dense: Plan, times: Callable[[Plan], float] | None = None
-) -> tuple[float, Callable[[Plan], float]]:
-    """What a target asks for, and how far a plan gets: it meets the target where that is as much or more.
-
-    Args:
-        target: a share, megabytes or milliseconds.
-        times: milliseconds a token of a plan, for a target of them.
-    """
+def reach_of(question: Question, target: Target, dense: Plan) -> tuple[float, Callable[[Plan], float]]:
+    """What a target asks for, and how far a plan gets: it meets the target where that is as much or more."""
     counts = question.counts(dense)
     if target.megabytes is not None:
         return -target.megabytes, lambda plan: -question.bytes(plan) / 1e6
