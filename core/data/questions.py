@@ -16,6 +16,7 @@ from core.data.rows import Row, Rows
 from core.recipe.own_tasks import AnswerForm, OwnTask, TaskColumns, TaskKind
 
 NO_QUESTION, NO_ANSWER, FEW_OPTIONS = "no question", "no answer", "fewer than two options"
+EMPTY_OPTION = "an empty option before others"
 _MARKS = ("|", "\n", ";")
 """What may stand between options in one cell of text."""
 _SAYS: Mapping[AnswerForm, str] = {
@@ -109,6 +110,8 @@ def _question(row: Row, columns: QuestionColumns) -> tuple[Question | None, str]
     if columns.kind == "written":
         return Question(text, answers=answers), ""
     options = _options(row, columns.options)
+    if "" in options:  # without it the letters and places of those behind it would name others
+        return None, EMPTY_OPTION
     return (Question(text, options), "") if len(options) > 1 else (None, FEW_OPTIONS)
 
 
@@ -125,16 +128,24 @@ def _cell(value: object) -> str:
 
 
 def _options(row: Row, columns: Sequence[str]) -> tuple[str, ...]:
+    """Every option in its place; empty ones at the end, as a table has them that serves several numbers, are none."""
+    found = _cells(row, columns)
+    while found and not found[-1]:
+        found.pop()
+    return tuple(found)
+
+
+def _cells(row: Row, columns: Sequence[str]) -> list[str]:
     if len(columns) > 1:
-        return tuple(t for c in columns if (t := _cell(row.values.get(c))))
+        return [_cell(row.values.get(c)) for c in columns]
     value = _parsed(row.values.get(columns[0]))
     if isinstance(value, dict):  # as ARC has it: texts, and letters beside them
         value = value.get("text", list(value.values()))
     if isinstance(value, list):
-        return tuple(_cell(v) for v in value)
+        return [_cell(v) for v in value]
     text = _cell(value)
     mark = next((m for m in _MARKS if m in text), None)
-    return tuple(p.strip() for p in text.split(mark) if p.strip()) if mark else (text,)
+    return [p.strip() for p in text.split(mark)] if mark else [text]
 
 
 def _parsed(value: object) -> object:

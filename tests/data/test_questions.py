@@ -58,6 +58,29 @@ def test_the_right_option_is_found_however_it_is_named(
     assert any(how in note for note in found.notes), found.notes
 
 
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("h.csv", "question,A,B,C,answer\nhot?,ice,,fire,C\ncold?,ice,fire,sun,A\nwarm?,ice,sun,,B\n"),
+        ("o.csv", "question,options,answer\nhot?,ice||fire,C\ncold?,ice|fire|sun,A\nwarm?,ice|sun|,B\n"),
+        (
+            "l.jsonl",
+            '{"question": "hot?", "options": ["ice", null, "fire"], "answer": "C"}\n'
+            '{"question": "cold?", "options": ["ice", "fire", "sun"], "answer": "A"}\n'
+            '{"question": "warm?", "options": ["ice", "sun", ""], "answer": "B"}\n',
+        ),
+    ],
+)
+def test_an_empty_option_moves_no_letter(home: Settings, name: str, text: str) -> None:
+    """Without the empty one before it, C would name what stands second, or nothing."""
+    found = read(home, name, text)
+    assert [(q.text, q.options, q.gold) for q in found.rows] == [
+        ("cold?", ("ice", "fire", "sun"), 0),
+        ("warm?", ("ice", "sun"), 1),
+    ]
+    assert any("an empty option before others" in note for note in found.notes), found.notes
+
+
 def test_answers_to_write_may_be_several(home: Settings) -> None:
     text = '{"prompt": "Capital?", "answers": ["Paris", "City of Light"]}\n{"prompt": "5 + 5?", "answers": 10}\n'
     found = read(home, "w.jsonl", text)

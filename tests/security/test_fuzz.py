@@ -47,11 +47,14 @@ from core.catalogue.safetensors_header import read_header, read_headers
 from core.catalogue.samples import is_fetched
 from core.catalogue.vocabulary import vocabulary_kind
 from core.catalogue.wiki import read_part
+from core.data.questions import questions_of
+from core.data.tables import open_data
 from core.engine.data.classification import load_labelled
 from core.engine.data.corpora import load_texts
 from core.figures.theme import safe
 from core.jobs.logs import tail
 from core.recipe.files import dump_recipe, load_recipe
+from core.recipe.own_tasks import OwnTask
 from core.recipe.parts import LabelledSource
 from core.recipe.recipe import Corpus, Recipe
 from core.recipe.results import Result
@@ -496,22 +499,39 @@ def test_other_files_of_a_home(world: Settings, probe: str, measured: str, log: 
 # Texts
 
 ROWS = [{"text": "One document.", "label": "a"}, {"text": "Another one.", "label": "b"}, {"text": "x", "label": "a"}]
+QUESTIONS = [
+    {"question": "Which?", "options": ["a", "b"], "answer": "B"},
+    {"question": "How many?", "choices": {"text": ["1", "2"], "label": ["A", "B"]}, "answer": 1},
+    {"question": "What?", "answer": ["this", "that"]},
+]
 CSV = b'text,label\nOne document.,a\n"Another, one.",b\nx,a\n'
 
 
-def read_both(home: Settings, name: str, content: str | bytes) -> None:
+def read_all(home: Settings, name: str, content: str | bytes) -> None:
     path = placed(home.roots[0] / name, content)
     texts = tried(lambda: load_texts(Corpus(data=f"path:{path}"), home, LOCAL))
     assert texts is None or all(is_whole(t) and t.strip() for t in texts)
     found = tried(lambda: load_labelled(LabelledSource(f"path:{path}"), home, LOCAL))
     assert found is None or all(0 <= i < len(found.names) for i in found.labels)
     assert found is None or all(map(is_whole, [*found.texts, *found.names]))
+    asked = tried(lambda: questions_of(open_data(str(path), home), OwnTask(name="asked", data=f"path:{path}")))
+    for one in asked.rows if asked is not None else ():
+        assert all(t.strip() and is_whole(t) for t in (one.text, *one.options, *one.answers))
+        assert 0 <= one.gold < len(one.options) if asked.kind == "choice" else one.answers
+
+
+@fuzz
+@given(
+    rows=st.lists(st.sampled_from(QUESTIONS).flatmap(spoiled), max_size=3), first=st.sampled_from([*QUESTIONS, *ROWS])
+)
+def test_questions(world: Settings, rows: list[str], first: Any) -> None:
+    read_all(world, "q.jsonl", "\n".join([json.dumps(first), *rows]))
 
 
 @fuzz
 @given(rows=st.lists(st.sampled_from(ROWS).flatmap(spoiled), max_size=3), whole=st.sampled_from(ROWS))
 def test_lines_of_json(world: Settings, rows: list[str], whole: Any) -> None:
-    read_both(world, "a.jsonl", "\n".join([json.dumps(whole), *rows]))
+    read_all(world, "a.jsonl", "\n".join([json.dumps(whole), *rows]))
     placed(world.home / "part" / "training.jsonl", "\n".join(rows))
     tried(lambda: read_part(world.home / "part", "training"))
 
@@ -519,7 +539,7 @@ def test_lines_of_json(world: Settings, rows: list[str], whole: Any) -> None:
 @fuzz
 @given(content=damaged(CSV), suffix=st.sampled_from(["csv", "tsv", "txt", "md", "jsonl", "parquet"]))
 def test_tables_and_texts_with_damaged_bytes(world: Settings, content: bytes, suffix: str) -> None:
-    read_both(world, f"a.{suffix}", content)
+    read_all(world, f"a.{suffix}", content)
 
 
 @fuzz
@@ -527,7 +547,7 @@ def test_tables_and_texts_with_damaged_bytes(world: Settings, content: bytes, su
 def test_tables_of_any_words(world: Settings, rows: list[tuple[str, str]], head: tuple[str, str]) -> None:
     out = io.StringIO()
     csv.writer(out).writerows([head, *rows])
-    read_both(world, "a.csv", out.getvalue())
+    read_all(world, "a.csv", out.getvalue())
 
 
 @fuzz
@@ -554,7 +574,7 @@ def parquet(tmp_path_factory: pytest.TempPathFactory) -> bytes:
 @fuzz
 @given(data=st.data())
 def test_parquet_with_damaged_bytes(world: Settings, parquet: bytes, data: st.DataObject) -> None:
-    read_both(world, "a.parquet", data.draw(damaged(parquet)))
+    read_all(world, "a.parquet", data.draw(damaged(parquet)))
 
 
 _values = (
@@ -573,13 +593,13 @@ _values = (
 def test_parquet_of_any_columns(world: Settings, columns: dict[str, Any]) -> None:
     with contextlib.suppress(pa.ArrowException, OverflowError, UnicodeError):  # what pyarrow itself will not write
         pq.write_table(pa.table({k: [v] for k, v in columns.items()}), world.roots[0] / "b.parquet")
-        read_both(world, "a.parquet", (world.roots[0] / "b.parquet").read_bytes())
+        read_all(world, "a.parquet", (world.roots[0] / "b.parquet").read_bytes())
 
 
 @fuzz
 @given(rows=st.lists(st.sampled_from(ROWS), max_size=3).flatmap(spoiled), whole=st.booleans())
 def test_json_of_any_form(world: Settings, rows: str, whole: bool) -> None:
-    read_both(world, "a.json", rows if whole else f'{{"data": {rows}, "version": 1}}')
+    read_all(world, "a.json", rows if whole else f'{{"data": {rows}, "version": 1}}')
 
 
 @pytest.fixture(scope="module")
@@ -598,7 +618,7 @@ def packed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
 def test_packed_tables_with_damaged_bytes(
     world: Settings, packed: dict[str, bytes], data: st.DataObject, name: str
 ) -> None:
-    read_both(world, f"a.{name}", data.draw(damaged(packed[name])))
+    read_all(world, f"a.{name}", data.draw(damaged(packed[name])))
 
 
 # Words from users and models, on the way out

@@ -29,7 +29,7 @@ def as_text(conversation: Conversation, tokenizer: Any) -> str:
         return _text(messages, conversation.tools, tokenizer, False)
     if any(m.get("tool_calls") for m in messages):
         raise Refused("the model has no chat template, so it cannot be shown what an assistant calls")
-    closed = tokenizer.eos_token or ""
+    closed = getattr(tokenizer, "eos_token", None) or ""
     return "".join((_joined(m["content"]) or "") + (closed if m["role"] == "assistant" else "") for m in messages)
 
 
