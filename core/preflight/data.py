@@ -18,7 +18,6 @@ from core.data.columns import Use, meaning_of
 from core.data.labelled import LabelledRows, labelled_rows
 from core.data.questions import Questions, left_to_ask, questions_of
 from core.data.tables import open_data
-from core.recipe.distil import TrainingData
 from core.recipe.own_tasks import OwnTask
 from core.recipe.parts import Columns
 from core.recipe.recipe import Distil, Prune, Recipe, Select
@@ -73,14 +72,17 @@ def sources(recipe: Recipe) -> Iterator[Source]:
         yield Source("calibration", of.data, "text", of.mapping, {})
     yield Source("evaluation", recipe.evaluation.data, "text", recipe.evaluation.mapping, {})
     for number, step in _trainings(recipe):
-        yield _training(number, step.data)
+        yield _training(number, step)
     labelled = recipe.evaluation.labelled
     if labelled is not None:
         yield Source("evaluation.labelled", labelled.data, "labels", labelled.source.columns, labelled.classes)
 
 
-def _training(number: int, data: TrainingData) -> Source:
+def _training(number: int, step: Distil) -> Source:
+    data = step.data
     use: Use = {"text": "text", "chat": "chat", "labels": "labels"}[data.form]  # type: ignore[assignment]
+    if step.labelling is not None and data.mapping.label is None:
+        use = "text"  # the teacher labels it
     return Source(f"Step {number}, data", data.data, use, data.mapping, data.classes)
 
 

@@ -122,6 +122,15 @@ def _stored(step: Distil, learner: Subject) -> RetortError | None:
 
 
 def _teacher(step: Distil, teacher: Subject, learner: Subject) -> RetortError | None:
+    if step.labelling is not None:
+        return (
+            None
+            if teacher.task == "causal"
+            else Impossible(
+                f"The teacher is a {teacher.task} model, and labels are given by one that continues a text.",
+                "Choose a causal language model as teacher, or leave out 'labelling'.",
+            )
+        )
     tasks = {"causal", "masked", "classification", "encoder"}
     if step.needs_teacher and teacher.task != learner.task and {teacher.task, learner.task} <= tasks:
         return Impossible(

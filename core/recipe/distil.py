@@ -25,6 +25,7 @@ from core.recipe.distil_parts import TeacherTexts as TeacherTexts
 from core.recipe.distil_parts import Term as Term
 from core.recipe.distil_parts import TrainingBudget as TrainingBudget
 from core.recipe.distil_parts import TrainingData as TrainingData
+from core.recipe.labelling import Labelling as Labelling
 from core.recipe.parts import Layer, Seed, StepName, Strict
 from core.recipe.references import model_parts, pasted
 
@@ -60,6 +61,8 @@ class Distil(Strict):
     cache: TeacherCache | None = None
     on_policy: OnPolicy | None = None
     teacher_texts: TeacherTexts | None = None
+    labelling: Labelling | None = None
+    """A language model as teacher labels the texts, and a classifier learns its labels."""
     gradient_checkpointing: bool = False
     keep_zeros: bool = True
     """Weights pruned to zero stay zero."""
@@ -93,6 +96,7 @@ class Distil(Strict):
             raise ValueError(f"'micro_batch' is {self.micro_batch}, and the whole 'batch' only {self.batch}")
         self._layers_fit()
         self._tokens_fit()
+        self._labels_fit()
         self._cache_fits()
         self._writing_fits()
         return self
@@ -113,6 +117,19 @@ class Distil(Strict):
             )
         if self.data.form != "text":
             raise ValueError(f"{self._across()} compares running text: use 'form: text', or other losses")
+
+    def _labels_fit(self) -> None:
+        if self.labelling is None:
+            return
+        if self.data.form != "labels":
+            raise ValueError("'labelling' gives texts their classes: use 'form: labels'")
+        if not self.needs_teacher:
+            raise ValueError("no loss here uses the teacher's labels: add 'soft_labels', or leave out 'labelling'")
+        if self.cache is not None or self.design is not None:
+            raise ValueError("the labels are stored as they are made: leave out 'cache', and 'design' too")
+        wrong = [t.loss for t in self.losses if t.described.kind not in ("distribution", "labels")]
+        if wrong:
+            raise ValueError(f"{', '.join(wrong)} needs more than the probabilities of classes: use 'soft_labels'")
 
     def _across(self) -> str:
         return next(t.loss for t in self.losses if t.described.by_text)
@@ -182,6 +199,7 @@ class Distil(Strict):
         means += (
             [f"teacher {_short(self.teacher)}"] if (self.taught or self.design) and self.teacher != "baseline" else []
         )
+        means += [] if self.labelling is None else ["on the teacher's labels"]
         means += [] if self.cache is None else [f"stored teacher's top {self.cache.k}"]
         means += [] if self.on_policy is None else [f"on-policy {self.on_policy.share * 100:g} %"]
         means += [] if self.lora is None else [f"LoRA rank {self.lora.rank}"]

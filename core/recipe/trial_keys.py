@@ -16,7 +16,7 @@ from core.registry.additions import package_of
 from core.registry.metrics import METRICS
 
 _ALWAYS = ("torch", "transformers", "tokenizers")
-_LATER: Mapping[str, object] = {"columns": None, "heal": "none", "name": ""}
+_LATER: Mapping[str, object] = {"columns": None, "heal": "none", "labelling": None, "name": ""}
 """Keys that recipes have had since other keys of trials were made: left out where they say what was done before."""
 
 _NEVER = object()

@@ -176,6 +176,17 @@ STEPS = COMMON | {
             "design": {"layers": 2, "sizes": {"intermediate": 64}, "initialise": "random"},
         },
         {
+            "step": "distil",
+            "losses": [{"loss": "soft_labels"}],
+            "data": {"data": "path:/texts/a.txt", "form": "labels"},
+            "labelling": {
+                "prompt": "{text} is",
+                "classes": {"rain": "wet", "sun": "dry"},
+                "calibrated": False,
+                "least": 0.6,
+            },
+        },
+        {
             "step": "select",
             "options": [
                 {"method": "block_influence", "target": TARGETS[0]},

@@ -226,7 +226,7 @@ def test_no_setting_was_forgotten_here() -> None:
     assert fields == set(_settings())
     for name in ("calibration", "evaluation", "latency"):
         assert set(SWEEP[name]) == set(type(getattr(Recipe.model_validate(SWEEP), name)).model_fields), name
-    assert set(TRAINING) == set(Distil.model_fields) - {"design", "cache"}, "those two are tested below"
+    assert set(TRAINING) == set(Distil.model_fields) - {"design", "cache", "labelling"}, "those three are tested below"
     below = {"target", "parts", "multiple", "heal"}
     assert set(PRUNING) == set(Prune.model_fields) - below, "those four are tested below"
 
@@ -321,6 +321,20 @@ def test_a_stored_teacher_and_a_design_count() -> None:
     ]
     found = {keys(steps(PRUNING, v))[-1] for v in variants}
     assert len(found) == len(variants)
+
+
+def test_how_a_teacher_labels_counts() -> None:
+    data = {"data": "path:/texts/labels.csv", "form": "labels", "length": 64}
+    plain = {"prompt": "{text} is", "classes": {"a": "good", "b": "bad"}}
+    changes: list[dict[str, Any]] = [
+        {},
+        {"prompt": "{text} was"},
+        {"classes": {"a": "bad", "b": "good"}},
+        {"calibrated": False},
+        {"least": 0.5},
+    ]
+    variants = [lesson(data=data), *(lesson(data=data, labelling={**plain, **change}) for change in changes)]
+    assert len({keys(steps(v))[-1] for v in variants}) == len(variants)
 
 
 def test_every_step_before_counts() -> None:

@@ -190,3 +190,11 @@ class LabelledExamples:
         targets = self.labels[list(indices)].long()[:, None]  # (batch, 1)
         scored = torch.ones_like(targets, dtype=torch.bool)
         return Batch(pad(chosen, self.padding), attended, targets, scored, attended, torch.tensor(indices))
+
+
+@dataclass(frozen=True)
+class SoftLabelled(LabelledExamples):
+    """Texts whose labels are a teacher's: `labels` are its likeliest classes."""
+
+    log_p: Tensor
+    """`(examples, classes)` its log-probabilities."""

@@ -11,7 +11,7 @@ from core.base.settings import Settings
 from core.engine.data.classification import load_labelled
 from core.engine.data.inputs import refuse_overlap
 from core.engine.data.windows import overlap
-from core.engine.distil.loading import check_chat, training_texts
+from core.engine.distil.loading import check_chat, texts_to_label, training_texts
 from core.recipe.parts import LabelledSet
 from core.recipe.recipe import Distil, Recipe
 
@@ -32,7 +32,7 @@ def check_training_texts(
     for step in {(s.data.model_dump_json(), s.student): s for s in recipe.trainings}.values():
         data = step.data
         if data.form == "labels":
-            _check_labels(step, recipe.evaluation.labelled, settings, actor, reporter)
+            _check_labels(step, tokenizer, recipe.evaluation.labelled, settings, actor, reporter)
             continue
         if data.form == "chat" and step.student == "current":
             check_chat(data, tokenizer, settings, actor)
@@ -42,14 +42,17 @@ def check_training_texts(
 
 
 def _check_labels(
-    step: Distil, judged_on: LabelledSet | None, settings: Settings, actor: Actor, reporter: Reporter
+    step: Distil, tokenizer: Any, judged_on: LabelledSet | None, settings: Settings, actor: Actor, reporter: Reporter
 ) -> None:
     """A classifier is told about the texts it is judged on, and so is who reads its accuracy."""
-    learnt = load_labelled(step.data.source, settings, actor)
+    if step.labelling is not None:
+        learnt, _ = texts_to_label(step.data, tokenizer, settings, actor)
+    else:
+        learnt = load_labelled(step.data.source, settings, actor).texts
     if judged_on is None:
         return
     texts = load_labelled(judged_on.source, settings, actor).first(judged_on.items).texts
-    known = {" ".join(t.lower().split()) for t in learnt.texts}
+    known = {" ".join(t.lower().split()) for t in learnt}
     shared = sum(" ".join(t.lower().split()) in known for t in texts)
     if shared:
         reporter.event(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from core.base.errors import Impossible, RetortError
-from core.engine.distil.batches import Examples, LabelledExamples
+from core.engine.distil.batches import Examples, LabelledExamples, SoftLabelled
 from core.engine.models.context import context_of, padding_of, pools_last
 from core.engine.models.load import Loaded
 from core.recipe.distil import Distil
@@ -11,7 +11,8 @@ from core.recipe.distil import Distil
 
 def check_fit(student: Loaded, teacher: Loaded | None, spec: Distil, examples: Examples) -> None:
     """Refuses what would fail later or, worse, work wrongly."""
-    if teacher is None and (spec.needs_teacher or spec.teacher_texts is not None):
+    labelled = isinstance(examples, SoftLabelled)
+    if teacher is None and not labelled and (spec.needs_teacher or spec.teacher_texts is not None):
         raise RetortError("These losses compare with a teacher, and none was given.", "Choose a teacher.")
     if teacher is not None:
         if teacher.model is student.model:

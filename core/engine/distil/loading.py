@@ -88,6 +88,24 @@ def _labelled(data: TrainingData, student: Loaded, settings: Settings, actor: Ac
     return labelled(found.texts, labels, names, tokenizer, data.length, padding_of(student.model.config), found.pairs)
 
 
+def texts_to_label(
+    data: TrainingData, tokenizer: Any, settings: Settings, actor: Actor, say: Say = lambda text: None
+) -> tuple[list[str], list[str] | None]:
+    """The texts of data whose labels are to be given by a model, and the labels it has all the same, if it does.
+
+    Raises:
+        RetortError: unknown reference, file or column, or no text in it.
+    """
+    if data.data.startswith("sample:") or data.mapping.label is not None:
+        found = load_labelled(data.source, settings, actor)
+        return found.texts, [found.names[label] for label in found.labels]
+    rows = open_rows(data.data, data.split, settings, actor)
+    texts = [text.strip() for text in texts_of(rows, data.mapping, tokenizer, say) if text.strip()]
+    if not texts:
+        raise RetortError(f"{rows.where} holds no text.", "Name the column with the text in 'columns'.")
+    return texts, None
+
+
 def check_chat(data: TrainingData, tokenizer: Any, settings: Settings, actor: Actor) -> None:
     """Puts the first `_CHECKED` conversations into the chat template: what it refuses is known before any work.
 

@@ -93,6 +93,17 @@ class LiveTeacher:
             return LiveRows(self.outputs.logits(states), self.shared)
 
 
+class LabellingTeacher:
+    """A teacher whose answers to whole texts are known already: log-probabilities `(examples, classes)`."""
+
+    def __init__(self, log_p: Tensor) -> None:
+        self._log_p = log_p
+
+    def rows(self, batch: Batch, chosen: Tensor, chunk: int) -> Iterator[Rows]:
+        asked = batch.index[chosen.nonzero()[:, 0]].cpu()  # (n,)
+        return (LiveRows(self._log_p[part].to(batch.ids.device)) for part in asked.split(chunk))
+
+
 class ReadingTeacher(LiveTeacher):
     """A causal teacher with a tokenizer of its own: of each batch it reads `batch.reading`.
 

@@ -9,12 +9,12 @@ import torch
 
 from core.base.progress import Reporter
 from core.engine.distil.batch_sampler import Order
-from core.engine.distil.batches import Examples
+from core.engine.distil.batches import Examples, SoftLabelled
 from core.engine.distil.feature_terms import FeatureTerms
 from core.engine.distil.loss_terms import LossTerm
 from core.engine.distil.objective import Objective
 from core.engine.distil.outputs import Outputs
-from core.engine.distil.teacher import LiveTeacher, ReadingTeacher, Teacher
+from core.engine.distil.teacher import LabellingTeacher, LiveTeacher, ReadingTeacher, Teacher
 from core.engine.distil.teacher_cache import build_cache
 from core.engine.distil.teacher_cache_reader import CachedTeacher
 from core.engine.models.compatibility import label_order
@@ -42,6 +42,8 @@ def teacher_of(
         cache: where stored teachers live.
         shared: the tokens they are compared over, where the two models' numbers differ.
     """
+    if isinstance(examples, SoftLabelled) and spec.needs_teacher:
+        return LabellingTeacher(examples.log_p)
     if teacher is None or not spec.needs_teacher:
         return None
     if spec.by_text:

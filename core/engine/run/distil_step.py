@@ -15,18 +15,20 @@ from core.base.settings import Settings
 from core.catalogue.fingerprint import folder_fingerprint
 from core.catalogue.references import resolve
 from core.engine.data.classification import load_labelled
-from core.engine.distil.batches import Examples
+from core.engine.distil.batches import Examples, SoftLabelled
 from core.engine.distil.classification_head import unchanged, untrained_head, with_classes
-from core.engine.distil.loading import load_examples
+from core.engine.distil.loading import load_examples, texts_to_label
 from core.engine.distil.run import TrainContext, distil
 from core.engine.distil.student import design_student, kept_layers
 from core.engine.distil.trainer import TrainingOutcome
 from core.engine.models.load import Loaded, load_model
 from core.engine.models.plain_generation import plain_generation
 from core.engine.prune.prune_report import PruneReport
+from core.engine.run.labelling import agreement, soft_labelled
 from core.recipe.hooks import STOP_AND_KEEP
 from core.recipe.recipe import Distil
 from core.recipe.trial_keys import hashed, library_versions
+from core.registry.formatting import percent
 
 _PROMPT_TOKENS, _WRITTEN_TOKENS = 24, 40
 
@@ -99,13 +101,27 @@ def distil_step(
         report.note(sentence)
         reporter.event("warning", sentence)
 
-    examples = load_examples(spec.data, student, settings, actor, say)
+    examples: Examples
+    if spec.labelling is not None and teacher is not None:
+        texts, gold = texts_to_label(spec.data, teacher.tokenizer, settings, actor, say)
+        examples = soft_labelled(
+            texts, gold, spec, teacher, teacher_print, student, settings.cache / "labels", reporter, say
+        )
+        teacher = None  # its labels are all that is needed of it
+    else:
+        examples = load_examples(spec.data, student, settings, actor, say)
     if student.task == "causal" and examples.count:
         train_context.checked = Samples(student, teacher, sample_prompt(examples), reporter).write
     head = untrained_head(student) if spec.data.form == "labels" else {}
     outcome = train(student, teacher, spec, examples, train_context)
     if outcome.steps and unchanged(student, head):
         say("The layer that tells the classes apart did not change in training: its answers are those of chance.")
+    if isinstance(examples, SoftLabelled):
+        report.facts["teacher_agreement"] = share = agreement(student, examples, spec.held_out, spec.batch)
+        report.note(
+            f"To {percent(share)} of the {spec.held_out} texts it was not trained on the student gives the class that "
+            "its teacher gives."
+        )
     stop.unlink(missing_ok=True)
     for sentence in outcome.notes:
         report.note(sentence)
@@ -163,7 +179,10 @@ def _with_head(loaded: Loaded, spec: Distil, settings: Settings, actor: Actor) -
     """A model without a head for its classes gets one, with the classes of the training data; others stay."""
     if spec.data.form != "labels" or loaded.task == "classification":
         return loaded
-    names = load_labelled(spec.data.source, settings, actor).names
+    if spec.labelling is not None:
+        names = list(spec.labelling.classes)
+    else:
+        names = load_labelled(spec.data.source, settings, actor).names
     return with_classes(loaded, names, spec.seed)
 
 
