@@ -20,7 +20,8 @@ class Prefix:
 
     An evaluation that repeats the same batches while one block changes then runs only that block and
     those after it: half the time on average, and the same numbers to the bit. Batches are recognised by
-    what goes into the first block, so the evaluation needs to know nothing of this.
+    what goes into the first block, so the evaluation needs to know nothing of this. Of an encoder and a
+    decoder nothing is recorded: the source alone, which goes in first, does not tell two batches apart.
 
     Args:
         limit: bytes to hold at most; batches beyond it are not recorded and run in full.
@@ -29,7 +30,7 @@ class Prefix:
     def __init__(self, model: nn.Module, limit: int = 2**31) -> None:
         self._blocks = find_blocks(model)
         self._outputs: dict[bytes, list[Any]] = {}
-        self._room = limit
+        self._room = -1 if getattr(getattr(model, "config", None), "is_encoder_decoder", False) else limit
 
     @contextmanager
     def recording(self) -> Iterator[None]:

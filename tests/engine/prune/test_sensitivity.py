@@ -15,6 +15,7 @@ from core.engine.prune.prefix import Prefix
 from core.engine.prune.sensitivity import Cell, Kept, curves, sensitivity
 from core.engine.prune.statistics import collect, weight_observers
 from core.recipe.recipe import Prune
+from tests.engine.pairs import pair_of
 from tests.engine.prune.tiny import FAMILIES, tiny, windows
 
 MAGNITUDE = Prune(method="magnitude", sparsity=0.5)
@@ -119,3 +120,22 @@ def test_batches_never_seen_run_in_full() -> None:
     expected = losses(model)()
     with small.skipping(2):
         assert losses(model)() == expected
+
+
+def test_two_targets_of_one_source_are_not_taken_for_one() -> None:
+    model = pair_of("t5")
+    source = torch.tensor([[5, 6, 7]])
+    targets = [torch.tensor([[0, 9, 8]]), torch.tensor([[0, 20, 30]])]
+
+    def answers() -> list[torch.Tensor]:
+        return [model(input_ids=source, decoder_input_ids=target).logits for target in targets]
+
+    prefix = Prefix(model)
+    with torch.no_grad():
+        whole = answers()
+        with prefix.recording():
+            answers()
+        with prefix.skipping(4):
+            again = answers()
+    assert not torch.equal(whole[0], whole[1])
+    assert all(torch.equal(a, b) for a, b in zip(whole, again, strict=True))
