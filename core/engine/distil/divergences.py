@@ -83,7 +83,7 @@ def universal_logits(student: Tensor, teacher: Tensor) -> Tensor:
     """Sum of |p_student - p_teacher|, each side sorted by size, of log-probabilities over different vocabularies.
 
     `(n, classes)` and `(n, other classes)` to `(n,)`; the smaller vocabulary is filled up with zeros (Boizard et al.
-    2024, universal logit distillation, eq. 5).
+    2024, universal logit distillation).
     """
     own, theirs = (x.exp().sort(-1, descending=True).values for x in (student, teacher))
     short = own.shape[-1] - theirs.shape[-1]

@@ -22,7 +22,7 @@ _SURE = 1e-6  # nats: nothing is taken to be likelier than 1 minus this
 
 
 def binary_kl(student: Tensor, teacher: Tensor, softening: float = 100.0) -> Tensor:
-    """Approximate likelihood matching of log-likelihoods `(spans,)`, nats (Minixhofer et al. 2025, eq. 6).
+    """Approximate likelihood matching of log-likelihoods `(spans,)`, nats (Minixhofer et al. 2025, arXiv 2503.20083).
 
     With p = exp(log-likelihood / softening): softening * KL(Bernoulli(p_teacher) || Bernoulli(p_student)). The factor
     is not in the paper: without it the gradient fades as 1 / softening.
