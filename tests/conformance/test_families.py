@@ -24,6 +24,7 @@ from core.engine.models.save import save_model
 from core.engine.prune.surgery import Keep, count_parameters, cut
 from tests.engine.models.families import FAMILIES, ROWS, Member
 from tests.engine.models.zoo import CONFIGS
+from tests.engine.pairs import PAIRS
 
 HEAD = 16
 CHANNELS = torch.arange(64).view(4, 16)[[0, 2]].flatten()
@@ -62,7 +63,8 @@ def silenced(member: Member, model: PreTrainedModel, site: str, kept: list[Tenso
 
 
 def test_every_family_that_is_described_is_tried() -> None:
-    tried = {m.build().config.model_type for m in FAMILIES.values()}
+    """Those with an encoder and a decoder in `test_pair_parts`."""
+    tried = {m.build().config.model_type for m in FAMILIES.values()} | {p().config.model_type for p in PAIRS.values()}
     assert set(KNOWN) == tried | {config.model_type for _, config, _ in CONFIGS.values()}
 
 

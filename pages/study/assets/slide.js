@@ -94,6 +94,6 @@ export default function ({ parentElement, data, setTriggerValue }) {
     setTimeout(() => {
       window.removeEventListener("keydown", press);
       if (listening.get(parentElement) === press) listening.delete(parentElement);
-    }, 1000);
+    }, 10000);
   };
 }
