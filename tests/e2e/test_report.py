@@ -50,6 +50,12 @@ def number(page: Page) -> int:
     return int(page.url.partition("slide=")[2].partition("&")[0])
 
 
+def shows(page: Page, number: int, last: int) -> None:
+    """The slide itself, which answers keys, and the line below it, which may come a moment earlier."""
+    expect(page.locator(f'.slide[data-number="{number}"]')).to_be_visible()
+    expect(page.get_by_text(f"Slide {number} of {last}")).to_be_visible()
+
+
 def test_slides_move_by_keys_and_buttons_and_the_address_keeps_the_place(visits: Visits, home: Settings) -> None:
     run = finished_study(home, name="".join(filter(str.isprintable, HOSTILE))[:120])
     tab = visits(home)
@@ -62,32 +68,32 @@ def test_slides_move_by_keys_and_buttons_and_the_address_keeps_the_place(visits:
     first = title.inner_text()
     for key, at in (("ArrowRight", 2), ("PageDown", 3), ("ArrowLeft", 2), ("PageUp", 1), ("End", last), ("Home", 1)):
         page.keyboard.press(key)
-        expect(page.get_by_text(f"Slide {at} of {last}")).to_be_visible()
+        shows(page, at, last)
         assert number(page) == at
     page.keyboard.press("ArrowRight")
     page.keyboard.press("ArrowRight")  # faster than the server: the address may go from 1 to 3 at once
-    expect(page.get_by_text(f"Slide 3 of {last}")).to_be_visible()
+    shows(page, 3, last)
     page.keyboard.press("ArrowLeft")
-    expect(page.get_by_text(f"Slide 2 of {last}")).to_be_visible()
+    shows(page, 2, last)
     page.go_back()
-    expect(page.get_by_text(f"Slide 3 of {last}")).to_be_visible()
+    shows(page, 3, last)
     page.go_forward()
-    expect(page.get_by_text(f"Slide 2 of {last}")).to_be_visible()
+    shows(page, 2, last)
     page.keyboard.press("ArrowRight")
-    expect(page.get_by_text(f"Slide 3 of {last}")).to_be_visible()
+    shows(page, 3, last)
     third = title.inner_text()
     page.reload()
-    expect(page.get_by_text(f"Slide 3 of {last}")).to_be_visible()
+    shows(page, 3, last)
     expect(title).to_have_text(third)
     page.get_by_role("button", name="Previous").click()
-    expect(page.get_by_text(f"Slide 2 of {last}")).to_be_visible()
+    shows(page, 2, last)
     expect(page.locator(".slide .big")).to_be_visible()
     page.keyboard.press("Escape")
     settings = page.locator("h1").get_by_text("Report", exact=True)
     expect(settings).to_be_visible()
     assert "present" not in page.url and f"run={run}" in page.url
     page.go_back()
-    expect(page.get_by_text(f"Slide 2 of {last}")).to_be_visible()
+    shows(page, 2, last)
     page.go_forward()
     expect(settings).to_be_visible()
     assert first not in third and tab.overflow() == 0
@@ -95,7 +101,7 @@ def test_slides_move_by_keys_and_buttons_and_the_address_keeps_the_place(visits:
 
 
 def test_a_key_between_two_drawings_of_a_slide_counts_once(chromium: Browser) -> None:
-    """Streamlit takes one drawing down before it has loaded the next."""
+    """Streamlit takes one drawing down before it has loaded the next, and may draw 4 when 5 was asked for already."""
     code = (ROOT / "pages" / "study" / "assets" / "slide.js").read_text("utf-8")
     tab = chromium.new_page()
     pressed = tab.evaluate(
@@ -108,16 +114,17 @@ def test_a_key_between_two_drawings_of_a_slide_counts_once(chromium: Browser) ->
             parentElement, setTriggerValue: (_, wanted) => found.push(wanted),
             data: { kind: "costs", title: "t", lines: [], table: [], picture: "", number, count: 9 },
           });
-          const key = () => window.dispatchEvent(new KeyboardEvent("keydown", { key: "ArrowRight" }));
+          const key = (of = "ArrowRight") => window.dispatchEvent(new KeyboardEvent("keydown", { key: of }));
           const down = at(1); key(); down(); key();
-          const last = at(3); key(); last();
+          const third = at(3); key(); third(); key();
+          const last = at(4); key("ArrowLeft"); last();
           parentElement.remove(); key();
           return found;
         }""",
         code,
     )
     tab.close()
-    assert pressed == [2, 3, 4]
+    assert pressed == [2, 3, 4, 5, 4]
 
 
 def test_every_slide_is_for_everybody(visits: Visits, home: Settings) -> None:

@@ -1,5 +1,5 @@
 // Draws a slide's words as text, and turns keys into slide numbers. Nothing here is ever parsed as HTML.
-const listening = new WeakMap();
+const listening = new WeakMap(); // of each place: who hears its keys, and the slides asked for and not drawn yet
 
 function add(parent, tag, text) {
   const element = document.createElement(tag);
@@ -45,6 +45,7 @@ function draw(root, data) {
   if (old) old.remove();
   const slide = add(root, "div");
   slide.className = `slide ${data.kind}`;
+  slide.dataset.number = data.number;
   for (const name of ["accent", "on", "strong"]) if (data[name]) slide.style.setProperty(`--${name}`, data[name]);
   const head = add(slide, "div");
   head.className = "head";
@@ -71,7 +72,11 @@ function typing(event) {
 
 export default function ({ parentElement, data, setTriggerValue }) {
   draw(parentElement, data);
-  let now = data.number; // kept here too, so that keys faster than the server are not lost
+  const before = listening.get(parentElement);
+  // Keys are faster than the server: the drawing of an earlier one does not take back what was asked for since.
+  const asked = before ? before.asked.slice(before.asked.lastIndexOf(data.number) + 1) : [];
+  if (before && !before.asked.includes(data.number)) asked.length = 0;
+  let now = asked.length ? asked[asked.length - 1] : data.number;
   const keys = {
     ArrowRight: () => now + 1, PageDown: () => now + 1, ArrowLeft: () => now - 1, PageUp: () => now - 1,
     Home: () => 1, End: () => data.count, Escape: () => 0,
@@ -83,17 +88,17 @@ export default function ({ parentElement, data, setTriggerValue }) {
     const wanted = event.key === "Escape" ? 0 : Math.min(data.count, Math.max(1, keys[event.key]()));
     if (wanted === now) return;
     now = wanted;
+    asked.push(wanted);
     setTriggerValue("go", wanted);
   }
-  const before = listening.get(parentElement);
-  if (before) window.removeEventListener("keydown", before);
+  if (before) window.removeEventListener("keydown", before.press);
   window.addEventListener("keydown", press);
-  listening.set(parentElement, press);
+  listening.set(parentElement, { press, asked });
   return () => {
     // The successor of this drawing is loaded a moment later; keys pressed until then are answered here.
     setTimeout(() => {
       window.removeEventListener("keydown", press);
-      if (listening.get(parentElement) === press) listening.delete(parentElement);
+      if (listening.get(parentElement)?.press === press) listening.delete(parentElement);
     }, 10000);
   };
 }
