@@ -75,7 +75,15 @@ FAMILIES: dict[str, tuple[str, str, dict[str, Any]]] = {
     "t5": (
         "T5ForConditionalGeneration",
         "T5Config",
-        {"vocab_size": ROWS, "d_model": 32, "d_ff": 48, "num_layers": 3, "num_heads": 4, "d_kv": 8},
+        {
+            "vocab_size": ROWS,
+            "d_model": 32,
+            "d_ff": 48,
+            "num_layers": 3,
+            "num_heads": 4,
+            "d_kv": 8,
+            **dict.fromkeys(("pad_token_id", "eos_token_id", "decoder_start_token_id"), 0),
+        },
     ),
     "token classifier": ("BertForTokenClassification", "BertConfig", _BERT),
 }

@@ -218,10 +218,14 @@ prunes = st.one_of(
         Prune,
         method=st.sampled_from(STRUCTURED),
         target=st.one_of(
-            st.builds(Target, remove_layers=st.integers(0, 200)),
             st.builds(Target, megabytes=st.floats(1e-6, 1e12)),
             st.builds(Target, total_fraction=fractions),
         ),
+    ),
+    st.builds(
+        Prune,
+        method=st.sampled_from([m for m in STRUCTURED if METHODS[m].kind != "shapes"]),
+        target=st.builds(Target, remove_layers=st.integers(0, 200)),
     ),
 )
 grids = st.builds(
