@@ -122,20 +122,29 @@ def test_batches_never_seen_run_in_full() -> None:
         assert losses(model)() == expected
 
 
-def test_two_targets_of_one_source_are_not_taken_for_one() -> None:
-    model = pair_of("t5")
-    source = torch.tensor([[5, 6, 7]])
-    targets = [torch.tensor([[0, 9, 8]]), torch.tensor([[0, 20, 30]])]
+def skipped(model: nn.Module, layer: int, calls: list[dict[str, torch.Tensor]]) -> None:
+    """Every call gets its own answer, whole or from what was recorded before `layer`."""
 
     def answers() -> list[torch.Tensor]:
-        return [model(input_ids=source, decoder_input_ids=target).logits for target in targets]
+        return [model(**call).logits for call in calls]
 
     prefix = Prefix(model)
     with torch.no_grad():
         whole = answers()
         with prefix.recording():
             answers()
-        with prefix.skipping(4):
+        with prefix.skipping(layer):
             again = answers()
     assert not torch.equal(whole[0], whole[1])
     assert all(torch.equal(a, b) for a, b in zip(whole, again, strict=True))
+
+
+def test_two_targets_of_one_source_are_not_taken_for_one() -> None:
+    source = torch.tensor([[5, 6, 7]])
+    targets = torch.tensor([[[0, 9, 8]], [[0, 20, 30]]])
+    skipped(pair_of("t5"), 4, [{"input_ids": source, "decoder_input_ids": target} for target in targets])
+
+
+def test_two_masks_of_the_same_tokens_are_not_taken_for_one() -> None:
+    ids, masks = torch.tensor([[5, 6, 7]]), torch.tensor([[[1, 1, 1]], [[0, 1, 1]]])
+    skipped(tiny("llama"), 2, [{"input_ids": ids, "attention_mask": mask} for mask in masks])
