@@ -12,11 +12,9 @@ from dataclasses import dataclass
 
 import torch
 
-from core.base.errors import RetortError
 from core.engine.prune.depth import DepthContext
 from core.engine.prune.evolution import Evolution
-from core.engine.prune.folded_runs import FoldedRuns, parted
-from core.engine.prune.gradients import refuse_unless_causal
+from core.engine.prune.folded_runs import FoldedRuns, search_windows
 from core.engine.prune.judging import Judge
 from core.recipe.recipe import Target
 from core.registry.methods import METHODS
@@ -32,11 +30,7 @@ def evolved(context: DepthContext) -> list[int]:
     Raises:
         RetortError: no calibration text, or a model that does not predict the next token.
     """
-    if context.windows is None or len(context.windows) < 2:
-        raise RetortError("Searching for layers needs two calibration sequences.", "Choose a text.")
-    refuse_unless_causal(context.model, "Searching for layers")
-    windows = context.windows.to(context.model.device)
-    fitted, judged = parted(windows, METHODS["evolved"].search_windows)
+    fitted, judged = search_windows(context, "evolved", "Searching for layers")
     with torch.no_grad():
         gone = _searched(context, FoldedRuns(context, fitted), judged) if context.count else ()
     return [*gone, *(i for i in context.removable if i not in gone)]

@@ -14,12 +14,15 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor, nn
 
+from core.base.errors import RetortError
 from core.engine.prune.depth import DepthContext
+from core.engine.prune.gradients import refuse_unless_causal
 from core.engine.prune.lacking import Outputs, adds_to_its_block
 from core.engine.prune.least_squares import Moments, best_change, token_weights
 from core.engine.prune.prefix import Prefix
 from core.engine.prune.removal import without_layer
 from core.engine.prune.stream import BlockStream
+from core.registry.methods import METHODS
 
 _MOST_BYTES = 2_000_000_000
 """Of hidden states that are held; fewer windows are fitted where there would be more."""
@@ -28,9 +31,21 @@ Run = tuple[int, int]
 """The first layer of a run that is gone, and the first after it."""
 
 
-def parted(windows: Tensor, judged: int) -> tuple[Tensor, Tensor]:
-    """Windows to fit on, and at most `judged` of the last ones, on which choices are judged."""
-    last = min(judged, max(1, len(windows) // 4))
+def search_windows(context: DepthContext, method: str, what: str) -> tuple[Tensor, Tensor]:
+    """Calibration windows to fit on, and some of the last ones, on which choices are judged.
+
+    Args:
+        method: the id of the one that searches, which says on how many windows it judges.
+        what: what is done, as a sentence begins.
+
+    Raises:
+        RetortError: fewer than two windows, or a model that does not predict the next token.
+    """
+    if context.windows is None or len(context.windows) < 2:
+        raise RetortError(f"{what} needs two calibration sequences.", "Choose a text.")
+    refuse_unless_causal(context.model, what)
+    windows = context.windows.to(context.model.device)
+    last = min(METHODS[method].search_windows, max(1, len(windows) // 4))
     return windows[:-last], windows[-last:]
 
 

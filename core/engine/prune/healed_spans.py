@@ -13,12 +13,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from core.base.errors import RetortError
 from core.engine.prune.depth import DepthContext, mean_loss
-from core.engine.prune.folded_runs import FoldedRuns, parted
-from core.engine.prune.gradients import refuse_unless_causal
+from core.engine.prune.folded_runs import FoldedRuns, search_windows
 from core.engine.prune.prefix import Prefix
-from core.registry.methods import METHODS
 
 _TRIED = 8
 """Layers whose loss is measured before one goes."""
@@ -33,11 +30,7 @@ def healed_loss(context: DepthContext) -> list[int]:
     Raises:
         RetortError: no calibration text, or a model that does not predict the next token.
     """
-    if context.windows is None or len(context.windows) < 2:
-        raise RetortError("Choosing layers by the healed loss needs two calibration sequences.", "Choose a text.")
-    refuse_unless_causal(context.model, "Removing layers by the healed loss")
-    windows = context.windows.to(context.model.device)
-    fitted, judged = parted(windows, METHODS["healed_loss"].search_windows)
+    fitted, judged = search_windows(context, "healed_loss", "Choosing layers by the healed loss")
     with torch.no_grad():
         gone = _Search(context, FoldedRuns(context, fitted), judged).run() if context.count else []
     return gone + [i for i in context.removable if i not in gone]

@@ -16,12 +16,10 @@ from typing import NamedTuple
 
 import torch
 
-from core.base.errors import RetortError
 from core.engine.prune.depth import DepthContext
 from core.engine.prune.evolution import Evolution
 from core.engine.prune.evolved import swapped
-from core.engine.prune.folded_runs import FoldedRuns, parted
-from core.engine.prune.gradients import refuse_unless_causal
+from core.engine.prune.folded_runs import FoldedRuns, search_windows
 from core.engine.prune.judging import Judge
 from core.engine.prune.part_levels import Narrowed, PartLevels
 from core.engine.prune.prefix import Prefix
@@ -30,7 +28,6 @@ from core.engine.prune.search_work import SearchWork
 from core.engine.prune.surgery import Keep
 from core.engine.prune.targets import Question
 from core.recipe.recipe import Prune
-from core.registry.methods import METHODS
 
 
 class Shape(NamedTuple):
@@ -52,12 +49,8 @@ def searched(context: DepthContext, question: Question, prune: Prune, work: Sear
         RetortError: no calibration text, a model that does not predict the next token, or a budget below the smallest
             shape.
     """
-    if context.windows is None or len(context.windows) < 2:
-        raise RetortError("Searching for a shape needs two calibration sequences.", "Choose a text.")
-    refuse_unless_causal(context.model, "Searching for a shape")
+    fitted, judged = search_windows(context, prune.method, "Searching for a shape")
     left = layers_left(question, prune)
-    windows = context.windows.to(context.model.device)
-    fitted, judged = parted(windows, METHODS[prune.method].search_windows)
     own, every = own_widths(context.architecture), pairs(question)
     counts: dict[Narrowed, list[int]] = {
         "neurons": sorted({w.neurons for w in every} - {own.neurons}),
