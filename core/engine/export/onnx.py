@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import logging
 import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -34,15 +36,9 @@ def write(folder: Path, target: Path, reporter: Reporter) -> dict[str, Any]:
     Raises:
         RetortError: the graph cannot be written, or ONNX Runtime computes something else from it.
     """
-    loaded = load_model(folder, "float32")
-    probes, expected = answers(loaded)
-    reporter.progress(0, 2, "Writing the ONNX graph.")
-    trace(loaded, target / FILE)
-    write_around(loaded, folder, target)
-    loaded.model = None  # type: ignore[assignment] # its weights make room for those of the session
-    reporter.checkpoint()
-    reporter.progress(1, 2, "Running it in ONNX Runtime.")
-    return {"max_logit_difference": _compare(target / FILE, probes, expected), **FACTS}
+    ran = written(folder, target, reporter, "", trace)
+    difference = max(largest_difference("ONNX graph", r.found, r.expected, r.mask) for r in ran)
+    return {"max_logit_difference": difference, **FACTS}
 
 
 FACTS = {
@@ -53,22 +49,57 @@ FACTS = {
 }
 
 
-def answers(loaded: Loaded) -> tuple[list[tuple[Tensor, Tensor]], list[Tensor]]:
-    """Random tokens with their masks, each (batch, tokens), and what the model makes of them."""
+class Ran(NamedTuple):
+    """What the graph found for random tokens, what the model makes of them, and their mask (batch, tokens)."""
+
+    found: Tensor
+    expected: Tensor
+    mask: Tensor
+
+
+def written(
+    folder: Path, target: Path, reporter: Reporter, weights: str, write_graph: Callable[[Loaded, Path], None]
+) -> list[Ran]:
+    """Writes the graph and what lies beside it, and runs it in ONNX Runtime.
+
+    Args:
+        weights: of how many bits they are, as a sentence says it; '' where they stay as they are.
+        write_graph: writes the graph of a model in float32, which it may change, to a path.
+    """
+    loaded = load_model(folder, "float32")
     model = loaded.model.cpu()
     probes = [probe(model, *sizes) for sizes in _COMPARED]
     with torch.inference_mode():
-        return probes, [PlainForward(model)(*inputs) for inputs in probes]
+        expected = [PlainForward(model)(*inputs) for inputs in probes]
+    write_around(loaded, folder, target)
+    reporter.progress(0, 2, f"Writing the ONNX graph{f' with {weights} weights' if weights else ''}.")
+    write_graph(loaded, target / FILE)
+    del model
+    loaded.model = None  # type: ignore[assignment] # its weights make room for those of the session
+    reporter.checkpoint()
+    reporter.progress(1, 2, "Running it in ONNX Runtime.")
+    found = outputs(target / FILE, probes)
+    return [Ran(f, e, mask) for f, e, (_, mask) in zip(found, expected, probes, strict=True)]
+
+
+@contextmanager
+def errors_only(name: str) -> Iterator[None]:
+    """A library's logger says nothing below an error inside; '' is the root's, which some write to."""
+    log = logging.getLogger(name)
+    before = log.level
+    log.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        log.setLevel(before)
 
 
 def trace(loaded: Loaded, path: Path) -> None:
     """Writes the model's graph as it is in memory. Raises RetortError where PyTorch cannot."""
     model, output = loaded.model, "last_hidden_state" if loaded.task == "encoder" else "logits"
     free = {0: torch.export.Dim.DYNAMIC, 1: torch.export.Dim.DYNAMIC}  # (batch, tokens)
-    previous = logging.getLogger("torch.onnx").level
-    logging.getLogger("torch.onnx").setLevel(logging.ERROR)
     try:
-        with torch.no_grad(), warnings.catch_warnings():
+        with errors_only("torch.onnx"), torch.no_grad(), warnings.catch_warnings():
             warnings.simplefilter("ignore")
             torch.onnx.export(
                 PlainForward(model),
@@ -87,13 +118,3 @@ def trace(loaded: Loaded, path: Path) -> None:
             f"PyTorch cannot write a '{model.config.model_type}' model as an ONNX graph.",
             "Export it as a Hugging Face folder instead.",
         ) from error
-    finally:
-        logging.getLogger("torch.onnx").setLevel(previous)
-
-
-def _compare(path: Path, probes: list[tuple[Tensor, Tensor]], expected: list[Tensor]) -> float:
-    found = outputs(path, probes)
-    return max(
-        largest_difference("ONNX graph", out, wanted, mask)
-        for (_, mask), wanted, out in zip(probes, expected, found, strict=True)
-    )

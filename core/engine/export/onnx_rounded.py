@@ -9,21 +9,18 @@ float16: every weight is rounded to it; ONNX Runtime computes in float32 what it
 
 from __future__ import annotations
 
-import logging
 import tempfile
 from pathlib import Path
 from typing import Any
 
 import torch
 from onnxruntime.quantization import QuantType, quantize_dynamic
-from torch import Tensor
 
 from core.base.errors import Impossible
 from core.base.progress import Reporter
-from core.engine.export.onnx import FACTS, answers, trace
-from core.engine.export.onnx_folder import FILE, write_around
-from core.engine.export.onnx_run import outputs
-from core.engine.models.load import Loaded, load_model
+from core.engine.export.onnx import FACTS, Ran, errors_only, trace, written
+from core.engine.export.onnx_folder import FILE
+from core.engine.models.load import Loaded
 
 
 def write_float16(folder: Path, target: Path, reporter: Reporter) -> dict[str, Any]:
@@ -33,12 +30,12 @@ def write_float16(folder: Path, target: Path, reporter: Reporter) -> dict[str, A
         RetortError: the graph cannot be written or run, or a number is too large for float16.
     """
 
-    def write(loaded: Loaded, path: Path) -> None:
+    def write_graph(loaded: Loaded, path: Path) -> None:
         for parameter in loaded.model.parameters():  # buffers, such as the angles of positions, stay exact
             parameter.data = parameter.data.half()
         trace(loaded, path)
 
-    return _write(folder, target, reporter, write, "float16")
+    return _compared(written(folder, target, reporter, "float16", write_graph), "float16")
 
 
 def write_int8(folder: Path, target: Path, reporter: Reporter) -> dict[str, Any]:
@@ -48,20 +45,17 @@ def write_int8(folder: Path, target: Path, reporter: Reporter) -> dict[str, Any]
         RetortError: the graph cannot be written or run, or its output is not a number.
     """
 
-    def write(loaded: Loaded, path: Path) -> None:
+    def write_graph(loaded: Loaded, path: Path) -> None:
         with tempfile.TemporaryDirectory(dir=path.parent) as scratch:
             exact = Path(scratch) / FILE
             trace(loaded, exact)
             _quantise(exact, path)
 
-    return _write(folder, target, reporter, write, "int8")
+    return _compared(written(folder, target, reporter, "int8", write_graph), "int8")
 
 
 def _quantise(exact: Path, path: Path) -> None:
-    root = logging.getLogger()
-    previous = root.level
-    root.setLevel(logging.ERROR)  # it advises a pass that PyTorch's graphs have behind them
-    try:
+    with errors_only(""):  # it advises a pass that PyTorch's graphs have behind them
         quantize_dynamic(
             exact,
             path,
@@ -70,32 +64,15 @@ def _quantise(exact: Path, path: Path) -> None:
             weight_type=QuantType.QUInt8,
             use_external_data_format=True,
         )
-    finally:
-        root.setLevel(previous)
 
 
-def _write(folder: Path, target: Path, reporter: Reporter, write: Any, weights: str) -> dict[str, Any]:
-    loaded = load_model(folder, "float32")
-    probes, expected = answers(loaded)
-    write_around(loaded, folder, target)
-    reporter.progress(0, 2, f"Writing the ONNX graph with {weights} weights.")
-    write(loaded, target / FILE)
-    loaded.model = None  # type: ignore[assignment] # its weights make room for those of the session
-    reporter.checkpoint()
-    reporter.progress(1, 2, "Running it in ONNX Runtime.")
-    found = outputs(target / FILE, probes)
-    return {**_compared(found, expected, [mask for _, mask in probes], weights), **FACTS, "weights": weights}
-
-
-def _compared(found: list[Tensor], expected: list[Tensor], masks: list[Tensor], weights: str) -> dict[str, float]:
+def _compared(ran: list[Ran], weights: str) -> dict[str, Any]:
     """How far rounding moves the output (batch, tokens, vocabulary) or (batch, classes), padding left out.
 
     Raises:
         Impossible: it is not a number any more.
     """
-    pairs = [
-        (f[m.bool()], e[m.bool()]) if f.dim() == 3 else (f, e) for f, e, m in zip(found, expected, masks, strict=True)
-    ]
+    pairs = [(f[m.bool()], e[m.bool()]) if f.dim() == 3 else (f, e) for f, e, m in ran]
     out = torch.cat([f.flatten(0, -2) for f, _ in pairs])  # (rows, vocabulary or classes)
     wanted = torch.cat([e.flatten(0, -2) for _, e in pairs])
     if not bool(torch.isfinite(out).all()):
@@ -108,4 +85,6 @@ def _compared(found: list[Tensor], expected: list[Tensor], masks: list[Tensor], 
         "max_logit_difference": float(gap.abs().max()),
         "relative_error": float(gap.norm() / wanted.norm()),
         "same_first_choice": float((out.argmax(-1) == wanted.argmax(-1)).float().mean()),
+        **FACTS,
+        "weights": weights,
     }
