@@ -48,12 +48,28 @@ def meaning_of(rows: Rows, given: Columns, use: Use) -> Meaning:
         RetortError: a column that is named is not there, or none or several could be meant; the columns are listed.
     """
     for what, name in given:
-        if name is not None and name not in rows.columns:
-            raise missing(rows, f"no column '{one_line(name, 60)}'", f"Correct '{what}' in 'columns'.")
+        refuse_unknown(rows, what, name)
     guess = _Guess(rows, given)
     found = {"text": guess.for_text, "labels": guess.for_labels, "chat": guess.for_chat}[use]()
     told = {what: name for what, name in found if name is not None and getattr(given, what) is None}
     return Meaning(found, "" if plain_text(rows) else _said(rows, told, found))
+
+
+def refuse_unknown(rows: Rows, what: str, name: str | None) -> None:
+    """Raises RetortError where the column named for `what` is not there."""
+    if name is not None and name not in rows.columns:
+        raise missing(rows, f"no column '{one_line(name, 60)}'", f"Correct '{what}' in 'columns'.")
+
+
+def none_meant(rows: Rows, what: str, usual: Sequence[str]) -> RetortError:
+    """The refusal of rows none of whose columns could be `what`; the first of the `usual` names are said."""
+    listed = ", ".join(usual[:4])
+    return missing(rows, f"no column that could be the {what}", f"{say_which(what)} Usual names are {listed}.")
+
+
+def say_which(what: str) -> str:
+    """What to do where a column cannot be told."""
+    return f"Say which it is in the recipe: columns: {{{what}: NAME}}."
 
 
 def missing(rows: Rows, what: str, remedy: str) -> RetortError:
@@ -156,12 +172,10 @@ class _Guess:
         firsts = [n for n in named if n.strip().lower() in _FIRST_OF_TWO]
         if what == "text" and len(firsts) == 1 and len(self._named("text_pair")) == 1:
             return firsts[0]
-        say = f"Say which it is in the recipe: columns: {{{what}: NAME}}."
         if named:
             several = " or ".join(f"'{one_line(n, 40)}'" for n in named[:5])
-            raise missing(self.rows, f"several columns that could be the {what}, {several}", say)
-        usual = ", ".join(NAMES[what][:4])
-        raise missing(self.rows, f"no column that could be the {what}", f"{say} Usual names are {usual}.")
+            raise missing(self.rows, f"several columns that could be the {what}, {several}", say_which(what))
+        raise none_meant(self.rows, what, NAMES[what])
 
     def _named(self, what: str) -> list[str]:
         return [name for usual in NAMES[what] for name in self.by_name.get(usual, [])]

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from core.base.text import one_line
-from core.data.columns import missing
+from core.data.columns import missing, none_meant, refuse_unknown, say_which
 from core.data.rows import Rows
 from core.recipe.own_tasks import TaskColumns, TaskKind
 
@@ -39,8 +39,7 @@ def question_columns(rows: Rows, given: TaskColumns, kind: TaskKind | None) -> Q
     """
     for what, names in (("question", (given.question,)), ("options", given.options), ("answer", (given.answer,))):
         for name in names:
-            if name is not None and name not in rows.columns:
-                raise missing(rows, f"no column '{one_line(name, 60)}'", f"Correct '{what}' in 'columns'.")
+            refuse_unknown(rows, what, name)
     options = () if kind == "written" else given.options or _options(rows.columns)
     if kind == "choice" and not options:
         raise missing(
@@ -79,12 +78,8 @@ def _one(rows: Rows, what: str, usual: Sequence[str], besides: Sequence[str]) ->
         if len(found) == 1:
             return found[0]
         if found:
-            raise missing(rows, f"several columns called '{name}'", _say(what))
-    raise missing(rows, f"no column that could be the {what}", f"{_say(what)} Usual names are {', '.join(usual[:4])}.")
-
-
-def _say(what: str) -> str:
-    return f"Say which it is in the recipe: columns: {{{what}: NAME}}."
+            raise missing(rows, f"several columns called '{name}'", say_which(what))
+    raise none_meant(rows, what, usual)
 
 
 def _note(rows: Rows, given: TaskColumns, question: str, options: Sequence[str], answer: str) -> str:
