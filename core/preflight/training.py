@@ -13,6 +13,7 @@ from core.catalogue.references import resolve
 from core.catalogue.safetensors_header import read_headers
 from core.preflight import tokens
 from core.preflight.subject import Subject, subject_of
+from core.recipe.labelling import not_a_labeller
 from core.recipe.recipe import Distil
 
 
@@ -123,14 +124,7 @@ def _stored(step: Distil, learner: Subject) -> RetortError | None:
 
 def _teacher(step: Distil, teacher: Subject, learner: Subject) -> RetortError | None:
     if step.labelling is not None:
-        return (
-            None
-            if teacher.task == "causal"
-            else Impossible(
-                f"The teacher is a {teacher.task} model, and labels are given by one that continues a text.",
-                "Choose a causal language model as teacher, or leave out 'labelling'.",
-            )
-        )
+        return not_a_labeller(teacher.task)
     tasks = {"causal", "masked", "classification", "encoder"}
     if step.needs_teacher and teacher.task != learner.task and {teacher.task, learner.task} <= tasks:
         return Impossible(

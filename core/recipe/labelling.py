@@ -6,10 +6,21 @@ from typing import Annotated
 
 from pydantic import Field, field_validator
 
+from core.base.errors import Impossible
 from core.recipe.parts import Name, Strict
 
 PLACE = "{text}"
 """Where a prompt holds the text."""
+
+
+def not_a_labeller(task: str) -> Impossible | None:
+    """Why a teacher that does this (`task`) gives no labels, or None."""
+    if task == "causal":
+        return None
+    return Impossible(
+        f"The teacher is a {task} model, and labels are given by one that continues a text.",
+        "Choose a causal language model as teacher, or leave out 'labelling'.",
+    )
 
 
 class Labelling(Strict):

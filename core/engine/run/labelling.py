@@ -27,7 +27,7 @@ from core.engine.models.compatibility import class_names
 from core.engine.models.context import padding_of
 from core.engine.models.load import Loaded
 from core.recipe.distil import Distil
-from core.recipe.labelling import Labelling
+from core.recipe.labelling import Labelling, not_a_labeller
 from core.recipe.trial_keys import hashed
 from core.registry.formatting import percent
 
@@ -60,11 +60,8 @@ def soft_labelled(
     """
     how = spec.labelling
     assert how is not None
-    if teacher.task != "causal":
-        raise Impossible(
-            f"The teacher is a {teacher.task} model, and labels are given by one that continues a text.",
-            "Choose a causal language model as teacher, or leave out 'labelling'.",
-        )
+    if (refusal := not_a_labeller(teacher.task)) is not None:
+        raise refusal
     names = class_names(student.model)
     if sorted(names) != sorted(how.classes):
         raise Impossible(

@@ -74,9 +74,9 @@ export default function ({ parentElement, data, setTriggerValue }) {
   draw(parentElement, data);
   const before = listening.get(parentElement);
   // Keys are faster than the server: the drawing of an earlier one does not take back what was asked for since.
-  const asked = before ? before.asked.slice(before.asked.lastIndexOf(data.number) + 1) : [];
-  if (before && !before.asked.includes(data.number)) asked.length = 0;
-  let now = asked.length ? asked[asked.length - 1] : data.number;
+  const place = before ? before.asked.lastIndexOf(data.number) : -1;
+  const asked = place < 0 ? [] : before.asked.slice(place + 1);
+  let now = asked.at(-1) ?? data.number;
   const keys = {
     ArrowRight: () => now + 1, PageDown: () => now + 1, ArrowLeft: () => now - 1, PageUp: () => now - 1,
     Home: () => 1, End: () => data.count, Escape: () => 0,
